@@ -1,0 +1,120 @@
+"""Digests: canonical pre-images, hashed.
+
+A digest is written ``sha256:<64 hex digits>``. Every pre-image is the canonical
+JSON of an array whose first member names its record type and version
+(``["casaprov/column/1", …]``), so that two different kinds of thing can never
+share a digest. Bulk values enter a pre-image as digests of fixed-size blocks
+(:class:`BlockHasher`), which lets them be hashed in parts.
+
+The protocol is documented in ``docs/explanation/digests.md``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NewType
+
+from casaprov.errors import DigestError
+
+__all__ = ["BLOCK_BYTES", "BlockHasher", "Digest", "canonical_json", "digest_bytes", "digest_record", "parse_digest"]
+
+Buffer = bytes | bytearray | memoryview
+
+Digest = NewType("Digest", str)
+"""``sha256:`` and 64 hexadecimal digits."""
+
+BLOCK_BYTES = 16 * 2**20
+"""Values are hashed in blocks of this many bytes of their value stream."""
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+def parse_digest(text: str) -> Digest:
+    """Return `text` as a :data:`Digest`; raise :class:`DigestError` if it is none."""
+    if not _DIGEST.fullmatch(text):
+        raise DigestError(f"{text!r} is not a digest.", hint="A digest is 'sha256:' and 64 hexadecimal digits.")
+    return Digest(text)
+
+
+def canonical_json(value: Any) -> bytes:
+    """Encode `value` as the one JSON text that stands for it.
+
+    Keys sorted, no white space, UTF-8, no NaN or infinity (write them as
+    strings first). Floats are written by :func:`repr`, the shortest text that
+    reads back to the same double; an integer and the float equal to it differ.
+
+    Raises
+    ------
+    DigestError
+        If `value` holds something JSON has no canonical form for.
+    """
+    _check(value)
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _check(value: Any) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise DigestError(f"{value!r} has no canonical JSON form.")
+    if isinstance(value, Mapping):
+        for key, member in value.items():
+            if not isinstance(key, str):
+                raise DigestError(f"The key {key!r} is not a string; it has no canonical JSON form.")
+            _check(member)
+    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        for member in value:
+            _check(member)
+    elif value is not None and not isinstance(value, bool | int | float | str):
+        raise DigestError(f"A {type(value).__name__} has no canonical JSON form.")
+
+
+def digest_bytes(data: Buffer) -> Digest:
+    """Digest of the bytes themselves."""
+    return Digest("sha256:" + hashlib.sha256(data).hexdigest())
+
+
+def digest_record(record_type: str, *members: Any) -> Digest:
+    """Digest of a typed record: ``sha256`` of ``[record_type, *members]`` in canonical JSON."""
+    return digest_bytes(canonical_json([record_type, *members]))
+
+
+class BlockHasher:
+    """Digest of a stream of bytes, independent of how it is cut into pieces.
+
+    The stream is cut into blocks of :data:`BLOCK_BYTES`, each is hashed, and
+    the record ``["casaprov/values/1", length, [block digests]]`` is hashed. A
+    block can therefore be computed on its own, by another process.
+    """
+
+    def __init__(self) -> None:
+        self._blocks: list[str] = []
+        self._open = hashlib.sha256()
+        self._filled = 0
+        self._length = 0
+
+    def update(self, data: Buffer) -> None:
+        """Append `data` (any C-contiguous buffer) to the stream."""
+        rest = memoryview(data).cast("B")
+        self._length += len(rest)
+        while rest:
+            part = rest[: BLOCK_BYTES - self._filled]
+            self._open.update(part)
+            self._filled += len(part)
+            rest = rest[len(part) :]
+            if self._filled == BLOCK_BYTES:
+                self._close_block()
+
+    def digest(self) -> Digest:
+        """Digest of all that was appended; call it once, at the end."""
+        if self._filled:
+            self._close_block()
+        return digest_record("casaprov/values/1", self._length, self._blocks)
+
+    def _close_block(self) -> None:
+        self._blocks.append(self._open.hexdigest())
+        self._open = hashlib.sha256()
+        self._filled = 0

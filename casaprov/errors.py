@@ -1,0 +1,150 @@
+"""Everything casaprov raises, in one tree.
+
+::
+
+    CasaprovError
+    ├── UsageError              the request makes no sense as it stands
+    ├── DigestError             a file or table cannot be read for its digest
+    ├── RecordError             a provenance record is missing, damaged or untrue
+    │   ├── SchemaError           ... does not fit its JSON Schema
+    │   └── JournalError          ... cannot be written or read
+    ├── CrateError              a crate is damaged, hostile or incomplete
+    ├── ReplayError             a replay cannot go on
+    │   ├── InputMissing          ... no locator leads to an input
+    │   ├── NoSpace               ... the work folder is full
+    │   └── WorkerDied            ... a child process ended before it answered
+    └── MissingDependency       an optional world is not installed
+        ├── CasaMissing           ... casatasks or casatools
+        └── CasaDataMissing       ... the data CASA needs at run time
+
+A message says what happened, to which thing; ``hint`` says what to do next.
+Exit codes are mapped from these classes in one place, :mod:`casaprov.cli`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = [
+    "CasaDataMissing",
+    "CasaMissing",
+    "CasaprovError",
+    "CrateError",
+    "DigestError",
+    "InputMissing",
+    "Issue",
+    "JournalError",
+    "MissingDependency",
+    "NoSpace",
+    "RecordError",
+    "ReplayError",
+    "SchemaError",
+    "UsageError",
+    "WorkerDied",
+]
+
+
+class CasaprovError(Exception):
+    """Base of everything casaprov raises on purpose.
+
+    Parameters
+    ----------
+    message
+        What happened, to which file, parameter or call.
+    hint
+        What the user can do about it, as a full sentence; may be empty.
+    """
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".rstrip()
+
+
+class UsageError(CasaprovError):
+    """The request makes no sense as it stands: a missing file, a bad option."""
+
+
+class DigestError(CasaprovError):
+    """A file or table cannot be read for its digest."""
+
+
+class RecordError(CasaprovError):
+    """A provenance record is missing, damaged or contradicts itself."""
+
+
+@dataclass(frozen=True)
+class Issue:
+    """One thing wrong with a record or a crate.
+
+    Attributes
+    ----------
+    path
+        Where: a JSON pointer, or a path inside the crate.
+    message
+        What is wrong, as a sentence.
+    found, expected
+        The offending and the right value where both can be said.
+    """
+
+    path: str
+    message: str
+    found: str = ""
+    expected: str = ""
+
+    def __str__(self) -> str:
+        told = f"{self.path}: {self.message}" if self.path else self.message
+        if self.found or self.expected:
+            told += f" (found {self.found or 'nothing'}, expected {self.expected or 'nothing'})"
+        return told
+
+
+class SchemaError(RecordError):
+    """A record does not fit its JSON Schema; ``issues`` lists every misfit."""
+
+    def __init__(self, message: str, issues: tuple[Issue, ...], *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.issues = issues
+
+
+class JournalError(RecordError):
+    """The journal of a session cannot be written or read."""
+
+
+class CrateError(CasaprovError):
+    """A crate is damaged, hostile or incomplete; ``issues`` lists what is wrong with it."""
+
+    def __init__(self, message: str, issues: tuple[Issue, ...] = (), *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.issues = issues
+
+
+class ReplayError(CasaprovError):
+    """A replay cannot start or cannot go on."""
+
+
+class InputMissing(ReplayError):
+    """No locator leads to an input that the replay needs."""
+
+
+class NoSpace(ReplayError):
+    """The file system of the work folder is full."""
+
+
+class WorkerDied(ReplayError):
+    """A child process ended before it answered."""
+
+
+class MissingDependency(CasaprovError):
+    """An optional package or program is not installed."""
+
+
+class CasaMissing(MissingDependency):
+    """``casatasks`` or ``casatools`` cannot be imported."""
+
+
+class CasaDataMissing(MissingDependency):
+    """CASA is installed, but the data it needs at run time are not."""
