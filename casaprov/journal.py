@@ -1,0 +1,224 @@
+"""The journal: what a session recorded, line by line, safe against crashes.
+
+Beside a notebook ``NB.ipynb`` lies the folder ``.casaprov/NB/``::
+
+    <session>.jsonl             one JSON object per line, appended, never changed
+    <session>/logs/0007-gaincal.log
+    trees/<64 hex digits>.json  digest tree of the content with this digest
+
+A line is written with one ``write`` of a file opened for appending, so that a
+killed kernel leaves at most one torn last line; a call that has a ``begin``
+and no ``end`` was running when the kernel ended.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from casaprov.digest import Digest
+from casaprov.errors import JournalError, RecordError
+from casaprov.model import Activity, Agent, Document, Entity, Session, structure, unstructure
+
+__all__ = ["JOURNAL_FORMAT", "Journal", "SessionRecord", "journal_folder", "read_document", "read_session", "tree_path"]
+
+JOURNAL_FORMAT = "casaprov/journal/1"
+
+_log = logging.getLogger(__name__)
+
+
+def journal_folder(notebook: Path) -> Path:
+    """Folder of the journals of a notebook."""
+    return notebook.parent / ".casaprov" / notebook.stem
+
+
+def tree_path(folder: Path, digest: Digest) -> Path:
+    """Where the digest tree of a content lies below a journal folder."""
+    return folder / "trees" / f"{digest.removeprefix('sha256:')}.json"
+
+
+class Journal:
+    """Writer of one session's journal. Nothing is created before the first line.
+
+    Raises
+    ------
+    JournalError
+        From every method, if the folder or file cannot be written.
+    """
+
+    def __init__(self, folder: Path, session: Session) -> None:
+        self.folder = folder
+        self.session = session
+        self._started = False
+
+    @property
+    def path(self) -> Path:
+        """File that the lines go to."""
+        return self.folder / f"{self.session.id}.jsonl"
+
+    def begin(self, activity: Activity, entities: Iterable[Entity] = ()) -> None:
+        """Write that a call begins, with the entities its record names so far."""
+        self._write({"type": "begin", "activity": unstructure(activity), "entities": unstructure(tuple(entities))})
+
+    def end(self, activity: Activity, entities: Iterable[Entity] = ()) -> None:
+        """Write how a call ended; `activity` replaces the one of its ``begin`` line."""
+        self._write({"type": "end", "activity": unstructure(activity), "entities": unstructure(tuple(entities))})
+
+    def close(self, ended_at: str) -> None:
+        """Write that the session ended as it should."""
+        if self._started:
+            self._write({"type": "close", "session": self.session.id, "ended_at": ended_at})
+
+    def write_log(self, name: str, text: str) -> str:
+        """Store a log segment; return its path relative to the journal folder."""
+        relative = f"{self.session.id}/logs/{name}.log"
+        self._store(self.folder / relative, text)
+        return relative
+
+    def write_tree(self, digest: Digest, tree: dict[str, Any]) -> None:
+        """Store the digest tree of a content, once."""
+        path = tree_path(self.folder, digest)
+        if not path.exists():
+            self._store(path, json.dumps(tree, sort_keys=True, separators=(",", ":")))
+
+    def _write(self, line: dict[str, Any]) -> None:
+        if not self._started:
+            session = {"type": "session", "format": JOURNAL_FORMAT, "session": unstructure(self.session)}
+            self._append(session)
+            self._started = True
+        self._append(line)
+
+    def _append(self, line: dict[str, Any]) -> None:
+        data = json.dumps(line, separators=(",", ":")).encode() + b"\n"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab", buffering=0) as file:
+                if file.write(data) != len(data):
+                    raise OSError(f"only a part of a line of {len(data)} bytes was written")
+        except OSError as error:
+            raise JournalError(
+                f"The journal {self.path} cannot be written: {error.strerror or error}.",
+                hint="Calls go on unrecorded until there is space and permission to write there.",
+            ) from error
+
+    def _store(self, path: Path, text: str) -> None:
+        # A reader never sees half a file: the name appears when the content is complete.
+        part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_text(text, encoding="utf-8", errors="replace")
+            part.replace(path)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise JournalError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+@dataclass(frozen=True)
+class SessionRecord:
+    """What one journal file says.
+
+    Attributes
+    ----------
+    damaged
+        Line numbers that could not be read, from 1.
+    """
+
+    session: Session
+    activities: tuple[Activity, ...]
+    entities: tuple[Entity, ...]
+    damaged: tuple[int, ...] = ()
+
+
+def read_session(path: Path) -> SessionRecord:
+    """Read one journal; lines that cannot be read are counted, not fatal.
+
+    Raises
+    ------
+    JournalError
+        If the file cannot be read or does not begin with a session.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise JournalError(f"The journal {path} cannot be read: {error.strerror or error}.") from error
+    session: Session | None = None
+    activities: dict[str, Activity] = {}
+    entities: dict[str, Entity] = {}
+    damaged: list[int] = []
+    for number, text in enumerate(lines, start=1):
+        if not text.strip():
+            continue
+        try:
+            line = json.loads(text)
+            match line["type"]:
+                case "session":
+                    session = structure(line["session"], Session)
+                case "begin" | "end":
+                    activity = structure(line["activity"], Activity)
+                    activities[activity.id] = activity
+                    entities.update((e.id, e) for e in structure(line["entities"], tuple[Entity, ...]))
+                case "close" if session is not None:
+                    session = replace(session, ended_at=line["ended_at"], closed=True)
+                case _:
+                    damaged.append(number)
+        except (ValueError, KeyError, TypeError, RecordError):
+            damaged.append(number)
+    if session is None:
+        raise JournalError(
+            f"The journal {path} does not begin with a session.", hint="It is no casaprov journal, or its start is lost."
+        )
+    if damaged:
+        _log.warning("Lines %s of the journal %s cannot be read; the rest is used.", damaged, path)
+    return SessionRecord(session, tuple(activities.values()), tuple(entities.values()), tuple(damaged))
+
+
+def read_document(folder: Path, notebook: str) -> Document:
+    """Read all sessions of a journal folder, oldest first, as one Document.
+
+    Raises
+    ------
+    JournalError
+        If there is no journal in `folder`, or none that can be read.
+    """
+    records: list[SessionRecord] = []
+    failures: list[JournalError] = []
+    for path in sorted(folder.glob("*.jsonl")):
+        try:
+            records.append(read_session(path))
+        except JournalError as error:
+            failures.append(error)
+            _log.warning("%s", error)
+    if not records:
+        if failures:
+            raise failures[0]
+        raise JournalError(
+            f"There is no record of {notebook} in {folder}.",
+            hint="Run the notebook with '%load_ext casaprov' in its first cell, or with 'casaprov run'.",
+        )
+    records.sort(key=lambda record: record.session.started_at)
+    return Document(
+        notebook=notebook,
+        sessions=tuple(record.session for record in records),
+        activities=tuple(activity for record in records for activity in record.activities),
+        entities=tuple({e.id: e for record in records for e in record.entities}.values()),
+        agents=_agents(record.session for record in records),
+    )
+
+
+def _agents(sessions: Iterable[Session]) -> tuple[Agent, ...]:
+    """Software that took part, one Agent per name and version."""
+    agents: dict[str, Agent] = {}
+    for session in sessions:
+        for name, version, url in (
+            ("casaprov", session.casaprov, ""),
+            ("casatasks", session.environment.casatasks, "https://casa.nrao.edu/"),
+        ):
+            if version:
+                agent = Agent(id=f"{name}-{version}", type="SoftwareAgent", name=name, version=version, url=url)
+                agents[agent.id] = agent
+    return tuple(agents.values())

@@ -1,0 +1,164 @@
+"""Any Python value as a JSON value that says what it was.
+
+Parameters and return values of tasks are mostly JSON already. What is not is
+written as an object with one key that starts with ``@``:
+
+===============================  ===============================================
+``{"@float": "nan"}``            NaN and infinities
+``{"@complex": [re, im]}``       complex numbers
+``{"@array": […], "dtype": …}``  numpy arrays, nested lists by rows
+``{"@bytes": "<hex>"}``          bytes
+``{"@items": [[key, value], …]}``  dicts whose keys are not all plain strings
+``{"@object": "<type>", …}``     anything else, by type and shortened `repr`
+===============================  ===============================================
+
+The last one cannot be read back; :func:`is_exact` tells.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Iterable, Mapping, Set
+from os import PathLike, fspath
+from typing import Any
+
+from casaprov.digest import canonical_json
+
+__all__ = ["from_json", "is_exact", "summarise", "to_json"]
+
+_MAX_DEPTH = 40
+_MAX_REPR = 200
+_MAX_MEMBERS = 2_000_000
+
+
+def to_json(value: Any) -> Any:
+    """Return `value` as JSON values; never raises, whatever `value` is."""
+    try:
+        return _to_json(value, 0, set())
+    except Exception as error:  # noqa: BLE001 - foreign objects may raise anything from any method
+        return {"@object": _type_name(value), "unreadable": type(error).__name__}
+
+
+def _to_json(value: Any, depth: int, open_ids: set[int]) -> Any:  # noqa: PLR0911 - one line per type
+    if value is None or type(value) in (bool, str):
+        return value
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, PathLike):
+        return fspath(value) if isinstance(fspath(value), str) else {"@bytes": fspath(value).hex()}
+    if isinstance(value, bytes | bytearray):
+        return {"@bytes": bytes(value).hex()}
+    if hasattr(value, "dtype") and hasattr(value, "tolist"):
+        return _array(value, depth, open_ids)
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return _real(float(value))
+    if isinstance(value, numbers.Complex):
+        number = complex(value)
+        return {"@complex": [_real(number.real), _real(number.imag)]}
+    if isinstance(value, Mapping | list | tuple | Set):
+        return _container(value, depth, open_ids)
+    return _opaque(value)
+
+
+def _real(number: float) -> Any:
+    return number if math.isfinite(number) else {"@float": repr(number)}
+
+
+def _array(value: Any, depth: int, open_ids: set[int]) -> Any:
+    if getattr(value, "ndim", 0) == 0:
+        return _to_json(value.tolist(), depth, open_ids) if value.dtype.kind in "biufcSU" else _opaque(value)
+    if value.size > _MAX_MEMBERS or value.dtype.kind not in "biufcSU":
+        return {**_opaque(value), "shape": list(value.shape), "dtype": str(value.dtype)}
+    return {"@array": _to_json(value.tolist(), depth, open_ids), "dtype": str(value.dtype), "shape": list(value.shape)}
+
+
+def _container(value: Any, depth: int, open_ids: set[int]) -> Any:
+    if id(value) in open_ids or depth >= _MAX_DEPTH:
+        return _opaque(value, told="…")
+    open_ids.add(id(value))
+    try:
+        if isinstance(value, Mapping):
+            plain = all(type(key) is str and not key.startswith("@") for key in value)
+            members = [(_to_json(k, depth + 1, open_ids), _to_json(v, depth + 1, open_ids)) for k, v in value.items()]
+            return dict(members) if plain else {"@items": [list(pair) for pair in members]}
+        ordered = sorted(value, key=repr) if isinstance(value, Set) else value
+        return [_to_json(member, depth + 1, open_ids) for member in ordered]
+    finally:
+        open_ids.discard(id(value))
+
+
+def _opaque(value: Any, told: str | None = None) -> dict[str, Any]:
+    try:
+        text = repr(value) if told is None else told
+    except Exception:  # noqa: BLE001 - a broken __repr__ must not end a recording
+        text = ""
+    return {"@object": _type_name(value), "repr": text[:_MAX_REPR]}
+
+
+def _type_name(value: Any) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def is_exact(value: Any) -> bool:
+    """Tell whether a JSON value from :func:`to_json` can be read back."""
+    if isinstance(value, dict):
+        return "@object" not in value and all(is_exact(member) for member in value.values())
+    return not isinstance(value, list) or all(is_exact(member) for member in value)
+
+
+def from_json(value: Any) -> Any:
+    """Read back what :func:`to_json` wrote; arrays become nested lists.
+
+    CASA's tasks take nested lists wherever they take arrays, so a replay
+    needs no numpy here.
+    """
+    if isinstance(value, list):
+        return [from_json(member) for member in value]
+    if not isinstance(value, dict):
+        return value
+    match value:
+        case {"@float": text}:
+            return float(text)
+        case {"@complex": [real, imag]}:
+            return complex(from_json(real), from_json(imag))
+        case {"@array": members}:
+            return from_json(members)
+        case {"@bytes": text}:
+            return bytes.fromhex(text)
+        case {"@items": pairs}:
+            return {from_json(key): from_json(member) for key, member in pairs}
+        case _:
+            return {key: from_json(member) for key, member in value.items()}
+
+
+def summarise(value: Any, max_bytes: int) -> Any:
+    """Return `value` (JSON values), cut so that its JSON text stays near `max_bytes`.
+
+    Long strings, lists and objects keep their beginning; what was cut is
+    replaced by ``{"@cut": <number of members or characters left out>}``.
+    """
+    if len(canonical_json(value)) <= max_bytes:
+        return value
+    if isinstance(value, str):
+        return value[: max_bytes // 2] + f"… (+{len(value) - max_bytes // 2} characters)"
+    if isinstance(value, dict):
+        kept = dict(_within(((k, summarise(v, max_bytes // 4)) for k, v in value.items()), max_bytes))
+        return kept if len(kept) == len(value) else {**kept, "@cut": len(value) - len(kept)}
+    if isinstance(value, list):
+        members = [m for _, m in _within(((str(i), summarise(v, max_bytes // 4)) for i, v in enumerate(value)), max_bytes)]
+        return [*members, {"@cut": len(value) - len(members)}] if len(members) < len(value) else members
+    return value
+
+
+def _within(pairs: Iterable[tuple[str, Any]], max_bytes: int) -> list[tuple[str, Any]]:
+    kept: list[tuple[str, Any]] = []
+    filled = 0
+    for pair in pairs:
+        if filled >= max_bytes:
+            break
+        kept.append(pair)
+        filled += len(canonical_json(list(pair)))
+    return kept
