@@ -7,7 +7,8 @@ node; each state of a path is (:class:`~casaprov.model.Entity`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from casaprov.errors import RecordError
@@ -94,6 +95,17 @@ class Lineage:
                     found.add(activity.id)
                     todo.extend(usage.entity for usage in activity.generated)
         return frozenset(found)
+
+    def only(self, sessions: Container[str]) -> Document:
+        """Return the Document without the sessions that are not in `sessions`."""
+        activities = tuple(a for a in self.document.activities if a.session in sessions)
+        named = {usage.entity for a in activities for usage in (*a.used, *a.generated)}
+        return replace(
+            self.document,
+            sessions=tuple(s for s in self.document.sessions if s.id in sessions),
+            activities=activities,
+            entities=tuple(e for e in self.document.entities if e.id in named),
+        )
 
     def gaps(self) -> tuple[Entity, ...]:
         """States that something other than a recorded Activity left behind."""

@@ -22,7 +22,8 @@ below it, absolute elsewhere.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from datetime import datetime
+from typing import Any, Final, Literal, TypeVar
 
 import cattrs
 from cattrs.gen import make_dict_unstructure_fn
@@ -50,7 +51,7 @@ __all__ = [
     "unstructure",
 ]
 
-DOCUMENT_FORMAT = "casaprov/document/1"
+DOCUMENT_FORMAT: Final = "casaprov/document/1"
 
 Kind = Literal["MeasurementSet", "CalibrationTable", "Image", "Table", "FITS", "File", "Directory"]
 """What an Entity is. ``Table`` is any other casacore table."""
@@ -218,6 +219,13 @@ class Activity:
     waited_s: float = 0.0
     problems: tuple[str, ...] = ()
 
+    @property
+    def seconds(self) -> float | None:
+        """How long the call took, in seconds; None if its end is not recorded."""
+        if self.ended_at is None:
+            return None
+        return (datetime.fromisoformat(self.ended_at) - datetime.fromisoformat(self.started_at)).total_seconds()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Agent:
@@ -311,8 +319,7 @@ class Document:
 
 T = TypeVar("T")
 
-_CONVERTER = cattrs.Converter(forbid_extra_keys=True, omit_if_default=True)
-_CONVERTER.register_unstructure_hook(tuple, list)
+_CONVERTER = cattrs.Converter(forbid_extra_keys=True, omit_if_default=True, unstruct_collection_overrides={tuple: list})
 _CONVERTER.register_unstructure_hook(
     Document, make_dict_unstructure_fn(Document, _CONVERTER, _cattrs_omit_if_default=False)
 )

@@ -1,0 +1,170 @@
+"""Replaying a crate with the CASA that is installed here: everything put together."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from casaprov.casa.data import data_folders
+from casaprov.casa.executor import CasaProcess
+from casaprov.casa.session import open_recorder
+from casaprov.checksum import Digester
+from casaprov.compare import Comparison, Tolerance, compare_trees
+from casaprov.crate import OpenCrate, open_crate
+from casaprov.errors import NoSpace, UsageError
+from casaprov.locate import InputFinder
+from casaprov.model import Activity, Entity, Session, unstructure
+from casaprov.plan import Plan, make_plan
+from casaprov.recorder import now
+from casaprov.replay import Replay, ReplayReport, compare_environments
+from casaprov.runner import Runner
+from casaprov.taskspec import load_specs
+
+__all__ = ["REPORT_NAME", "ReplayOptions", "replay_crate"]
+
+REPORT_NAME = "replay-report.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplayOptions:
+    """How to replay.
+
+    Attributes
+    ----------
+    data
+        Folders to search for inputs that are not in the crate.
+    verify
+        Whether a crate whose files do not match its checksums is refused.
+    python
+        Interpreter whose CASA runs the tasks.
+    """
+
+    data: tuple[Path, ...] = ()
+    tolerance: Tolerance = field(default_factory=Tolerance)
+    verify: bool = True
+    python: str = sys.executable
+
+
+def replay_crate(
+    crate: Path,
+    work: Path,
+    digester: Digester,
+    options: ReplayOptions,
+    on_plan: Callable[[Plan], None] = lambda _plan: None,
+    on_step: Callable[[int, Activity], None] = lambda _number, _activity: None,
+) -> ReplayReport:
+    """Replay `crate` in the empty folder `work` and write the report there.
+
+    Raises
+    ------
+    UsageError
+        If `work` is not empty.
+    CrateError
+        If the crate is damaged, hostile, or holds no records.
+    CasaMissing, CasaDataMissing, InputMissing, NoSpace, ReplayError
+        If the replay cannot start or go on.
+    """
+    work = _empty_folder(work)
+    started_at = now()
+    try:
+        opened = open_crate(crate, work / ".casaprov" / "crate", verify=options.verify)
+    except OSError as error:
+        raise _full(work, error) from error
+    specs = load_specs()
+    plan = make_plan(opened.document, specs.keys())
+    on_plan(plan)
+    executor = CasaProcess(work, options.python)
+    try:
+        environment = executor.environment(work)
+        session = Session(
+            id="replay",
+            started_at=started_at,
+            folder=work.as_posix(),
+            environment=environment,
+            casaprov=opened.document.sessions[0].casaprov,
+            notebook=opened.document.notebook,
+        )
+        recorder = open_recorder(session, work / ".casaprov" / "replay", digester)
+        replay = Replay(
+            plan=plan,
+            sessions={session.id: session for session in opened.document.sessions},
+            work=work,
+            runner=Runner(recorder),
+            executor=executor,
+            specs=specs,
+            inputs=_find_inputs(plan, opened, digester, options.data),
+            measure=digester.measure,
+            compare=_comparer(opened, digester),
+            entities={entity.id: entity for entity in opened.document.entities},
+            tolerance=options.tolerance,
+            on_step=on_step,
+        )
+        try:
+            steps, products = replay.run()
+        except OSError as error:
+            raise _full(work, error) from error
+        recorder.close()
+    finally:
+        executor.close()
+    report = ReplayReport(
+        crate=crate.name,
+        work=work.as_posix(),
+        started_at=started_at,
+        ended_at=now(),
+        steps=steps,
+        products=products,
+        environment=compare_environments(opened.document.sessions[-1].environment, environment),
+    )
+    (work / REPORT_NAME).write_text(json.dumps(unstructure(report), indent=2) + "\n", encoding="utf-8")
+    return report
+
+
+def _empty_folder(work: Path) -> Path:
+    if work.exists() and (not work.is_dir() or any(work.iterdir())):
+        raise UsageError(
+            f"The work folder {work} is not empty.", hint="Name an empty or new folder with --work; nothing was touched."
+        )
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"The work folder {work} cannot be made: {error.strerror}.", hint="Name another one with --work."
+        ) from error
+    return work.resolve()
+
+
+def _find_inputs(
+    plan: Plan, opened: OpenCrate, digester: Digester, folders: Sequence[Path]
+) -> dict[str, Path]:
+    finder = InputFinder(
+        resolvers={"casadata": _in_casa_data, "file": Path},
+        folders=folders,
+        measure=digester.measure,
+        shipped=opened.shipped,
+    )
+    return {entity.id: finder.find(entity) for entity in plan.inputs}
+
+
+def _in_casa_data(value: str) -> Path | None:
+    return next((folder / value for folder in data_folders() if (folder / value).exists()), None)
+
+
+def _comparer(opened: OpenCrate, digester: Digester) -> Callable[[Entity, Path, Tolerance], Comparison]:
+    def compare(entity: Entity, path: Path, tolerance: Tolerance) -> Comparison:
+        return compare_trees(opened.tree(entity), entity.content_digest, entity.byte_digest, digester.measure(path), tolerance)
+
+    return compare
+
+
+def _full(work: Path, error: OSError) -> Exception:
+    if error.errno == errno.ENOSPC or shutil.disk_usage(work).free == 0:
+        return NoSpace(
+            f"There is no space left in the work folder {work}.",
+            hint="Give a folder on a larger disk with --work; the crate and its inputs are unharmed.",
+        )
+    return error

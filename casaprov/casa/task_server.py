@@ -1,0 +1,93 @@
+"""The child process of a replay: runs CASA tasks named over a pipe."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from casaprov.casa.data import import_casatasks
+from casaprov.casa.environment import current_environment
+from casaprov.casa.tasks import TASK_PACKAGES, task_names
+from casaprov.casa.log import log_offset, log_since
+from casaprov.errors import ReplayError
+from casaprov.model import unstructure
+from casaprov.values import from_json, to_json
+from casaprov.worker import serve
+
+__all__ = ["arguments_for", "main"]
+
+
+def environment(folder: str) -> Any:
+    """Return the Environment of this process, with CASA imported."""
+    import_casatasks()
+    return unstructure(current_environment(Path(folder)))
+
+
+def run(task: str, package: str, parameters: dict[str, Any], given: list[str], cwd: str) -> dict[str, Any]:
+    """Run one task in `cwd`; what it raises is part of the answer."""
+    import_casatasks()
+    os.chdir(cwd)
+    function = _task(package, task)
+    arguments = arguments_for(inspect.signature(function), parameters, given)
+    offset = log_offset()
+    try:
+        returned = function(**arguments)
+    except Exception as error:  # noqa: BLE001 - whatever a task raises is its outcome
+        failure = {"type": type(error).__name__, "message": str(error)}
+        return {"returned": None, "error": failure, "log": log_since(offset)}
+    return {"returned": to_json(returned), "error": None, "log": log_since(offset)}
+
+
+def arguments_for(signature: inspect.Signature, parameters: Mapping[str, Any], given: Sequence[str]) -> dict[str, Any]:
+    """Choose the arguments that repeat a recorded call with this version of the task.
+
+    What the user gave is passed on. A recorded default is passed on only
+    where this version's default is another one, so that parameters which came
+    or went between two versions of CASA do no harm.
+
+    Raises
+    ------
+    ReplayError
+        If the user gave a parameter that this version does not have.
+    """
+    arguments = {}
+    for name, value in parameters.items():
+        parameter = signature.parameters.get(name)
+        if parameter is None:
+            if name in given:
+                raise ReplayError(
+                    f"This version of the task has no parameter {name!r}.",
+                    hint="Replay with the CASA version that the crate names.",
+                )
+            continue
+        if name in given or to_json(parameter.default) != value:
+            arguments[name] = from_json(value)
+    return arguments
+
+
+def _task(package: str, task: str) -> Any:
+    # A crate may come from anybody: nothing but a task of a known package is ever called.
+    if package not in TASK_PACKAGES:
+        raise ReplayError(
+            f"{package!r} is no package of CASA tasks.", hint=f"Tasks of {', '.join(TASK_PACKAGES)} can be replayed."
+        )
+    module = importlib.import_module(package)
+    found = getattr(module, task, None) if task in task_names(module) else None
+    if found is None:
+        raise ReplayError(
+            f"This CASA has no task {package}.{task}.", hint="Replay with the CASA version that the crate names."
+        )
+    return found
+
+
+def main() -> None:
+    """Serve until the parent closes the pipe."""
+    serve({"environment": environment, "run": run})
+
+
+if __name__ == "__main__":
+    main()

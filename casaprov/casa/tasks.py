@@ -1,0 +1,177 @@
+"""Recording calls of CASA tasks, however they are made.
+
+A casatasks module ``casatasks.gaincal`` holds a class ``_gaincal`` whose only
+instance is what users call, and the function ``_gaincal_t`` that does the
+work with validated, coerced parameters. Two thin wrappers go in: around
+``_gaincal_t``, where the final parameters are known whatever name the user
+called the task by, and around ``_gaincal.__call__``, which alone knows what
+was given and what was defaulted, and which alone sees a call that CASA's
+validation refuses. Signatures, docstrings and identities stay as they are.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from casaprov.casa.log import log_offset, log_since
+from casaprov.recorder import TaskCall, TaskResult
+
+__all__ = ["TASK_PACKAGES", "FunctionExecutor", "TaskHook", "task_names"]
+
+TASK_PACKAGES = ("casatasks",)
+"""Packages whose tasks are recorded and replayed."""
+
+Run = Callable[[TaskCall, "FunctionExecutor"], TaskResult]
+
+
+def task_names(package: ModuleType) -> tuple[str, ...]:
+    """Names of the tasks that a package such as ``casatasks`` exports."""
+    return tuple(name for name in package.__all__ if _task_class(sys.modules.get(f"{package.__name__}.{name}"), name))
+
+
+@dataclass
+class _UserCall:
+    """What the public call knows and the task function does not."""
+
+    task: str
+    given: tuple[str, ...]
+    log_from: int
+    reached: bool = False
+
+
+class FunctionExecutor:
+    """Runs a task function of this process; what it raises is returned."""
+
+    def __init__(self, function: Callable[[], Any], log_from: int) -> None:
+        self._function = function
+        self._log_from = log_from
+
+    def run(self, call: TaskCall) -> TaskResult:
+        """Run the function; `call` is only what is recorded of it."""
+        try:
+            returned = self._function()
+        except BaseException as error:  # noqa: BLE001 - KeyboardInterrupt is an outcome too; the caller raises it again
+            return TaskResult(error=error, log=log_since(self._log_from))
+        return TaskResult(returned=returned, log=log_since(self._log_from))
+
+
+class TaskHook:
+    """Puts the wrappers into a tasks package and takes them out again.
+
+    Parameters
+    ----------
+    run
+        Runs a call under recording: :meth:`casaprov.runner.Runner.run`.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._process = os.getpid()
+        self._user_call: ContextVar[_UserCall | None] = ContextVar("casaprov_user_call", default=None)
+        self._undo: list[Callable[[], None]] = []
+
+    def install(self, package: ModuleType) -> None:
+        """Wrap every task of `package` (``casatasks`` or one built like it)."""
+        for name in package.__all__:
+            module = sys.modules.get(f"{package.__name__}.{name}")
+            task_class = _task_class(module, name)
+            if module is not None and task_class is not None and not hasattr(task_class.__call__, "_casaprov_hook"):
+                self._wrap_function(module, name, package.__name__)
+                self._wrap_call(task_class, name, package.__name__)
+
+    def remove(self) -> None:
+        """Restore every wrapped task."""
+        while self._undo:
+            self._undo.pop()()
+
+    def _wrap_function(self, module: ModuleType, name: str, package: str) -> None:
+        attribute = f"_{name}_t"
+        function = getattr(module, attribute)
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def recorded(*args: Any, **kwargs: Any) -> Any:
+            __tracebackhide__ = True
+            if os.getpid() != self._process:  # a fork has no journal of its own
+                return function(*args, **kwargs)
+            user_call = self._user_call.get()
+            own = user_call is not None and user_call.task == name and not user_call.reached
+            if user_call is not None and own:
+                user_call.reached = True
+            parameters = dict(signature.bind(*args, **kwargs).arguments)
+            call = TaskCall(
+                task=name,
+                package=package,
+                parameters=parameters,
+                given=user_call.given if user_call is not None and own else tuple(parameters),
+                cwd=Path.cwd(),
+            )
+            log_from = user_call.log_from if user_call is not None and own else log_offset()
+            result = self._run(call, FunctionExecutor(functools.partial(function, *args, **kwargs), log_from))
+            if result.error is not None:
+                raise result.error
+            return result.returned
+
+        setattr(module, attribute, recorded)
+        self._undo.append(lambda: setattr(module, attribute, function))
+
+    def _wrap_call(self, task_class: type, name: str, package: str) -> None:
+        original = task_class.__call__
+        signature = inspect.signature(original)
+
+        @functools.wraps(original)
+        def called(task: Any, *args: Any, **kwargs: Any) -> Any:
+            __tracebackhide__ = True
+            given = _given(signature, task, args, kwargs)
+            with self._noted(_UserCall(task=name, given=tuple(given), log_from=log_offset())) as user_call:
+                try:
+                    return original(task, *args, **kwargs)
+                except Exception as error:
+                    if not user_call.reached and os.getpid() == self._process:
+                        self._refused(name, package, given, error, user_call.log_from)
+                    raise
+
+        called._casaprov_hook = self  # type: ignore[attr-defined]  # marks the class as wrapped
+        task_class.__call__ = called  # type: ignore[method-assign]
+        self._undo.append(lambda: setattr(task_class, "__call__", original))
+
+    @contextmanager
+    def _noted(self, user_call: _UserCall) -> Iterator[_UserCall]:
+        token = self._user_call.set(user_call)
+        try:
+            yield user_call
+        finally:
+            self._user_call.reset(token)
+
+    def _refused(self, name: str, package: str, given: dict[str, Any], error: Exception, log_from: int) -> None:
+        """Record a call that CASA's parameter validation refused."""
+
+        def refuse() -> None:
+            raise error
+
+        call = TaskCall(task=name, package=package, parameters=given, given=tuple(given), cwd=Path.cwd())
+        self._run(call, FunctionExecutor(refuse, log_from))
+
+
+def _task_class(module: ModuleType | None, name: str) -> type | None:
+    task_class = getattr(module, f"_{name}", None)
+    return task_class if isinstance(task_class, type) and hasattr(module, f"_{name}_t") else None
+
+
+def _given(signature: inspect.Signature, task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    try:
+        arguments = dict(signature.bind(task, *args, **kwargs).arguments)
+    except TypeError:  # the task itself will say what is wrong with the call
+        return dict(kwargs)
+    arguments.pop("self", None)
+    return arguments

@@ -1,0 +1,397 @@
+"""The command line: parse, call one function, render.
+
+Exit codes: 0 done and verified, 1 something differs or is not valid,
+2 the command makes no sense as given, 3 it could not be carried out.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.markup import escape
+
+from casaprov import __version__
+from casaprov.errors import CasaprovError, CrateError, MissingDependency, RecordError, UsageError
+
+if TYPE_CHECKING:
+    from casaprov.checksum import Digester
+    from casaprov.model import Document
+
+__all__ = ["EXIT_CODES", "cli", "main"]
+
+EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
+    (UsageError, 2),
+    (MissingDependency, 3),
+    (RecordError, 3),
+    (CasaprovError, 3),
+    (KeyboardInterrupt, 130),
+)
+"""Which exit code an exception ends in; the first class that fits counts."""
+
+EXIT_DIFFERS = 1
+EXIT_COULD_NOT_RUN = 3
+
+_out = Console(highlight=False)
+_err = Console(stderr=True, highlight=False)
+
+_notebook = click.Path(dir_okay=False, path_type=Path)
+_any_path = click.Path(path_type=Path)
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    try:
+        code = cli.main(arguments, prog_name="casaprov", standalone_mode=False)
+    except click.exceptions.Abort:
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (CasaprovError, KeyboardInterrupt) as error:
+        _say(error)
+        return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
+    return code if isinstance(code, int) else 0
+
+
+def _say(error: BaseException) -> None:
+    if isinstance(error, CasaprovError):
+        _err.print(f"[bold red]Error:[/] {escape(error.message)}", soft_wrap=True)
+        for issue in error.issues if isinstance(error, CrateError) else ():
+            _err.print(f"  • {escape(str(issue))}", soft_wrap=True)
+        if error.hint:
+            _err.print(escape(error.hint), soft_wrap=True)
+    else:
+        _err.print("Interrupted.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="casaprov")
+@click.option("-v", "--verbose", count=True, help="Say more; twice for everything.")
+def cli(verbose: int) -> None:
+    """Record, pack and replay CASA notebooks.
+
+    \b
+    A first round:
+      casaprov run reduction.ipynb
+      casaprov export reduction.ipynb -o reduction.crate.zip
+      casaprov replay reduction.crate.zip
+    """
+    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+    handler = RichHandler(console=_err, show_time=False, show_path=False)
+    logging.basicConfig(level=level, format="%(message)s", handlers=[handler])
+
+
+@cli.command()
+@click.argument("notebook", type=_notebook)
+@click.option("-o", "--output", type=_notebook, help="Write the executed notebook here instead of in place.")
+@click.option("--kernel", help="Kernelspec to use instead of the notebook's own.")
+@click.option("--timeout", type=float, help="Longest time for one cell, in seconds.")
+def run(notebook: Path, output: Path | None, kernel: str | None, timeout: float | None) -> int:
+    """Execute a notebook under recording.
+
+    It runs in the folder of the executed notebook. A notebook that does not
+    load casaprov itself is recorded all the same. If a cell fails, everything
+    up to it is kept.
+
+    \b
+    Example:
+      casaprov run ngc5921.ipynb -o run/ngc5921.ipynb
+    """
+    with _extra("jupyter"):
+        from casaprov.notebook.execute import run_notebook
+    from casaprov.casa.data import prepare
+    from casaprov.render import calls_table
+
+    prepare()
+    result = run_notebook(notebook, output or notebook, kernel=kernel, timeout_s=timeout, on_cell=_tell_cell)
+    if result.document is not None:
+        _out.print(calls_table(_last_session(result.document)))
+    if result.failure is not None:
+        _err.print(f"[bold red]Cell {result.failure.number} failed:[/] {escape(result.failure.message)}", soft_wrap=True)
+        _err.print(f"Everything up to it is recorded and written to {escape(str(result.notebook))}.", soft_wrap=True)
+        return EXIT_COULD_NOT_RUN
+    _out.print(f"Written: {escape(str(result.notebook))}", soft_wrap=True)
+    if result.document is None:
+        _out.print("No CASA task was called, so nothing was recorded.")
+    return 0
+
+
+@cli.command()
+@click.argument("notebook", type=_notebook)
+@click.option("-o", "--output", type=_notebook, required=True, help="The crate to write, a .zip file.")
+@click.option("--max-size", default=50.0, show_default=True, help="Ship no product larger than this, in MB.")
+@click.option("--with-visibilities", is_flag=True, help="Ship MeasurementSets too.")
+@click.option("--with-inputs", is_flag=True, help="Ship external inputs too.")
+@click.option("--title", help="Title of the crate; by default the notebook's name.")
+@_json_option
+def export(
+    notebook: Path,
+    output: Path,
+    max_size: float,
+    with_visibilities: bool,
+    with_inputs: bool,
+    title: str | None,
+    as_json: bool,
+) -> None:
+    """Pack a notebook and its record into an RO-Crate.
+
+    \b
+    Example:
+      casaprov export ngc5921.ipynb -o ngc5921.crate.zip
+    """
+    with _extra("jupyter"):
+        from casaprov.notebook.export import export_notebook
+    from casaprov.payload import PayloadPolicy
+    from casaprov.render import packed_view
+
+    policy = PayloadPolicy(
+        max_item_bytes=int(max_size * 1e6), ship_visibilities=with_visibilities, ship_inputs=with_inputs
+    )
+    with _digester() as digester:
+        packed = export_notebook(notebook, output, policy=policy, measure=digester.measure, title=title)
+    _show(packed, as_json, packed_view)
+
+
+@cli.command()
+@click.argument("crate", type=_any_path)
+@_json_option
+def validate(crate: Path, as_json: bool) -> int:
+    """Check a crate: archive, checksums, schemas, records, graph.
+
+    \b
+    Example:
+      casaprov validate ngc5921.crate.zip
+    """
+    from casaprov.render import issues_view
+    from casaprov.validate import check_crate
+
+    issues = check_crate(crate)
+    _show(issues, as_json, lambda found: issues_view(found) if found else f"{escape(str(crate))} is valid.")
+    return EXIT_DIFFERS if issues else 0
+
+
+@cli.command()
+@click.argument("subject", type=_any_path)
+@click.option("--graph", is_flag=True, help="Show what came from what, from the products back to the inputs.")
+@_json_option
+def inspect(subject: Path, graph: bool, as_json: bool) -> None:
+    """Show what was done in a crate or a notebook, by which call, from what.
+
+    \b
+    Example:
+      casaprov inspect ngc5921.crate.zip --graph
+    """
+    from casaprov.render import calls_table, graph_view
+
+    document = _document_of(subject)
+    _show(document, as_json, graph_view if graph else calls_table)
+
+
+@cli.command()
+@click.argument("crate", type=_any_path)
+@click.option("--work", type=_any_path, help="Empty or new folder to work in; by default replay-<crate>.")
+@click.option("--data", type=_any_path, multiple=True, help="Folder to search for inputs; may be given several times.")
+@click.option("--rtol", default=0.0, show_default=True, help="Relative difference to tolerate.")
+@click.option("--atol", default=0.0, show_default=True, help="Absolute difference to tolerate.")
+@click.option("--python", default=sys.executable, help="Python whose CASA runs the tasks, by default this one.")
+@click.option("--ignore-checksums", is_flag=True, help="Replay a crate that was changed after it was packed.")
+@_json_option
+def replay(
+    crate: Path,
+    work: Path | None,
+    data: tuple[Path, ...],
+    rtol: float,
+    atol: float,
+    python: str,
+    ignore_checksums: bool,
+    as_json: bool,
+) -> int:
+    """Run a crate's CASA calls again in an empty folder and compare every product.
+
+    Only known CASA tasks run, none of the notebook's code. Exit code 0: all
+    verified; 1: something differs; 3: something could not be run.
+
+    \b
+    Example:
+      casaprov replay ngc5921.crate.zip --work again --data ~/archive
+    """
+    from casaprov.casa.replay_crate import ReplayOptions, replay_crate
+    from casaprov.compare import Tolerance
+    from casaprov.render import replay_view
+
+    folder = work or Path(f"replay-{crate.name.split('.')[0]}")
+    options = ReplayOptions(
+        data=data, tolerance=Tolerance(rtol, atol), verify=not ignore_checksums, python=python
+    )
+    with _digester() as digester:
+        report = replay_crate(crate, folder, digester, options, on_step=_tell_step)
+    _show(report, as_json, replay_view)
+    if report.blocked:
+        return EXIT_COULD_NOT_RUN
+    return EXIT_DIFFERS if report.differing else 0
+
+
+@cli.command()
+@click.argument("first", type=_any_path)
+@click.argument("second", type=_any_path)
+@click.option("--rtol", default=0.0, show_default=True, help="Relative difference to tolerate.")
+@click.option("--atol", default=0.0, show_default=True, help="Absolute difference to tolerate.")
+@_json_option
+def compare(first: Path, second: Path, rtol: float, atol: float, as_json: bool) -> int:
+    """Compare two tables, images or files, cell by cell.
+
+    \b
+    Example:
+      casaprov compare ngc5921.ms again/ngc5921.ms
+    """
+    from casaprov.compare import Tolerance, compare_paths
+    from casaprov.readers import table_reader
+    from casaprov.render import comparison_view
+
+    comparison = compare_paths(first, second, reader=table_reader(), tolerance=Tolerance(rtol, atol))
+    _show(comparison, as_json, comparison_view)
+    return EXIT_DIFFERS if comparison.verdict in ("differs", "missing", "not-verifiable") else 0
+
+
+@cli.command()
+@click.argument("paths", type=_any_path, nargs=-1, required=True)
+@_json_option
+def digest(paths: tuple[Path, ...], as_json: bool) -> None:
+    """Print the content digest of tables, images and files.
+
+    \b
+    Example:
+      casaprov digest ngc5921.ms ngc5921.bcal
+    """
+    from casaprov.model import unstructure
+
+    with _digester() as digester:
+        for path in paths:
+            measured = digester.measure(path)
+            if as_json:
+                click.echo(json.dumps({"path": str(path), **unstructure(measured)}))
+            else:
+                click.echo(f"{measured.content_digest}  {measured.kind:<16}  {path}")
+
+
+@cli.command()
+@click.argument("notebook", type=_notebook)
+def sync(notebook: Path) -> None:
+    """Write the index of recorded calls into a notebook's metadata.
+
+    \b
+    Example:
+      casaprov sync ngc5921.ipynb
+    """
+    with _extra("jupyter"):
+        from casaprov.notebook.sync import sync_notebook
+
+    index = sync_notebook(notebook)
+    sessions, calls = len(index["sessions"]), len(index["calls"])
+    _out.print(f"{escape(str(notebook))}: {calls} calls of {sessions} session(s) are in its metadata.", soft_wrap=True)
+
+
+@cli.command()
+@_json_option
+def doctor(as_json: bool) -> int:
+    """Find out what is there and what is missing, and how to mend it.
+
+    \b
+    Example:
+      casaprov doctor
+    """
+    from casaprov.doctor import examine
+    from casaprov.render import findings_view
+
+    findings = examine()
+    _show(findings, as_json, findings_view)
+    return EXIT_COULD_NOT_RUN if any(finding.status == "missing" for finding in findings) else 0
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script for a shell.
+
+    \b
+    Example:
+      casaprov completion bash >> ~/.bashrc
+    """
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell)
+    if found is None:
+        raise UsageError(f"There is no completion for {shell}.")
+    click.echo(found(cli, {}, "casaprov", "_CASAPROV_COMPLETE").source())
+
+
+# -- parts -------------------------------------------------------------------
+
+
+def _show(value: Any, as_json: bool, view: Callable[[Any], Any]) -> None:
+    from casaprov.model import unstructure
+
+    if as_json:
+        click.echo(json.dumps(unstructure(value), default=str))
+    else:
+        _out.print(view(value))
+
+
+@contextmanager
+def _digester() -> Iterator[Digester]:
+    from casaprov.readers import open_digester
+
+    digester = open_digester()
+    try:
+        yield digester
+    finally:
+        digester.close()
+
+
+@contextmanager
+def _extra(name: str) -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        if error.name is None or error.name.startswith("casaprov"):
+            raise
+        raise MissingDependency(
+            f"The Python package {error.name} is not installed.", hint=f"Install it with: pip install 'casaprov[{name}]'"
+        ) from error
+
+
+def _document_of(subject: Path) -> Document:
+    if not subject.exists():
+        raise UsageError(f"There is no {subject}.", hint="Name a notebook or a crate.")
+    if subject.suffix == ".ipynb":
+        with _extra("jupyter"):
+            from casaprov.notebook.export import record_of
+        return record_of(subject)
+    from casaprov.crate import read_document
+
+    return read_document(subject)
+
+
+def _last_session(document: Document) -> Document:
+    from casaprov.lineage import Lineage
+
+    return Lineage(document).only({document.sessions[-1].id})
+
+
+def _tell_cell(number: int, count: int, source: str) -> None:
+    first = next((line for line in source.splitlines() if line.strip() and not line.startswith(("#", "%"))), "")
+    _err.print(f"[dim]cell {number}/{count}[/]  {escape(first[:80])}", soft_wrap=True)
+
+
+def _tell_step(number: int, activity: Any) -> None:
+    _err.print(f"[dim]call {number}[/]  {activity.task}", soft_wrap=True)

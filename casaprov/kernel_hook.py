@@ -1,0 +1,148 @@
+"""``%load_ext casaprov``: recording inside an IPython kernel.
+
+A shim: cell events and task calls go to the recorder, what was recorded goes
+into the cell's output as an invisible display bundle. Nothing here raises
+into a cell.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import wrapt
+
+from casaprov.casa.data import prepare
+from casaprov.casa.session import new_session, open_recorder
+from casaprov.casa.tasks import TASK_PACKAGES, FunctionExecutor, TaskHook
+from casaprov.digest import digest_bytes
+from casaprov.journal import journal_folder
+from casaprov.model import Activity, Entity, Step
+from casaprov.notebook.bundle import BUNDLE_MIME, bundle, call_summary
+from casaprov.notebook.name import notebook_path
+from casaprov.readers import open_digester
+from casaprov.recorder import TaskCall, TaskResult
+from casaprov.runner import Runner
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import ExecutionInfo, InteractiveShell
+
+__all__ = ["KernelRecording", "load_ipython_extension", "unload_ipython_extension"]
+
+_log = logging.getLogger(__name__)
+_recording: KernelRecording | None = None
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Start recording in this kernel; loading twice changes nothing."""
+    global _recording  # noqa: PLW0603 - one kernel, one recording
+    if _recording is None:
+        prepare()
+        _recording = KernelRecording(shell)
+        _recording.start()
+
+
+def unload_ipython_extension(_shell: InteractiveShell) -> None:
+    """Stop recording: tasks and shell are as they were before."""
+    global _recording  # noqa: PLW0603
+    if _recording is not None:
+        _recording.stop()
+        _recording = None
+
+
+class KernelRecording:
+    """Recording of one kernel, from ``%load_ext`` to its end.
+
+    The session and its worker processes start with the first task call, so
+    that a notebook that calls no task pays nothing and leaves nothing behind.
+    """
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+        self._folder = Path.cwd()
+        self._notebook = notebook_path(shell.user_ns, self._folder)
+        self._hook = TaskHook(self._run)
+        self._runner: Runner | None = None
+        self._step: Step | None = None
+        self._calls: list[dict[str, Any]] = []
+        self._stopped = False
+
+    def start(self) -> None:
+        """Listen to the shell and wrap the tasks, now or when they are imported."""
+        self._shell.events.register("pre_run_cell", self._before_cell)
+        self._shell.events.register("post_run_cell", self._after_cell)
+        for package in TASK_PACKAGES:
+            wrapt.when_imported(package)(self._imported)
+        atexit.register(self.stop)
+
+    def stop(self) -> None:
+        """Close the session and take every wrapper out."""
+        if self._stopped:
+            return
+        self._stopped = True
+        self._hook.remove()
+        atexit.unregister(self.stop)
+        for event, callback in (("pre_run_cell", self._before_cell), ("post_run_cell", self._after_cell)):
+            with contextlib.suppress(ValueError):
+                self._shell.events.unregister(event, callback)
+        if self._runner is not None:
+            try:
+                self._runner.recorder.close()
+                self._digester.close()
+            except Exception:  # noqa: BLE001 - a recorder failure never breaks a kernel
+                _log.info("closing the session failed", exc_info=True)
+
+    # -- task calls ----------------------------------------------------------
+
+    def _imported(self, package: Any) -> None:
+        if self._stopped:
+            return
+        try:
+            self._hook.install(package)
+        except Exception as error:  # noqa: BLE001 - a recorder failure never breaks an import
+            _tell(f"casaprov: tasks of {package.__name__} cannot be recorded ({type(error).__name__}: {error}).")
+
+    def _run(self, call: TaskCall, executor: FunctionExecutor) -> TaskResult:
+        runner = self._open_session()
+        if runner is None:
+            return executor.run(call)
+        return runner.run(replace(call, step=self._step), executor)
+
+    def _open_session(self) -> Runner | None:
+        if self._runner is None and not self._stopped:
+            try:
+                session = new_session(self._folder, self._notebook.name)
+                self._digester = open_digester()
+                recorder = open_recorder(session, journal_folder(self._notebook), self._digester)
+                self._runner = Runner(recorder, on_recorded=self._recorded, on_trouble=_tell)
+            except Exception as error:  # noqa: BLE001 - a recorder failure never breaks a cell
+                _tell(f"casaprov: this session is not recorded ({type(error).__name__}: {error}).")
+                self.stop()
+        return self._runner
+
+    def _recorded(self, activity: Activity, entities: tuple[Entity, ...]) -> None:
+        self._calls.append(call_summary(activity, entities))
+
+    # -- cells ---------------------------------------------------------------
+
+    def _before_cell(self, info: ExecutionInfo) -> None:
+        self._step = Step(
+            source_digest=digest_bytes((info.raw_cell or "").encode("utf-8", "surrogatepass")),
+            cell_id=getattr(info, "cell_id", None),
+            execution_count=self._shell.execution_count,
+        )
+
+    def _after_cell(self, _result: Any) -> None:
+        calls, self._calls, self._step = self._calls, [], None
+        if calls and self._runner is not None:
+            self._shell.display_pub.publish({BUNDLE_MIME: bundle(self._runner.recorder.session.id, calls)})
+
+
+def _tell(sentence: str) -> None:
+    """Say something to the user, below the cell."""
+    print(sentence, file=sys.stderr)  # noqa: T201 - a kernel's stderr is its way to speak

@@ -1,0 +1,1 @@
+"""The edge to notebooks: IPython display, nbformat, nbclient."""

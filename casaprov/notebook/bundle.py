@@ -1,0 +1,65 @@
+"""What a notebook says of its calls: display bundles and ``metadata.casaprov``.
+
+Both hold the same short form of a call. The journal has the whole truth;
+these travel with the .ipynb file and lead to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from casaprov.digest import canonical_json
+from casaprov.model import Activity, Entity, Usage
+from casaprov.values import summarise
+
+__all__ = ["BUNDLE_FORMAT", "BUNDLE_MIME", "MAX_CALL_BYTES", "bundle", "call_summary"]
+
+BUNDLE_MIME = "application/vnd.casaprov.v1+json"
+"""Media type of the display bundle; front ends that do not know it show nothing."""
+
+BUNDLE_FORMAT = "casaprov/bundle/1"
+MAX_CALL_BYTES = 5000
+"""A call takes at most this much of a notebook."""
+
+_MAX_GIVEN_BYTES = 1500
+
+
+def bundle(session: str, calls: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Return the display bundle of a cell that made `calls`."""
+    return {"format": BUNDLE_FORMAT, "session": session, "calls": list(calls)}
+
+
+def call_summary(activity: Activity, entities: Iterable[Entity]) -> dict[str, Any]:
+    """Return the short form of a call, at most :data:`MAX_CALL_BYTES` of JSON."""
+    by_id = {entity.id: entity for entity in entities}
+    given = {name: activity.parameters[name] for name in activity.given if name in activity.parameters}
+    summary: dict[str, Any] = {
+        "id": activity.id,
+        "task": activity.task,
+        "outcome": activity.outcome,
+        "started_at": activity.started_at,
+        "seconds": activity.seconds,
+        "given": summarise(given, _MAX_GIVEN_BYTES),
+        "used": [_used(by_id[u.entity], u) for u in activity.used if u.entity in by_id],
+        "generated": [_generated(by_id[u.entity]) for u in activity.generated if u.entity in by_id],
+    }
+    for side in ("used", "generated"):
+        while len(summary[side]) > 1 and len(canonical_json(summary)) > MAX_CALL_BYTES:
+            summary[side] = summary[side][: len(summary[side]) // 2]
+            summary["cut"] = True
+    return summary
+
+
+def _used(entity: Entity, usage: Usage) -> dict[str, Any]:
+    return {"path": entity.path, "digest": entity.content_digest, "parameter": usage.parameter}
+
+
+def _generated(entity: Entity) -> dict[str, Any]:
+    return {
+        "path": entity.path,
+        "kind": entity.kind,
+        "digest": entity.content_digest,
+        "size_bytes": entity.size_bytes,
+    }
+

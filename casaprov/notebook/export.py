@@ -1,0 +1,87 @@
+"""``casaprov export``: from a notebook and its journal to a crate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from casaprov.checksum import Measurement
+from casaprov.crate import Packed, pack
+from casaprov.errors import JournalError, RecordError
+from casaprov.journal import journal_folder, read_document
+from casaprov.lineage import Lineage
+from casaprov.model import Document
+from casaprov.notebook.execute import read_notebook
+from casaprov.notebook.index import recorded_sessions
+from casaprov.notebook.name import UNNAMED
+from casaprov.payload import PayloadPolicy, choose_payload
+
+__all__ = ["export_notebook", "find_journal", "record_of"]
+
+
+def export_notebook(
+    notebook: Path,
+    out: Path,
+    *,
+    policy: PayloadPolicy,
+    measure: Callable[[Path], Measurement],
+    title: str | None = None,
+) -> Packed:
+    """Pack a notebook with the record of the calls that its results came from.
+
+    Raises
+    ------
+    UsageError
+        If there is no such notebook.
+    JournalError
+        If nothing is recorded of it.
+    RecordError
+        If the record holds no call.
+    """
+    document = record_of(notebook)
+    if not document.activities:
+        raise RecordError(f"The record of {notebook} holds no task call.", hint="Run its cells, then export again.")
+    folder = Path(document.sessions[-1].folder)
+    items = choose_payload(document, folder, policy, measure=measure)
+    return pack(document, notebook=notebook, journal=find_journal(notebook), items=items, out=out, title=title)
+
+
+def find_journal(notebook: Path) -> Path:
+    """Return the journal folder of a notebook, also if the kernel did not know its name.
+
+    Raises
+    ------
+    JournalError
+        If there is none.
+    """
+    named = journal_folder(notebook)
+    if any(named.glob("*.jsonl")):
+        return named
+    mentioned = recorded_sessions(read_notebook(notebook))
+    folders = (named.parent / Path(UNNAMED).stem, *sorted(p for p in named.parent.glob("*") if p.is_dir()))
+    for folder in folders:
+        if any((folder / f"{session}.jsonl").is_file() for session in mentioned):
+            return folder
+    raise JournalError(
+        f"There is no record of {notebook} (no journal in {named}).",
+        hint="Run it with '%load_ext casaprov' in its first cell, or with 'casaprov run'.",
+    )
+
+
+def record_of(notebook: Path) -> Document:
+    """Return the sessions that what is on disk now came from, and the last one.
+
+    Raises
+    ------
+    UsageError, JournalError
+        If there is no such notebook or no record of it.
+    """
+    read_notebook(notebook)
+    lineage = Lineage(read_document(find_journal(notebook), notebook.name))
+    document = lineage.document
+    last = document.sessions[-1].id
+    folders = {session.id: Path(session.folder) for session in document.sessions}
+    present = [e for e in lineage.products() if (folders[e.id.partition("/")[0]] / e.path).exists()]
+    looked_at = [lineage.entities[u.entity] for a in document.activities if a.session == last for u in a.used]
+    contributed = {lineage.activities[a].session for a in lineage.upstream([*present, *looked_at])}
+    return lineage.only(contributed | {last})

@@ -1,0 +1,98 @@
+"""The one execution path of a task call: the notebook and the replay share it.
+
+A call is recorded, run through an :class:`Executor`, and recorded again. The
+recorder's own troubles become a warning and a record marked incomplete; they
+never reach the task.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from casaprov.model import Activity, Entity
+from casaprov.recorder import Opened, Recorder, TaskCall, TaskResult
+
+__all__ = ["Executor", "Runner", "TaskFailed"]
+
+_log = logging.getLogger(__name__)
+
+
+class TaskFailed(Exception):  # noqa: N818 - it stands for the exception of a task in another process
+    """An exception that a task raised in another process.
+
+    Attributes
+    ----------
+    type
+        Name of the exception's class there.
+    """
+
+    def __init__(self, type_: str, message: str) -> None:
+        super().__init__(message)
+        self.type = type_
+
+
+class Executor(Protocol):
+    """What runs a task: in this process (the notebook) or in another (the replay)."""
+
+    def run(self, call: TaskCall) -> TaskResult:
+        """Run the call; an exception of the task is returned, not raised."""
+        ...
+
+
+class Runner:
+    """Runs task calls under recording.
+
+    Parameters
+    ----------
+    recorder
+        Records every call.
+    on_recorded
+        Called with each finished Activity and the Entities it names.
+    on_trouble
+        Called once, with a sentence for the user, when recording itself fails.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        *,
+        on_recorded: Callable[[Activity, tuple[Entity, ...]], None] = lambda _activity, _entities: None,
+        on_trouble: Callable[[str], None] = _log.warning,
+    ) -> None:
+        self.recorder = recorder
+        self._on_recorded = on_recorded
+        self._on_trouble = on_trouble
+        self._troubled = False
+
+    def run(self, call: TaskCall, executor: Executor) -> TaskResult:
+        """Run `call` under recording and return how it ended."""
+        opened: Opened | None = None
+        try:
+            opened = self.recorder.begin(call)
+        except Exception as error:  # noqa: BLE001 - a recorder failure never breaks a cell
+            self._trouble(f"the call of {call.task} is not recorded ({_told(error)})")
+        result = executor.run(call)
+        if opened is not None:
+            self._end(opened, result)
+        return result
+
+    def _end(self, opened: Opened, result: TaskResult) -> None:
+        try:
+            activity, entities = self.recorder.end(opened, result)
+            if activity.problems:
+                self._trouble(f"the record of {activity.task} is incomplete ({activity.problems[0]})")
+            self._on_recorded(activity, entities)
+        except Exception as error:  # noqa: BLE001 - a recorder failure never breaks a cell
+            self._trouble(f"the record of {opened.call.task} is incomplete ({_told(error)})")
+
+    def _trouble(self, told: str) -> None:
+        _log.info("recording: %s", told, exc_info=True)
+        if not self._troubled:
+            self._troubled = True
+            self._on_trouble(f"casaprov: {told}. Your tasks run on as before; this is said once.")
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,142 @@
+"""The journal: what was recorded before a crash is still there and says so."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from casaprov.digest import digest_bytes
+from casaprov.errors import JournalError
+from casaprov.journal import Journal, journal_folder, read_document, read_session, tree_path
+from casaprov.model import Activity, Entity, Environment, Session, Usage
+
+SESSION = Session(
+    id="20260501T100000-abcdef",
+    started_at="2026-05-01T10:00:00.000000+00:00",
+    folder="/data/ngc5921",
+    environment=Environment(casatasks="6.7.0.31", python="3.11.7"),
+    casaprov="0.1.0",
+    notebook="ngc5921.ipynb",
+)
+MS = Entity(
+    id="20260501T100000-abcdef/e0001",
+    path="ngc5921.ms",
+    kind="MeasurementSet",
+    content_digest=digest_bytes(b"ms"),
+    size_bytes=36_000_000,
+)
+CALL = Activity(
+    id="20260501T100000-abcdef/0001",
+    session=SESSION.id,
+    task="gaincal",
+    package="casatasks",
+    started_at="2026-05-01T10:00:01.000000+00:00",
+    outcome="unfinished",
+    cwd=".",
+    parameters={"vis": "ngc5921.ms"},
+    given=("vis",),
+)
+DONE = replace(
+    CALL, outcome="completed", ended_at="2026-05-01T10:00:02.500000+00:00", used=(Usage(entity=MS.id, parameter="vis"),)
+)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / ".casaprov" / "ngc5921", SESSION)
+
+
+def test_the_journal_lies_beside_its_notebook() -> None:
+    assert journal_folder(Path("/data/ngc5921.ipynb")) == Path("/data/.casaprov/ngc5921")
+
+
+def test_a_session_without_calls_leaves_nothing_behind(journal: Journal) -> None:
+    journal.close("2026-05-01T10:00:03.000000+00:00")
+    assert not journal.folder.exists()
+
+
+def test_a_finished_session_reads_back(journal: Journal) -> None:
+    journal.begin(CALL)
+    journal.end(DONE, [MS])
+    journal.close("2026-05-01T10:00:03.000000+00:00")
+    document = read_document(journal.folder, "ngc5921.ipynb")
+    assert document.activities == (DONE,)
+    assert document.entities == (MS,)
+    assert document.sessions[0].closed
+    assert document.sessions[0].ended_at == "2026-05-01T10:00:03.000000+00:00"
+    assert DONE.seconds == 1.5
+
+
+def test_a_call_without_an_end_is_unfinished(journal: Journal) -> None:
+    journal.begin(CALL, [MS])
+    record = read_session(journal.path)
+    assert record.activities[0].outcome == "unfinished"
+    assert record.entities == (MS,)
+    assert not record.session.closed
+
+
+@settings(max_examples=40)
+@given(cut=st.integers(min_value=1, max_value=5000))
+def test_a_torn_line_costs_only_itself(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
+    journal = Journal(tmp_path_factory.mktemp("torn"), SESSION)
+    journal.begin(CALL)
+    journal.end(DONE, [MS])
+    whole = journal.path.read_bytes()
+    first = whole.index(b"\n") + 1
+    kept = whole[: max(first, len(whole) - cut)]
+    journal.path.write_bytes(kept)
+    record = read_session(journal.path)
+    complete = kept[first:].count(b"\n")
+    # A last line is complete without its newline too.
+    assert [a.outcome for a in record.activities] in (
+        [["unfinished"], ["completed"]][complete - 1 : complete + 1] if complete else [[], ["unfinished"]]
+    )
+
+
+def test_garbage_between_lines_is_counted_and_passed_over(journal: Journal) -> None:
+    journal.begin(CALL)
+    with journal.path.open("ab") as file:
+        file.write(b'\xff\x00 no json\n{"type": "unheard of"}\n')
+    journal.end(DONE, [MS])
+    record = read_session(journal.path)
+    assert record.damaged == (3, 4)
+    assert record.activities == (DONE,)
+
+
+def test_sessions_are_read_oldest_first(journal: Journal, tmp_path: Path) -> None:
+    later = replace(SESSION, id="z-later", started_at="2026-05-02T10:00:00.000000+00:00")
+    earlier = replace(SESSION, id="a-later-by-name", started_at="2026-04-02T10:00:00.000000+00:00")
+    for session in (later, SESSION, earlier):
+        Journal(tmp_path / "j", session).begin(replace(CALL, id=f"{session.id}/0001", session=session.id))
+    assert [s.id for s in read_document(tmp_path / "j", "n").sessions] == [earlier.id, SESSION.id, later.id]
+
+
+def test_no_journal_is_said_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match="load_ext casaprov"):
+        read_document(tmp_path / "nothing", "ngc5921.ipynb")
+
+
+def test_a_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"type": "close"}\n')
+    with pytest.raises(JournalError, match="does not begin with a session"):
+        read_document(tmp_path, "n")
+
+
+def test_a_folder_that_cannot_be_written_is_a_journal_error(tmp_path: Path) -> None:
+    blocker = tmp_path / "file"
+    blocker.write_text("in the way")
+    with pytest.raises(JournalError, match="cannot be written"):
+        Journal(blocker / "folder", SESSION).begin(CALL)
+
+
+def test_a_tree_is_stored_once_under_its_digest(journal: Journal) -> None:
+    digest = digest_bytes(b"content")
+    journal.write_tree(digest, {"b": 1, "a": 2})
+    journal.write_tree(digest, {"never": "written"})
+    assert tree_path(journal.folder, digest).read_text() == '{"a":2,"b":1}'
+    assert os.listdir(journal.folder / "trees") == [f"{digest[7:]}.json"]

@@ -1,0 +1,99 @@
+"""The plan of a replay: what is run, what is left out, what is in the way."""
+
+from __future__ import annotations
+
+import pytest
+
+from casaprov.plan import make_plan
+from records import Story
+
+TASKS = {"importuvfits", "gaincal", "applycal", "tclean", "imstat", "split", "flagdata"}
+
+
+def actions(story: Story) -> list[str]:
+    return [step.action for step in make_plan(story.document, TASKS).steps]
+
+
+@pytest.fixture
+def story() -> Story:
+    story = Story()
+    story.call("importuvfits", used=["raw.fits"], generated=["a.ms"])
+    return story
+
+
+def test_a_straight_reduction_is_run_as_it_was(story: Story) -> None:
+    story.call("gaincal", used=["a.ms"], generated=["a.gcal"])
+    story.call("applycal", used=["a.gcal"], changed=["a.ms"])
+    story.call("imstat", used=["a.ms"])
+    plan = make_plan(story.document, TASKS)
+    assert [step.action for step in plan.steps] == ["run"] * 4
+    assert [entity.path for entity in plan.inputs] == ["raw.fits"]
+
+
+def test_what_was_overwritten_is_left_out(story: Story) -> None:
+    story.call("tclean", used=["a.ms"], generated=["a.image"])
+    story.call("imstat", used=["a.image"])
+    story.call("tclean", used=["a.ms"], generated=["a.image"])
+    story.call("imstat", used=["a.image"])
+    assert actions(story) == ["run", "leave-out", "leave-out", "run", "run"]
+
+
+def test_a_notebook_run_twice_is_replayed_once(story: Story) -> None:
+    story.call("flagdata", changed=["a.ms"])
+    story.call("importuvfits", used=["raw.fits"], generated=["a.ms"])
+    story.call("flagdata", changed=["a.ms"])
+    assert actions(story) == ["leave-out", "leave-out", "run", "run"]
+
+
+def test_an_intermediate_name_used_twice_is_cleared(story: Story) -> None:
+    story.call("split", used=["a.ms"], generated=["tmp.ms"])
+    story.call("tclean", used=["tmp.ms"], generated=["one.image"])
+    story.call("split", used=["a.ms"], generated=["tmp.ms"])
+    story.call("tclean", used=["tmp.ms"], generated=["two.image"])
+    steps = make_plan(story.document, TASKS).steps
+    assert [step.action for step in steps] == ["run"] * 5
+    assert [step.clears for step in steps] == [(), (), (), ("tmp.ms",), ()]
+
+
+def test_a_failed_call_that_left_nothing_is_left_out(story: Story) -> None:
+    story.call("gaincal", used=["a.ms"], outcome="failed")
+    plan = make_plan(story.document, TASKS)
+    assert plan.steps[1].action == "leave-out"
+    assert "failed" in plan.steps[1].reason
+
+
+def test_a_failed_call_that_changed_something_is_run(story: Story) -> None:
+    story.call("applycal", changed=["a.ms"], outcome="failed")
+    assert actions(story) == ["run", "run"]
+
+
+def test_a_gap_blocks_what_follows_from_it(story: Story) -> None:
+    story.gap("a.ms")
+    story.call("gaincal", used=["a.ms"], generated=["a.gcal"])
+    story.call("split", used=["a.gcal"], generated=["b.gcal"])
+    steps = make_plan(story.document, TASKS).steps
+    assert [step.action for step in steps] == ["run", "blocked", "blocked"]
+    assert "no recorded task" in steps[1].reason
+    assert "could not be brought back" in steps[2].reason
+
+
+@pytest.mark.parametrize("outcome", ["interrupted", "unfinished"])
+def test_what_an_ended_call_left_cannot_be_repeated(story: Story, outcome: str) -> None:
+    story.call("tclean", used=["a.ms"], generated=["a.image"], outcome=outcome)  # type: ignore[arg-type]
+    assert actions(story) == ["run", "blocked"]
+
+
+def test_a_task_that_nobody_describes_is_not_run(story: Story) -> None:
+    story.call("os.system", used=["a.ms"], generated=["b"])
+    assert actions(story) == ["run", "blocked"]
+
+
+def test_a_parameter_that_was_not_recorded_exactly_blocks(story: Story) -> None:
+    story.call("gaincal", used=["a.ms"], generated=["g.gcal"], parameters={"x": {"@object": "m.C", "repr": "?"}})
+    assert actions(story) == ["run", "blocked"]
+
+
+def test_tasks_that_tasks_called_are_left_to_them(story: Story) -> None:
+    outer = story.call("split", used=["a.ms"], generated=["b.ms"])
+    story.call("flagdata", changed=["b.ms"], parent=outer.id)
+    assert actions(story) == ["run", "run"]

@@ -1,0 +1,116 @@
+"""Values: whatever a task is given or returns, it is recorded, and what can be read back is."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from casaprov.digest import canonical_json
+from casaprov.values import from_json, is_exact, summarise, to_json
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.complex_numbers() | st.binary(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text() | st.integers(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+def same(first: Any, second: Any) -> bool:
+    """Equal, with NaN equal to NaN."""
+    return repr(first) == repr(second)
+
+
+@given(plain)
+def test_plain_values_come_back_as_they_were(value: Any) -> None:
+    recorded = json.loads(json.dumps(to_json(value)))
+    assert is_exact(recorded)
+    assert same(from_json(recorded), value)
+
+
+@given(plain)
+def test_every_value_has_a_canonical_form(value: Any) -> None:
+    assert canonical_json(to_json(value)) == canonical_json(json.loads(json.dumps(to_json(value))))
+
+
+class Broken:
+    """An object that fails wherever it can."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+    def __len__(self) -> int:
+        raise RuntimeError("no")
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+
+def circular() -> list[Any]:
+    members: list[Any] = [1]
+    members.append(members)
+    return members
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Broken(),
+        circular(),
+        (number for number in range(3)),
+        np.zeros(3, dtype=[("a", "f4"), ("b", "i4")]),
+        object,
+        {"deep": circular()},
+        np.array([object()]),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_odd_values_are_named_and_not_exact(value: Any) -> None:
+    recorded = to_json(value)
+    json.dumps(recorded, allow_nan=False)
+    assert not is_exact(recorded)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (np.float32(2.5), 2.5),
+        (np.int64(7), 7),
+        (np.bool_(True), True),
+        (np.str_("a"), "a"),
+        (Path("a/b"), "a/b"),
+        ((1, 2), [1, 2]),
+        (np.array([[1, 2], [3, 4]]), {"@array": [[1, 2], [3, 4]], "dtype": "int64", "shape": [2, 2]}),
+        ({3, 1}, [1, 3]),
+    ],
+)
+def test_what_has_a_json_form_takes_it(value: Any, expected: Any) -> None:
+    assert to_json(value) == expected
+
+
+def test_nan_in_arrays_survives() -> None:
+    back = from_json(to_json(np.array([1.0, math.nan, math.inf])))
+    assert back[0] == 1.0
+    assert math.isnan(back[1])
+    assert back[2] == math.inf
+
+
+@given(plain, st.integers(min_value=200, max_value=2000))
+def test_a_summary_of_a_small_value_is_the_value(value: Any, max_bytes: int) -> None:
+    recorded = to_json(value)
+    if len(canonical_json(recorded)) <= max_bytes:
+        assert summarise(recorded, max_bytes) == recorded
+
+
+@pytest.mark.parametrize("value", ["x" * 100_000, list(range(100_000)), {str(k): "y" * 500 for k in range(500)}])
+def test_a_summary_of_a_large_value_is_small_and_says_so(value: Any) -> None:
+    short = summarise(value, 1000)
+    text = canonical_json(short).decode()
+    assert len(text) < 2500
+    assert "@cut" in text or "characters)" in text
