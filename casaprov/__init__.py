@@ -1,0 +1,48 @@
+"""Provenance and reproducibility of CASA notebooks.
+
+``%load_ext casaprov`` in a notebook records every CASA task call; the
+``casaprov`` command packs, validates, replays and compares what was recorded.
+
+Importing this package loads neither CASA, IPython nor any other heavy library.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    __version__: str
+
+__all__ = ["__version__", "load_ipython_extension", "unload_ipython_extension"]
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Start recording in this kernel; IPython calls it for ``%load_ext casaprov``."""
+    from casaprov import kernel_hook
+
+    kernel_hook.load_ipython_extension(shell)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """Stop recording in this kernel; IPython calls it for ``%unload_ext casaprov``."""
+    from casaprov import kernel_hook
+
+    kernel_hook.unload_ipython_extension(shell)
+
+
+def __getattr__(name: str) -> str:
+    # importlib.metadata costs a third of this package's import time, and few ask for the version.
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("casaprov")
+    except PackageNotFoundError:  # a checkout on PYTHONPATH that was never installed
+        return "0+unknown"
+
+
+def __dir__() -> list[str]:
+    return __all__

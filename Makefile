@@ -1,0 +1,88 @@
+# casaprov from a clean clone: every target sets up what it needs, and is safe to repeat.
+#
+#   make PYTHON=python3.12 demo     another interpreter (3.11, 3.12 or 3.13)
+#   make VENV=/somewhere/venv test  another place for the virtual environment
+
+PYTHON ?= python3
+VENV ?= .venv
+# What pytest is given in addition: make test PYTEST_ARGS="-k digest"
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+# pip must neither ask nor look for a newer version of itself.
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+PYTEST := $(BIN)/python -m pytest $(PYTEST_ARGS)
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+# An environment made with another Python is made anew.
+MADE := $(VENV)/python-$(VERSION).stamp
+NO_PIP := echo "pip could not install what casaprov needs: see above. It needs the network once." >&2; exit 1
+
+NOTEBOOK := examples/ngc5921.ipynb
+DEMO := build/demo
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-fast lint docs bench clean
+
+help: ## say what there is to make
+	@echo "make TARGET, where TARGET is one of"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
+	@echo "They work in the virtual environment $(VENV), made with $(PYTHON); see the top of the Makefile."
+
+demo: $(VENV)/demo.stamp ## reduce NGC 5921 under recording, pack it, replay it
+	@rm -rf $(DEMO) && mkdir -p $(DEMO)
+	@echo "== 1/3 reduce: run the notebook $(NOTEBOOK) under recording"
+	$(BIN)/casaprov run $(NOTEBOOK) --output $(DEMO)/ngc5921.ipynb
+	@echo "== 2/3 pack: notebook, records and small products into one crate"
+	$(BIN)/casaprov export $(DEMO)/ngc5921.ipynb -o $(DEMO)/ngc5921.crate.zip
+	@echo "== 3/3 replay: the tasks of the crate in an empty folder"
+	$(BIN)/casaprov replay $(DEMO)/ngc5921.crate.zip --work $(DEMO)/replay
+
+test: export CASAPROV_WATCH_CHECKOUT = 1
+test: $(VENV)/dev.stamp ## run all tests, with real CASA
+	$(PYTEST) -n 2 --dist worksteal
+
+test-fast: $(VENV)/dev.stamp ## run the tests that need no CASA (under 2 min)
+	$(PYTEST) -n 2 --dist worksteal -m "not casa and not slow"
+
+lint: $(VENV)/dev.stamp ## check style, format, types and spelling
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/codespell $$(git ls-files)
+
+docs: $(VENV)/dev.stamp ## check that every link in the documentation leads somewhere
+	$(PYTEST) -q tests/test_project.py -k links_of_the_documentation
+
+bench: $(VENV)/dev.stamp ## run the benchmarks
+	@set -e; for script in $(wildcard benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script; done
+
+clean: ## remove what the other targets made, but not the virtual environment
+	rm -rf build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -path ./.git -prune -o -path './.venv' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps tell that the environment holds what pyproject.toml asks for.
+$(VENV)/demo.stamp: $(MADE) pyproject.toml
+	@echo "== CASA, its data and Jupyter: 590 to 700 MB to download, 2 GB on disk, 1 to 2 minutes"
+	@$(PIP) install --quiet --editable '.[casa,jupyter]' || { $(NO_PIP); }
+	@touch $@
+
+$(VENV)/dev.stamp: $(MADE) pyproject.toml
+	@echo "== CASA, its data, Jupyter and all tools: 670 to 780 MB to download, 2.5 GB on disk, 1 to 2 minutes"
+	@$(PIP) install --quiet --editable '.[all]' || { $(NO_PIP); }
+	@touch $@ $(VENV)/demo.stamp
+
+$(MADE):
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "There is no $(PYTHON). Install Python 3.11, 3.12 or 3.13 (Debian: apt-get install python3 python3-venv),"; \
+	  echo "or name one: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 1; } >&2
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+	  echo "$(PYTHON) is $$($(PYTHON) --version 2>&1); CASA has wheels for Python 3.11, 3.12 and 3.13."; \
+	  echo "Name another one: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 1; } >&2
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make virtual environments. Debian and Ubuntu: apt-get install python3-venv"; exit 1; } >&2
+	@command -v git >/dev/null || { \
+	  echo "There is no git, which records use to name a notebook's commit. Debian: apt-get install git"; exit 1; } >&2
+	@echo "== a virtual environment with Python $(VERSION) in $(VENV): 5 seconds, no download"
+	@$(PYTHON) -m venv $(if $(wildcard $(VENV)/pyvenv.cfg),--clear) $(VENV)
+	@touch $@

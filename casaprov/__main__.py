@@ -1,0 +1,10 @@
+"""``python -m casaprov``: the same as the ``casaprov`` command."""
+
+from __future__ import annotations
+
+import sys
+
+from casaprov.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

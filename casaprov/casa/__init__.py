@@ -1,0 +1,1 @@
+"""The edge to CASA: the only place that imports casatasks, casatools or casaconfig."""

@@ -1,0 +1,114 @@
+"""What all tests share: real data, CASA's data, interpreters that lack something, and a watch on litter."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from casaprov.casa import data
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Shared machines stall: a deadline would fail examples that are merely unlucky.
+hypothesis.settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True)
+hypothesis.settings.register_profile("default", deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep tests out of the user's caches and histories; children inherit this."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("IPYTHONDIR", str(tmp_path_factory.mktemp("ipython")))
+        patch.setenv("MPLBACKEND", "Agg")
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Start every test in an empty folder, where CASA may leave its logs, and come back from wherever it went."""
+    before = Path.cwd()
+    os.chdir(tmp_path_factory.mktemp("cwd"))
+    yield
+    os.chdir(before)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_dirtied() -> Iterator[None]:
+    """Prove that the tests of a module leave the checkout as it was.
+
+    Only where ``CASAPROV_WATCH_CHECKOUT`` is set, as ``make test`` does: whoever
+    edits while tests run would be taken for a test.
+    """
+    watching = "CASAPROV_WATCH_CHECKOUT" in os.environ and (ROOT / ".git").exists()
+    before = _checkout() if watching else ""
+    yield
+    assert not watching or _checkout() == before, "a test changed the checkout, or somebody edited it meanwhile"
+
+
+def _checkout() -> str:
+    command = ["git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=all"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture(scope="session")
+def observations() -> Path:
+    """Folder of the real observations; read-only."""
+    default = ROOT.parent / "shared" / "data" / "observations"
+    folder = Path(os.environ.get("CASAPROV_TEST_DATA", default))
+    if not folder.is_dir():
+        pytest.skip(f"no real observations in {folder}: set CASAPROV_TEST_DATA to the folder that holds them")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def casadata_path() -> Path:
+    """Folder of CASA's own data from the package casadata; read-only."""
+    path = data.casadata_path()
+    if path is None:
+        pytest.skip("CASA's data are not installed: pip install casadata")
+    return path
+
+
+@pytest.fixture(scope="session")
+def ngc5921_fits(casadata_path: Path) -> Path:
+    """The VLA observation of NGC 5921 in H I, the project's example; read-only."""
+    return casadata_path / "demo" / "NGC5921.fits"
+
+
+@pytest.fixture(scope="session")
+def casa_site_config(casadata_path: Path, _own_caches: None) -> data.DataSource:
+    """Set the environment so that CASA finds its data, here and in children."""
+    return data.prepare()
+
+
+@pytest.fixture
+def python_without(tmp_path: Path) -> Callable[..., Path]:
+    """Make a real virtual environment that lacks the named distributions and has all others.
+
+    ``python_without("casadata")`` returns the path of its Python.
+    """
+
+    def make(*lacking: str) -> Path:
+        folder = tmp_path / "-".join(("without", *lacking))
+        venv.create(folder, with_pip=False, symlinks=True)
+        python = folder / "bin" / "python"
+        site = Path(sysconfig.get_path("purelib", vars={"base": str(folder), "platbase": str(folder)}))
+        gone = {name.replace("-", "_") for name in lacking}
+        for entry in Path(sysconfig.get_path("purelib")).iterdir():
+            if entry.name.partition("-")[0].partition(".")[0] not in gone:
+                (site / entry.name).symlink_to(entry)
+        (site / "checkout-of-casaprov.pth").write_text(f"{ROOT}\n")
+        return python
+
+    assert sys.prefix != sys.base_prefix, "tests run in a virtual environment"
+    return make

@@ -1,0 +1,203 @@
+"""The shape of the code: who may import whom.
+
+Files directly in ``casaprov/`` are the core; each sub-folder is an edge that
+owns one foreign world. A new core module needs a line in ``CORE``.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "casaprov"
+
+# What a core module may import besides the standard library: modules and edges of casaprov by
+# name, then other people's packages. Sorted; a module that does not exist yet does no harm.
+CORE: dict[str, str] = {
+    "__init__": "kernel_hook",
+    "__main__": "cli",
+    "cache": "checksum digest errors model values",
+    "checksum": "digest errors sketch stamps tables values worker / numpy",
+    "compare": "digest errors sketch tables / numpy",
+    "crate": "checksum crate_graph crate_layout digest errors lineage model pathnames payload terms unpack / rocrate",
+    "crate_graph": "crate_layout digest errors model terms values / rocrate",
+    "crate_layout": "errors model terms",
+    "digest": "errors",
+    "doctor": "errors / platformdirs",
+    "errors": "",
+    "journal": "digest errors model / filelock",
+    "kernel_hook": "casa checksum digest errors journal model notebook readers recorder taskspec terms values",
+    "lineage": "errors model",
+    "locate": "digest errors model",
+    "model": "digest errors / cattrs",
+    "pathnames": "errors",
+    "payload": "checksum errors lineage model",
+    "plan": "errors lineage model pathnames taskspec values",
+    "prov": "errors model terms",
+    "recorder": "checksum digest errors journal model stamps taskspec values",
+    "replay": "checksum compare digest errors lineage locate model pathnames plan runner taskspec values worker",
+    "runner": "cache checksum digest errors journal model recorder taskspec values worker",
+    "schemas": "errors / jsonschema",
+    "sketch": "/ numpy",
+    "stamps": "errors",
+    "store": "checksum digest errors model / filelock platformdirs",
+    "tables": "errors / numpy",
+    "taskspec": "errors model values",
+    "terms": "",
+    "unpack": "errors",
+    "validate": "crate_layout errors model terms unpack / jsonschema rocrate",
+    "values": "digest errors",
+    "worker": "errors",
+}
+
+# The command line is the top: all of the core when it is loaded, edges only inside functions.
+TOP = {"cli"}
+TOP_PACKAGES = {"click", "rich"}
+
+# What an edge may import: casaprov's modules (besides what every edge may), and the world it owns.
+EVERY_EDGE = {"digest", "errors", "model", "tables", "terms", "values"}
+EDGES: dict[str, str] = {
+    "casa": (
+        "checksum doctor journal lineage readers recorder runner stamps taskspec worker"
+        " / casaconfig casashell casatasks casatools git numpy platformdirs"
+    ),
+    "ingest": "checksum compare crate prov store unpack validate / tornado",
+    "notebook": (
+        "crate_layout journal lineage recorder taskspec validate"
+        " / IPython ipykernel jupyter_client jupyter_server nbclient nbformat tornado traitlets"
+    ),
+    "readers": "checksum compare sketch worker / astropy casacore casatools numpy",
+    "vo": "/ astropy pyvo",
+}
+
+FOREIGN = {
+    "IPython", "astropy", "casaconfig", "casacore", "casadata", "casashell", "casatasks", "casatools", "distributed",
+    "ipykernel", "jupyter_client", "jupyter_server", "matplotlib", "nbclient", "pyvo", "tornado", "traitlets", "zmq",
+}  # fmt: skip
+
+
+def _allowed(line: str) -> tuple[set[str], set[str]]:
+    internal, _, packages = line.partition("/")
+    return set(internal.split()), set(packages.split())
+
+
+def _modules(tree: ast.AST) -> set[str]:
+    """Names of the imported modules, dotted; relative imports are refused elsewhere, by ruff and below."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: a relative import hides where it leads"
+            assert node.module is not None
+            if node.module == "casaprov":
+                found |= {f"casaprov.{alias.name}" for alias in node.names}
+            else:
+                found.add(node.module)
+    return found
+
+
+def _split(modules: set[str]) -> tuple[set[str], set[str]]:
+    """Parts of casaprov, and other people's packages."""
+    internal = {name.split(".")[1] for name in modules if name.startswith("casaprov.")}
+    packages = {name.partition(".")[0] for name in modules} - set(sys.stdlib_module_names) - {"casaprov"}
+    return internal - {"__version__"}, packages
+
+
+def _typing_only(tree: ast.Module) -> None:
+    """Remove what only type checkers read."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            node.body = [ast.Pass()]
+
+
+def _when_loaded(tree: ast.Module) -> ast.Module:
+    """Keep what runs when the module is imported: without the bodies of functions."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [ast.Pass()]
+    return tree
+
+
+def _parsed(path: Path) -> ast.Module:
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    _typing_only(tree)
+    return tree
+
+
+def _core_files() -> list[Path]:
+    return sorted(path for path in PACKAGE.glob("*.py") if path.stem not in TOP)
+
+
+def _edge_files() -> list[Path]:
+    return sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE)
+
+
+def test_the_table_is_sorted() -> None:
+    assert list(CORE) == sorted(CORE)
+    assert list(EDGES) == sorted(EDGES)
+
+
+@pytest.mark.parametrize("path", _core_files(), ids=lambda path: path.stem)
+def test_a_core_module_imports_only_what_the_table_allows(path: Path) -> None:
+    assert path.stem in CORE, f"add {path.stem} to the table CORE, with what it may import"
+    internal, packages = _split(_modules(_parsed(path)))
+    allowed_internal, allowed_packages = _allowed(CORE[path.stem])
+    assert internal <= allowed_internal, f"{path.name} imports more of casaprov than the table allows"
+    assert packages <= allowed_packages, f"{path.name} imports more packages than the table allows"
+
+
+@pytest.mark.parametrize("path", _edge_files(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_an_edge_imports_only_the_world_it_owns(path: Path) -> None:
+    edge = path.relative_to(PACKAGE).parts[0]
+    assert edge in EDGES, f"add the folder {edge} to the table EDGES, with what it may import"
+    internal, packages = _split(_modules(_parsed(path)))
+    allowed_internal, allowed_packages = _allowed(EDGES[edge])
+    assert internal <= allowed_internal | EVERY_EDGE | {edge}
+    assert packages <= allowed_packages
+
+
+@pytest.mark.parametrize("name", sorted(TOP))
+def test_the_command_line_loads_no_edge_and_no_foreign_world(name: str) -> None:
+    path = PACKAGE / f"{name}.py"
+    if path.exists():
+        internal, packages = _split(_modules(_when_loaded(_parsed(path))))
+        assert internal <= set(CORE) - {"__main__", "kernel_hook"}
+        assert packages <= TOP_PACKAGES
+
+
+def test_no_core_module_reaches_a_foreign_world_through_the_table() -> None:
+    assert {name: _allowed(line)[1] & FOREIGN for name, line in CORE.items() if _allowed(line)[1] & FOREIGN} == {}
+
+
+def test_the_core_has_no_import_cycle() -> None:
+    rest = {name: _allowed(line)[0] & set(CORE) for name, line in CORE.items()}
+    while free := {name for name, needs in rest.items() if not needs & set(rest)}:
+        rest = {name: needs for name, needs in rest.items() if name not in free}
+    assert rest == {}
+
+
+def _loaded_by(statement: str) -> set[str]:
+    code = (
+        f"{statement}\nimport sys, json\nprint(json.dumps(sorted({{name.partition('.')[0] for name in sys.modules}})))"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=PACKAGE.parent, check=True, capture_output=True, text=True)
+    return set(json.loads(done.stdout))
+
+
+def test_importing_the_whole_core_loads_no_foreign_world() -> None:
+    # kernel_hook is what a kernel loads: it is the bridge to two edges.
+    names = [path.stem for path in PACKAGE.glob("*.py") if path.stem not in {"__init__", "__main__", "kernel_hook"}]
+    assert names
+    assert _loaded_by("\n".join(f"import casaprov.{name}" for name in names)) & FOREIGN == set()
+
+
+def test_importing_the_package_loads_nothing_but_the_standard_library() -> None:
+    before = _loaded_by("pass")
+    assert _loaded_by("import casaprov") - before - set(sys.stdlib_module_names) == {"casaprov"}
