@@ -64,12 +64,12 @@ clean: ## remove what the other targets made, but not the virtual environment
 # The stamps tell that the environment holds what pyproject.toml asks for.
 $(VENV)/demo.stamp: $(MADE) pyproject.toml
 	@echo "== CASA, its data and Jupyter: 590 to 700 MB to download, 2 GB on disk, 1 to 2 minutes"
-	@$(PIP) install --quiet --editable '.[casa,jupyter]' || { $(NO_PIP); }
+	@$(PIP) install -qq --editable '.[casa,jupyter]' || { $(NO_PIP); }
 	@touch $@
 
 $(VENV)/dev.stamp: $(MADE) pyproject.toml
 	@echo "== CASA, its data, Jupyter and all tools: 670 to 780 MB to download, 2.5 GB on disk, 1 to 2 minutes"
-	@$(PIP) install --quiet --editable '.[all]' || { $(NO_PIP); }
+	@$(PIP) install -qq --editable '.[all]' || { $(NO_PIP); }
 	@touch $@ $(VENV)/demo.stamp
 
 $(MADE):

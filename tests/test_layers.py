@@ -21,36 +21,55 @@ PACKAGE = Path(__file__).resolve().parents[1] / "casaprov"
 CORE: dict[str, str] = {
     "__init__": "kernel_hook",
     "__main__": "cli",
-    "cache": "checksum digest errors model values",
-    "checksum": "digest errors sketch stamps tables values worker / numpy",
-    "compare": "digest errors sketch tables / numpy",
-    "crate": "checksum crate_graph crate_layout digest errors lineage model pathnames payload terms unpack / rocrate",
-    "crate_graph": "crate_layout digest errors model terms values / rocrate",
-    "crate_layout": "errors model terms",
+    "cache": "checksum digest errors model values / filelock",
+    "checksum": "digest errors fits_digest model stamps table_digest tables",
+    "compare": "compare_files compare_tables compare_trees compare_values differences digest errors tables / numpy",
+    "compare_files": "differences / numpy",
+    "compare_tables": "compare_values differences tables / numpy",
+    "compare_trees": "checksum compare_values differences digest",
+    "compare_values": "differences / numpy",
+    "consistency": "errors model",
+    "crate": (
+        "consistency crate_check crate_graph crate_layout crate_nodes crate_readme crate_runs digest "
+        "errors model payload terms unpack validate / rocrate"
+    ),
+    "crate_calls": "crate_layout crate_nodes model terms",
+    "crate_check": "crate_graph crate_layout digest errors model unpack",
+    "crate_data": "crate_layout crate_nodes model terms",
+    "crate_graph": "crate_calls crate_data crate_layout crate_nodes crate_runs model terms",
+    "crate_layout": "digest model",
+    "crate_nodes": "terms",
+    "crate_readme": "crate_layout model",
+    "crate_runs": "crate_nodes lineage model terms",
+    "differences": "errors",
     "digest": "errors",
     "doctor": "errors / platformdirs",
     "errors": "",
-    "journal": "digest errors model / filelock",
-    "kernel_hook": "casa checksum digest errors journal model notebook readers recorder taskspec terms values",
+    "fits_digest": "digest keywords sketch / numpy",
+    "journal": "digest errors model",
+    "kernel_hook": "casa digest errors journal model notebook readers recorder runner / wrapt",
+    "keywords": "digest errors / numpy",
     "lineage": "errors model",
-    "locate": "digest errors model",
+    "locate": "checksum digest errors model",
     "model": "digest errors / cattrs",
     "pathnames": "errors",
-    "payload": "checksum errors lineage model",
-    "plan": "errors lineage model pathnames taskspec values",
+    "payload": "checksum crate_layout digest errors lineage model unpack",
+    "plan": "errors lineage model values",
     "prov": "errors model terms",
     "recorder": "checksum digest errors journal model stamps taskspec values",
-    "replay": "checksum compare digest errors lineage locate model pathnames plan runner taskspec values worker",
-    "runner": "cache checksum digest errors journal model recorder taskspec values worker",
-    "schemas": "errors / jsonschema",
+    "render": "compare crate doctor lineage model replay / rich",
+    "replay": "checksum compare digest errors lineage model plan recorder runner taskspec values",
+    "runner": "cache errors model recorder taskspec",
     "sketch": "/ numpy",
-    "stamps": "errors",
+    "stamps": "errors tables",
     "store": "checksum digest errors model / filelock platformdirs",
-    "tables": "errors / numpy",
-    "taskspec": "errors model values",
+    "table_digest": "digest errors keywords sketch tables / numpy",
+    "tables": "/ numpy",
+    "taskentry": "errors pathnames",
+    "taskspec": "errors model pathnames taskentry",
     "terms": "",
     "unpack": "errors",
-    "validate": "crate_layout errors model terms unpack / jsonschema rocrate",
+    "validate": "consistency crate_check crate_layout errors model terms unpack / jsonschema referencing",
     "values": "digest errors",
     "worker": "errors",
 }
@@ -60,18 +79,18 @@ TOP = {"cli"}
 TOP_PACKAGES = {"click", "rich"}
 
 # What an edge may import: casaprov's modules (besides what every edge may), and the world it owns.
-EVERY_EDGE = {"digest", "errors", "model", "tables", "terms", "values"}
+EVERY_EDGE = {"checksum", "digest", "errors", "model", "tables", "terms", "values", "worker"}
 EDGES: dict[str, str] = {
     "casa": (
-        "checksum doctor journal lineage readers recorder runner stamps taskspec worker"
+        "compare crate doctor journal lineage locate plan recorder replay runner stamps taskspec"
         " / casaconfig casashell casatasks casatools git numpy platformdirs"
     ),
-    "ingest": "checksum compare crate prov store unpack validate / tornado",
+    "ingest": "compare crate prov store unpack validate / tornado",
     "notebook": (
-        "crate_layout journal lineage recorder taskspec validate"
-        " / IPython ipykernel jupyter_client jupyter_server nbclient nbformat tornado traitlets"
+        "crate journal lineage payload recorder taskspec validate"
+        " / IPython ipykernel jupyter_client jupyter_server nbclient nbformat traitlets"
     ),
-    "readers": "checksum compare sketch worker / astropy casacore casatools numpy",
+    "readers": "compare fits_digest sketch / astropy casaconfig casacore casatools numpy",
     "vo": "/ astropy pyvo",
 }
 
