@@ -1,0 +1,270 @@
+"""Content digests of tables, FITS files, plain files and directories.
+
+:func:`measure` reads a product through readers that are passed in and returns
+its digest with the tree that the digest is the root of; a :class:`Digester`
+has that done by worker processes. The protocol is documented in
+``docs/explanation/digests.md``; what it yields never changes under the same
+version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, Protocol
+
+from casaprov.digest import Digest, digest_bytes, digest_record
+from casaprov.errors import DigestError, WorkerDied
+from casaprov.fits_digest import FitsReader, fits_digest, hdu_node
+from casaprov.model import Kind
+from casaprov.stamps import Stamps, is_self_contained, settle, stamp
+from casaprov.table_digest import check_node, table_node
+from casaprov.tables import TableReader, is_table
+
+__all__ = [
+    "FLAG_VERSIONS",
+    "TREE_FORMAT",
+    "CallPool",
+    "Digester",
+    "Measurement",
+    "content_digest",
+    "digest_file",
+    "flag_versions",
+    "is_fits",
+    "measure",
+    "members_of",
+]
+
+TREE_FORMAT = "casaprov/tree/1"
+
+_KINDS: Mapping[str, Kind] = {"Measurement Set": "MeasurementSet", "Calibration": "CalibrationTable", "Image": "Image"}
+_GARBAGE = (".DS_Store", "._*", "table.lock")
+FLAG_VERSIONS = "FLAG_VERSION_LIST"
+_SAVED_ON = re.compile(rb" on \d{4}-\d\d-\d\d \d\d:\d\d:\d\d[ \t]*$", re.MULTILINE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What measuring a product gave.
+
+    Attributes
+    ----------
+    size_bytes
+        Size of the file, or of all files of the product, locks aside.
+    byte_digest
+        Digest of the stored bytes; only for single files.
+    tree
+        JSON values that `content_digest` can be computed from
+        (:func:`content_digest`), with sketches; None for a plain file.
+    """
+
+    kind: Kind
+    content_digest: Digest
+    size_bytes: int
+    byte_digest: Digest | None = None
+    tree: dict[str, Any] | None = None
+
+
+def measure(path: Path, reader: Callable[[], TableReader], fits: Callable[[], FitsReader]) -> Measurement:
+    """Digest and sketch a table, a FITS file, any other file or a directory.
+
+    Parameters
+    ----------
+    reader, fits
+        Return what reads tables and FITS files; called only if there is one.
+
+    Raises
+    ------
+    DigestError
+        If there is nothing at `path`, or it cannot be read.
+    MissingDependency
+        If the library that could read it is not installed.
+    """
+    try:
+        if is_table(path):
+            return _measure_table(path, reader())
+        if path.is_dir():
+            return _measure_directory(path, reader, fits)
+        if not path.exists():
+            raise DigestError(f"There is no file or table {path}.", hint="Check the name and the working folder.")
+        return _measure_file(path, fits)
+    except OSError as error:
+        raise DigestError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def content_digest(tree: Mapping[str, Any]) -> Digest:
+    """Compute the content digest that a tree stands for, from its leaves upwards.
+
+    Raises
+    ------
+    DigestError
+        If the tree is of an unknown format, or a digest inside it is not that
+        of what is below it.
+    """
+    if tree.get("format") != TREE_FORMAT:
+        raise DigestError(f"This casaprov does not know digest trees of the format {tree.get('format')!r}.")
+    if "table" in tree:
+        return check_node(tree["table"])
+    return fits_digest(tree["hdus"]) if "hdus" in tree else _directory_digest(tree["members"])
+
+
+def is_fits(path: Path) -> bool:
+    """Tell whether a file begins as FITS files do."""
+    with path.open("rb") as stream:
+        return stream.read(9) == b"SIMPLE  ="
+
+
+def digest_file(path: Path) -> Digest:
+    """Digest of the bytes of a file."""
+    with path.open("rb") as stream:
+        return Digest("sha256:" + hashlib.file_digest(stream, "sha256").hexdigest())
+
+
+def _measure_table(path: Path, reader: TableReader) -> Measurement:
+    node = table_node(path, reader)
+    kind = _KINDS.get(node["type"], "Table")
+    tree = {"format": TREE_FORMAT, "kind": kind, "table": node}
+    return Measurement(kind=kind, content_digest=node["digest"], size_bytes=stamp(path).size_bytes, tree=tree)
+
+
+def _measure_file(path: Path, fits: Callable[[], FitsReader]) -> Measurement:
+    size = path.stat().st_size
+    in_bytes = digest_file(path)
+    if not is_fits(path):
+        return Measurement(kind="File", content_digest=in_bytes, size_bytes=size, byte_digest=in_bytes)
+    hdus = [hdu_node(hdu) for hdu in fits().hdus(path)]
+    tree = {"format": TREE_FORMAT, "kind": "FITS", "hdus": hdus}
+    return Measurement(kind="FITS", content_digest=fits_digest(hdus), size_bytes=size, byte_digest=in_bytes, tree=tree)
+
+
+def _measure_directory(path: Path, reader: Callable[[], TableReader], fits: Callable[[], FitsReader]) -> Measurement:
+    members = {member.relative_to(path).as_posix(): _member_digest(member, reader, fits) for member in members_of(path)}
+    tree = {"format": TREE_FORMAT, "kind": "Directory", "members": members}
+    size = stamp(path).size_bytes
+    return Measurement(kind="Directory", content_digest=_directory_digest(members), size_bytes=size, tree=tree)
+
+
+def _directory_digest(members: Mapping[str, Digest]) -> Digest:
+    return digest_record("casaprov/directory/1", members)
+
+
+def members_of(folder: Path) -> Iterator[Path]:
+    """Yield the files, tables and links below a folder that belong to its content."""
+    for path in sorted(folder.iterdir()):
+        if any(fnmatch(path.name, pattern) for pattern in _GARBAGE):
+            continue
+        if path.is_dir() and not path.is_symlink() and not is_table(path):
+            yield from members_of(path)
+        else:
+            yield path
+
+
+def _member_digest(path: Path, reader: Callable[[], TableReader], fits: Callable[[], FitsReader]) -> Digest:
+    if path.is_symlink() and (path.is_dir() or not path.exists()):
+        # Followed, it could lead anywhere, even back here.
+        return digest_record("casaprov/link/1", path.readlink().name)
+    if path.name == FLAG_VERSIONS:
+        return digest_bytes(flag_versions(path))
+    return measure(path, reader, fits).content_digest
+
+
+def flag_versions(path: Path) -> bytes:
+    """Read a list of flag versions without what flagmanager and flagdata note of when each was saved."""
+    return _SAVED_ON.sub(b"", path.read_bytes())
+
+
+class CallPool(Protocol):
+    """What runs calls elsewhere (:class:`casaprov.worker.WorkerPool`)."""
+
+    def submit(self, name: str, /, **arguments: Any) -> Future[Any]:
+        """Call a function of another process."""
+        ...
+
+    def close(self) -> None:
+        """End the other processes."""
+        ...
+
+
+class Digester:
+    """Measures products in worker processes, and remembers what has not changed since.
+
+    Parameters
+    ----------
+    pool
+        Workers that serve ``measure(path)``.
+    """
+
+    def __init__(self, pool: CallPool) -> None:
+        self._pool = pool
+        self._lock = threading.Lock()
+        self._known: dict[Path, tuple[Stamps, Measurement]] = {}
+        self._pending: dict[Path, tuple[Stamps, Future[Measurement]]] = {}
+
+    def submit(self, path: Path) -> Future[Measurement]:
+        """Start to measure a product; the Future is finished already if nothing changed since the last time.
+
+        The Future raises what :func:`measure` raises, and
+        :class:`casaprov.errors.WorkerDied`.
+        """
+        path = path.absolute()
+        result: Future[Measurement] = Future()
+        result.set_running_or_notify_cancel()
+        with self._lock:
+            known, pending = self._known.get(path), self._pending.get(path)
+        now = stamp(path)
+        if known is not None and known[0] == now:
+            result.set_result(known[1])
+            return result
+        if pending is not None and pending[0] == now:
+            return pending[1]
+        before = settle(path)
+        if before is not None:
+            with self._lock:
+                self._pending[path] = (before, result)
+        self._pool.submit("measure", path=str(path)).add_done_callback(
+            lambda answer: self._finish(path, before, answer, result)
+        )
+        return result
+
+    def measure(self, path: Path) -> Measurement:
+        """Measure a product and wait for it."""
+        return self.submit(path).result()
+
+    def forget(self, path: Path) -> None:
+        """Measure this product anew the next time, whatever its stamps say."""
+        with self._lock:
+            self._known.pop(path.absolute(), None)
+
+    def close(self) -> None:
+        """End the workers."""
+        self._pool.close()
+
+    def _finish(self, path: Path, before: Stamps | None, answer: Future[Any], result: Future[Measurement]) -> None:
+        with self._lock:
+            if path in self._pending and self._pending[path][1] is result:
+                del self._pending[path]
+        error = (
+            WorkerDied(f"{path} was not measured: the workers were closed.")
+            if answer.cancelled()
+            else answer.exception()
+        )
+        if error is not None:
+            result.set_exception(error)
+            return
+        measured = Measurement(**answer.result())
+        # Only what did not change while it was read, and would have shown it, is remembered.
+        if before and stamp(path) == before and is_self_contained(path, before):
+            with self._lock:
+                self._known[path] = (before, measured)
+        result.set_result(measured)
+
+
+def to_json(measured: Measurement) -> dict[str, Any]:
+    """Turn a Measurement into JSON values, as workers send it."""
+    return asdict(measured)

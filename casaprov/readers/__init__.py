@@ -1,0 +1,70 @@
+"""Readers of tables and FITS files, one foreign library per file."""
+
+from __future__ import annotations
+
+import logging
+from importlib.util import find_spec
+
+from casaprov.checksum import Digester
+from casaprov.errors import MissingDependency
+from casaprov.fits_digest import FitsReader
+from casaprov.tables import TableReader
+from casaprov.worker import WorkerPool
+
+__all__ = ["fits_reader", "open_digester", "table_reader"]
+
+_log = logging.getLogger(__name__)
+_warned = False
+
+
+def table_reader() -> TableReader:
+    """Return the best table reader that is installed: python-casacore, else casatools.
+
+    Raises
+    ------
+    casaprov.errors.MissingDependency
+        If neither is installed.
+    """
+    if find_spec("casacore") is not None:
+        from casaprov.readers.casacore_tables import CasacoreReader
+
+        return CasacoreReader()
+    if find_spec("casatools") is not None:
+        from casaprov.readers.casatools_tables import CasatoolsReader
+
+        global _warned  # noqa: PLW0603
+        if not _warned:
+            _warned = True
+            _log.warning(
+                "python-casacore is not installed: tables are read with casatools, which takes about three times "
+                "as long. 'pip install python-casacore' makes it fast."
+            )
+        return CasatoolsReader()
+    raise MissingDependency(
+        "CASA tables cannot be read: neither python-casacore nor casatools is installed.",
+        hint="Install one: pip install python-casacore.",
+    )
+
+
+def fits_reader() -> FitsReader:
+    """Return the FITS reader.
+
+    Raises
+    ------
+    casaprov.errors.MissingDependency
+        If astropy is not installed.
+    """
+    if find_spec("astropy") is None:
+        raise MissingDependency(
+            "FITS files cannot be read: astropy is not installed.", hint="Install it: pip install astropy."
+        )
+    from casaprov.readers.fits import AstropyFitsReader
+
+    return AstropyFitsReader()
+
+
+def open_digester(workers: int = 2) -> Digester:
+    """Return a Digester with worker processes of its own; they start with the first product."""
+    # One thread each: the workers share out the columns and files, not the loops inside.
+    pool = WorkerPool(workers, "casaprov.readers.digest_worker", environment={"OMP_NUM_THREADS": "1"})
+    return Digester(pool)

@@ -1,0 +1,152 @@
+"""Cutting a column into bounded blocks: what all table readers share.
+
+A library says which cells are defined, which shapes they have and what a range
+of equally shaped cells holds (:class:`Cells`); :func:`blocks` turns that into
+the blocks of :mod:`casaprov.tables`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from casaprov.tables import Block, Column, ValueType
+
+__all__ = ["CASA_TYPES", "Cells", "Shape", "blocks", "dtype_of"]
+
+Shape = tuple[int, ...]
+
+CASA_TYPES: Mapping[str, ValueType] = {
+    "boolean": "bool",
+    "uchar": "uint8",
+    "short": "int16",
+    "ushort": "uint16",
+    "int": "int32",
+    "uint": "uint32",
+    "int64": "int64",
+    "float": "float32",
+    "double": "float64",
+    "complex": "complex64",
+    "dcomplex": "complex128",
+    "string": "string",
+    "record": "record",
+}
+"""``valueType`` of a column description, as both casatools and python-casacore spell it."""
+
+_ROWS_AT_ONCE = 2**16
+"""Shapes of variable columns are asked for this many rows at a time."""
+
+_STRING_BYTES = 64
+"""What a string is taken to need in memory; its length is not known before it is read."""
+
+
+class Cells(Protocol):
+    """How a library gives the cells of one column."""
+
+    def defined(self, column: str, row: int) -> bool:
+        """Tell whether the cell holds a value."""
+        ...
+
+    def shapes(self, column: str, first: int, count: int) -> list[Shape] | None:
+        """Return the shapes of `count` cells in casacore's axis order; None if one of them is undefined."""
+        ...
+
+    def values(self, column: Column, first: int, count: int, shape: Shape) -> np.ndarray[Any, Any]:
+        """Return `count` cells of one shape, the first cell first, in storage order."""
+        ...
+
+    def part(self, column: Column, row: int, start: Shape, stop: Shape) -> np.ndarray[Any, Any]:
+        """Return the part of a cell from `start` up to (not including) `stop`, in storage order."""
+        ...
+
+    def record(self, column: str, row: int) -> Mapping[str, Any]:
+        """Return a cell of a column of records."""
+        ...
+
+
+def dtype_of(column: Column) -> np.dtype[Any]:
+    """Dtype of the values of a column; object for strings and records."""
+    return np.dtype(object if column.type in ("string", "record") else column.type)
+
+
+def blocks(cells: Cells, column: Column, rows: int, *, max_bytes: int) -> Iterator[Block]:
+    """Cut a column of `rows` rows into blocks of at most `max_bytes`."""
+    if column.type == "record":
+        for row in range(rows):
+            values = np.empty(1, dtype=object)
+            values[0] = cells.record(column.name, row)
+            yield Block(row, 1, (), values)
+    elif column.ndim == 0:
+        yield from _cut(cells, column, range(rows), (), max_bytes)
+    elif column.shape is not None:
+        yield from _cut(cells, column, range(rows), column.shape, max_bytes)
+    else:
+        for first in range(0, rows, _ROWS_AT_ONCE):
+            for run_first, count, shape in _runs(cells, column.name, first, min(_ROWS_AT_ONCE, rows - first)):
+                if shape is None:
+                    yield Block(run_first, count, None, None)
+                else:
+                    yield from _cut(cells, column, range(run_first, run_first + count), shape, max_bytes)
+
+
+def _runs(cells: Cells, column: str, first: int, count: int) -> Iterator[tuple[int, int, Shape | None]]:
+    """Yield (first row, cells, shape) of maximal stretches of cells with one shape."""
+    shapes: Sequence[Shape | None] | None = cells.shapes(column, first, count)
+    if shapes is None:
+        # One undefined cell spoils the request for the whole range; asking cell
+        # by cell costs less than a microsecond each.
+        shapes = _shapes_one_by_one(cells, column, first, count)
+    start = 0
+    for index in range(1, count + 1):
+        if index == count or shapes[index] != shapes[start]:
+            yield first + start, index - start, shapes[start]
+            start = index
+
+
+def _shapes_one_by_one(cells: Cells, column: str, first: int, count: int) -> list[Shape | None]:
+    shapes: list[Shape | None] = [None] * count
+    defined = [cells.defined(column, row) for row in range(first, first + count)]
+    start = 0
+    for index in range(1, count + 1):
+        if index == count or defined[index] != defined[start]:
+            if defined[start]:
+                shapes[start:index] = cells.shapes(column, first + start, index - start) or []
+            start = index
+    return shapes
+
+
+def _cut(cells: Cells, column: Column, rows: range, shape: Shape, max_bytes: int) -> Iterator[Block]:
+    """Yield the blocks of consecutive cells of one shape."""
+    size = math.prod(shape)
+    if size == 0:
+        if rows:
+            yield Block(rows[0], len(rows), shape, np.empty((len(rows), *reversed(shape)), dtype_of(column)))
+        return
+    value_bytes = _STRING_BYTES if column.type == "string" else dtype_of(column).itemsize
+    if size * value_bytes > max_bytes and column.type != "string":
+        for row in rows:
+            for start, stop in _slabs(shape, max(1, max_bytes // value_bytes)):
+                yield Block(row, 1, shape, cells.part(column, row, start, stop))
+        return
+    step = max(1, max_bytes // (size * value_bytes))
+    for done in range(0, len(rows), step):
+        taken = rows[done : done + step]
+        yield Block(taken[0], len(taken), shape, cells.values(column, taken[0], len(taken), shape))
+
+
+def _slabs(shape: Shape, max_values: int) -> Iterator[tuple[Shape, Shape]]:
+    """Cut a large cell along its slower axes into slabs that follow each other in storage order."""
+    axis, below = 0, 1
+    while axis < len(shape) - 1 and below * shape[axis] <= max_values:
+        below *= shape[axis]
+        axis += 1
+    step = max(1, max_values // below)
+    outer = shape[axis + 1 :]
+    for index in np.ndindex(*reversed(outer)):
+        tail = tuple(index[::-1])
+        for start in range(0, shape[axis], step):
+            stop = min(shape[axis], start + step)
+            yield (0,) * axis + (start, *tail), (*shape[:axis], stop, *(i + 1 for i in tail))

@@ -1,0 +1,142 @@
+"""Reading tables with python-casacore: fast, and each value in its stored type.
+
+python-casacore and casatools carry separate copies of casacore with separate
+table caches and locks. This module never loads casatools, and must not be
+loaded into a process that has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from casacore.tables import table as open_table
+
+from casaprov.errors import DigestError
+from casaprov.readers.blocks import CASA_TYPES, Shape, blocks, dtype_of
+from casaprov.tables import Block, Column
+
+__all__ = ["CasacoreReader", "CasacoreTable"]
+
+_FIXED_SHAPE = 4
+"""Bit of a column's ``option``: all cells have the shape that the column declares."""
+
+_CACHE_MIB = 64
+
+
+class CasacoreReader:
+    """The :class:`casaprov.tables.TableReader` that uses python-casacore."""
+
+    name = "python-casacore"
+
+    def open(self, path: Path) -> CasacoreTable:
+        """Open a table read-only and without locks."""
+        try:
+            # 'usernoread': this process asks for no lock even to read, so that a
+            # task writing the table elsewhere never waits for a digest.
+            handle = open_table(str(path.resolve()), readonly=True, lockoptions="usernoread", ack=False)
+        except (RuntimeError, ValueError) as error:
+            raise DigestError(f"{path} cannot be opened as a table: {error}") from error
+        try:
+            return CasacoreTable(path, handle)
+        except (RuntimeError, UnicodeDecodeError) as error:
+            handle.close()
+            raise DigestError(f"The description of table {path} cannot be read: {error}") from error
+
+
+class CasacoreTable:
+    """The :class:`casaprov.tables.Table` of :class:`CasacoreReader`."""
+
+    def __init__(self, path: Path, handle: Any) -> None:
+        self.path = path
+        self._handle: Any = handle
+        info = handle.info()
+        self.type: str = info["type"]
+        self.subtype: str = info["subType"]
+        self.rows: int = handle.nrows()
+        self.keywords: Mapping[str, Any] = _record(handle.getkeywords())
+        self.columns: Mapping[str, Column] = {name: self._column(name) for name in handle.colnames()}
+
+    def blocks(self, column: str, *, max_bytes: int) -> Iterator[Block]:
+        """Read a column in blocks of at most `max_bytes`."""
+        # Without a limit, a tiled image is cached as deep as its tiles are: all of it, at worst.
+        with suppress(RuntimeError):
+            self._handle.setdmprop(column, {"MaxCacheSize": _CACHE_MIB}, bycolumn=True)
+        try:
+            yield from blocks(self, self.columns[column], self.rows, max_bytes=max_bytes)
+        except (RuntimeError, UnicodeDecodeError) as error:
+            raise DigestError(f"Column {column} of {self.path} cannot be read: {error}") from error
+
+    def close(self) -> None:
+        """Close the table; closing twice does nothing."""
+        if self._handle is not None:
+            self._handle.close()
+            self._handle = None
+
+    def defined(self, column: str, row: int) -> bool:
+        """Tell whether the cell holds a value."""
+        return bool(self._handle.iscelldefined(column, row))
+
+    def shapes(self, column: str, first: int, count: int) -> list[Shape] | None:
+        """Return the shapes of `count` cells; None if one of them is undefined."""
+        try:
+            texts = self._handle.getcolshapestring(column, first, count)
+        except RuntimeError:
+            return None
+        known = {text: tuple(int(n) for n in text.strip("[]").split(",") if n.strip())[::-1] for text in set(texts)}
+        return [known[text] for text in texts]
+
+    def values(self, column: Column, first: int, count: int, shape: Shape) -> np.ndarray[Any, Any]:
+        """Return `count` cells of one shape in storage order."""
+        values = self._handle.getcol(column.name, first, count)
+        if column.type == "string":
+            return _strings(values).reshape(count, *reversed(shape))
+        return np.ascontiguousarray(values, dtype_of(column))
+
+    def part(self, column: Column, row: int, start: Shape, stop: Shape) -> np.ndarray[Any, Any]:
+        """Return a part of a cell in storage order."""
+        last = [n - 1 for n in stop]
+        values = self._handle.getcellslice(column.name, row, list(start[::-1]), last[::-1])
+        return np.ascontiguousarray(values, dtype_of(column))
+
+    def record(self, column: str, row: int) -> Mapping[str, Any]:
+        """Return a cell of a column of records."""
+        return _record(self._handle.getcell(column, row))
+
+    def _column(self, name: str) -> Column:
+        description = self._handle.getcoldesc(name)
+        if description["valueType"] not in CASA_TYPES:
+            raise DigestError(f"Column {name} of {self.path} has the unknown type {description['valueType']}.")
+        shape = None
+        if description["option"] & _FIXED_SHAPE and "shape" in description:
+            shape = tuple(int(n) for n in description["shape"])[::-1]
+        return Column(
+            name=name,
+            type=CASA_TYPES[description["valueType"]],
+            ndim=int(description.get("ndim", 0)),
+            shape=shape,
+            keywords=_record(description["keywords"]),
+        )
+
+
+def _record(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _plain(value) for name, value in record.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Turn a keyword value into what :class:`casaprov.tables.Table` promises."""
+    if isinstance(value, str) and value.startswith("Table: "):
+        return Path(value.removeprefix("Table: "))
+    if isinstance(value, Mapping):
+        # This is how python-casacore gives an array of strings with more than one axis.
+        return _strings(value) if set(value) == {"shape", "array"} else _record(value)
+    return _strings(value) if isinstance(value, list) else value
+
+
+def _strings(values: list[str] | Mapping[str, Any]) -> np.ndarray[Any, Any]:
+    if isinstance(values, Mapping):
+        return np.array(values["array"], dtype=object).reshape([int(n) for n in values["shape"]])
+    return np.array(values, dtype=object)

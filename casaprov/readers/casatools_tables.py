@@ -1,0 +1,174 @@
+"""Reading tables with casatools, where python-casacore is missing: the same values, slower.
+
+casatools widens what it reads (float32 to float64, complex64 to complex128,
+all integers to 64 bits) and gives strings inside arrays as one character per
+byte. Both are undone here. It returns wrong numbers for arrays of int16
+(CASA 6.7.0 and 6.7.5) and none for arrays of int64: these are refused.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from casaprov.errors import DigestError
+from casaprov.readers.blocks import CASA_TYPES, Shape, blocks, dtype_of
+from casaprov.tables import Block, Column
+
+
+def _import_casatools() -> Any:
+    if "casatools" not in sys.modules:
+        # A process that only reads needs neither a log file in the working
+        # folder nor fresh Earth orientation data.
+        from casaconfig import config
+
+        config.logfile = os.devnull
+        config.log2term = False
+        config.data_auto_update = False
+        config.measures_auto_update = False
+    import casatools
+
+    return casatools
+
+
+_casatools = _import_casatools()
+
+__all__ = ["CasatoolsReader", "CasatoolsTable"]
+
+_FIXED_SHAPE = 4
+_ONLY_CELLWISE = ("int16", "int64")
+
+
+class CasatoolsReader:
+    """The :class:`casaprov.tables.TableReader` that uses casatools."""
+
+    name = "casatools"
+
+    def open(self, path: Path) -> CasatoolsTable:
+        """Open a table read-only and without locks."""
+        handle = _casatools.table()
+        try:
+            handle.open(str(path.resolve()), nomodify=True, lockoptions={"option": "usernoread"})
+        except RuntimeError as error:
+            handle.done()
+            raise DigestError(f"{path} cannot be opened as a table: {error}") from error
+        return CasatoolsTable(path, handle)
+
+
+class CasatoolsTable:
+    """The :class:`casaprov.tables.Table` of :class:`CasatoolsReader`."""
+
+    def __init__(self, path: Path, handle: Any) -> None:
+        self.path = path
+        self._handle: Any = handle
+        info = handle.info()
+        self.type: str = info["type"]
+        self.subtype: str = info["subType"]
+        self.rows: int = int(handle.nrows())
+        self.keywords: Mapping[str, Any] = _record(handle.getkeywords())
+        self.columns: Mapping[str, Column] = {name: self._column(name) for name in handle.colnames()}
+
+    def blocks(self, column: str, *, max_bytes: int) -> Iterator[Block]:
+        """Read a column in blocks of at most `max_bytes`."""
+        try:
+            yield from blocks(self, self.columns[column], self.rows, max_bytes=max_bytes)
+        except RuntimeError as error:
+            raise DigestError(f"Column {column} of {self.path} cannot be read: {error}") from error
+
+    def close(self) -> None:
+        """Close the table; closing twice does nothing."""
+        if self._handle is not None:
+            self._handle.done()
+            self._handle = None
+
+    def defined(self, column: str, row: int) -> bool:
+        """Tell whether the cell holds a value."""
+        return bool(self._handle.iscelldefined(column, row))
+
+    def shapes(self, column: str, first: int, count: int) -> list[Shape] | None:
+        """Return the shapes of `count` cells; None if one of them is undefined."""
+        # Asking for the shape of an undefined cell writes an error to the CASA log.
+        if not (self.defined(column, first) and self.defined(column, first + count - 1)):
+            return None
+        try:
+            texts = self._handle.getcolshapestring(column, first, count)
+        except RuntimeError:
+            return None
+        known = {text: tuple(int(n) for n in text.strip("[]").split(",") if n.strip()) for text in set(texts)}
+        shapes = [known[text] for text in texts]
+        return shapes * count if len(shapes) == 1 else shapes
+
+    def values(self, column: Column, first: int, count: int, shape: Shape) -> np.ndarray[Any, Any]:
+        """Return `count` cells of one shape in storage order."""
+        if column.type in _ONLY_CELLWISE:
+            self._refuse_arrays(column)
+            cells = [self._handle.getcell(column.name, row) for row in range(first, first + count)]
+            return np.array(cells, dtype_of(column))
+        values = np.asarray(self._handle.getcol(column.name, first, count)).T
+        if column.type == "string":
+            return _strings(values)
+        return np.ascontiguousarray(values, dtype_of(column))
+
+    def part(self, column: Column, row: int, start: Shape, stop: Shape) -> np.ndarray[Any, Any]:
+        """Return a part of a cell in storage order."""
+        self._refuse_arrays(column)
+        last = [n - 1 for n in stop]
+        values = self._handle.getcellslice(column.name, row, list(start), last, [1] * len(start))
+        return np.ascontiguousarray(np.asarray(values).T, dtype_of(column))
+
+    def record(self, column: str, row: int) -> Mapping[str, Any]:
+        """Return a cell of a column of records."""
+        return _record(self._handle.getcell(column, row))
+
+    def _refuse_arrays(self, column: Column) -> None:
+        if column.type in _ONLY_CELLWISE and column.ndim != 0:
+            raise DigestError(
+                f"casatools cannot read the {column.type} arrays in column {column.name} of {self.path}.",
+                hint="Install python-casacore: pip install python-casacore.",
+            )
+
+    def _column(self, name: str) -> Column:
+        description = self._handle.getcoldesc(name)
+        if description["valueType"] not in CASA_TYPES:
+            raise DigestError(f"Column {name} of {self.path} has the unknown type {description['valueType']}.")
+        shape = None
+        if int(description["option"]) & _FIXED_SHAPE and "shape" in description:
+            shape = tuple(int(n) for n in description["shape"])
+        return Column(
+            name=name,
+            type=CASA_TYPES[description["valueType"]],
+            ndim=int(description.get("ndim", 0)),
+            shape=shape,
+            keywords=_record(description["keywords"]),
+        )
+
+
+def _record(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _plain(value) for name, value in record.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Turn a keyword value into what :class:`casaprov.tables.Table` promises."""
+    if isinstance(value, str) and value.startswith("Table: "):
+        return Path(value.removeprefix("Table: "))
+    if isinstance(value, Mapping):
+        return _record(value)
+    if isinstance(value, np.ndarray):
+        return _strings(value.T) if value.dtype.kind == "U" else value.T
+    return value
+
+
+def _strings(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Put the bytes of each string together again: casatools gives one character per byte."""
+    flat = np.empty(values.size, dtype=object)
+    flat[:] = [_utf8(str(text)) for text in values.ravel()]
+    return flat.reshape(values.shape)
+
+
+def _utf8(text: str) -> str:
+    return text if text.isascii() else text.encode("latin-1").decode("utf-8")

@@ -1,0 +1,169 @@
+"""Sketches: what a column of numbers looks like, in two kilobytes.
+
+A digest says whether two columns are equal, a sketch says how far apart they
+are, without either column at hand. It is not part of any digest.
+
+Samples are taken at places that depend on the number of values alone, so that
+two sketches of equally many values can be compared sample by sample. The
+stream is divided into strata of ``2**k`` values, with ``k`` the smallest that
+needs no more than 256 strata. Each stratum is represented by one of its values,
+chosen by pseudo-random bits (a fixed stride would see the same few channels and
+correlations again and again). The choice is nested: the representative of
+stratum ``s`` at level ``k`` is that of stratum ``2 s + b`` at level ``k - 1``,
+with ``b`` a bit of a hash of ``(s, k)``. A longer stream can therefore drop half
+of its samples and go on, without having known its length.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+__all__ = ["MAX_SAMPLES", "Sketch", "sample_places"]
+
+MAX_SAMPLES = 256
+
+_CHUNK = 2**15
+"""Values summarised at once: intermediate results then stay in the processor's cache."""
+
+
+def sample_places(count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Places of the samples in a stream of `count` values, ascending."""
+    places = _representatives(_level(count))
+    return places[places < count]
+
+
+def _level(count: int) -> int:
+    """Return the smallest k for which `count` values fill at most 256 strata of 2**k values."""
+    return max(0, (count - 1).bit_length() - (MAX_SAMPLES - 1).bit_length())
+
+
+@lru_cache(maxsize=64)
+def _representatives(level: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return the place that stands for each of the first 256 strata of 2**level values."""
+    place = np.arange(MAX_SAMPLES, dtype=np.uint64)
+    for k in range(level, 0, -1):
+        place = 2 * place + _bits(place, k)
+    result = place.astype(np.int64)
+    result.flags.writeable = False
+    return result
+
+
+def _bits(stratum: np.ndarray[Any, np.dtype[np.uint64]], level: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    """Return one bit per stratum: the highest of splitmix64(64 stratum + level)."""
+    z = stratum * np.uint64(64) + np.uint64(level) + np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return (z ^ (z >> np.uint64(31))) >> np.uint64(63)
+
+
+class Sketch:
+    """Count, range, mean, rms and samples of a stream of numbers.
+
+    For complex numbers, range, mean and rms are those of the amplitudes, and
+    the means of real and imaginary parts are given beside them. Values that
+    are not finite are counted as ``nan`` and left out of everything else.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._bad = 0
+        self._low = math.inf
+        self._high = -math.inf
+        self._sum = 0.0
+        self._squares = 0.0
+        self._parts: complex | None = None
+        self._samples: dict[int, Any] = {}
+
+    def update(self, values: np.ndarray[Any, Any]) -> None:
+        """Append numbers in native byte order, in the array's C order."""
+        flat = values.reshape(-1)
+        self._sample(flat)
+        self._count += flat.size
+        with np.errstate(all="ignore"):
+            for start in range(0, flat.size, _CHUNK):
+                self._summarise(flat[start : start + _CHUNK])
+
+    def result(self) -> dict[str, Any]:
+        """Return the sketch as JSON values.
+
+        Returns
+        -------
+        dict
+            ``count``, ``nan`` (values that are not finite), ``min``, ``max``,
+            ``mean``, ``rms`` (None if no value is finite), for complex numbers
+            ``mean_re`` and ``mean_im``, and ``samples`` at
+            :func:`sample_places`: numbers, pairs of real and imaginary part, or
+            None for a value that is not finite.
+        """
+        good = self._count - self._bad
+        told: dict[str, Any] = {
+            "count": self._count,
+            "nan": self._bad,
+            "min": self._low if good else None,
+            "max": self._high if good else None,
+            "mean": _finite(self._sum / good) if good else None,
+            "rms": _finite(math.sqrt(self._squares / good)) if good else None,
+        }
+        if self._parts is not None:
+            told["mean_re"] = _finite(self._parts.real / good) if good else None
+            told["mean_im"] = _finite(self._parts.imag / good) if good else None
+        places = sample_places(self._count)
+        told["samples"] = [_json(self._samples[place]) for place in places.tolist()]
+        return told
+
+    def _sample(self, flat: np.ndarray[Any, Any]) -> None:
+        end = self._count + flat.size
+        places = _representatives(_level(end))
+        if self._samples and len(self._samples) > MAX_SAMPLES:
+            kept = set(places.tolist())
+            self._samples = {place: value for place, value in self._samples.items() if place in kept}
+        inside = places[(places >= self._count) & (places < end)]
+        taken = flat[inside - self._count]
+        self._samples.update(zip(inside.tolist(), taken, strict=True))
+
+    def _summarise(self, chunk: np.ndarray[Any, Any]) -> None:
+        if chunk.dtype.kind == "c":
+            pairs = chunk.astype(np.complex128)
+            good = self._good(pairs)
+            if good is not None:
+                pairs = pairs[good]
+            self._parts = (self._parts or 0j) + complex(pairs.sum())
+            squares = np.square(pairs.view(np.float64))
+            numbers = np.sqrt(squares[0::2] + squares[1::2])
+        else:
+            numbers = chunk.astype(np.float64)
+            good = self._good(numbers) if chunk.dtype.kind == "f" else None
+            if good is not None:
+                numbers = numbers[good]
+        if numbers.size:
+            self._low = min(self._low, float(numbers.min()))
+            self._high = max(self._high, float(numbers.max()))
+            self._sum += float(numbers.sum())
+            self._squares += float(np.square(numbers).sum())
+
+    def _good(self, numbers: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.bool_]] | None:
+        """Count what is not finite; return where the rest is, None if that is everywhere."""
+        # One sum is cheaper than a look at each value, and is finite nearly always.
+        if np.isfinite(numbers.sum()):
+            return None
+        good: np.ndarray[Any, np.dtype[np.bool_]] = np.isfinite(numbers)
+        self._bad += int(numbers.size - np.count_nonzero(good))
+        return good
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, np.complexfloating):
+        parts = [_json(value.real), _json(value.imag)]
+        return None if None in parts else parts
+    if isinstance(value, np.floating):
+        # str() gives the shortest text for the stored precision: 0.1, not 0.10000000149011612.
+        return float(str(value)) if np.isfinite(value) else None
+    return int(value)

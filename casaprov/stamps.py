@@ -1,0 +1,245 @@
+"""Stat stamps: telling cheaply that files have not changed since they were read.
+
+A stamp is size, times and inode, never a hash. ``table.lock`` is left out
+everywhere: it changes when a table is merely opened for writing.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+from casaprov.tables import is_table
+
+__all__ = [
+    "IGNORED",
+    "MAX_ENTRIES",
+    "Stamps",
+    "StatStamp",
+    "Walk",
+    "is_self_contained",
+    "is_settled",
+    "settle",
+    "stamp",
+    "walk",
+]
+
+IGNORED = (".git", ".casaprov", ".ipynb_checkpoints", "*.ipynb", "casa-*.log", "__pycache__")
+"""Names that :func:`walk` does not look at: what notebooks, CASA and git leave anyway."""
+
+MAX_ENTRIES = 20_000
+"""Files that :func:`walk` looks at before it stops."""
+
+_LOCK = "table.lock"
+_GRANULARITY_NS = 10_000_000
+_COARSE_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class StatStamp:
+    """What ``stat`` says about one file."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stamps:
+    """Stamps of a file, or of all files below a directory, by relative POSIX path.
+
+    The stamp of a single file has the empty path. No files, and therefore
+    false, if there is nothing at the path.
+    """
+
+    files: tuple[tuple[str, StatStamp], ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.files)
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of all files."""
+        return sum(found.size for _, found in self.files)
+
+    @property
+    def newest_ns(self) -> int:
+        """Latest change of a file; 0 if there is none.
+
+        The change time counts, not the modification time: tar and rsync set
+        the latter to the past, nobody sets the former.
+        """
+        return max((found.ctime_ns for _, found in self.files), default=0)
+
+    def changed_since(self, earlier: Stamps) -> tuple[str, ...]:
+        """Relative paths of files that are new, gone or different."""
+        return tuple(sorted({name for name, _ in set(self.files) ^ set(earlier.files)}))
+
+
+def stamp(path: Path) -> Stamps:
+    """Stamp a file, or all files below a directory except ``table.lock``."""
+    if not path.is_dir():
+        found = _stat(path)
+        return Stamps((("", found),)) if found else Stamps()
+    return Stamps(tuple(sorted((name, found) for name, found in _stamps_below(path, ""))))
+
+
+def _stamps_below(folder: Path | str, prefix: str) -> Iterator[tuple[str, StatStamp]]:
+    for entry in _entries(folder):
+        if entry.is_dir(follow_symlinks=False):
+            yield from _stamps_below(entry.path, f"{prefix}{entry.name}/")
+        elif entry.name != _LOCK:
+            found = _stat(entry)
+            if found:
+                yield prefix + entry.name, found
+
+
+def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
+    """Entries of a folder by name; none if it vanished or may not be read."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError:
+        return []
+
+
+def _stat(path: Path | os.DirEntry[str]) -> StatStamp | None:
+    """Stamp a file, what a link to a file points to, or a link that leads nowhere itself."""
+    try:
+        found = path.stat()
+    except OSError:
+        try:
+            found = path.stat(follow_symlinks=False)
+        except OSError:
+            return None
+    return StatStamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+
+
+def is_self_contained(path: Path, stamps: Stamps) -> bool:
+    """Tell whether `stamps` cover all that the product at `path` consists of.
+
+    A reference table (a selection) or a concatenation holds none of its rows;
+    they change with the tables it refers to. The same goes for links to folders.
+    """
+    for name, _ in stamps.files:
+        member = path / name
+        if member.is_symlink() and member.is_dir():
+            return False
+        if member.name == "table.dat":
+            try:
+                with member.open("rb") as stream:
+                    plain = b"PlainTable" in stream.read(128)
+            except OSError:
+                return False
+            if not plain:
+                return False
+    return True
+
+
+def is_settled(stamps: Stamps, now_ns: int) -> bool:
+    """Tell whether a later write would show in the stamps.
+
+    File systems write times in steps (10 ms on Linux at worst, a second on
+    some others). A file that is written twice within one step, and read in
+    between, keeps its stamp though its content is not what was read.
+    """
+    newest = stamps.newest_ns
+    step = _COARSE_NS if newest and newest % _COARSE_NS == 0 else _GRANULARITY_NS
+    return now_ns - newest > step
+
+
+def settle(
+    path: Path,
+    *,
+    clock_ns: Callable[[], int] = time.time_ns,
+    sleep: Callable[[float], None] = time.sleep,
+    timeout_s: float = 0.1,
+) -> Stamps | None:
+    """Stamp `path` once its stamps can be trusted, waiting a few milliseconds if need be.
+
+    Returns
+    -------
+    Stamps or None
+        None if the files kept changing, or their times lie in the future, for
+        `timeout_s`: stamps say nothing about them then.
+    """
+    pause_s = _GRANULARITY_NS / 2e9
+    for _ in range(int(timeout_s / pause_s)):
+        found = stamp(path)
+        if is_settled(found, clock_ns()):
+            return found
+        sleep(pause_s)
+    return None
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What lay in a folder at one time.
+
+    Attributes
+    ----------
+    products
+        Stamps by path relative to `folder`. A table is one product, and so is
+        a folder of flag versions.
+    complete
+        False if there was more than :data:`MAX_ENTRIES` files.
+    """
+
+    folder: Path
+    products: Mapping[str, Stamps]
+    complete: bool = True
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What the walk could not do, as sentences."""
+        if self.complete:
+            return ()
+        problem = (
+            f"{self.folder} holds more than {MAX_ENTRIES} files: changes that no task declares were looked for "
+            "among the first of them only."
+        )
+        return (problem,)
+
+    def paths(self) -> tuple[Path, ...]:
+        """Paths of all products, by name."""
+        return tuple(self.folder / name for name in self.products)
+
+    def changed_since(self, earlier: Walk) -> tuple[Path, ...]:
+        """Paths of products that are new or different."""
+        # Where a walk stopped depends on how many files came before: a product that
+        # only one of two walks saw need not be new then.
+        whole = self.complete and earlier.complete
+        return tuple(
+            self.folder / name
+            for name, found in self.products.items()
+            if (whole or name in earlier.products) and earlier.products.get(name) != found
+        )
+
+
+def walk(folder: Path, ignore: tuple[str, ...] = IGNORED, *, max_entries: int = MAX_ENTRIES) -> Walk:
+    """Stamp everything in a folder; links to other folders are not followed."""
+    products: dict[str, Stamps] = {}
+    left = max_entries
+    for path in _products(folder, ignore):
+        found = stamp(path)
+        left -= max(1, len(found.files))
+        if left < 0:
+            return Walk(folder, products, complete=False)
+        products[path.relative_to(folder).as_posix()] = found
+    return Walk(folder, products)
+
+
+def _products(folder: Path, ignore: tuple[str, ...]) -> Iterator[Path]:
+    for entry in _entries(folder):
+        if any(fnmatch(entry.name, pattern) for pattern in ignore):
+            continue
+        path = Path(entry.path)
+        if entry.is_dir(follow_symlinks=False) and not is_table(path) and path.suffix != ".flagversions":
+            yield from _products(path, ignore)
+        else:
+            yield path

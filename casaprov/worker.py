@@ -1,0 +1,289 @@
+"""Child processes that answer calls, and end with their parent.
+
+A :class:`Worker` speaks JSON lines with a child over pipes. CASA and casacore
+stay out of the user's process in this way: two copies of casacore in one
+process block each other's tables, and a crash in C++ ends a child, not a
+kernel. The child runs :func:`serve`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, cast
+
+from casaprov import errors
+from casaprov.errors import CasaprovError, WorkerDied
+
+__all__ = ["Worker", "WorkerPool", "serve"]
+
+_STDERR_LINES = 20
+_END_S = 2.0
+
+
+class Worker:
+    """A child process that answers calls, one at a time.
+
+    It is started by the first call, and again by the first call after it died.
+
+    Parameters
+    ----------
+    module
+        The module that the child runs, ``python -m module``; it calls :func:`serve`.
+    python
+        The interpreter.
+    cwd
+        Where the child starts; by default where this process is.
+    environment
+        Variables that the child has beside those of this process.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        *,
+        python: str = sys.executable,
+        cwd: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        # -P: without it the working folder heads the child's search path, and a user's
+        # file called numpy.py or string.py there would be imported.
+        self._command = [python, "-P", "-m", module]
+        self._cwd = cwd
+        self._environment = dict(environment or {})
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
+        self._drain: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._closed = False
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the child; None if none runs."""
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
+
+    def start(self) -> None:
+        """Start the child now, so that the first call need not wait for its imports."""
+        with self._lock:
+            self._running()
+
+    def call(self, name: str, /, **arguments: Any) -> Any:
+        """Call a function that the child serves; arguments and result are JSON values.
+
+        Raises
+        ------
+        CasaprovError
+            What the function raised: the same class if it is one of
+            :mod:`casaprov.errors`.
+        WorkerDied
+            If the child ended before it answered.
+        """
+        request = json.dumps({"call": name, "arguments": arguments}).encode() + b"\n"
+        with self._lock:
+            process = self._running()
+            try:
+                answer = self._exchange(process, request)
+            except BaseException:
+                # An answer that nobody waits for any more must not be taken for the next one.
+                self._end(process, wait_s=0)
+                raise
+            if not answer.endswith(b"\n"):
+                raise self._died(process, name)
+        told = json.loads(answer)
+        if "error" in told:
+            raise _error(told["error"])
+        return told["value"]
+
+    def close(self) -> None:
+        """End the child for good; a call that is under way raises :class:`WorkerDied`."""
+        self._closed = True
+        process = self._process
+        if process is not None:
+            self._end(process, wait_s=_END_S)
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._closed:
+            raise WorkerDied(f"The child process {self._command[-1]} was closed.")
+        if self._process is None or self._process.poll() is not None:
+            if self._process is not None:
+                self._end(self._process, wait_s=0)
+            self._process = self._spawn()
+        return self._process
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        # The child inherits the mask: a Ctrl-C that arrives before it can ignore
+        # interrupts waits until it does.
+        old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=self._cwd,
+                env={**os.environ, **self._environment},
+            )
+        except OSError as error:
+            raise WorkerDied(f"{self._command[0]} could not be started: {error}") from error
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, old)
+        self._stderr = deque(maxlen=_STDERR_LINES)
+        self._drain = threading.Thread(target=_drain, args=(process.stderr, self._stderr), daemon=True)
+        self._drain.start()
+        return process
+
+    @staticmethod
+    def _exchange(process: subprocess.Popen[bytes], request: bytes) -> bytes:
+        stdin, stdout = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
+        try:
+            stdin.write(request)
+            stdin.flush()
+        except (BrokenPipeError, ValueError):
+            return b""
+        try:
+            return stdout.readline()
+        except ValueError:  # closed by another thread
+            return b""
+
+    def _died(self, process: subprocess.Popen[bytes], name: str) -> WorkerDied:
+        self._end(process, wait_s=_END_S)
+        status = process.returncode
+        how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
+        last = "\n".join(self._stderr)
+        return WorkerDied(
+            f"The child process {self._command[-1]} {how} before it answered {name!r}."
+            + (f" Its last lines were:\n{last}" if last else "")
+        )
+
+    def _end(self, process: subprocess.Popen[bytes], *, wait_s: float) -> None:
+        """Ask the child to end by closing its input, then make it."""
+        with suppress(OSError):
+            cast("IO[bytes]", process.stdin).close()
+        try:
+            process.wait(wait_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        cast("IO[bytes]", process.stdout).close()
+        if self._drain is not None and self._drain is not threading.current_thread():
+            self._drain.join(_END_S)
+
+
+def _drain(stream: IO[bytes], lines: deque[str]) -> None:
+    with stream:
+        for line in stream:
+            lines.append(line.decode(errors="replace").rstrip())
+
+
+def _error(told: Mapping[str, Any]) -> CasaprovError:
+    known = getattr(errors, told["type"], None)
+    if isinstance(known, type) and issubclass(known, CasaprovError):
+        error = known.__new__(known)
+        CasaprovError.__init__(error, told["message"], hint=told["hint"])
+        if "issues" in told:
+            error.__dict__["issues"] = tuple(errors.Issue(**issue) for issue in told["issues"])
+        return error
+    unexpected = CasaprovError(f"{told['type']}: {told['message']}")
+    unexpected.add_note(told["traceback"])
+    return unexpected
+
+
+class WorkerPool:
+    """Workers that share the calls submitted to them.
+
+    Parameters
+    ----------
+    size
+        Number of child processes.
+    module, environment
+        As for :class:`Worker`.
+    """
+
+    def __init__(self, size: int, module: str, *, environment: Mapping[str, str] | None = None) -> None:
+        self._workers = [Worker(module, environment=environment) for _ in range(size)]
+        self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+        for worker in self._workers:
+            self._idle.put(worker)
+        self._threads = ThreadPoolExecutor(max_workers=size, thread_name_prefix="casaprov")
+
+    def start(self) -> None:
+        """Start the child processes now, without waiting until they are ready."""
+        for worker in self._workers:
+            worker.start()
+
+    def submit(self, name: str, /, **arguments: Any) -> Future[Any]:
+        """Call a function in the next idle worker."""
+        return self._threads.submit(self._run, name, arguments)
+
+    def close(self) -> None:
+        """End the child processes; calls that wait are cancelled."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for worker in self._workers:
+            worker.close()
+        self._threads.shutdown(wait=True)
+
+    def _run(self, name: str, arguments: dict[str, Any]) -> Any:
+        worker = self._idle.get()
+        try:
+            return worker.call(name, **arguments)
+        finally:
+            self._idle.put(worker)
+
+
+def serve(functions: Mapping[str, Callable[..., Any]]) -> None:
+    """Answer calls from the parent until it is gone: the main loop of a child process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    with _take_over(0, os.devnull, "rb") as incoming, _take_over(1, None, "wb") as outgoing:
+        threading.Thread(target=_listen, args=(incoming, requests), daemon=True).start()
+        while True:
+            request = json.loads(requests.get())
+            answer = _answer(functions, request)
+            outgoing.write(answer + b"\n")
+            outgoing.flush()
+
+
+def _take_over(descriptor: int, instead: str | None, mode: str) -> IO[bytes]:
+    """Keep a standard stream for the protocol; libraries get `instead`, or stderr.
+
+    C++ libraries print to descriptor 1 and read from 0 behind Python's back.
+    """
+    kept = os.dup(descriptor)
+    other = os.open(instead, os.O_RDONLY) if instead else os.dup(2)
+    os.dup2(other, descriptor)
+    os.close(other)
+    return cast("IO[bytes]", os.fdopen(kept, mode))
+
+
+def _listen(incoming: IO[bytes], requests: queue.SimpleQueue[bytes]) -> None:
+    for line in incoming:
+        requests.put(line)
+    # The parent closed the pipe, or was killed. Whatever is still running is for nobody.
+    os._exit(0)
+
+
+def _answer(functions: Mapping[str, Callable[..., Any]], request: Mapping[str, Any]) -> bytes:
+    try:
+        value = functions[request["call"]](**request["arguments"])
+        return json.dumps({"value": value}).encode()
+    except BaseException as error:  # noqa: BLE001 - the parent decides what an error means, even SystemExit
+        told: dict[str, Any] = {"type": type(error).__name__, "message": str(error), "hint": ""}
+        if isinstance(error, CasaprovError):
+            told.update(message=error.message, hint=error.hint)
+            if issues := getattr(error, "issues", None):
+                told["issues"] = [vars(issue) for issue in issues]
+        told["traceback"] = traceback.format_exc()
+        return json.dumps({"error": told}).encode()
