@@ -23,16 +23,16 @@ CORE: dict[str, str] = {
     "__main__": "cli",
     "cache": "checksum digest errors model values / filelock",
     "checksum": "digest errors fits_digest model stamps table_digest tables",
-    "compare": "compare_files compare_tables compare_trees compare_values differences digest errors tables / numpy",
-    "compare_files": "differences / numpy",
-    "compare_tables": "compare_values differences tables / numpy",
-    "compare_trees": "checksum compare_values differences digest",
-    "compare_values": "differences / numpy",
-    "consistency": "errors model",
-    "crate": (
-        "consistency crate_check crate_graph crate_layout crate_nodes crate_readme crate_runs digest "
-        "errors model payload terms unpack validate / rocrate"
+    "compare": (
+        "checksum compare_files compare_fits compare_tables compare_trees differences errors fits_digest tables"
     ),
+    "compare_files": "differences / numpy",
+    "compare_fits": "compare_tables compare_values differences fits_digest / numpy",
+    "compare_tables": "compare_values differences keywords tables / numpy",
+    "compare_trees": "checksum compare_tables compare_values differences digest",
+    "compare_values": "differences digest keywords / numpy",
+    "consistency": "errors model",
+    "crate": "consistency crate_check crate_layout crate_write digest errors model payload unpack validate",
     "crate_calls": "crate_layout crate_nodes model terms",
     "crate_check": "crate_graph crate_layout digest errors model unpack",
     "crate_data": "crate_layout crate_nodes model terms",
@@ -41,6 +41,9 @@ CORE: dict[str, str] = {
     "crate_nodes": "terms",
     "crate_readme": "crate_layout model",
     "crate_runs": "crate_nodes lineage model terms",
+    "crate_write": (
+        "crate_graph crate_layout crate_nodes crate_readme crate_runs digest errors model payload terms / rocrate"
+    ),
     "differences": "errors",
     "digest": "errors",
     "doctor": "errors / platformdirs",
@@ -82,7 +85,7 @@ TOP_PACKAGES = {"click", "rich"}
 EVERY_EDGE = {"checksum", "digest", "errors", "model", "tables", "terms", "values", "worker"}
 EDGES: dict[str, str] = {
     "casa": (
-        "compare crate doctor journal lineage locate plan recorder replay runner stamps taskspec"
+        "compare crate doctor journal lineage locate plan readers recorder replay runner stamps taskspec"
         " / casaconfig casashell casatasks casatools git numpy platformdirs"
     ),
     "ingest": "compare crate prov store unpack validate / tornado",
