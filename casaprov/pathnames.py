@@ -1,0 +1,153 @@
+"""Which strings in a task's parameters name files, and which files they name.
+
+CASA takes strings where a file is meant and strings where one may be meant: a
+mask is an image, a region file or the text of a region; a model is an image
+here or the name of one in CASA's own data. How a parameter names files is
+its :data:`Naming`; whether a string is a path is decided here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+__all__ = ["NAMINGS", "Naming", "Piece", "absolute", "map_value", "named_inside", "on_disk", "pieces", "strings"]
+
+Naming = Literal["path", "maybe", "list", "expression", "glob"]
+"""How a string names files.
+
+=============  ================================================================
+`path`         the string is a path
+`maybe`        it is a path if such a file exists (also ``image:mask``), else a
+               region, a catalogue name, a keyword such as ``get``
+`list`         names separated by commas, each a `maybe`
+`expression`   a `maybe`, or a lattice expression (LEL) that names images
+`glob`         the string is a path with ``*``, ``?`` and ``[]``
+=============  ================================================================
+"""
+
+NAMINGS: tuple[str, ...] = get_args(Naming)
+
+Exists = Callable[[Path], bool]
+
+on_disk: Exists = os.path.exists
+"""Unlike :meth:`Path.exists` it never raises: a region's text may be longer than a file name may be."""
+
+# LEL reads an unquoted name up to the first character that could be an operator.
+_EXPRESSION_NAME = re.compile(r"""(?P<quote>['"])(?P<quoted>[^'"]+)(?P=quote)|(?P<bare>[A-Za-z_.~$][\w.~$]*)""")
+_QUOTED = re.compile(r"""(['"])(.*?)\1""")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The part ``text[start:end]`` of a string that names the file `path`."""
+
+    start: int
+    end: int
+    path: Path
+    bare: bool = False  # stands unquoted in an expression, where a slash would divide
+
+
+def absolute(text: str, cwd: Path) -> Path:
+    """Return the path that CASA opens for `text` in `cwd`: absolute, normalised, links kept."""
+    # Path.expanduser raises where there is no such user; CASA takes the name as it stands.
+    expanded = os.path.expandvars(os.path.expanduser(text))  # noqa: PTH111
+    # normpath keeps a leading double slash, which POSIX allows and nobody means.
+    return Path(re.sub(r"^//+", "/", os.path.normpath(cwd / expanded)))
+
+
+def pieces(text: str, cwd: Path, naming: Naming, exists: Exists = on_disk) -> tuple[Piece, ...]:
+    """Return the parts of `text` that name files; `exists` decides where the words alone cannot."""
+    if not text.strip() or "\0" in text:
+        return ()
+    whole = Piece(0, len(text), absolute(text, cwd))
+    if naming in ("path", "glob"):
+        return (whole,)
+    if naming == "list":
+        return _listed(text, cwd, exists)
+    if exists(whole.path):
+        return (whole,)
+    head = text.rpartition(":")[0]
+    if head.strip() and exists(path := absolute(head, cwd)):
+        return (Piece(0, len(head), path),)
+    return _in_expression(text, cwd, exists) if naming == "expression" else ()
+
+
+def _listed(text: str, cwd: Path, exists: Exists) -> tuple[Piece, ...]:
+    found: list[Piece] = []
+    for part in re.finditer(r"[^,\s][^,]*", text):
+        found += (
+            Piece(part.start() + piece.start, part.start() + piece.end, piece.path)
+            for piece in pieces(part.group().rstrip(), cwd, "maybe", exists)
+        )
+    return tuple(found)
+
+
+def _in_expression(text: str, cwd: Path, exists: Exists) -> tuple[Piece, ...]:
+    found: list[Piece] = []
+    for name in _EXPRESSION_NAME.finditer(text):
+        kind = "quoted" if name["quoted"] else "bare"
+        for piece in pieces(name[kind], cwd, "maybe", exists):
+            start = name.start(kind)
+            found.append(Piece(start + piece.start, start + piece.end, piece.path, kind == "bare"))
+    return tuple(found)
+
+
+def strings(value: Any) -> Iterator[str]:
+    """Yield the strings of a parameter's value that could name files: in lists, too, and a dict's ``file``."""
+    if isinstance(value, str | os.PathLike):
+        text = os.fspath(value)
+        if isinstance(text, str) and text.strip():
+            yield text
+    elif isinstance(value, dict):
+        yield from strings(value.get("file"))
+    elif isinstance(value, list | tuple):
+        for member in value:
+            yield from strings(member)
+    elif hasattr(value, "dtype") and getattr(value.dtype, "kind", "") in "UO":
+        yield from strings(value.tolist())
+
+
+def map_value(value: Any, cwd: Path, naming: Naming, new_path: Callable[[Path], str], exists: Exists = on_disk) -> Any:
+    """Return `value` with every file it names replaced by ``new_path(absolute path)``."""
+    if isinstance(value, str | os.PathLike):
+        text = os.fspath(value)
+        return _map_text(text, cwd, naming, new_path, exists) if isinstance(text, str) else value
+    if isinstance(value, dict) and "file" in value:
+        return {**value, "file": map_value(value["file"], cwd, naming, new_path, exists)}
+    if isinstance(value, list | tuple):
+        return type(value)([map_value(member, cwd, naming, new_path, exists) for member in value])
+    if hasattr(value, "dtype") and getattr(value.dtype, "kind", "") in "UO":
+        return map_value(value.tolist(), cwd, naming, new_path, exists)
+    return value
+
+
+def _map_text(text: str, cwd: Path, naming: Naming, new_path: Callable[[Path], str], exists: Exists) -> str:
+    mapped, end = "", 0
+    for piece in pieces(text, cwd, naming, exists):
+        name = new_path(piece.path)
+        mapped += text[end : piece.start] + (f"'{name}'" if piece.bare else name)
+        end = piece.end
+    return mapped + text[end:]
+
+
+def named_inside(text: str, keys: tuple[str, ...]) -> Iterator[str]:
+    """Yield what `keys` are set to in a text of ``key=value`` pairs.
+
+    Cal libraries (``caltable='x' calwt=True``), lists of flag commands
+    (``mode='shadow' addantenna='x.txt'``) and tclean's outlier files
+    (``mask=x.crtf``, one pair a line) are such texts.
+    """
+    for key in keys:
+        pair = re.compile(
+            rf"""(?:^|[\s,])({re.escape(key)})\s*=\s*('[^']*'|"[^"]*"|\[[^\]\n]*\]|[^\s,]+)""", re.MULTILINE
+        )
+        # A line that starts with '#' is a comment in all three.
+        for found in pair.finditer(re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE)):
+            value = found[2]
+            quoted = [match[2] for match in _QUOTED.finditer(value)]
+            yield from quoted or [value]
