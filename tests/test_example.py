@@ -16,10 +16,17 @@ from nbformat import NotebookNode
 EXAMPLES = Path(__file__).parents[1] / "examples"
 NOTEBOOK = EXAMPLES / "ngc5921.ipynb"
 
-TABLES = (
-    "ngc5921.ms ngc5921.bcal ngc5921.gcal ngc5921.fluxscale ngc5921.src.split.ms ngc5921.contsub.ms "
-    "ngc5921.cube.image ngc5921.moments.integrated ngc5921.moments.weighted_coord"
-).split()
+TABLES = [
+    "ngc5921.ms",
+    "ngc5921.bcal",
+    "ngc5921.gcal",
+    "ngc5921.fluxscale",
+    "ngc5921.src.split.ms",
+    "ngc5921.contsub.ms",
+    "ngc5921.cube.image",
+    "ngc5921.moments.integrated",
+    "ngc5921.moments.weighted_coord",
+]
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +112,6 @@ def test_every_product_is_there(executed: NotebookNode, folder: Path) -> None:
     work = folder / "a folder"
     assert executed.cells
     assert [name for name in TABLES if not (work / name / "table.dat").is_file()] == []
-    assert "N5921_2" in (work / "ngc5921.listobs.txt").read_text()
 
 
 @pytest.mark.casa
