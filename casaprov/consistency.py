@@ -1,0 +1,112 @@
+"""Whether a Document agrees with itself: what no schema can say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from casaprov.errors import Issue
+from casaprov.model import Activity, Document, Entity
+
+__all__ = ["record_issues"]
+
+
+def record_issues(document: Document) -> tuple[Issue, ...]:
+    """Everything in which the records of a Document contradict each other.
+
+    A Document may leave out sessions that its results did not come from: the
+    call that generated an Entity, and the state it was changed from, may be
+    unknown. What it does contain must agree.
+    """
+    return (*_doubles(document), *_activities(document), *_entities(document))
+
+
+def _doubles(document: Document) -> Iterator[Issue]:
+    for name in ("sessions", "activities", "entities", "agents"):
+        counted = Counter(record.id for record in getattr(document, name))
+        for identifier, times in counted.items():
+            if times > 1:
+                yield Issue(f"/{name}", f"The id {identifier} stands for {times} records.")
+
+
+def _activities(document: Document) -> Iterator[Issue]:
+    sessions = {session.id for session in document.sessions}
+    activities = {activity.id: activity for activity in document.activities}
+    entities = {entity.id: entity for entity in document.entities}
+    for number, activity in enumerate(document.activities):
+        at = f"/activities/{number}"
+        if activity.session not in sessions:
+            yield Issue(at, f"Call {activity.id} belongs to a session {activity.session} that is not recorded.")
+        if activity.parent is not None and activity.parent not in activities:
+            yield Issue(at, f"Call {activity.id} was made by a call {activity.parent} that is not recorded.")
+        for name in activity.given:
+            if name not in activity.parameters:
+                yield Issue(at, f"Call {activity.id} was given {name}, which is not among its parameters.")
+        yield from _usages(at, activity, entities, activities)
+
+
+def _usages(
+    at: str, activity: Activity, entities: dict[str, Entity], activities: dict[str, Activity]
+) -> Iterator[Issue]:
+    for usage in (*activity.used, *activity.generated):
+        if usage.entity not in entities:
+            yield Issue(at, f"Call {activity.id} names an entity {usage.entity} that is not recorded.")
+    for usage in activity.generated:
+        entity = entities.get(usage.entity)
+        # What a task left that the call made itself, both generated; the state names the inner call.
+        if entity is not None and activity.id not in _callers(entity.generated_by, activities):
+            told = f"Call {activity.id} generated {entity.path} ({entity.id}), which says otherwise."
+            yield Issue(at, told, entity.generated_by or "no call", activity.id)
+    for usage in activity.used:
+        entity = entities.get(usage.entity)
+        maker = activities.get(entity.generated_by or "") if entity else None
+        if entity is None or maker is None:
+            continue
+        if maker.id == activity.id:
+            yield Issue(at, f"Call {activity.id} used {entity.path} ({entity.id}) in a state that it made itself.")
+        elif (
+            activity.ended_at is not None and maker.session == activity.session and maker.started_at > activity.ended_at
+        ):
+            yield Issue(
+                at, f"Call {activity.id} used {entity.path} ({entity.id}), which only call {maker.id} made later."
+            )
+
+
+def _callers(activity_id: str | None, activities: dict[str, Activity]) -> list[str]:
+    """Return the id of a call, of the call that made it, and so on."""
+    found: list[str] = []
+    while activity_id is not None and activity_id not in found:
+        found.append(activity_id)
+        activity_id = activities[activity_id].parent if activity_id in activities else None
+    return found
+
+
+def _entities(document: Document) -> Iterator[Issue]:
+    entities = {entity.id: entity for entity in document.entities}
+    generated = {usage.entity for activity in document.activities for usage in activity.generated}
+    activities = {activity.id for activity in document.activities}
+    circular = _circular(entities)
+    for number, entity in enumerate(document.entities):
+        at = f"/entities/{number}"
+        if entity.generated_by in activities and entity.id not in generated:
+            yield Issue(at, f"{entity.path} ({entity.id}) names call {entity.generated_by}, which did not generate it.")
+        before = entities.get(entity.revision_of or "")
+        if before is not None and before.path != entity.path:
+            yield Issue(at, f"{entity.path} ({entity.id}) was changed from another path.", before.path, entity.path)
+        if entity.id in circular:
+            yield Issue(at, f"{entity.path} ({entity.id}) was changed from itself.")
+
+
+def _circular(entities: dict[str, Entity]) -> set[str]:
+    """Ids of the Entities whose chain of revisions never ends."""
+    settled: dict[str, bool] = {}
+    for start in entities:
+        chain: list[str] = []
+        at: str | None = start
+        while at is not None and at in entities and at not in settled:
+            settled[at] = True  # until the chain is seen to end
+            chain.append(at)
+            at = entities[at].revision_of
+        endless = at is not None and settled.get(at, False)
+        settled |= dict.fromkeys(chain, endless)
+    return {identifier for identifier, endless in settled.items() if endless}

@@ -1,0 +1,242 @@
+"""A Document as an RO-Crate, and back.
+
+Writing streams files of any size, ends in a rename, and gives the same bytes
+for the same records and files. Reading trusts nothing
+(:mod:`casaprov.unpack`, :mod:`casaprov.validate`).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from casaprov.consistency import record_issues
+from casaprov.crate_check import sha256_of
+from casaprov.crate_layout import (
+    METADATA,
+    README,
+    CrateItem,
+    Manifest,
+    call_names,
+    log_path,
+    shipped_path,
+    tree_name,
+)
+from casaprov.crate_write import CrateWriter
+from casaprov.digest import Digest
+from casaprov.errors import CrateError, Issue, RecordError, UsageError
+from casaprov.model import Activity, Agent, Document, Entity, unstructure
+from casaprov.payload import PayloadItem
+from casaprov.unpack import Limits, clear, name_problem, unpack
+from casaprov.validate import check_folder, read_records, validate_record
+
+__all__ = ["OpenCrate", "Packed", "open_crate", "pack"]
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packed:
+    """A crate that was written.
+
+    Attributes
+    ----------
+    digest
+        Digest of the bytes of the zip.
+    items
+        What was shipped or only referenced, and why.
+    """
+
+    path: Path
+    size_bytes: int
+    digest: Digest
+    items: tuple[PayloadItem, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenCrate:
+    """An unpacked crate.
+
+    Attributes
+    ----------
+    folder
+        Where it is unpacked.
+    notebook
+        The notebook inside `folder`.
+    manifest
+        What it holds beside its records.
+    """
+
+    folder: Path
+    document: Document
+    notebook: Path
+    manifest: Manifest
+
+    def shipped(self, entity: Entity) -> Path | None:
+        """Where the file or directory of this state lies; None if it is only referenced."""
+        path = self.manifest.shipped().get(entity.id)
+        return None if path is None else self.folder / path
+
+    def tree(self, entity: Entity) -> Path | None:
+        """File with the digest tree of this content; None if there is none."""
+        if entity.content_digest is None:
+            return None
+        return self._existing(tree_name(entity.content_digest))
+
+    def log(self, activity: Activity) -> Path | None:
+        """File with what the CASA log said during this call; None if there is none."""
+        return self._existing(log_path(call_names(self.document)[activity.id]))
+
+    def _existing(self, path: str) -> Path | None:
+        return self.folder / path if (self.folder / path).is_file() else None
+
+
+def pack(
+    document: Document,
+    *,
+    notebook: Path,
+    journal: Path,
+    items: Sequence[PayloadItem],
+    out: Path,
+    title: str | None = None,
+    license: str | None = None,  # noqa: A002 - the word of RO-Crate
+    authors: Sequence[Agent] = (),
+) -> Packed:
+    """Write a crate.
+
+    Parameters
+    ----------
+    document
+        The records; at least one call.
+    notebook
+        The notebook file.
+    journal
+        Folder of the journal, with logs and digest trees.
+    items
+        What to ship (:func:`casaprov.payload.choose_payload`).
+    out
+        The zip. One that exists is replaced when the new one is complete.
+    title
+        Name of the crate; by default that of the notebook.
+    license
+        SPDX identifier or URL.
+    authors
+        People to be named as authors.
+
+    Raises
+    ------
+    UsageError
+        If there is no such notebook, or `out` cannot be the name of a crate.
+    RecordError
+        If the records hold no call, do not fit their schema, or contradict
+        each other.
+    CrateError
+        If the crate cannot be written; nothing is left of it then.
+    """
+    _check_request(document, notebook, out)
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file, zipfile.ZipFile(file, "w") as archive:
+            manifest = Manifest(
+                notebook=notebook.name,
+                title=title or notebook.stem,
+                license=license or "",
+                authors=tuple(authors),
+                items=tuple(map(_crate_item, items)),
+            )
+            CrateWriter(archive, document).write(manifest, notebook, journal, items)
+        part.replace(out)
+    except OSError as error:
+        raise _unwritten(out, error) from error
+    finally:
+        part.unlink(missing_ok=True)
+    return Packed(path=out, size_bytes=out.stat().st_size, digest=sha256_of(out), items=tuple(items))
+
+
+def open_crate(path: Path, into: Path, *, verify: bool = True, limits: Limits | None = None) -> OpenCrate:
+    """Open a crate from anywhere.
+
+    Parameters
+    ----------
+    path
+        A zip, or the folder of a crate that was unpacked before.
+    into
+        Where to unpack a zip: a folder that is empty or does not exist. Not
+        used for a folder.
+    verify
+        Check every digest, and that the description follows from the records.
+    limits
+        How large the crate may be.
+
+    Raises
+    ------
+    CrateError
+        If the crate is unsafe, damaged, without records, or not what its
+        author packed; nothing is left in `into` then.
+    RecordError
+        If its records do not fit their schemas.
+    NoSpace
+        If there is no space to unpack it.
+    UsageError
+        If there is no crate `path`, or `into` is not empty.
+    """
+    if path.is_dir():
+        return _opened(path, path, limits, verify=verify)
+    existed = into.exists()
+    unpack(path, into, limits)
+    try:
+        return _opened(path, into, limits, verify=verify)
+    except BaseException:
+        clear(into, remove=not existed)
+        raise
+
+
+def _check_request(document: Document, notebook: Path, out: Path) -> None:
+    if not notebook.is_file():
+        raise UsageError(f"There is no notebook {notebook}.", hint="Check the name.")
+    if notebook.name in (METADATA, README) or name_problem(notebook.name):
+        raise UsageError(f"A notebook in a crate cannot be called {notebook.name!r}.", hint="Rename it first.")
+    if out.is_dir() or not out.parent.is_dir():
+        why = "is a folder" if out.is_dir() else "lies in a folder that does not exist"
+        raise UsageError(f"The crate cannot be written: {out} {why}.", hint="Name a file, for example reduction.zip.")
+    if not document.activities:
+        hint = "Run its cells with recording on, then export again."
+        raise RecordError(f"The record of {notebook} holds no task call.", hint=hint)
+    # What is written is held to the same contract as what is read.
+    validate_record(unstructure(document), "document-1")
+    if issues := record_issues(document):
+        told = f"The record of {notebook} contradicts itself: {issues[0]}"
+        raise RecordError(told, hint="Run the notebook again and export that; please report this as a bug of casaprov.")
+
+
+def _crate_item(item: PayloadItem) -> CrateItem:
+    path = None if item.source is None else shipped_path(item.entity, directory=item.source.is_dir())
+    return CrateItem(entity=item.entity.id, decision=item.decision, reason=item.reason, path=path)
+
+
+def _opened(path: Path, folder: Path, limits: Limits | None, *, verify: bool) -> OpenCrate:
+    document, manifest = read_records(folder, limits)
+    if verify and (issues := check_folder(folder, limits)):
+        raise CrateError(_told(path, issues), issues, hint=f"Get it again, or see 'casaprov validate {path}'.")
+    return OpenCrate(folder=folder, document=document, notebook=folder / manifest.notebook, manifest=manifest)
+
+
+def _told(path: Path, issues: tuple[Issue, ...]) -> str:
+    shown = "; ".join(str(issue).rstrip(".") for issue in issues[:10])
+    more = f"; and {len(issues) - 10} more" if len(issues) > 10 else ""
+    return f"{path} is not what its author packed: {shown}{more}."
+
+
+def _unwritten(out: Path, error: OSError) -> CrateError:
+    if error.errno in _NO_SPACE:
+        free = shutil.disk_usage(out.parent).free
+        hint = f"{free / 1e6:.0f} MB are free there. Free some space, or write the crate to another disk."
+        return CrateError(f"There is no space left to write the crate {out}.", hint=hint)
+    where = f" ({error.filename})" if error.filename else ""
+    hint = "Nothing was written. Check that the file can be read and the folder written."
+    return CrateError(f"The crate {out} cannot be written: {error.strerror or error}{where}.", hint=hint)

@@ -1,0 +1,140 @@
+"""What an unpacked crate holds, against what it says it holds. Issues, never exceptions."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from casaprov.crate_graph import crate_graph
+from casaprov.crate_layout import METADATA, CrateFile, Manifest, call_names, parameters_path, shipped_path
+from casaprov.digest import Digest
+from casaprov.errors import CrateError, Issue
+from casaprov.model import Document
+from casaprov.unpack import read_json
+
+__all__ = ["claimed_files", "file_issues", "graph_issues", "manifest_issues", "parameter_issues", "sha256_of"]
+
+
+def sha256_of(path: Path) -> Digest:
+    """Digest of the bytes of a file, read in pieces."""
+    with path.open("rb") as file:
+        return Digest(f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}")
+
+
+def claimed_files(metadata: Any, manifest: Manifest) -> dict[str, CrateFile]:
+    """Every file that a crate says it holds, by path, except ``ro-crate-metadata.json`` itself."""
+    claimed = {file.path: file for file in manifest.files}
+    for node in _nodes(metadata):
+        digest, size, identifier = node.get("sha256"), node.get("contentSize"), node.get("@id")
+        types = node.get("@type")
+        if "File" in (types if isinstance(types, list) else [types]) and isinstance(identifier, str):
+            if identifier.startswith("#") or not isinstance(digest, str) or not str(size).isdecimal():
+                continue
+            path = unquote(identifier)
+            claimed[path] = CrateFile(path=path, sha256=Digest(f"sha256:{digest}"), size_bytes=int(str(size)))
+    return claimed
+
+
+def file_issues(folder: Path, claimed: Mapping[str, CrateFile]) -> Iterator[Issue]:
+    """Files that were changed, removed or added since the crate was written."""
+    present = {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file()}
+    for path, file in claimed.items():
+        if path not in present:
+            yield Issue(path, "It was removed.")
+        elif (size := present[path].stat().st_size) != file.size_bytes:
+            yield Issue(path, "It was changed.", f"{size} bytes", f"{file.size_bytes} bytes")
+        elif (digest := sha256_of(present[path])) != file.sha256:
+            yield Issue(path, "It was changed.", digest, file.sha256)
+    for path in present:
+        if path not in claimed and path != METADATA:
+            yield Issue(path, "It was added.")
+
+
+def manifest_issues(document: Document, manifest: Manifest) -> Iterator[Issue]:
+    """Items that are not about what is recorded, or not where they belong."""
+    entities = {entity.id: entity for entity in document.entities}
+    seen: set[str] = set()
+    for number, item in enumerate(manifest.items):
+        at = f"/items/{number}"
+        entity = entities.get(item.entity)
+        if entity is None:
+            yield Issue(at, f"The entity {item.entity} is not recorded.")
+            continue
+        if item.entity in seen:
+            yield Issue(at, f"The entity {item.entity} stands here twice.")
+        seen.add(item.entity)
+        if (item.path is not None) != (item.decision == "shipped"):
+            yield Issue(at, f"{entity.path} is {item.decision}, but its place says otherwise.")
+        elif item.path is not None:
+            expected = shipped_path(entity, directory=item.path.endswith("/"))
+            if item.path != expected:
+                yield Issue(at, f"{entity.path} is not where it belongs in the crate.", item.path, expected)
+
+
+def parameter_issues(folder: Path, document: Document) -> Iterator[Issue]:
+    """Calls whose file of parameters is not what their record says."""
+    names = call_names(document)
+    for activity in document.activities:
+        path = parameters_path(names[activity.id])
+        if not (folder / path).is_file():
+            continue  # reported as removed
+        try:
+            stored = read_json(folder / path)
+        except CrateError as error:
+            yield Issue(path, error.message)
+            continue
+        found = stored.get("parameters") if isinstance(stored, dict) else None
+        found = found if isinstance(found, dict) else {}
+        for name in sorted(found.keys() | activity.parameters.keys()):
+            if found.get(name) != activity.parameters.get(name) or (name in found) != (name in activity.parameters):
+                told = f"The parameter {name} is not what the record of call {activity.id} says."
+                yield Issue(path, told, _short(found.get(name)), _short(activity.parameters.get(name)))
+
+
+def graph_issues(metadata: Any, document: Document, manifest: Manifest) -> Iterator[Issue]:
+    """Statements of ``ro-crate-metadata.json`` that do not follow from the records, and the other way round."""
+    inside = {file.path for file in manifest.files}
+    files = [file for path, file in claimed_files(metadata, manifest).items() if path not in inside]
+    if manifest.notebook not in {file.path for file in files}:
+        yield Issue(METADATA, f"It does not describe the notebook {manifest.notebook}.")
+        return
+    derived = {node["@id"]: node for node in crate_graph(document, manifest, files)}
+    stated: dict[str, dict[str, Any]] = {}
+    for node in _nodes(metadata):
+        identifier = str(node.get("@id"))
+        if identifier in stated:
+            yield Issue(_at(identifier), "It is described twice.")
+        stated[identifier] = node
+    for identifier in stated.keys() - derived.keys():
+        yield Issue(_at(identifier), "The records know nothing of it.")
+    for identifier, node in derived.items():
+        if identifier not in stated:
+            yield Issue(_at(identifier), "The records say that it belongs here; it is missing.")
+            continue
+        other = stated[identifier]
+        for key in sorted(node.keys() | other.keys()):
+            if _unordered(node.get(key)) != _unordered(other.get(key)):
+                told = f"Its {key} is not what the records say."
+                yield Issue(_at(identifier), told, _short(other.get(key)), _short(node.get(key)))
+
+
+def _nodes(metadata: Any) -> Iterable[dict[str, Any]]:
+    graph = metadata.get("@graph") if isinstance(metadata, dict) else None
+    return [node for node in graph if isinstance(node, dict)] if isinstance(graph, list) else []
+
+
+def _at(identifier: str) -> str:
+    return f"{METADATA} {identifier}"
+
+
+def _unordered(member: Any) -> Any:
+    # JSON-LD arrays are sets; True and 1 are different values and equal in Python.
+    return sorted(map(repr, member)) if isinstance(member, list) else repr(member)
+
+
+def _short(member: Any) -> str:
+    text = repr(member)
+    return text if len(text) <= 200 else text[:200] + "…"

@@ -1,0 +1,82 @@
+"""Building blocks of JSON-LD: identifiers, references, times, values."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import quote
+
+from casaprov.terms import MEDIA_TYPES, UNKNOWN_MEDIA_TYPE
+
+__all__ = ["Node", "clean", "iri", "local", "media_type", "ref", "time", "value", "value_type"]
+
+Node = dict[str, Any]
+"""A JSON-LD entity."""
+
+_MAX_VALUE = 1000
+
+
+def iri(path: str) -> str:
+    """Identifier of a file of the crate: its path, percent-encoded."""
+    return quote(path)
+
+
+def local(kind: str, name: str) -> str:
+    """Identifier of something that is not a file of the crate: ``#<kind>/<name>``."""
+    return f"#{kind}/" + quote(name.encode("utf-8", "surrogatepass"), safe="/:@")
+
+
+def ref(identifier: str) -> Node:
+    """Return a reference to the entity with this identifier."""
+    return {"@id": identifier}
+
+
+def time(text: str) -> str:
+    """Return an ISO 8601 time in UTC without fractions of a second, as the profile's shapes want it."""
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC).replace(microsecond=0).isoformat()
+    except ValueError:
+        return text
+
+
+def media_type(path: str) -> str:
+    """Media type of a file by its suffix."""
+    return MEDIA_TYPES.get(PurePosixPath(path).suffix.lower(), UNKNOWN_MEDIA_TYPE)
+
+
+def value(told: Any) -> str | int | float | bool:
+    """Return a JSON value as the value of a PropertyValue; what is no scalar becomes JSON text."""
+    if isinstance(told, bool | int | float):
+        return told
+    text = told if isinstance(told, str) else json.dumps(told, ensure_ascii=False)
+    return text if len(text) <= _MAX_VALUE else f"{text[:_MAX_VALUE]}… (cut; all of it is in the parameters file)"
+
+
+def value_type(told: Any) -> str:
+    """Return schema.org's word for the type of :func:`value`."""
+    if isinstance(told, bool):
+        return "Boolean"
+    if isinstance(told, int):
+        return "Integer"
+    return "Float" if isinstance(told, float) else "Text"
+
+
+def clean(node: Node) -> Node:
+    """Drop what is empty, repeat nothing, unpack arrays of one element, make text encodable."""
+    tidied = {key: _tidy(member) for key, member in node.items()}
+    # An empty string that was given as a parameter is a value; elsewhere it says that nothing is known.
+    return {key: member for key, member in tidied.items() if key == "value" or member not in (None, [], "")}
+
+
+def _tidy(member: Any) -> Any:
+    if isinstance(member, str):
+        return member.encode("utf-8", "replace").decode()
+    if isinstance(member, list):
+        members: list[Any] = []
+        for one in map(_tidy, member):
+            if one not in members:
+                members.append(one)
+        return members[0] if len(members) == 1 else members
+    return member

@@ -1,0 +1,85 @@
+"""The README of a crate: for a reader who has never heard of casaprov."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import datetime
+
+from casaprov.crate_layout import Manifest
+from casaprov.model import Activity, Document
+
+__all__ = ["readme"]
+
+_MAX_CELL = 120
+
+
+def readme(document: Document, manifest: Manifest) -> str:
+    """Return the README.md of a crate, as Markdown."""
+    sections = (_head(document, manifest), _calls(document), _data(document, manifest), _sessions(document))
+    return "\n\n".join("\n".join(section) for section in sections) + "\n"
+
+
+def _head(document: Document, manifest: Manifest) -> Iterable[str]:
+    yield f"# {_plain(manifest.title)}\n"
+    yield f"The notebook `{_plain(manifest.notebook)}` with the provenance of its {len(document.activities)} CASA task"
+    yield "calls: their parameters, logs and environment, and content digests of all they read and made.\n"
+    yield "This is an [RO-Crate](https://www.researchobject.org/ro-crate/) (Provenance Run Crate 0.5)"
+    yield f"written by [casaprov](https://w3id.org/casaprov). Licence: {_plain(manifest.license) or 'not stated'}.\n"
+    yield "To run it again and see whether every product is the same:\n"
+    yield "    pip install 'casaprov[casa]'"
+    yield "    casaprov replay <this crate>\n"
+    yield "`records/document.json` holds the records, `parameters/` all parameters of every call, `logs/` what CASA"
+    yield "said, `products/` what was small enough to be shipped."
+
+
+def _calls(document: Document) -> Iterable[str]:
+    yield "## Calls\n"
+    yield "| | task | given parameters | outcome | seconds |"
+    yield "|--:|---|---|---|--:|"
+    for number, activity in enumerate(document.activities, start=1):
+        given = {name: activity.parameters.get(name) for name in activity.given}
+        told = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in given.items())
+        yield f"| {number} | {_cell(activity.task)} | {_cell(told)} | {activity.outcome} | {_seconds(activity)} |"
+
+
+def _data(document: Document, manifest: Manifest) -> Iterable[str]:
+    entities = {entity.id: entity for entity in document.entities}
+    yield "## Inputs and products\n"
+    yield "| path | kind | bytes | in this crate | why |"
+    yield "|---|---|--:|---|---|"
+    for item in manifest.items:
+        entity = entities[item.entity]
+        where = item.path or "no"
+        yield f"| {_cell(entity.path)} | {entity.kind} | {entity.size_bytes} | {_cell(where)} | {_cell(item.reason)} |"
+    located = [entities[item.entity] for item in manifest.items if entities[item.entity].locators]
+    if located:
+        yield "\nWhere inputs that are not in this crate can be found:\n"
+    for entity in located:
+        yield f"- {_cell(entity.path)}: " + ", ".join(f"{lo.scheme} `{_plain(lo.value)}`" for lo in entity.locators)
+
+
+def _sessions(document: Document) -> Iterable[str]:
+    yield "## Environment\n"
+    for session in document.sessions:
+        where = session.environment
+        versions = {"CASA": where.casatasks, "casadata": where.casadata, "Python": where.python, "on": where.platform}
+        told = ", ".join(f"{name} {_plain(version)}" for name, version in versions.items() if version)
+        yield f"- {session.started_at}: casaprov {_plain(session.casaprov)}, {told}"
+
+
+def _seconds(activity: Activity) -> str:
+    try:
+        took = datetime.fromisoformat(activity.ended_at or "") - datetime.fromisoformat(activity.started_at)
+    except ValueError:
+        return ""
+    return f"{took.total_seconds():.1f}"
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.encode("utf-8", "replace").decode().split())
+
+
+def _cell(text: str) -> str:
+    plain = _plain(text)
+    return (plain if len(plain) <= _MAX_CELL else plain[:_MAX_CELL] + "…").replace("\\", "\\\\").replace("|", "\\|")

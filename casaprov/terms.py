@@ -1,0 +1,77 @@
+"""IRIs, profile URLs and media types that crates and records use. Constants only."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = [
+    "CASAPROV",
+    "CASA_DOCS",
+    "CONTENT_DIGEST",
+    "MEDIA_TYPES",
+    "PARAMETER_PROFILE",
+    "PROFILES",
+    "PROGRAMMING_LANGUAGE",
+    "ROCRATE_PROFILE",
+    "ROCRATE_VERSION",
+    "SCHEMAS",
+    "STATUS_COMPLETED",
+    "STATUS_FAILED",
+    "UNKNOWN_MEDIA_TYPE",
+    "WORKFLOW_PROFILE",
+    "WORKFLOW_ROCRATE_PROFILE",
+    "WORKFLOW_RUN_CONTEXT",
+]
+
+CASAPROV: Final = "https://w3id.org/casaprov"
+"""Base of casaprov's own IRIs."""
+
+SCHEMAS: Final = f"{CASAPROV}/schemas"
+"""``$id`` of the JSON Schemas, without the name."""
+
+CONTENT_DIGEST: Final = f"{CASAPROV}/terms#content-digest"
+"""``propertyID`` of the digest of an entity's scientific content."""
+
+CASA_DOCS: Final = "https://casadocs.readthedocs.io/en/stable/api/casatasks.html"
+
+ROCRATE_VERSION: Final = "1.1"
+ROCRATE_PROFILE: Final = f"https://w3id.org/ro/crate/{ROCRATE_VERSION}"
+WORKFLOW_ROCRATE_PROFILE: Final = "https://w3id.org/workflowhub/workflow-ro-crate/1.0"
+WORKFLOW_RUN_CONTEXT: Final = "https://w3id.org/ro/terms/workflow-run/context"
+
+PROFILES: Final = {
+    "https://w3id.org/ro/wfrun/process/0.5": ("Process Run Crate", "0.5"),
+    "https://w3id.org/ro/wfrun/workflow/0.5": ("Workflow Run Crate", "0.5"),
+    "https://w3id.org/ro/wfrun/provenance/0.5": ("Provenance Run Crate", "0.5"),
+    WORKFLOW_ROCRATE_PROFILE: ("Workflow RO-Crate", "1.0"),
+}
+"""Profiles a casaprov crate conforms to: IRI to name and version."""
+
+WORKFLOW_PROFILE: Final = "https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"
+PARAMETER_PROFILE: Final = "https://bioschemas.org/profiles/FormalParameter/1.0-RELEASE"
+PROGRAMMING_LANGUAGE: Final = "https://www.python.org/"
+
+STATUS_COMPLETED: Final = "http://schema.org/CompletedActionStatus"
+STATUS_FAILED: Final = "http://schema.org/FailedActionStatus"
+
+UNKNOWN_MEDIA_TYPE: Final = "application/octet-stream"
+MEDIA_TYPES: Final = {
+    ".csv": "text/csv",
+    ".fit": "application/fits",
+    ".fits": "application/fits",
+    ".fts": "application/fits",
+    ".html": "text/html",
+    ".ipynb": "application/x-ipynb+json",
+    ".jpeg": "image/jpeg",
+    ".jpg": "image/jpeg",
+    ".json": "application/json",
+    ".listobs": "text/plain",
+    ".log": "text/plain",
+    ".md": "text/markdown",
+    ".pdf": "application/pdf",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain",
+    ".uvfits": "application/fits",
+}
+"""Media type by lower-case file suffix."""

@@ -1,0 +1,294 @@
+"""Opening files that strangers made: zips and JSON, hostile until proven otherwise.
+
+Every name and every size in a zip is a claim of whoever made it. The whole
+directory of the zip is judged before one byte is written, all that is wrong is
+reported at once, and what is then extracted is held to what was declared.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import re
+import shutil
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from casaprov.errors import CrateError, Issue, NoSpace, UsageError
+
+__all__ = ["Limits", "clear", "folder_issues", "name_problem", "read_json", "unpack", "zip_issues"]
+
+_DRIVE = re.compile(r"[A-Za-z]:")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CHUNK = 2**20
+_AGAIN = "Get the crate again from where it was published, or ask its author for a new copy."
+_TRUSTED = "If you trust its origin, unpack it yourself and give the folder instead of the zip."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How large a crate from outside may be.
+
+    Attributes
+    ----------
+    max_ratio
+        Largest ratio of unpacked to packed bytes, once more than
+        `ratio_from_bytes` come out. Flags and zeros legitimately reach 1000
+        in small amounts; a bomb needs it for everything.
+    max_json_depth
+        Nesting of JSON; what casaprov writes stays below 60.
+    """
+
+    max_entries: int = 200_000
+    max_total_bytes: int = 200 * 10**9
+    max_ratio: float = 200.0
+    ratio_from_bytes: int = 10**9
+    max_json_bytes: int = 256 * 2**20
+    max_json_depth: int = 100
+
+
+def name_problem(name: str) -> str:
+    """Say why `name` cannot be the path of a file in a crate; empty if it can."""
+    parts = name.removesuffix("/").split("/")
+    if name.startswith("/"):
+        return "is an absolute path"
+    if _DRIVE.match(name):
+        return "begins with a drive letter"
+    if "\\" in name:
+        return "contains a backslash"
+    if _CONTROL.search(name):
+        return "contains a control character"
+    if ".." in parts:
+        return "leads out of the crate"
+    if not all(parts) or "." in parts:
+        return "has an empty part"
+    if any("\ud800" <= character <= "\udfff" for character in name):
+        return "is not valid Unicode"
+    if len(name.encode()) > 4000 or any(len(part.encode()) > 255 for part in parts):
+        return "is too long"
+    return ""
+
+
+def zip_issues(path: Path, limits: Limits | None = None) -> tuple[Issue, ...]:
+    """Everything in the directory of a zip that makes it unsafe to unpack."""
+    try:
+        with _opened(path) as archive:
+            return tuple(_directory_issues(archive, path.stat().st_size, limits or Limits()))
+    except CrateError as error:
+        return error.issues or (Issue(path.name, error.message),)
+
+
+def folder_issues(folder: Path, limits: Limits | None = None) -> tuple[Issue, ...]:
+    """Everything in an unpacked crate that is unsafe to read: links, devices, too many files."""
+    limits = limits or Limits()
+    issues = []
+    for count, path in enumerate(sorted(folder.rglob("*")), start=1):
+        mode = path.lstat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            issues.append(
+                Issue(path.relative_to(folder).as_posix(), f"This is {_file_type(mode)}; crates hold only files.")
+            )
+        if count > limits.max_entries:
+            issues.append(Issue("", f"There are more than {limits.max_entries} files."))
+            break
+    return tuple(issues)
+
+
+def unpack(path: Path, into: Path, limits: Limits | None = None) -> None:
+    """Unpack a zip into `into`, which must be empty or not exist yet.
+
+    Raises
+    ------
+    CrateError
+        If the zip is unsafe or damaged; nothing is left in `into` then.
+    NoSpace
+        If it does not fit on the file system; nothing is left then either.
+    UsageError
+        If `into` holds something already.
+    """
+    limits = limits or Limits()
+    if into.exists() and (not into.is_dir() or any(into.iterdir())):
+        raise UsageError(f"{into} is not an empty folder.", hint="Name a folder that is empty or does not exist yet.")
+    with _opened(path) as archive:
+        issues = tuple(_directory_issues(archive, path.stat().st_size, limits))
+        if issues:
+            hint = _TRUSTED if all(i.path == "" for i in issues) else "Do not unpack it. " + _AGAIN
+            raise CrateError(f"{path} is not safe to unpack: {_first(issues)}", issues, hint=hint)
+        existed = into.exists()
+        try:
+            into.mkdir(parents=True, exist_ok=True)
+            _check_space(archive, into)
+            for info in archive.infolist():
+                _extract(archive, info, into)
+        except BaseException as error:
+            clear(into, remove=not existed)
+            if isinstance(error, OSError):
+                raise (
+                    _no_space(into) if error.errno in (errno.ENOSPC, errno.EDQUOT) else _unwritable(into, error)
+                ) from error
+            raise
+
+
+def read_json(path: Path, limits: Limits | None = None) -> Any:
+    """Read a JSON file that a stranger wrote: bounded, finite, without duplicate keys.
+
+    Raises
+    ------
+    CrateError
+        If it is missing, too large, nested too deeply or no JSON.
+    """
+    limits = limits or Limits()
+    try:
+        if path.stat().st_size > limits.max_json_bytes:
+            told = f"{path.name} is larger than the {limits.max_json_bytes} bytes that casaprov reads."
+            raise CrateError(told, hint=_AGAIN)
+        data = json.loads(path.read_bytes(), object_pairs_hook=_unique, parse_constant=_no_constant)
+    except RecursionError as error:
+        raise CrateError(f"{path.name} is nested too deeply to be a record.", hint=_AGAIN) from error
+    except (ValueError, OSError) as error:
+        told = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise CrateError(f"{path.name} cannot be read: {told}.", hint=_AGAIN) from error
+    if _depth_exceeds(data, limits.max_json_depth):
+        raise CrateError(f"{path.name} is nested too deeply to be a record.", hint=_AGAIN)
+    return data
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a zip; whatever is found to be broken in it becomes a CrateError."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except FileNotFoundError as error:
+        raise UsageError(f"There is no crate {path}.", hint="Check the name.") from error
+    except (IsADirectoryError, PermissionError) as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.", hint="Give a crate that you may read.") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, OSError) as error:
+        raise CrateError(f"{path} is no zip file, or it is truncated or damaged ({error}).", hint=_AGAIN) from error
+
+
+def _directory_issues(archive: zipfile.ZipFile, archive_bytes: int, limits: Limits) -> Iterator[Issue]:
+    infos = archive.infolist()
+    if len(infos) > limits.max_entries:
+        yield Issue("", f"It has {len(infos)} entries; casaprov unpacks up to {limits.max_entries}.")
+        return
+    total = sum(info.file_size for info in infos)
+    if total > limits.max_total_bytes:
+        yield Issue("", f"It would unpack to {total} bytes; casaprov unpacks up to {limits.max_total_bytes}.")
+    if total > limits.ratio_from_bytes and total > limits.max_ratio * archive_bytes:
+        yield Issue("", f"Its {archive_bytes} bytes would unpack to {total}, as in a zip bomb.")
+    for info in infos:
+        yield from (Issue(info.orig_filename, told) for told in _entry_problems(info))
+    yield from _clashes(infos)
+
+
+def _entry_problems(info: zipfile.ZipInfo) -> Iterator[str]:
+    mode = info.external_attr >> 16
+    if problem := name_problem(info.orig_filename):
+        yield f"The name {problem}."
+    if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
+        yield f"This is {_file_type(mode)}; crates hold only files."
+    if info.flag_bits & 0x41:
+        yield "It is encrypted."
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        yield "It is compressed in a way other than deflate."
+    if info.is_dir() and info.file_size:
+        yield "It is a folder with content of its own."
+
+
+def _clashes(infos: list[zipfile.ZipInfo]) -> Iterator[Issue]:
+    """Names that occur twice or are both file and folder; entries that share their bytes."""
+    seen: set[str] = set()
+    for info in infos:
+        name = info.filename.removesuffix("/")
+        if name in seen:
+            yield Issue(info.orig_filename, "The name occurs more than once.")
+        seen.add(name)
+    files = {info.filename for info in infos if not info.is_dir()}
+    for name in sorted(seen):
+        parts = name.split("/")
+        if any("/".join(parts[:n]) in files for n in range(1, len(parts))):
+            yield Issue(name, "A folder above it is a file at the same time.")
+    end = 0
+    for info in sorted(infos, key=lambda i: i.header_offset):
+        if info.header_offset < end:
+            yield Issue(info.orig_filename, "Its bytes overlap those of another entry, as in a zip bomb.")
+        end = info.header_offset + 30 + len(info.orig_filename) + info.compress_size
+
+
+def _file_type(mode: int) -> str:
+    return "a link" if stat.S_ISLNK(mode) else "a device, pipe or socket"
+
+
+def _check_space(archive: zipfile.ZipFile, into: Path) -> None:
+    if sum(info.file_size for info in archive.infolist()) > shutil.disk_usage(into).free:
+        raise _no_space(into)
+
+
+def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, into: Path) -> None:
+    target = into / info.filename
+    if info.is_dir():
+        target.mkdir(parents=True, exist_ok=True)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    written = 0
+    # "x": a file that exists by now is an entry that the clash test above did not see.
+    with archive.open(info) as source, target.open("xb") as sink:
+        while data := source.read(_CHUNK):
+            written += len(data)
+            sink.write(data)
+    if written != info.file_size:
+        raise zipfile.BadZipFile(f"{info.filename} holds {written} bytes, not the {info.file_size} it declares")
+    target.chmod(0o644)
+
+
+def clear(folder: Path, *, remove: bool) -> None:
+    """Delete what is in a folder, and the folder itself if `remove`."""
+    for child in folder.iterdir() if folder.is_dir() else ():
+        if child.is_dir() and not child.is_symlink():
+            shutil.rmtree(child, ignore_errors=True)
+        else:
+            child.unlink(missing_ok=True)
+    if remove and folder.is_dir():
+        folder.rmdir()
+
+
+def _no_space(into: Path) -> NoSpace:
+    hint = "Free some space, or name a folder on another disk."
+    return NoSpace(f"There is not enough space left to unpack the crate into {into}.", hint=hint)
+
+
+def _unwritable(into: Path, error: OSError) -> CrateError:
+    hint = "Name a folder that you may write to."
+    return CrateError(f"The crate cannot be unpacked into {into}: {error.strerror or error}.", hint=hint)
+
+
+def _first(issues: tuple[Issue, ...]) -> str:
+    more = f" (and {len(issues) - 1} more)" if len(issues) > 1 else ""
+    return f"{issues[0]}{more}"
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a key occurs twice in one object")
+    return members
+
+
+def _no_constant(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON value")
+
+
+def _depth_exceeds(data: Any, limit: int) -> bool:
+    level = [data]
+    for _ in range(limit):
+        level = [m for v in level if isinstance(v, dict | list) for m in (v.values() if isinstance(v, dict) else v)]
+        if not level:
+            return False
+    return True

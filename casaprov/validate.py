@@ -1,0 +1,184 @@
+"""Records against their schemas, crates against what they say of themselves.
+
+``schemas/*.schema.json`` is the contract between casaprov, other programs and
+archives. Whatever comes from outside is validated before it is used.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+from referencing import Registry, Resource
+
+from casaprov.consistency import record_issues
+from casaprov.crate_check import claimed_files, file_issues, graph_issues, manifest_issues, parameter_issues
+from casaprov.crate_layout import DOCUMENT, MANIFEST, METADATA, Manifest
+from casaprov.errors import CrateError, Issue, RecordError, SchemaError, UsageError
+from casaprov.model import Document, structure
+from casaprov.terms import SCHEMAS
+from casaprov.unpack import Limits, folder_issues, name_problem, read_json, unpack, zip_issues
+
+__all__ = ["check_crate", "check_folder", "read_records", "schema_names", "validate_record"]
+
+T = TypeVar("T")
+
+_MAX_ISSUES = 100
+_AGAIN = "Get the crate again from where it was published, or ask its author for a new copy."
+
+
+def validate_record(data: Any, schema_name: str) -> None:
+    """Check JSON values against one of casaprov's schemas.
+
+    Parameters
+    ----------
+    data
+        What was read from JSON.
+    schema_name
+        Name and version, for example ``document-1``; see :func:`schema_names`.
+
+    Raises
+    ------
+    SchemaError
+        If they do not fit; its ``issues`` lists every misfit, at most 100.
+    UsageError
+        If there is no such schema.
+    """
+    try:
+        errors = sorted(
+            _validator(schema_name).iter_errors(data), key=lambda error: list(map(str, error.absolute_path))
+        )
+    except RecursionError:
+        issues: tuple[Issue, ...] = (Issue("", "It is nested too deeply to be a record."),)
+    else:
+        issues = tuple(map(_issue, errors[:_MAX_ISSUES]))
+    if issues:
+        more = f" (and {len(issues) - 1} more)" if len(issues) > 1 else ""
+        raise SchemaError(
+            f"This is no valid {schema_name} record: {issues[0]}{more}.",
+            issues,
+            hint="It was edited or damaged, or written by a newer casaprov.",
+        )
+
+
+def schema_names() -> tuple[str, ...]:
+    """Names of all schemas, every version."""
+    return tuple(sorted(_schemas()))
+
+
+def read_records(folder: Path, limits: Limits | None = None) -> tuple[Document, Manifest]:
+    """Read and validate the records of an unpacked crate.
+
+    Raises
+    ------
+    CrateError
+        If there are none, or they cannot be read.
+    SchemaError, RecordError
+        If they do not fit their schemas.
+    """
+    if not (folder / DOCUMENT).is_file():
+        raise CrateError(
+            f"This crate holds no casaprov records ({DOCUMENT} is missing).",
+            hint="casaprov replays crates that 'casaprov export' wrote; other RO-Crates can only be read.",
+        )
+    document = _record(folder, DOCUMENT, "document-1", Document, limits)
+    manifest = _record(folder, MANIFEST, "crate-1", Manifest, limits)
+    for path in (manifest.notebook, *(item.path for item in manifest.items if item.path)):
+        if problem := name_problem(path):
+            raise CrateError(f"{MANIFEST} names the path {path!r}, which {problem}.", hint=_AGAIN)
+    return document, manifest
+
+
+def check_crate(path: Path, limits: Limits | None = None) -> tuple[Issue, ...]:
+    """Everything that is wrong with a crate, all at once; empty if it is sound.
+
+    A zip is judged before it is unpacked; an unsafe one is not unpacked.
+
+    Raises
+    ------
+    UsageError
+        If there is no file or folder `path`.
+    """
+    if path.is_dir():
+        return check_folder(path, limits)
+    if issues := zip_issues(path, limits):
+        return issues
+    with tempfile.TemporaryDirectory(prefix="casaprov-") as folder:
+        try:
+            unpack(path, Path(folder), limits)
+        except CrateError as error:
+            return error.issues or (Issue(path.name, error.message),)
+        return check_folder(Path(folder), limits)
+
+
+def check_folder(folder: Path, limits: Limits | None = None) -> tuple[Issue, ...]:
+    """Everything that is wrong with an unpacked crate; see :func:`check_crate`."""
+    if unsafe := folder_issues(folder, limits):
+        return unsafe
+    try:
+        document, manifest = read_records(folder, limits)
+    except SchemaError as error:
+        return error.issues
+    except (CrateError, RecordError) as error:
+        return (Issue("", error.message),)
+    issues = [*_under(DOCUMENT, record_issues(document)), *_under(MANIFEST, manifest_issues(document, manifest))]
+    consistent = not issues
+    try:
+        metadata = read_json(folder / METADATA, limits)
+    except CrateError as error:
+        return (*issues, Issue(METADATA, error.message))
+    issues += file_issues(folder, claimed_files(metadata, manifest))
+    issues += parameter_issues(folder, document)
+    if consistent:  # from records that contradict themselves no description follows
+        issues += graph_issues(metadata, document, manifest)
+    return tuple(issues)
+
+
+def _record(folder: Path, path: str, schema_name: str, cls: type[T], limits: Limits | None) -> T:
+    data = read_json(folder / path, limits)
+    try:
+        validate_record(data, schema_name)
+    except SchemaError as error:
+        issues = tuple(_under(path, error.issues))
+        raise SchemaError(f"{path}: {error.message}", issues, hint=error.hint) from error
+    return structure(data, cls)
+
+
+def _under(path: str, issues: Iterable[Issue]) -> Iterable[Issue]:
+    return [Issue(f"{path} {i.path}".rstrip(), i.message, i.found, i.expected) for i in issues]
+
+
+def _issue(error: ValidationError) -> Issue:
+    pointer = "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in error.absolute_path)
+    message = error.message if len(error.message) <= 300 else error.message[:300] + "…"
+    return Issue(pointer, message)
+
+
+@cache
+def _schemas() -> dict[str, dict[str, Any]]:
+    installed = files("casaprov") / "schemas"
+    # A wheel carries the schemas inside the package; a checkout keeps them beside it.
+    folder: Traversable = installed if installed.is_dir() else Path(__file__).resolve().parents[1] / "schemas"
+    suffix = ".schema.json"
+    return {
+        entry.name.removesuffix(suffix): json.loads(entry.read_text(encoding="utf-8"))
+        for entry in folder.iterdir()
+        if entry.name.endswith(suffix)
+    }
+
+
+@cache
+def _validator(schema_name: str) -> Draft202012Validator:
+    schemas = _schemas()
+    if schema_name not in schemas:
+        raise UsageError(f"There is no schema {schema_name}.", hint=f"Known are {', '.join(sorted(schemas))}.")
+    resources = [(f"{SCHEMAS}/{name}", Resource.from_contents(schema)) for name, schema in schemas.items()]
+    return Draft202012Validator(schemas[schema_name], registry=Registry().with_resources(resources))

@@ -1,0 +1,206 @@
+"""A small reduction for tests: its files on disk, and the record of how they came about."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from casaprov.crate import Packed, pack
+from casaprov.digest import Digest, digest_bytes
+from casaprov.errors import DigestError
+from casaprov.journal import journal_folder
+from casaprov.model import (
+    Activity,
+    Agent,
+    Document,
+    Entity,
+    Environment,
+    Failure,
+    GitState,
+    Locator,
+    LogSegment,
+    Session,
+    Step,
+    Usage,
+)
+from casaprov.payload import PayloadPolicy, choose_payload
+
+
+def measure(path: Path) -> Measured:
+    """Measure a file or folder by names and bytes; CASA's tables need no CASA here."""
+    if not path.exists():
+        raise DigestError(f"{path} is not there.")
+    hasher = hashlib.sha256()
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if file.is_file():
+            hasher.update(repr((file.relative_to(path).as_posix(), file.read_bytes())).encode())
+    return Measured(Digest(f"sha256:{hasher.hexdigest()}"))
+
+
+@dataclass(frozen=True)
+class Measured:
+    content_digest: Digest
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """A notebook, its journal folder, its products, and the record of how they came about."""
+
+    folder: Path
+    notebook: Path
+    journal: Path
+    document: Document
+
+
+def make_reduction(folder: Path) -> Reduction:
+    """Write the files of a small reduction and return it with its record."""
+    folder.mkdir(parents=True, exist_ok=True)
+    notebook = folder / "my reduction.ipynb"
+    notebook.write_text('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}')
+    journal = journal_folder(notebook)
+    _write_table(folder / "n.ms", b"visibilities", SUBTABLE=b"antennas")
+    _write_table(folder / "n.ms.flagversions", b"flags")
+    _write_table(folder / "n.gcal", b"solutions" * 100, ANTENNA=b"antennas")
+    (folder / "n.gcal" / "EMPTY").mkdir()
+    _write_table(folder / "cube.image", b"pixels" * 1000)
+    (folder / "mom0.fits").write_bytes(b"SIMPLE  =                    T" * 50)
+    (folder / "n.listobs").write_text("Observation: VLA(27 antennas)\n")
+    document = _reduction_document(folder)
+    for activity in document.activities:
+        if activity.log is not None:
+            (journal / activity.log.path).parent.mkdir(parents=True, exist_ok=True)
+            (journal / activity.log.path).write_text(f"INFO\t{activity.task}\tBegin Task\n")
+    (journal / "trees").mkdir()
+    for entity in document.entities:
+        if entity.content_digest is not None:
+            tree = journal / "trees" / f"{entity.content_digest.removeprefix('sha256:')}.json"
+            tree.write_text(json.dumps({"format": "casaprov/tree/1", "of": entity.path}))
+    return Reduction(folder, notebook, journal, document)
+
+
+def pack_reduction(reduction: Reduction, out: Path, **policy: bool) -> Packed:
+    """Pack a reduction as ``casaprov export`` does."""
+    items = choose_payload(reduction.document, reduction.folder, PayloadPolicy(**policy), measure=measure)
+    return pack(reduction.document, notebook=reduction.notebook, journal=reduction.journal, items=items, out=out)
+
+
+def _write_table(path: Path, data: bytes, **subtables: bytes) -> None:
+    path.mkdir()
+    (path / "table.dat").write_bytes(b"\xbe\xbe\xbe\xbe" + data)
+    (path / "table.f0").write_bytes(data)
+    for name, content in subtables.items():
+        _write_table(path / name, content)
+
+
+def _digest(text: str) -> Digest:
+    return digest_bytes(text.encode())
+
+
+def _reduction_document(folder: Path) -> Document:
+    session = Session(
+        id="20260501-a1b2",
+        started_at="2026-05-01T10:00:00.123456+00:00",
+        ended_at="2026-05-01T10:09:59.999999+00:00",
+        closed=True,
+        folder=str(folder),
+        notebook="my reduction.ipynb",
+        casaprov="0.1.0",
+        environment=Environment(
+            casatasks="6.7.0.31",
+            casatools="6.7.0.31",
+            casadata="2025.9.22",
+            python="3.11.9",
+            platform="Linux-6.1-x86_64",
+            threads={"OMP_NUM_THREADS": "2"},
+            packages={"numpy": "1.26.4"},
+            git=GitState(commit="0123456789abcdef", dirty=False, remote="https://example.org/n.git"),
+        ),
+    )
+    fits = _entity(1, "data/N.fits", "FITS", byte_digest=_digest("bytes"), locators=_LOCATORS)
+    ms = [_entity(2, "n.ms", "MeasurementSet", by=1), _entity(3, "n.ms", "MeasurementSet", by=3, of=2)]
+    last = _entity(7, "n.ms", "MeasurementSet", by=6, of=3, digest=measure(folder / "n.ms").content_digest)
+    made = {
+        number: _entity(number, path, kind, by=by, digest=measure(folder / path).content_digest)
+        for number, path, kind, by in (
+            (4, "n.listobs", "File", 2),
+            (5, "n.ms.flagversions", "Directory", 3),
+            (6, "n.gcal", "CalibrationTable", 4),
+            (8, "cube.image", "Image", 7),
+            (9, "mom0.fits", "FITS", 8),
+        )
+    }
+    calls = (
+        _call(1, "importuvfits", {"fitsfile": "data/N.fits", "vis": "n.ms"}, ["fitsfile:1"], ["vis:2"]),
+        _call(2, "listobs", {"vis": "n.ms", "listfile": "n.listobs"}, ["vis:2"], ["listfile:4"]),
+        _call(3, "flagdata", {"vis": "n.ms", "mode": "manual", "autocorr": True}, ["vis:2"], ["vis:3", ":5"]),
+        _call(
+            4,
+            "gaincal",
+            {"vis": "n.ms", "caltable": "n.gcal", "solint": "inf", "minsnr": 3.0, "gaintable": [], "refant": ""},
+            ["vis:3"],
+            ["caltable:6"],
+        ),
+        _call(5, "gaincal", {"vis": "n.ms", "caltable": "x.gcal", "solint": "x"}, ["vis:3"], [], failed=True),
+        _call(6, "applycal", {"vis": "n.ms", "gaintable": ["n.gcal"]}, ["vis:3", "gaintable:6"], ["vis:7"]),
+        _call(7, "tclean", {"vis": "n.ms", "imagename": "cube", "cell": ["15arcsec"]}, ["vis:7"], ["imagename:8"]),
+        _call(8, "exportfits", {"imagename": "cube.image", "fitsimage": "mom0.fits"}, ["imagename:8"], ["fitsimage:9"]),
+    )
+    return Document(
+        notebook="my reduction.ipynb",
+        sessions=(session,),
+        activities=calls,
+        entities=(fits, *ms, made[4], made[5], made[6], last, made[8], made[9]),
+        agents=(Agent(id="casatasks-6.7.0.31", type="SoftwareAgent", name="casatasks", version="6.7.0.31", url=_CASA),),
+    )
+
+
+_CASA = "https://casa.nrao.edu/"
+_LOCATORS = (
+    Locator(scheme="casadata", value="demo/N.fits"),
+    Locator(scheme="https", value="https://example.org/N.fits"),
+    Locator(scheme="file", value="/data/my data/N.fits"),
+)
+
+
+def _entity(number: int, path: str, kind: Any, *, by: int | None = None, of: int | None = None, **facts: Any) -> Entity:
+    return Entity(
+        id=f"20260501-a1b2/e{number:04d}",
+        path=path,
+        kind=kind,
+        content_digest=facts.pop("digest", None) or _digest(f"{path} {number}"),
+        size_bytes=1000 * number,
+        generated_by=None if by is None else f"20260501-a1b2/{by:04d}",
+        revision_of=None if of is None else f"20260501-a1b2/e{of:04d}",
+        **facts,
+    )
+
+
+def _call(
+    number: int, task: str, given: dict[str, Any], used: list[str], generated: list[str], *, failed: bool = False
+) -> Activity:
+    return Activity(
+        id=f"20260501-a1b2/{number:04d}",
+        session="20260501-a1b2",
+        task=task,
+        package="casatasks",
+        started_at=f"2026-05-01T10:0{number}:00.000001+00:00",
+        ended_at=f"2026-05-01T10:0{number}:30.500000+00:00",
+        outcome="failed" if failed else "completed",
+        failure=Failure(type="RuntimeError", message="no data selected") if failed else None,
+        cwd=".",
+        parameters={**given, "async": False, "extra": None},
+        given=tuple(given),
+        step=Step(source_digest=_digest(task), cell_id=f"cell-{number}"),
+        used=tuple(_usage(text) for text in used),
+        generated=tuple(_usage(text) for text in generated),
+        returned={"flux": [2.48, "Jy"]} if task == "listobs" else None,
+        log=LogSegment(path=f"20260501-a1b2/logs/{number:04d}-{task}.log", lines=1, warnings=0, errors=0),
+    )
+
+
+def _usage(text: str) -> Usage:
+    parameter, _, number = text.partition(":")
+    return Usage(entity=f"20260501-a1b2/e{int(number):04d}", parameter=parameter or None, declared=bool(parameter))
