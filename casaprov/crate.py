@@ -220,7 +220,7 @@ def _crate_item(item: PayloadItem) -> CrateItem:
 
 
 def _opened(path: Path, folder: Path, limits: Limits | None, *, verify: bool) -> OpenCrate:
-    document, manifest = read_records(folder, limits)
+    document, manifest = read_records(folder)
     if verify and (issues := check_folder(folder, limits)):
         raise CrateError(_told(path, issues), issues, hint=f"Get it again, or see 'casaprov validate {path}'.")
     return OpenCrate(folder=folder, document=document, notebook=folder / manifest.notebook, manifest=manifest)

@@ -13,7 +13,7 @@ from casaprov.crate_layout import METADATA, CrateFile, Manifest, call_names, par
 from casaprov.digest import Digest
 from casaprov.errors import CrateError, Issue
 from casaprov.model import Document
-from casaprov.unpack import read_json
+from casaprov.untrusted_json import read_json
 
 __all__ = ["claimed_files", "file_issues", "graph_issues", "manifest_issues", "parameter_issues", "sha256_of"]
 

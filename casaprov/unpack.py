@@ -1,4 +1,4 @@
-"""Opening files that strangers made: zips and JSON, hostile until proven otherwise.
+"""Opening zips that strangers made, hostile until proven otherwise.
 
 Every name and every size in a zip is a claim of whoever made it. The whole
 directory of the zip is judged before one byte is written, all that is wrong is
@@ -8,25 +8,26 @@ reported at once, and what is then extracted is held to what was declared.
 from __future__ import annotations
 
 import errno
-import json
 import re
 import shutil
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from casaprov.errors import CrateError, Issue, NoSpace, UsageError
 
-__all__ = ["Limits", "clear", "folder_issues", "name_problem", "read_json", "unpack", "zip_issues"]
+__all__ = ["Limits", "clear", "folder_issues", "name_problem", "unpack", "zip_issues"]
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _CHUNK = 2**20
+_END_BYTES = 22 + 2**16 + 20  # end record, its comment, and zip64's locator before it
+_ENTRY_BYTES = 300  # of an entry in the directory of a zip: 46, its name, its extra field
 _AGAIN = "Get the crate again from where it was published, or ask its author for a new copy."
 _TRUSTED = "If you trust its origin, unpack it yourself and give the folder instead of the zip."
 
@@ -41,16 +42,12 @@ class Limits:
         Largest ratio of unpacked to packed bytes, once more than
         `ratio_from_bytes` come out. Flags and zeros legitimately reach 1000
         in small amounts; a bomb needs it for everything.
-    max_json_depth
-        Nesting of JSON; what casaprov writes stays below 60.
     """
 
     max_entries: int = 200_000
     max_total_bytes: int = 200 * 10**9
     max_ratio: float = 200.0
     ratio_from_bytes: int = 10**9
-    max_json_bytes: int = 256 * 2**20
-    max_json_depth: int = 100
 
 
 def name_problem(name: str) -> str:
@@ -77,9 +74,10 @@ def name_problem(name: str) -> str:
 
 def zip_issues(path: Path, limits: Limits | None = None) -> tuple[Issue, ...]:
     """Everything in the directory of a zip that makes it unsafe to unpack."""
+    limits = limits or Limits()
     try:
-        with _opened(path) as archive:
-            return tuple(_directory_issues(archive, path.stat().st_size, limits or Limits()))
+        with _opened(path, limits) as archive:
+            return tuple(_directory_issues(archive, path.stat().st_size, limits))
     except CrateError as error:
         return error.issues or (Issue(path.name, error.message),)
 
@@ -115,7 +113,7 @@ def unpack(path: Path, into: Path, limits: Limits | None = None) -> None:
     limits = limits or Limits()
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise UsageError(f"{into} is not an empty folder.", hint="Name a folder that is empty or does not exist yet.")
-    with _opened(path) as archive:
+    with _opened(path, limits) as archive:
         issues = tuple(_directory_issues(archive, path.stat().st_size, limits))
         if issues:
             hint = _TRUSTED if all(i.path == "" for i in issues) else "Do not unpack it. " + _AGAIN
@@ -135,34 +133,11 @@ def unpack(path: Path, into: Path, limits: Limits | None = None) -> None:
             raise
 
 
-def read_json(path: Path, limits: Limits | None = None) -> Any:
-    """Read a JSON file that a stranger wrote: bounded, finite, without duplicate keys.
-
-    Raises
-    ------
-    CrateError
-        If it is missing, too large, nested too deeply or no JSON.
-    """
-    limits = limits or Limits()
-    try:
-        if path.stat().st_size > limits.max_json_bytes:
-            told = f"{path.name} is larger than the {limits.max_json_bytes} bytes that casaprov reads."
-            raise CrateError(told, hint=_AGAIN)
-        data = json.loads(path.read_bytes(), object_pairs_hook=_unique, parse_constant=_no_constant)
-    except RecursionError as error:
-        raise CrateError(f"{path.name} is nested too deeply to be a record.", hint=_AGAIN) from error
-    except (ValueError, OSError) as error:
-        told = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise CrateError(f"{path.name} cannot be read: {told}.", hint=_AGAIN) from error
-    if _depth_exceeds(data, limits.max_json_depth):
-        raise CrateError(f"{path.name} is nested too deeply to be a record.", hint=_AGAIN)
-    return data
-
-
 @contextmanager
-def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+def _opened(path: Path, limits: Limits) -> Iterator[zipfile.ZipFile]:
     """Open a zip; whatever is found to be broken in it becomes a CrateError."""
     try:
+        _check_directory_size(path, limits)
         with zipfile.ZipFile(path) as archive:
             yield archive
     except FileNotFoundError as error:
@@ -171,6 +146,25 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
         raise UsageError(f"{path} cannot be read: {error.strerror}.", hint="Give a crate that you may read.") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, OSError) as error:
         raise CrateError(f"{path} is no zip file, or it is truncated or damaged ({error}).", hint=_AGAIN) from error
+
+
+def _check_directory_size(path: Path, limits: Limits) -> None:
+    """Refuse a directory that is too large even to be read: zipfile reads all of it when it opens a zip."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _END_BYTES))
+        end = file.read()
+        at = end.rfind(b"PK\x05\x06")
+        if at < 0 or len(end) < at + 22:
+            return  # no zip, as zipfile will say
+        (size,) = struct.unpack_from("<I", end, at + 12)
+        if at >= 20 and end[at - 20 : at - 16] == b"PK\x06\x07":
+            (offset,) = struct.unpack_from("<Q", end, at - 12)
+            file.seek(offset)
+            record = file.read(56)
+            size = struct.unpack_from("<Q", record, 40)[0] if len(record) == 56 else size
+    if size > limits.max_entries * _ENTRY_BYTES:
+        told = f"Its directory takes {size} bytes: more than {limits.max_entries} entries."
+        raise CrateError(f"{path} is not safe to unpack: {told}", (Issue("", told),), hint=_TRUSTED)
 
 
 def _directory_issues(archive: zipfile.ZipFile, archive_bytes: int, limits: Limits) -> Iterator[Issue]:
@@ -272,23 +266,3 @@ def _unwritable(into: Path, error: OSError) -> CrateError:
 def _first(issues: tuple[Issue, ...]) -> str:
     more = f" (and {len(issues) - 1} more)" if len(issues) > 1 else ""
     return f"{issues[0]}{more}"
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a key occurs twice in one object")
-    return members
-
-
-def _no_constant(text: str) -> Any:
-    raise ValueError(f"{text} is no JSON value")
-
-
-def _depth_exceeds(data: Any, limit: int) -> bool:
-    level = [data]
-    for _ in range(limit):
-        level = [m for v in level if isinstance(v, dict | list) for m in (v.values() if isinstance(v, dict) else v)]
-        if not level:
-            return False
-    return True

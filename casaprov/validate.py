@@ -25,7 +25,8 @@ from casaprov.crate_layout import DOCUMENT, MANIFEST, METADATA, Manifest
 from casaprov.errors import CrateError, Issue, RecordError, SchemaError, UsageError
 from casaprov.model import Document, structure
 from casaprov.terms import SCHEMAS
-from casaprov.unpack import Limits, folder_issues, name_problem, read_json, unpack, zip_issues
+from casaprov.unpack import Limits, folder_issues, name_problem, unpack, zip_issues
+from casaprov.untrusted_json import read_json
 
 __all__ = ["check_crate", "check_folder", "read_records", "schema_names", "validate_record"]
 
@@ -74,7 +75,7 @@ def schema_names() -> tuple[str, ...]:
     return tuple(sorted(_schemas()))
 
 
-def read_records(folder: Path, limits: Limits | None = None) -> tuple[Document, Manifest]:
+def read_records(folder: Path) -> tuple[Document, Manifest]:
     """Read and validate the records of an unpacked crate.
 
     Raises
@@ -89,8 +90,8 @@ def read_records(folder: Path, limits: Limits | None = None) -> tuple[Document, 
             f"This crate holds no casaprov records ({DOCUMENT} is missing).",
             hint="casaprov replays crates that 'casaprov export' wrote; other RO-Crates can only be read.",
         )
-    document = _record(folder, DOCUMENT, "document-1", Document, limits)
-    manifest = _record(folder, MANIFEST, "crate-1", Manifest, limits)
+    document = _record(folder, DOCUMENT, "document-1", Document)
+    manifest = _record(folder, MANIFEST, "crate-1", Manifest)
     for path in (manifest.notebook, *(item.path for item in manifest.items if item.path)):
         if problem := name_problem(path):
             raise CrateError(f"{MANIFEST} names the path {path!r}, which {problem}.", hint=_AGAIN)
@@ -124,7 +125,7 @@ def check_folder(folder: Path, limits: Limits | None = None) -> tuple[Issue, ...
     if unsafe := folder_issues(folder, limits):
         return unsafe
     try:
-        document, manifest = read_records(folder, limits)
+        document, manifest = read_records(folder)
     except SchemaError as error:
         return error.issues
     except (CrateError, RecordError) as error:
@@ -132,7 +133,7 @@ def check_folder(folder: Path, limits: Limits | None = None) -> tuple[Issue, ...
     issues = [*_under(DOCUMENT, record_issues(document)), *_under(MANIFEST, manifest_issues(document, manifest))]
     consistent = not issues
     try:
-        metadata = read_json(folder / METADATA, limits)
+        metadata = read_json(folder / METADATA)
     except CrateError as error:
         return (*issues, Issue(METADATA, error.message))
     issues += file_issues(folder, claimed_files(metadata, manifest))
@@ -142,8 +143,8 @@ def check_folder(folder: Path, limits: Limits | None = None) -> tuple[Issue, ...
     return tuple(issues)
 
 
-def _record(folder: Path, path: str, schema_name: str, cls: type[T], limits: Limits | None) -> T:
-    data = read_json(folder / path, limits)
+def _record(folder: Path, path: str, schema_name: str, cls: type[T]) -> T:
+    data = read_json(folder / path)
     try:
         validate_record(data, schema_name)
     except SchemaError as error:

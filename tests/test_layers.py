@@ -34,7 +34,7 @@ CORE: dict[str, str] = {
     "consistency": "errors model",
     "crate": "consistency crate_check crate_layout crate_write digest errors model payload unpack validate",
     "crate_calls": "crate_layout crate_nodes model terms",
-    "crate_check": "crate_graph crate_layout digest errors model unpack",
+    "crate_check": "crate_graph crate_layout digest errors model untrusted_json",
     "crate_data": "crate_layout crate_nodes model terms",
     "crate_graph": "crate_calls crate_data crate_layout crate_nodes crate_runs model terms",
     "crate_layout": "digest model",
@@ -72,7 +72,8 @@ CORE: dict[str, str] = {
     "taskspec": "errors model pathnames taskentry",
     "terms": "",
     "unpack": "errors",
-    "validate": "consistency crate_check crate_layout errors model terms unpack / jsonschema referencing",
+    "untrusted_json": "errors",
+    "validate": "consistency crate_check crate_layout errors model terms unpack untrusted_json / jsonschema referencing",
     "values": "digest errors",
     "worker": "errors",
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import stat
 import struct
@@ -15,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from casaprov.errors import CrateError, NoSpace, UsageError
-from casaprov.unpack import Limits, folder_issues, name_problem, read_json, unpack, zip_issues
+from casaprov.unpack import Limits, folder_issues, name_problem, unpack, zip_issues
 
 
 def make_zip(path: Path, *entries: tuple[str, bytes], mode: int = 0o100644, method: int = zipfile.ZIP_DEFLATED) -> Path:
@@ -133,6 +132,12 @@ def test_a_bomb_is_refused_before_anything_is_written(tmp_path: Path, limits: Li
     assert "unpack it yourself" in error.hint
 
 
+def test_a_directory_too_large_to_be_read_is_refused_unread(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "x.zip", *((f"{n:050d}", b"") for n in range(1000)))
+    assert "directory takes" in refused(path, tmp_path / "o", Limits(max_entries=100)).issues[0].message
+    assert zip_issues(path, Limits(max_entries=1000)) == ()
+
+
 def test_entries_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
     path = make_zip(tmp_path / "x.zip", ("a", b"1" * 1000), ("b", b"1" * 1000))
     data = bytearray(path.read_bytes())
@@ -227,36 +232,6 @@ def test_links_inside_an_unpacked_crate_are_found(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert [issue.path for issue in folder_issues(tmp_path)] == ["a/link", "pipe"]
     assert folder_issues(tmp_path, Limits(max_entries=1))[-1].message == "There are more than 1 files."
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("[" * 100_000, "nested too deeply"),
-        ("[" * 150 + "]" * 150, "nested too deeply"),
-        ('{"a": 1, "a": 2}', "occurs twice"),
-        ('{"a": NaN}', "NaN"),
-        ('{"a": 1', "cannot be read"),
-        ("9" * 10_000, "cannot be read"),
-        ("\xff", "cannot be read"),
-    ],
-)
-def test_json_that_is_not_what_records_are_is_refused(tmp_path: Path, text: str, told: str) -> None:
-    (tmp_path / "x.json").write_bytes(text.encode("latin-1"))
-    with pytest.raises(CrateError, match=told) as caught:
-        read_json(tmp_path / "x.json")
-    assert caught.value.hint
-
-
-def test_large_json_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
-    (tmp_path / "x.json").write_text(json.dumps("x" * 1000))
-    with pytest.raises(CrateError, match="larger than the 100 bytes"):
-        read_json(tmp_path / "x.json", Limits(max_json_bytes=100))
-
-
-def test_missing_json_is_said_to_be_missing(tmp_path: Path) -> None:
-    with pytest.raises(CrateError, match="No such file"):
-        read_json(tmp_path / "x.json")
 
 
 @given(data=st.binary(max_size=300))
