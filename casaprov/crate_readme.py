@@ -40,7 +40,7 @@ def _calls(document: Document) -> Iterable[str]:
     for number, activity in enumerate(document.activities, start=1):
         given = {name: activity.parameters.get(name) for name in activity.given}
         told = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in given.items())
-        yield f"| {number} | {_cell(activity.task)} | {_cell(told)} | {activity.outcome} | {_seconds(activity)} |"
+        yield f"| {number} | {_cell(activity.task)} | {_code(told)} | {activity.outcome} | {_seconds(activity)} |"
 
 
 def _data(document: Document, manifest: Manifest) -> Iterable[str]:
@@ -50,13 +50,13 @@ def _data(document: Document, manifest: Manifest) -> Iterable[str]:
     yield "|---|---|--:|---|---|"
     for item in manifest.items:
         entity = entities[item.entity]
-        where = item.path or "no"
-        yield f"| {_cell(entity.path)} | {entity.kind} | {entity.size_bytes} | {_cell(where)} | {_cell(item.reason)} |"
+        where = _code(item.path) if item.path else "no"
+        yield f"| {_code(entity.path)} | {entity.kind} | {entity.size_bytes} | {where} | {_cell(item.reason)} |"
     located = [entities[item.entity] for item in manifest.items if entities[item.entity].locators]
     if located:
         yield "\nWhere inputs that are not in this crate can be found:\n"
     for entity in located:
-        yield f"- {_cell(entity.path)}: " + ", ".join(f"{lo.scheme} `{_plain(lo.value)}`" for lo in entity.locators)
+        yield f"- {_code(entity.path)}: " + ", ".join(f"{lo.scheme} {_code(lo.value)}" for lo in entity.locators)
 
 
 def _sessions(document: Document) -> Iterable[str]:
@@ -83,3 +83,9 @@ def _plain(text: str) -> str:
 def _cell(text: str) -> str:
     plain = _plain(text)
     return (plain if len(plain) <= _MAX_CELL else plain[:_MAX_CELL] + "…").replace("\\", "\\\\").replace("|", "\\|")
+
+
+def _code(text: str) -> str:
+    # In code, CASA's wild cards and underscores are no Markdown.
+    cell = _cell(text.replace("`", "'"))
+    return f"`{cell}`" if cell else ""

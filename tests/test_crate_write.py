@@ -62,9 +62,9 @@ def test_the_zip_has_the_documented_layout(packed: Packed) -> None:
 def test_the_readme_tells_how_to_replay_and_lists_calls_and_products(opened: OpenCrate) -> None:
     text = (opened.folder / "README.md").read_text()
     assert "casaprov replay" in text
-    assert '| 4 | gaincal | vis="n.ms", caltable="n.gcal", solint="inf"' in text
-    assert "| n.gcal | CalibrationTable | 6000 | products/n.gcal/ | a calibration table |" in text
-    assert "| n.ms | MeasurementSet | 7000 | no | visibilities, referenced by digest |" in text
+    assert '| 4 | gaincal | `vis="n.ms", caltable="n.gcal", solint="inf"' in text
+    assert "| `n.gcal` | CalibrationTable | 6000 | `products/n.gcal/` | a calibration table |" in text
+    assert "| `n.ms` | MeasurementSet | 7000 | no | visibilities, referenced by digest |" in text
     assert "casadata `demo/N.fits`" in text
 
 
