@@ -134,6 +134,9 @@ class Worker:
                 stderr=subprocess.PIPE,
                 cwd=self._cwd,
                 env={**os.environ, **self._environment},
+                # A group of its own: a Ctrl-C is not for the child, and a Jupyter kernel that
+                # shuts down waits for every process of its group before it lets Python exit.
+                process_group=0,
             )
         except OSError as error:
             raise WorkerDied(f"{self._command[0]} could not be started: {error}") from error

@@ -1,0 +1,67 @@
+"""A child process for test_worker.py."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+from casaprov.errors import DigestError, Issue, SchemaError
+from casaprov.worker import serve
+
+
+def echo(value: Any) -> Any:
+    return value
+
+
+def pid() -> int:
+    return os.getpid()
+
+
+def chatter() -> str:
+    """Print as C++ libraries do, behind Python's back, and read from the terminal."""
+    sys.stdout.write("printed by Python\n")
+    os.write(1, b"printed by C\n")
+    subprocess.run(["echo", "printed by a child"], check=True)
+    return sys.stdin.read() + "done"
+
+
+def fail(kind: str) -> None:
+    if kind == "schema":
+        raise SchemaError("does not fit", (Issue("/a", "is odd", "1", "2"),), hint="Look there.")
+    if kind == "digest":
+        raise DigestError("cannot be read", hint="Mend it.")
+    if kind == "exit":
+        sys.exit(3)
+    raise ZeroDivisionError("by zero")
+
+
+def die(number: int) -> None:
+    os.write(2, b"about to die\n")
+    os.kill(os.getpid(), number)
+    time.sleep(10)
+
+
+def interrupt() -> str:
+    os.kill(os.getpid(), signal.SIGINT)
+    return "still here"
+
+
+def sleep(seconds: float) -> str:
+    time.sleep(seconds)
+    return "slept"
+
+
+def odd() -> object:
+    return object()
+
+
+def variable(name: str) -> str | None:
+    return os.environ.get(name)
+
+
+if __name__ == "__main__":
+    serve({f.__name__: f for f in (echo, pid, chatter, fail, die, interrupt, sleep, odd, variable)})

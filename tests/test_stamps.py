@@ -1,0 +1,160 @@
+"""Stat stamps, when they can be trusted, and the walk that uses them."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from casaprov.stamps import IGNORED, Stamps, StatStamp, is_self_contained, is_settled, settle, stamp, walk
+
+
+def _table(path: Path, kind: bytes = b"PlainTable") -> Path:
+    path.mkdir(parents=True)
+    (path / "table.dat").write_bytes(b"\xbe\xbe\xbe\xbe" + kind)
+    (path / "table.f0").write_bytes(b"values")
+    (path / "table.lock").write_bytes(b"lock")
+    return path
+
+
+def test_an_unchanged_file_keeps_its_stamp(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    file.write_text("x")
+    assert stamp(file) == stamp(file)
+    assert hash(stamp(file)) == hash(stamp(file))
+    assert stamp(file).size_bytes == 1
+
+
+def test_nothing_has_a_false_stamp(tmp_path: Path) -> None:
+    assert not stamp(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("change", ["rewrite", "grow", "replace", "touch"])
+def test_every_change_of_a_file_changes_its_stamp(tmp_path: Path, change: str) -> None:
+    file = tmp_path / "a"
+    file.write_text("old")
+    before = settle(file)
+    assert before is not None
+    if change == "rewrite":
+        file.write_text("new")
+    elif change == "grow":
+        file.write_text("longer")
+    elif change == "replace":
+        times = file.stat()
+        (tmp_path / "b").write_text("new")
+        os.utime(tmp_path / "b", ns=(times.st_atime_ns, times.st_mtime_ns))
+        (tmp_path / "b").rename(file)
+    else:
+        os.utime(file, ns=(0, before.files[0][1].mtime_ns))
+    assert stamp(file) != before
+
+
+def test_the_lock_of_a_table_does_not_count_and_its_columns_do(tmp_path: Path) -> None:
+    table = _table(tmp_path / "x.ms")
+    _table(table / "ANTENNA")
+    before = settle(table)
+    assert before is not None
+    (table / "table.lock").write_bytes(b"opened for writing")
+    (table / "ANTENNA" / "table.lock").unlink()
+    assert stamp(table) == before
+    (table / "ANTENNA" / "table.f0").write_bytes(b"other")
+    assert stamp(table).changed_since(before) == ("ANTENNA/table.f0",)
+
+
+def test_a_fresh_stamp_is_not_trusted() -> None:
+    fresh = Stamps((("", StatStamp(1, 0, 5_000_123_456, 7)),))
+    assert not is_settled(fresh, 5_000_123_456 + 9_000_000)
+    assert is_settled(fresh, 5_000_123_456 + 11_000_000)
+
+
+def test_whole_seconds_tell_a_coarse_file_system() -> None:
+    coarse = Stamps((("", StatStamp(1, 0, 5_000_000_000, 7)),))
+    assert not is_settled(coarse, 5_900_000_000)
+    assert is_settled(coarse, 6_100_000_000)
+
+
+def test_a_write_right_after_settling_shows(tmp_path: Path) -> None:
+    # Without settling, a good part of these rewrites within one clock step of the file system would not show.
+    file = tmp_path / "a"
+    for turn in range(20):
+        file.write_text("old")
+        before = settle(file)
+        file.write_text("new")
+        assert before is not None
+        assert stamp(file) != before, f"turn {turn}"
+
+
+def test_settling_waits_no_longer_than_needed(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    file.write_text("x")
+    began = time.monotonic()
+    assert settle(file) is not None
+    assert time.monotonic() - began < 1.0
+
+
+def test_files_from_the_future_never_settle(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    file.write_text("x")
+    waited: list[float] = []
+    assert settle(file, clock_ns=lambda: 0, sleep=waited.append, timeout_s=0.1) is None
+    assert sum(waited) == pytest.approx(0.1)
+
+
+def test_selections_and_linked_folders_are_not_self_contained(tmp_path: Path) -> None:
+    table = _table(tmp_path / "x.ms")
+    assert is_self_contained(table, stamp(table))
+    selection = _table(tmp_path / "selected.ms", b"RefTable")
+    assert not is_self_contained(selection, stamp(selection))
+    (table / "SOURCE").symlink_to(selection)
+    assert not is_self_contained(table, stamp(table))
+    single = tmp_path / "file"
+    single.write_text("x")
+    assert is_self_contained(single, stamp(single))
+
+
+def test_a_walk_takes_tables_and_flag_versions_as_one_product(tmp_path: Path) -> None:
+    _table(tmp_path / "x.ms")
+    _table(tmp_path / "x.ms" / "ANTENNA")
+    _table(tmp_path / "x.ms.flagversions" / "flags.a")
+    (tmp_path / "plots").mkdir()
+    (tmp_path / "plots" / "a.png").write_text("x")
+    _table(tmp_path / "plots" / "b.im")
+    assert set(walk(tmp_path).products) == {"x.ms", "x.ms.flagversions", "plots/a.png", "plots/b.im"}
+
+
+def test_a_walk_does_not_see_what_notebooks_leave(tmp_path: Path) -> None:
+    for name in (".git", ".casaprov", ".ipynb_checkpoints", "__pycache__"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a").write_text("x")
+    (tmp_path / "n.ipynb").write_text("{}")
+    (tmp_path / "casa-20260101-000000.log").write_text("")
+    assert walk(tmp_path).products == {}
+    assert walk(tmp_path, ignore=()).products.keys() >= {"n.ipynb", ".git/a"}
+    assert "*.ipynb" in IGNORED
+
+
+def test_a_walk_finds_what_is_new_or_different(tmp_path: Path) -> None:
+    table = _table(tmp_path / "x.ms")
+    (tmp_path / "same").write_text("x")
+    before = walk(tmp_path)
+    (table / "table.f0").write_bytes(b"other values")
+    (table / "table.lock").write_bytes(b"other lock")
+    (tmp_path / "new").write_text("x")
+    after = walk(tmp_path)
+    assert after.changed_since(before) == (tmp_path / "new", tmp_path / "x.ms")
+    assert after.paths() == (tmp_path / "new", tmp_path / "same", tmp_path / "x.ms")
+    assert after.problems == ()
+
+
+def test_a_walk_stops_and_says_so(tmp_path: Path) -> None:
+    for number in range(10):
+        (tmp_path / f"{number}").write_text("x")
+    before = walk(tmp_path, max_entries=5)
+    (tmp_path / "00").write_text("new")
+    (tmp_path / "1").write_text("changed")
+    after = walk(tmp_path, max_entries=5)
+    assert not after.complete
+    assert "holds more than" in after.problems[0]
+    assert after.changed_since(before) == (tmp_path / "1",)
