@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,7 +97,7 @@ def cli(verbose: int) -> None:
 @click.option("-o", "--output", type=_notebook, help="Write the executed notebook here instead of in place.")
 @click.option("--kernel", help="Kernelspec to use instead of the notebook's own.")
 @click.option("--timeout", type=float, help="Longest time for one cell, in seconds.")
-def run(notebook: Path, output: Path | None, kernel: str | None, timeout: float | None) -> int:
+def run(*, notebook: Path, output: Path | None, kernel: str | None, timeout: float | None) -> int:
     """Execute a notebook under recording.
 
     It runs in the folder of the executed notebook. A notebook that does not
@@ -117,7 +118,9 @@ def run(notebook: Path, output: Path | None, kernel: str | None, timeout: float 
     if result.document is not None:
         _out.print(calls_table(_last_session(result.document)))
     if result.failure is not None:
-        _err.print(f"[bold red]Cell {result.failure.number} failed:[/] {escape(result.failure.message)}", soft_wrap=True)
+        _err.print(
+            f"[bold red]Cell {result.failure.number} failed:[/] {escape(result.failure.message)}", soft_wrap=True
+        )
         _err.print(f"Everything up to it is recorded and written to {escape(str(result.notebook))}.", soft_wrap=True)
         return EXIT_COULD_NOT_RUN
     _out.print(f"Written: {escape(str(result.notebook))}", soft_wrap=True)
@@ -135,6 +138,7 @@ def run(notebook: Path, output: Path | None, kernel: str | None, timeout: float 
 @click.option("--title", help="Title of the crate; by default the notebook's name.")
 @_json_option
 def export(
+    *,
     notebook: Path,
     output: Path,
     max_size: float,
@@ -207,6 +211,7 @@ def inspect(subject: Path, graph: bool, as_json: bool) -> None:
 @click.option("--ignore-checksums", is_flag=True, help="Replay a crate that was changed after it was packed.")
 @_json_option
 def replay(
+    *,
     crate: Path,
     work: Path | None,
     data: tuple[Path, ...],
@@ -230,9 +235,7 @@ def replay(
     from casaprov.render import replay_view
 
     folder = work or Path(f"replay-{crate.name.split('.')[0]}")
-    options = ReplayOptions(
-        data=data, tolerance=Tolerance(rtol, atol), verify=not ignore_checksums, python=python
-    )
+    options = ReplayOptions(data=data, tolerance=Tolerance(rtol, atol), verify=not ignore_checksums, python=python)
     with _digester() as digester:
         report = replay_crate(crate, folder, digester, options, on_step=_tell_step)
     _show(report, as_json, replay_view)
@@ -247,7 +250,7 @@ def replay(
 @click.option("--rtol", default=0.0, show_default=True, help="Relative difference to tolerate.")
 @click.option("--atol", default=0.0, show_default=True, help="Absolute difference to tolerate.")
 @_json_option
-def compare(first: Path, second: Path, rtol: float, atol: float, as_json: bool) -> int:
+def compare(*, first: Path, second: Path, rtol: float, atol: float, as_json: bool) -> int:
     """Compare two tables, images or files, cell by cell.
 
     \b
@@ -255,10 +258,11 @@ def compare(first: Path, second: Path, rtol: float, atol: float, as_json: bool) 
       casaprov compare ngc5921.ms again/ngc5921.ms
     """
     from casaprov.compare import Tolerance, compare_paths
-    from casaprov.readers import table_reader
+    from casaprov.readers import fits_reader, table_reader
     from casaprov.render import comparison_view
 
-    comparison = compare_paths(first, second, reader=table_reader(), tolerance=Tolerance(rtol, atol))
+    tolerance = Tolerance(rtol, atol)
+    comparison = compare_paths(first, second, reader=table_reader, fits=fits_reader, tolerance=tolerance)
     _show(comparison, as_json, comparison_view)
     return EXIT_DIFFERS if comparison.verdict in ("differs", "missing", "not-verifiable") else 0
 
@@ -310,10 +314,11 @@ def doctor(as_json: bool) -> int:
     Example:
       casaprov doctor
     """
-    from casaprov.doctor import examine
+    from casaprov.casa.checks import CHECKS as CASA_CHECKS
+    from casaprov.doctor import CHECKS, examine
     from casaprov.render import findings_view
 
-    findings = examine()
+    findings = examine((*CASA_CHECKS, *CHECKS))
     _show(findings, as_json, findings_view)
     return EXIT_COULD_NOT_RUN if any(finding.status == "missing" for finding in findings) else 0
 
@@ -366,7 +371,8 @@ def _extra(name: str) -> Iterator[None]:
         if error.name is None or error.name.startswith("casaprov"):
             raise
         raise MissingDependency(
-            f"The Python package {error.name} is not installed.", hint=f"Install it with: pip install 'casaprov[{name}]'"
+            f"The Python package {error.name} is not installed.",
+            hint=f"Install it with: pip install 'casaprov[{name}]'",
         ) from error
 
 
@@ -377,9 +383,10 @@ def _document_of(subject: Path) -> Document:
         with _extra("jupyter"):
             from casaprov.notebook.export import record_of
         return record_of(subject)
-    from casaprov.crate import read_document
+    from casaprov.crate import open_crate
 
-    return read_document(subject)
+    with tempfile.TemporaryDirectory(prefix="casaprov-") as folder:
+        return open_crate(subject, Path(folder), verify=False).document
 
 
 def _last_session(document: Document) -> Document:

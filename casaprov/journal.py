@@ -170,7 +170,8 @@ def read_session(path: Path) -> SessionRecord:
             damaged.append(number)
     if session is None:
         raise JournalError(
-            f"The journal {path} does not begin with a session.", hint="It is no casaprov journal, or its start is lost."
+            f"The journal {path} does not begin with a session.",
+            hint="It is no casaprov journal, or its start is lost.",
         )
     if damaged:
         _log.warning("Lines %s of the journal %s cannot be read; the rest is used.", damaged, path)

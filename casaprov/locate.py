@@ -84,7 +84,9 @@ class InputFinder:
             yield from sorted(folder.rglob(name))
         if entity.kind in ("FITS", "File"):
             for folder in self._folders:  # renamed: same size, any name
-                yield from (p for p in sorted(folder.rglob("*")) if p.is_file() and p.stat().st_size == entity.size_bytes)
+                yield from (
+                    p for p in sorted(folder.rglob("*")) if p.is_file() and p.stat().st_size == entity.size_bytes
+                )
 
     def _content(self, path: Path) -> Digest | None:
         try:

@@ -141,7 +141,8 @@ class Recorder:
         spec = self._specs.get(call.task)
         uses = spec.inputs(call.parameters, call.cwd) if spec else _guess_inputs(call)
         outputs = spec.outputs(call.parameters, call.cwd) if spec else ()
-        pending = {use.path: self._digester.submit(use.path) for use in uses}
+        # What a call deletes need not be read for that.
+        pending = {use.path: self._digester.submit(use.path) for use in uses if use.role != "deleted"}
         with self._lock:
             self._calls += 1
             number = self._calls
@@ -169,8 +170,10 @@ class Recorder:
             walked=walk(call.cwd),
         )
         for use in uses:
-            if use.role != "used":
-                opened.changing[use.path] = self._known(opened, use.path, self._measured(opened, pending[use.path], use.path))
+            if use.role == "changed":
+                opened.changing[use.path] = self._known(
+                    opened, use.path, self._measured(opened, pending[use.path], use.path)
+                )
         self._write(self._journal.begin, opened, opened.activity, list(opened.changing.values()))
         for parent in parents:
             parent.children.add(opened.activity.id)
@@ -228,7 +231,11 @@ class Recorder:
         found = []
         for use in opened.uses:
             entity = opened.changing.get(use.path)
-            if entity is None:
+            if use.role == "deleted":
+                entity = self._states.get(self.key(use.path))
+                if entity is None:
+                    continue
+            elif entity is None:
                 entity = self._known(opened, use.path, self._measured(opened, opened.pending[use.path], use.path))
                 opened.changing[use.path] = entity
             found.append((Usage(entity=entity.id, parameter=use.parameter), entity))
@@ -272,7 +279,9 @@ class Recorder:
         with self._lock:
             current = self._states.get(self.key(path))
             if isinstance(measured, CasaprovError):
-                return current or self._entity(path, kind="File", content_digest=None, size_bytes=0, note=measured.message)
+                return current or self._entity(
+                    path, kind="File", content_digest=None, size_bytes=0, note=measured.message
+                )
             if current is not None and current.content_digest == measured.content_digest:
                 return current
             self._store_tree(opened, measured)
@@ -291,12 +300,21 @@ class Recorder:
         with self._lock:
             if isinstance(measured, CasaprovError):
                 return self._entity(
-                    path, kind="File", content_digest=None, size_bytes=0, note=measured.message, generated_by=opened.activity.id
+                    path,
+                    kind="File",
+                    content_digest=None,
+                    size_bytes=0,
+                    note=measured.message,
+                    generated_by=opened.activity.id,
                 )
             if before is not None and before.content_digest == measured.content_digest:
                 return None
             current = self._states.get(self.key(path))
-            if current and current.content_digest == measured.content_digest and current.generated_by in opened.children:
+            if (
+                current
+                and current.content_digest == measured.content_digest
+                and current.generated_by in opened.children
+            ):
                 return current
             self._store_tree(opened, measured)
             revised = before if before is not None and before.id in known else None
@@ -331,7 +349,11 @@ class Recorder:
         return LogSegment(path=path, lines=len(lines), warnings=levels.count("WARN"), errors=levels.count("SEVERE"))
 
     def _write(
-        self, write: Callable[[Activity, list[Entity]], None], opened: Opened, activity: Activity, entities: list[Entity]
+        self,
+        write: Callable[[Activity, list[Entity]], None],
+        opened: Opened,
+        activity: Activity,
+        entities: list[Entity],
     ) -> None:
         with self._lock:
             new = [entity for entity in entities if entity.id not in self._written]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
@@ -12,11 +13,21 @@ from rich.tree import Tree
 
 from casaprov.compare import Comparison
 from casaprov.crate import Packed
+from casaprov.doctor import Finding
 from casaprov.lineage import Lineage
 from casaprov.model import Document, Entity
 from casaprov.replay import ReplayReport
 
-__all__ = ["calls_table", "comparison_view", "graph_view", "packed_view", "replay_view", "size"]
+__all__ = [
+    "calls_table",
+    "comparison_view",
+    "findings_view",
+    "graph_view",
+    "issues_view",
+    "packed_view",
+    "replay_view",
+    "size",
+]
 
 _VERDICT_STYLE = {
     "identical": "green",
@@ -29,11 +40,19 @@ _VERDICT_STYLE = {
 _OUTCOME_STYLE = {"completed": "green", "failed": "red", "interrupted": "yellow", "unfinished": "yellow"}
 
 
+def _table(*columns: str) -> Table:
+    """Return a light table that breaks long paths instead of cutting them."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
 def size(count: int) -> str:
     """Return a number of bytes for people: ``35.2 MB``."""
     amount = float(count)
     for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000:  # noqa: PLR2004
+        if amount < 1000:
             return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
         amount /= 1000
     return f"{amount:.1f} TB"
@@ -42,7 +61,8 @@ def size(count: int) -> str:
 def calls_table(document: Document) -> Table:
     """Every call: what it read, what it left, how it ended."""
     lineage = Lineage(document)
-    table = Table("#", "task", "read", "left behind", "s", "outcome", title=escape(document.notebook), title_justify="left")
+    table = _table("#", "task", "read", "left behind", "s", "outcome")
+    table.title, table.title_justify = escape(document.notebook), "left"
     for number, activity in enumerate(document.activities, start=1):
         changed = {lineage.entities[u.entity].revision_of for u in activity.generated}
         outcome = f"[{_OUTCOME_STYLE[activity.outcome]}]{activity.outcome}[/]"
@@ -60,7 +80,12 @@ def calls_table(document: Document) -> Table:
 
 
 def _name(entity: Entity) -> str:
-    return escape(entity.path) + (" [yellow](changed outside of tasks)[/]" if entity.gap else "")
+    return escape(_short_path(entity)) + (" [yellow](changed outside of tasks)[/]" if entity.gap else "")
+
+
+def _short_path(entity: Entity) -> str:
+    """Path of an entity; what comes with CASA's data is named from there."""
+    return next((f"casadata:{found.value}" for found in entity.locators if found.scheme == "casadata"), entity.path)
 
 
 def _left(entity: Entity, *, declared: bool) -> str:
@@ -69,39 +94,46 @@ def _left(entity: Entity, *, declared: bool) -> str:
 
 
 def graph_view(document: Document) -> Tree:
-    """The graph, from each final product back to the inputs."""
+    """The graph, from the products that nothing else was made from back to the inputs."""
     lineage = Lineage(document)
     root = Tree(escape(document.notebook))
-    shown: set[str] = set()
-    for product in lineage.products():
-        if not any(u.entity == product.id for a in document.activities for u in a.used):
-            _grow(root, product, lineage, shown)
+    read = {usage.entity for activity in document.activities for usage in activity.used}
+    ends = [product for product in lineage.products() if product.id not in read]
+    _grow(root, ends, lineage, set())
     return root
 
 
-def _grow(branch: Tree, entity: Entity, lineage: Lineage, shown: set[str]) -> None:
-    activity = lineage.generator(entity)
-    if activity is None:
-        branch.add(f"{_name(entity)} [dim]input, {size(entity.size_bytes)}[/]")
-        return
-    number = list(lineage.activities).index(activity.id) + 1
-    node = branch.add(f"{_name(entity)} [dim]by[/] [cyan]{number} {activity.task}[/]")
-    if activity.id in shown:
-        if activity.used:
+def _grow(branch: Tree, entities: Iterable[Entity], lineage: Lineage, shown: set[str]) -> None:
+    """Add the states to a branch, those of one call together, and below them what the call read."""
+    by_call: dict[str | None, list[Entity]] = {}
+    for entity in entities:
+        by_call.setdefault(entity.generated_by, []).append(entity)
+    for call, made in by_call.items():
+        names = ", ".join(_name(entity) for entity in made)
+        activity = lineage.activities.get(call) if call else None
+        if activity is None:
+            branch.add(f"{names} [dim]input[/]")
+            continue
+        number = list(lineage.activities).index(activity.id) + 1
+        node = branch.add(f"{names} [dim]by[/] [cyan]{number} {activity.task}[/]")
+        if activity.id not in shown:
+            shown.add(activity.id)
+            _grow(node, [lineage.entities[usage.entity] for usage in activity.used], lineage, shown)
+        elif activity.used:
             node.add("[dim]… as above[/]")
-        return
-    shown.add(activity.id)
-    for usage in activity.used:
-        _grow(node, lineage.entities[usage.entity], lineage, shown)
 
 
 def packed_view(packed: Packed) -> Group:
     """What a crate ships, what it only names, and why."""
-    table = Table("product", "kind", "size", "in the crate", "why")
+    table = _table("product", "kind", "size", "in the crate", "why")
     for item in packed.items:
         style = "green" if item.decision == "shipped" else "yellow"
         table.add_row(
-            escape(item.entity.path), item.entity.kind, size(item.size_bytes), f"[{style}]{item.decision}[/]", item.reason
+            _name(item.entity),
+            item.entity.kind,
+            size(item.size_bytes),
+            f"[{style}]{item.decision}[/]",
+            item.reason,
         )
     return Group(table, f"{escape(str(packed.path))}: {size(packed.size_bytes)}, {packed.digest}")
 
@@ -112,11 +144,15 @@ def comparison_view(comparison: Comparison) -> RenderableType:
     head = f"{verdict}  {escape(comparison.note)}" if comparison.note else verdict
     if not comparison.differences:
         return head
-    table = Table("where", "what", "cells", "largest difference", "relative")
+    table = _table("where", "what", "cells", "largest difference", "relative")
     for difference in comparison.differences:
         cells = "" if difference.cells is None else f"{difference.cells} of {difference.of}"
         table.add_row(
-            escape(difference.path), escape(difference.what), cells, _number(difference.max_abs), _number(difference.max_rel)
+            escape(difference.path),
+            escape(difference.what),
+            cells,
+            _number(difference.max_abs),
+            _number(difference.max_rel),
         )
     return Group(head, table)
 
@@ -128,7 +164,7 @@ def _number(value: float | None) -> str:
 def replay_view(report: ReplayReport) -> Group:
     """Calls that were not run, a verdict for every product, and what was different around them."""
     parts: list[RenderableType] = []
-    table = Table("product", "kind", "verdict", "")
+    table = _table("product", "kind", "verdict", "")
     for product in sorted(report.products, key=lambda p: not p.final):
         if product.final or product.comparison.verdict in ("differs", "missing"):
             told = product.comparison.note or _differences(product.comparison)
@@ -140,16 +176,20 @@ def replay_view(report: ReplayReport) -> Group:
         if step.action == "blocked":
             parts.append(f"[magenta]not run:[/] {step.task}: {escape(step.reason)}")
         elif step.outcome is not None and step.outcome != step.recorded_outcome:
-            parts.append(f"[red]{step.task} {step.outcome}[/], recorded as {step.recorded_outcome}. {escape(step.failure)}")
+            parts.append(
+                f"[red]{step.task} {step.outcome}[/], recorded as {step.recorded_outcome}. {escape(step.failure)}"
+            )
     if report.environment:
-        parts.append("Environment: " + "; ".join(f"{d.name} {d.recorded or '–'} → {d.now or '–'}" for d in report.environment))
+        parts.append(
+            "Environment: " + "; ".join(f"{d.name} {d.recorded or '–'} → {d.now or '–'}" for d in report.environment)
+        )
     parts.append(_summary(report))
     return Group(*parts)
 
 
 def _differences(comparison: Comparison) -> str:
     return "; ".join(f"{d.path}: {d.what}" for d in comparison.differences[:3]) + (
-        f"; and {len(comparison.differences) - 3} more" if len(comparison.differences) > 3 else ""  # noqa: PLR2004
+        f"; and {len(comparison.differences) - 3} more" if len(comparison.differences) > 3 else ""
     )
 
 
@@ -162,6 +202,15 @@ def _summary(report: ReplayReport) -> str:
 
 def _plural(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def findings_view(findings: Iterable[Finding]) -> Table:
+    """What the doctor found, and how to mend what is missing."""
+    table = _table("", "what", "found", "what to do")
+    styles = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "missing": "[bold red]missing[/]"}
+    for finding in findings:
+        table.add_row(styles[finding.status], escape(finding.name), escape(finding.told), escape(finding.remedy))
+    return table
 
 
 def issues_view(issues: Iterable[object]) -> str:

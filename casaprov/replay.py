@@ -28,11 +28,20 @@ from casaprov.runner import Executor, Runner
 from casaprov.taskspec import TaskSpec
 from casaprov.values import from_json, is_exact, to_json
 
-__all__ = ["EnvironmentDifference", "ProductReport", "Replay", "ReplayReport", "StepReport", "compare_environments"]
+__all__ = [
+    "EnvironmentDifference",
+    "ProductReport",
+    "Replay",
+    "ReplayReport",
+    "StepReport",
+    "compare_environments",
+    "same_but_for_folder",
+]
 
 _log = logging.getLogger(__name__)
 
 _MIN_FREE_BYTES = 2**20
+_MAX_TEXT_BYTES = 10 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +157,9 @@ class Replay:
     tolerance: Tolerance = field(default_factory=Tolerance)
     on_step: Callable[[int, Activity], None] = lambda _number, _activity: None
 
+    def __post_init__(self) -> None:
+        self._paths = {entity.path for entity in self.entities.values()}
+
     def run(self) -> tuple[tuple[StepReport, ...], tuple[ProductReport, ...]]:
         """Run all steps and compare every state they make.
 
@@ -191,8 +203,10 @@ class Replay:
         below = Path("_elsewhere", path.lstrip("/")) if path.startswith("/") else Path(path)
         target = Path(os.path.normpath(self.work / below))
         if not target.is_relative_to(self.work) or (self.work / ".casaprov") in (target, *target.parents):
-            raise ReplayError(f"The record names the path {path!r}, which lies outside of the work folder.",
-                              hint="This crate was not written by casaprov; do not trust it.")
+            raise ReplayError(
+                f"The record names the path {path!r}, which lies outside of the work folder.",
+                hint="This crate was not written by casaprov; do not trust it.",
+            )
         return target
 
     # -- parts ---------------------------------------------------------------
@@ -243,13 +257,16 @@ class Replay:
         cwd.mkdir(parents=True, exist_ok=True)
 
         def new_path(recorded: Path) -> str:
-            key = recorded.relative_to(folder).as_posix() if recorded.is_relative_to(folder) else recorded.as_posix()
+            key = _key(recorded, folder)
             target = placed.get(key) or self.place(key)
             target.parent.mkdir(parents=True, exist_ok=True)
             return os.path.relpath(target, cwd) if target.is_relative_to(self.work) else target.as_posix()
 
+        def is_recorded(path: Path) -> bool:
+            return _key(path, folder) in self._paths
+
         recorded = {name: from_json(value) for name, value in activity.parameters.items()}
-        parameters = self.specs[activity.task].map_paths(recorded, folder / activity.cwd, new_path)
+        parameters = self.specs[activity.task].map_paths(recorded, folder / activity.cwd, new_path, exists=is_recorded)
         return TaskCall(
             task=activity.task, package=activity.package, parameters=parameters, given=activity.given, cwd=cwd
         )
@@ -292,6 +309,22 @@ def compare_environments(recorded: Environment, present: Environment) -> tuple[E
     return tuple(found)
 
 
+def same_but_for_folder(original: Path, recorded_folder: str, present: Path, work: str) -> bool:
+    """Tell whether two texts are equal once the recorded folder is called as the work folder.
+
+    Listings such as listobs' name the data by absolute path.
+    """
+    if max(original.stat().st_size, present.stat().st_size) > _MAX_TEXT_BYTES:
+        return False
+    text = original.read_bytes()
+    return text.replace(recorded_folder.encode(), work.encode()) == present.read_bytes()
+
+
+def _key(path: Path, folder: Path) -> str:
+    """Return the path as records write it."""
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.as_posix()
+
+
 def _not_run(step: PlanStep) -> StepReport:
     return StepReport(
         id=step.activity.id,
@@ -318,8 +351,10 @@ def _copy(source: Path, target: Path) -> None:
     except OSError as error:
         _remove(target)
         if error.errno == errno.ENOSPC:
-            raise NoSpace(f"There is no space left for a copy of the input {source} at {target}.",
-                          hint="Give a folder on a larger disk with --work; the input is unharmed.") from error
+            raise NoSpace(
+                f"There is no space left for a copy of the input {source} at {target}.",
+                hint="Give a folder on a larger disk with --work; the input is unharmed.",
+            ) from error
         raise ReplayError(f"The input {source} cannot be copied to {target}: {error}.") from error
     except shutil.Error as error:
         _remove(target)

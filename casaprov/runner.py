@@ -19,7 +19,7 @@ __all__ = ["Executor", "Runner", "TaskFailed"]
 _log = logging.getLogger(__name__)
 
 
-class TaskFailed(Exception):  # noqa: N818 - it stands for the exception of a task in another process
+class TaskFailed(Exception):
     """An exception that a task raised in another process.
 
     Attributes

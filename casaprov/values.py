@@ -40,7 +40,7 @@ def to_json(value: Any) -> Any:
         return {"@object": _type_name(value), "unreadable": type(error).__name__}
 
 
-def _to_json(value: Any, depth: int, open_ids: set[int]) -> Any:  # noqa: PLR0911 - one line per type
+def _to_json(value: Any, depth: int, open_ids: set[int]) -> Any:
     if value is None or type(value) in (bool, str):
         return value
     if isinstance(value, str):
@@ -148,7 +148,9 @@ def summarise(value: Any, max_bytes: int) -> Any:
         kept = dict(_within(((k, summarise(v, max_bytes // 4)) for k, v in value.items()), max_bytes))
         return kept if len(kept) == len(value) else {**kept, "@cut": len(value) - len(kept)}
     if isinstance(value, list):
-        members = [m for _, m in _within(((str(i), summarise(v, max_bytes // 4)) for i, v in enumerate(value)), max_bytes)]
+        members = [
+            m for _, m in _within(((str(i), summarise(v, max_bytes // 4)) for i, v in enumerate(value)), max_bytes)
+        ]
         return [*members, {"@cut": len(value) - len(members)}] if len(members) < len(value) else members
     return value
 

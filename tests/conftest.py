@@ -14,6 +14,7 @@ import hypothesis
 import pytest
 
 from casaprov.casa import data
+from reductions import Reduction, reduce
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -111,3 +112,11 @@ def python_without(tmp_path: Path) -> Callable[..., Path]:
 
     assert sys.prefix != sys.base_prefix, "tests run in a virtual environment"
     return make
+
+
+@pytest.fixture(scope="session")
+def reduction(
+    casa_site_config: data.DataSource, ngc5921_fits: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Reduction:
+    """A small real reduction of NGC 5921, run once; read-only."""
+    return reduce(tmp_path_factory.mktemp("reduction"), ngc5921_fits)

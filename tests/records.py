@@ -73,7 +73,9 @@ class Story:
                 task=task,
                 package="casatasks",
                 started_at=f"2026-05-01T10:{len(self.activities):02d}:00.000000+00:00",
-                ended_at=None if outcome == "unfinished" else f"2026-05-01T10:{len(self.activities):02d}:09.000000+00:00",
+                ended_at=None
+                if outcome == "unfinished"
+                else f"2026-05-01T10:{len(self.activities):02d}:09.000000+00:00",
                 outcome=outcome,
                 cwd=".",
                 parameters=parameters or {},

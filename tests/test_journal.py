@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -139,4 +138,4 @@ def test_a_tree_is_stored_once_under_its_digest(journal: Journal) -> None:
     journal.write_tree(digest, {"b": 1, "a": 2})
     journal.write_tree(digest, {"never": "written"})
     assert tree_path(journal.folder, digest).read_text() == '{"a":2,"b":1}'
-    assert os.listdir(journal.folder / "trees") == [f"{digest[7:]}.json"]
+    assert [path.name for path in (journal.folder / "trees").iterdir()] == [f"{digest[7:]}.json"]

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from casaprov.errors import WorkerDied
+from casaprov.errors import ReplayError
 from casaprov.model import Environment, structure
 from casaprov.recorder import TaskCall, TaskResult
 from casaprov.runner import TaskFailed
@@ -56,10 +56,12 @@ class CasaProcess:
                 given=list(call.given),
                 cwd=call.cwd.as_posix(),
             )
-        except WorkerDied as error:
+        except ReplayError as error:
             return TaskResult(error=error)
-        error = TaskFailed(answer["error"]["type"], answer["error"]["message"]) if answer["error"] else None
-        return TaskResult(returned=from_json(answer["returned"]), error=error, log=answer["log"])
+        if answer["error"]:
+            failed = TaskFailed(answer["error"]["type"], answer["error"]["message"])
+            return TaskResult(error=failed, log=answer["log"])
+        return TaskResult(returned=from_json(answer["returned"]), log=answer["log"])
 
     def close(self) -> None:
         """End the child process."""

@@ -14,14 +14,15 @@ from casaprov.casa.data import data_folders
 from casaprov.casa.executor import CasaProcess
 from casaprov.casa.session import open_recorder
 from casaprov.checksum import Digester
-from casaprov.compare import Comparison, Tolerance, compare_trees
+from casaprov.compare import Comparison, Tolerance, compare_paths, compare_trees
 from casaprov.crate import OpenCrate, open_crate
 from casaprov.errors import NoSpace, UsageError
 from casaprov.locate import InputFinder
 from casaprov.model import Activity, Entity, Session, unstructure
 from casaprov.plan import Plan, make_plan
+from casaprov.readers import fits_reader, table_reader
 from casaprov.recorder import now
-from casaprov.replay import Replay, ReplayReport, compare_environments
+from casaprov.replay import Replay, ReplayReport, compare_environments, same_but_for_folder
 from casaprov.runner import Runner
 from casaprov.taskspec import load_specs
 
@@ -55,7 +56,7 @@ def replay_crate(
     work: Path,
     digester: Digester,
     options: ReplayOptions,
-    on_plan: Callable[[Plan], None] = lambda _plan: None,
+    *,
     on_step: Callable[[int, Activity], None] = lambda _number, _activity: None,
 ) -> ReplayReport:
     """Replay `crate` in the empty folder `work` and write the report there.
@@ -77,7 +78,6 @@ def replay_crate(
         raise _full(work, error) from error
     specs = load_specs()
     plan = make_plan(opened.document, specs.keys())
-    on_plan(plan)
     executor = CasaProcess(work, options.python)
     try:
         environment = executor.environment(work)
@@ -99,7 +99,7 @@ def replay_crate(
             specs=specs,
             inputs=_find_inputs(plan, opened, digester, options.data),
             measure=digester.measure,
-            compare=_comparer(opened, digester),
+            compare=_Judge(opened, digester, work).compare,
             entities={entity.id: entity for entity in opened.document.entities},
             tolerance=options.tolerance,
             on_step=on_step,
@@ -127,7 +127,8 @@ def replay_crate(
 def _empty_folder(work: Path) -> Path:
     if work.exists() and (not work.is_dir() or any(work.iterdir())):
         raise UsageError(
-            f"The work folder {work} is not empty.", hint="Name an empty or new folder with --work; nothing was touched."
+            f"The work folder {work} is not empty.",
+            hint="Name an empty or new folder with --work; nothing was touched.",
         )
     try:
         work.mkdir(parents=True, exist_ok=True)
@@ -138,9 +139,7 @@ def _empty_folder(work: Path) -> Path:
     return work.resolve()
 
 
-def _find_inputs(
-    plan: Plan, opened: OpenCrate, digester: Digester, folders: Sequence[Path]
-) -> dict[str, Path]:
+def _find_inputs(plan: Plan, opened: OpenCrate, digester: Digester, folders: Sequence[Path]) -> dict[str, Path]:
     finder = InputFinder(
         resolvers={"casadata": _in_casa_data, "file": Path},
         folders=folders,
@@ -154,11 +153,27 @@ def _in_casa_data(value: str) -> Path | None:
     return next((folder / value for folder in data_folders() if (folder / value).exists()), None)
 
 
-def _comparer(opened: OpenCrate, digester: Digester) -> Callable[[Entity, Path, Tolerance], Comparison]:
-    def compare(entity: Entity, path: Path, tolerance: Tolerance) -> Comparison:
-        return compare_trees(opened.tree(entity), entity.content_digest, entity.byte_digest, digester.measure(path), tolerance)
+class _Judge:
+    """Compares a product with its record, and with the original itself where the crate ships it."""
 
-    return compare
+    def __init__(self, opened: OpenCrate, digester: Digester, work: Path) -> None:
+        self._opened = opened
+        self._digester = digester
+        self._work = work
+        self._folders = {session.id: session.folder for session in opened.document.sessions}
+
+    def compare(self, entity: Entity, path: Path, tolerance: Tolerance) -> Comparison:
+        tree = self._opened.tree(entity)
+        recorded = json.loads(tree.read_text(encoding="utf-8")) if tree is not None else None
+        measured = self._digester.measure(path)
+        found = compare_trees(recorded, entity.content_digest, entity.byte_digest, measured, tolerance)
+        original = self._opened.shipped(entity)
+        if found.verdict != "differs" or original is None:
+            return found
+        folder = self._folders[entity.id.partition("/")[0]]
+        if entity.kind == "File" and same_but_for_folder(original, folder, path, self._work.as_posix()):
+            return Comparison("same-content", (), "the same text, but for the name of the folder")
+        return compare_paths(original, path, reader=table_reader, fits=fits_reader, tolerance=tolerance)
 
 
 def _full(work: Path, error: OSError) -> Exception:

@@ -11,8 +11,8 @@ from typing import Any
 
 from casaprov.casa.data import import_casatasks
 from casaprov.casa.environment import current_environment
-from casaprov.casa.tasks import TASK_PACKAGES, task_names
 from casaprov.casa.log import log_offset, log_since
+from casaprov.casa.tasks import TASK_PACKAGES, task_names
 from casaprov.errors import ReplayError
 from casaprov.model import unstructure
 from casaprov.values import from_json, to_json

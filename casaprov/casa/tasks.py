@@ -78,6 +78,7 @@ class TaskHook:
         self._run = run
         self._process = os.getpid()
         self._user_call: ContextVar[_UserCall | None] = ContextVar("casaprov_user_call", default=None)
+        self._wrapped: set[type] = set()
         self._undo: list[Callable[[], None]] = []
 
     def install(self, package: ModuleType) -> None:
@@ -85,7 +86,7 @@ class TaskHook:
         for name in package.__all__:
             module = sys.modules.get(f"{package.__name__}.{name}")
             task_class = _task_class(module, name)
-            if module is not None and task_class is not None and not hasattr(task_class.__call__, "_casaprov_hook"):
+            if module is not None and task_class is not None and task_class not in self._wrapped:
                 self._wrap_function(module, name, package.__name__)
                 self._wrap_call(task_class, name, package.__name__)
 
@@ -93,6 +94,7 @@ class TaskHook:
         """Restore every wrapped task."""
         while self._undo:
             self._undo.pop()()
+        self._wrapped.clear()
 
     def _wrap_function(self, module: ModuleType, name: str, package: str) -> None:
         attribute = f"_{name}_t"
@@ -141,7 +143,7 @@ class TaskHook:
                         self._refused(name, package, given, error, user_call.log_from)
                     raise
 
-        called._casaprov_hook = self  # type: ignore[attr-defined]  # marks the class as wrapped
+        self._wrapped.add(task_class)
         task_class.__call__ = called  # type: ignore[method-assign]
         self._undo.append(lambda: setattr(task_class, "__call__", original))
 

@@ -62,4 +62,3 @@ def _generated(entity: Entity) -> dict[str, Any]:
         "digest": entity.content_digest,
         "size_bytes": entity.size_bytes,
     }
-

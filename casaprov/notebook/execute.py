@@ -49,13 +49,15 @@ def read_notebook(path: Path) -> NotebookNode:
         If the file is missing or no notebook.
     """
     try:
-        notebook: NotebookNode = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+        notebook: NotebookNode = nbformat.read(path, as_version=4)
         nbformat.validate(notebook)
     except FileNotFoundError:
         raise UsageError(f"There is no notebook {path}.", hint="Check the path.") from None
     except (OSError, ValueError, nbformat.ValidationError) as error:
         told = str(error).splitlines()[0]
-        raise UsageError(f"{path} is no notebook that can be read: {told}", hint="Open it in Jupyter and save it again.") from error
+        raise UsageError(
+            f"{path} is no notebook that can be read: {told}", hint="Open it in Jupyter and save it again."
+        ) from error
     return notebook
 
 
@@ -63,7 +65,7 @@ def write_notebook(notebook: NotebookNode, path: Path) -> None:
     """Write a notebook; the old file stays until the new one is complete."""
     part = path.with_name(f".{path.name}.part")
     try:
-        nbformat.write(notebook, part)  # type: ignore[no-untyped-call]
+        nbformat.write(notebook, part)
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)
@@ -110,6 +112,8 @@ def run_notebook(
         timeout=timeout_s,
         resources={"metadata": {"path": str(target.parent)}},
         on_cell_execute=before,
+        # ipykernel warns about TCP on every start; what goes wrong in a cell is in the notebook.
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],
         **({"kernel_name": kernel} if kernel else {}),
     )
     failure: CellFailure | None = None
@@ -130,7 +134,7 @@ def run_notebook(
 def _add_loader(notebook: NotebookNode) -> NotebookNode | None:
     if any(_LOAD in cell.source for cell in notebook.cells if cell.cell_type == "code"):
         return None
-    loader: NotebookNode = nbformat.v4.new_code_cell(_LOAD)  # type: ignore[no-untyped-call]
+    loader: NotebookNode = nbformat.v4.new_code_cell(_LOAD)
     notebook.cells.insert(0, loader)
     return loader
 

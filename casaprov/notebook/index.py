@@ -78,11 +78,13 @@ class _Cells:
 
     def __init__(self, notebook: NotebookNode) -> None:
         code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-        self._by_call = {
+        self._by_call: dict[str, str | None] = {
             call.get("id"): cell.get("id") for cell, bundle in _bundles(code) for call in bundle.get("calls", [])
         }
         self._ids = {cell.get("id") for cell in code}
-        self._by_source = {digest_bytes(cell.source.encode("utf-8", "surrogatepass")): cell.get("id") for cell in code}
+        self._by_source: dict[str, str | None] = {
+            digest_bytes(cell.source.encode("utf-8", "surrogatepass")): cell.get("id") for cell in code
+        }
 
     def of(self, activity: Activity) -> str | None:
         if activity.id in self._by_call:

@@ -1,0 +1,256 @@
+"""Recording in a real kernel: every way a task is called, and what must not be noticed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import nbclient
+import nbformat
+import pytest
+
+from casaprov.cli import main
+from casaprov.journal import journal_folder, read_document
+from casaprov.model import Activity, Document
+from casaprov.notebook.bundle import BUNDLE_MIME, MAX_CALL_BYTES
+from casaprov.notebook.execute import RunResult, run_notebook
+from casaprov.validate import validate_record
+from reductions import Reduction, write_notebook
+
+pytestmark = [pytest.mark.casa, pytest.mark.usefixtures("casa_site_config")]
+
+IMPORT = "importuvfits(fitsfile={fits!r}, vis='n.ms')"
+
+
+KILLED_IN_TCLEAN = """
+import os, threading
+from pathlib import Path
+
+def kill():
+    while not Path("n.residual").exists():
+        pass
+    os.kill(os.getpid(), 9)
+
+threading.Thread(target=kill).start()
+tclean(vis="n.ms", imagename="n", imsize=512, cell="5arcsec", niter=100000, specmode="cube")
+"""
+
+
+def run(folder: Path, *cells: str) -> RunResult:
+    return run_notebook(write_notebook(folder / "k.ipynb", cells), folder / "k.ipynb")
+
+
+def recorded(result: RunResult) -> tuple[Activity, ...]:
+    assert result.document is not None
+    return result.document.activities
+
+
+def test_tasks_are_recorded_however_they_were_imported(tmp_path: Path, ngc5921_fits: Path) -> None:
+    result = run(
+        tmp_path,
+        "from casatasks import importuvfits as before\nimport casatasks as cts",
+        "%load_ext casaprov",
+        f"before({str(ngc5921_fits)!r}, 'n.ms')",
+        "from casatasks import *\nvishead('n.ms')",
+        "for field in ('0', '1'):\n    cts.vishead(vis='n.ms', mode='list')",
+        "def summary(**how):\n    from casatasks import visstat\n    return visstat(**how)\n"
+        "s = summary(vis='n.ms', field='0')",
+    )
+    assert result.failure is None
+    assert [a.task for a in recorded(result)] == ["importuvfits", "vishead", "vishead", "vishead", "visstat"]
+    assert recorded(result)[0].given == ("fitsfile", "vis")
+    assert recorded(result)[4].given == ("vis", "field")
+    assert recorded(result)[4].parameters["useflags"] is True
+
+
+def test_tasks_imported_after_the_extension_are_recorded(tmp_path: Path, ngc5921_fits: Path) -> None:
+    result = run(tmp_path, "%load_ext casaprov", "from casatasks import *", IMPORT.format(fits=str(ngc5921_fits)))
+    assert [a.task for a in recorded(result)] == ["importuvfits"]
+
+
+def test_the_extension_may_be_loaded_twice_and_unloaded(tmp_path: Path, ngc5921_fits: Path) -> None:
+    result = run(
+        tmp_path,
+        "%load_ext casaprov\n%load_ext casaprov\nfrom casatasks import *",
+        IMPORT.format(fits=str(ngc5921_fits)),
+        "%unload_ext casaprov",
+        "vishead('n.ms')",
+        "%load_ext casaprov",
+        "visstat('n.ms')",
+    )
+    assert result.failure is None
+    assert [a.task for a in recorded(result)] == ["importuvfits", "visstat"]
+
+
+def test_signatures_help_and_pickles_are_as_without(tmp_path: Path) -> None:
+    look = (
+        "import inspect, pickle, io, contextlib, pydoc, casatasks\n"
+        "tclean = casatasks.tclean\n"
+        "print(inspect.signature(tclean))\nprint(tclean.__doc__ == type(tclean).__doc__)\n"
+        "print(type(tclean), pickle.loads(pickle.dumps(type(tclean))) is type(tclean))\n"
+        "print(get_ipython().inspector.info(tclean, oname='tclean')['definition'])\n"
+        "print(get_ipython().inspector.info(tclean, oname='tclean')['call_def'])\n"
+        "print(len(pydoc.render_doc(tclean)))"
+    )
+    run(tmp_path / "with", "%load_ext casaprov", look)
+
+    plain = write_notebook(tmp_path / "without" / "k.ipynb", ["1", look])
+    notebook = nbformat.read(plain, as_version=4)
+    nbclient.NotebookClient(notebook, resources={"metadata": {"path": str(plain.parent)}}).execute()
+    with_it = nbformat.read(tmp_path / "with" / "k.ipynb", as_version=4)
+    texts = ["".join(o["text"] for o in nb.cells[1].outputs if o.get("name") == "stdout") for nb in (with_it, notebook)]
+    assert texts[0] == texts[1]
+    assert "vis=" in texts[0]
+
+
+def test_a_call_that_casa_refuses_is_recorded_as_failed(tmp_path: Path) -> None:
+    result = run(tmp_path, "%load_ext casaprov\nfrom casatasks import *", "listobs(vis='not there.ms')")
+    assert result.failure is not None
+    (activity,) = recorded(result)
+    assert activity.outcome == "failed"
+    assert activity.failure is not None
+    assert "not there.ms" in activity.failure.message
+
+
+def test_a_failing_task_raises_what_it_always_raised(tmp_path: Path, ngc5921_fits: Path) -> None:
+    result = run(
+        tmp_path,
+        "%load_ext casaprov\nfrom casatasks import *",
+        IMPORT.format(fits=str(ngc5921_fits)),
+        "try:\n    imstat(imagename='n.ms')\nexcept Exception as error:\n    print('caught', type(error).__name__)",
+    )
+    assert result.failure is None
+    assert recorded(result)[-1].outcome == "failed"
+
+
+def test_a_broken_recorder_breaks_no_cell_and_warns_once(tmp_path: Path, ngc5921_fits: Path) -> None:
+    result = run(
+        tmp_path,
+        "%load_ext casaprov\nfrom casatasks import *\nfrom casaprov.recorder import Recorder\n"
+        "def broken(*_args, **_kwargs):\n    raise RuntimeError('on purpose')\nRecorder.begin = broken",
+        IMPORT.format(fits=str(ngc5921_fits)),
+        "r = visstat('n.ms')\nprint(sorted(r)[0])",
+    )
+    assert result.failure is None
+    told = "".join(o.get("text", "") for c in read(result).cells for o in c.outputs if o.get("name") == "stderr")
+    assert told.count("casaprov:") == 1
+    assert "on purpose" in told
+
+
+def read(result: RunResult) -> Any:
+    return nbformat.read(result.notebook, as_version=4)
+
+
+def test_bundles_metadata_and_journal_keep_their_contracts(reduction: Reduction) -> None:
+    notebook = nbformat.read(reduction.notebook, as_version=4)
+    bundles = [o.data[BUNDLE_MIME] for c in notebook.cells for o in c.outputs if BUNDLE_MIME in o.get("data", {})]
+    assert bundles
+    for bundle in bundles:
+        validate_record(json.loads(json.dumps(bundle)), "bundle-1")
+        assert all(len(json.dumps(call)) <= MAX_CALL_BYTES for call in bundle["calls"])
+    metadata = json.loads(json.dumps(notebook.metadata["casaprov"]))
+    validate_record(metadata, "notebook-metadata-1")
+    cells = {cell["id"] for cell in notebook.cells}
+    assert {call["cell"] for call in metadata["calls"]} <= cells
+    (journal,) = journal_folder(reduction.notebook).glob("*.jsonl")
+    for line in journal.read_text().splitlines():
+        validate_record(json.loads(line), "journal-1")
+
+
+def test_the_session_says_what_it_ran_in(reduction: Reduction) -> None:
+    (session,) = document_of(reduction).sessions
+    assert session.closed
+    environment = session.environment
+    assert environment.casatasks.startswith("6.7")
+    assert environment.casadata
+    assert "IERSeop2000" in environment.measures
+    assert environment.packages["numpy"]
+    assert environment.threads["cpus"]
+
+
+def document_of(reduction: Reduction) -> Document:
+    return read_document(journal_folder(reduction.notebook), reduction.notebook.name)
+
+
+def test_each_call_has_its_log(reduction: Reduction) -> None:
+    folder = journal_folder(reduction.notebook)
+    for activity in document_of(reduction).activities:
+        assert activity.log is not None
+        text = (folder / activity.log.path).read_text()
+        assert f"Begin Task: {activity.task}" in text
+        assert text.count("Begin Task") == 1
+        assert activity.log.lines == len(text.splitlines())
+
+
+def test_return_values_come_back_and_are_recorded(reduction: Reduction) -> None:
+    imstat = next(a for a in document_of(reduction).activities if a.task == "imstat")
+    peak = imstat.returned["max"]["@array"][0]
+    notebook = nbformat.read(reduction.notebook, as_version=4)
+    printed = [o.text for c in notebook.cells for o in c.outputs if o.get("name") == "stdout"]
+    assert str(peak) in "".join(printed)
+
+
+def test_a_killed_kernel_leaves_what_was_recorded_and_says_so(
+    tmp_path: Path, ngc5921_fits: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+
+    notebook = write_notebook(
+        tmp_path / "k.ipynb",
+        [
+            "%load_ext casaprov\nfrom casatasks import *",
+            IMPORT.format(fits=str(ngc5921_fits)),
+            KILLED_IN_TCLEAN,
+        ],
+    )
+    assert main(["run", str(notebook)]) == 3
+    told = capsys.readouterr()
+    assert "Cell 3 failed" in told.err
+    document = read_document(journal_folder(notebook), "k.ipynb")
+    assert [(a.task, a.outcome) for a in document.activities] == [
+        ("importuvfits", "completed"),
+        ("tclean", "unfinished"),
+    ]
+    assert not document.sessions[0].closed
+    assert main(["inspect", str(notebook)]) == 0
+    assert "unfinished" in capsys.readouterr().out
+    assert main(["export", str(notebook), "-o", str(tmp_path / "k.zip")]) == 0
+    capsys.readouterr()
+    assert main(["validate", str(tmp_path / "k.zip")]) == 0
+
+
+def test_a_failing_cell_ends_the_run_and_loses_nothing(
+    tmp_path: Path, ngc5921_fits: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+
+    notebook = write_notebook(
+        tmp_path / "k.ipynb",
+        ["from casatasks import *", IMPORT.format(fits=str(ngc5921_fits)), "1 / 0", "vishead('n.ms')"],
+    )
+    assert main(["run", str(notebook)]) == 3
+    told = capsys.readouterr().err
+    assert "Cell 3 failed: ZeroDivisionError" in told
+    written = nbformat.read(notebook, as_version=4)
+    assert len(written.cells) == 4
+    assert written.cells[2].outputs[-1]["ename"] == "ZeroDivisionError"
+    assert [call["task"] for call in written.metadata["casaprov"]["calls"]] == ["importuvfits"]
+
+
+def test_nothing_is_left_behind_by_a_notebook_without_tasks(tmp_path: Path) -> None:
+    result = run(tmp_path, "%load_ext casaprov", "1 + 1")
+    assert result.document is None
+    assert [p.name for p in tmp_path.iterdir()] == ["k.ipynb"]
+
+
+def test_cleared_outputs_come_back_as_an_index(reduction: Reduction, tmp_path: Path) -> None:
+
+    shutil.copytree(reduction.folder / ".casaprov", tmp_path / ".casaprov")
+    notebook = nbformat.read(reduction.notebook, as_version=4)
+    before = notebook.metadata.pop("casaprov")
+    for cell in notebook.cells:
+        cell.outputs = []
+    nbformat.write(notebook, tmp_path / "n.ipynb")
+    assert main(["sync", str(tmp_path / "n.ipynb")]) == 0
+    after = nbformat.read(tmp_path / "n.ipynb", as_version=4).metadata["casaprov"]
+    assert after == before

@@ -1,0 +1,250 @@
+"""The recorder: what a call read, wrote, changed and removed, declared or not."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from casaprov.checksum import Measurement, measure
+from casaprov.errors import CasaprovError, DigestError
+from casaprov.journal import Journal, read_document
+from casaprov.model import Activity, Entity
+from casaprov.recorder import Recorder, TaskCall, TaskResult
+from casaprov.taskspec import read_specs
+from records import SESSION
+
+SPECS = read_specs(
+    """
+    package = "casatasks"
+    [tasks.copy]
+    used = ["source"]
+    generated = ["target"]
+    [tasks.edit]
+    changed = ["file"]
+    [tasks.remove]
+    deleted = ["file"]
+    [tasks.look]
+    used = ["file"]
+    """,
+    "this test",
+)
+
+
+def no_reader() -> Any:
+    raise AssertionError("plain files need no reader")
+
+
+class HereDigester:
+    """Measures in this process, at once."""
+
+    def submit(self, path: Path) -> Future[Measurement]:
+        result: Future[Measurement] = Future()
+        try:
+            result.set_result(measure(path, no_reader, no_reader))
+        except CasaprovError as error:
+            result.set_exception(error)
+        return result
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+class Notebook:
+    """A recorder and the calls made with it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        seconds = itertools.count()
+        self.journal = Journal(folder / ".casaprov" / "n", replace(SESSION, folder=folder.as_posix()))
+        self.recorder = Recorder(
+            journal=self.journal,
+            digester=HereDigester(),
+            specs=SPECS,
+            clock=lambda: f"2026-05-01T10:00:{next(seconds):02d}.000000+00:00",
+        )
+
+    def call(
+        self, task: str, action: Callable[[], Any], error: BaseException | None = None, **parameters: Any
+    ) -> tuple[Activity, dict[str, Entity]]:
+        """Run `action` as a task; return the record and the entities by path."""
+        call = TaskCall(
+            task=task, package="casatasks", parameters=parameters, given=tuple(parameters), cwd=self.folder
+        )
+        opened = self.recorder.begin(call)
+        returned = action()
+        activity, entities = self.recorder.end(opened, TaskResult(returned=returned, error=error))
+        return activity, {entity.id: entity for entity in entities}
+
+
+@pytest.fixture
+def notebook(folder: Path) -> Notebook:
+    (folder / "in.txt").write_text("raw")
+    return Notebook(folder)
+
+
+def copy(folder: Path, source: str = "in.txt", target: str = "out.txt") -> Callable[[], object]:
+    return lambda: (folder / target).write_bytes((folder / source).read_bytes() + b"!") and None
+
+
+def test_a_call_links_what_it_read_to_what_it_made(notebook: Notebook, folder: Path) -> None:
+    activity, entities = notebook.call("copy", copy(folder), source="in.txt", target="out.txt")
+    (used,), (generated,) = activity.used, activity.generated
+    assert (entities[used.entity].path, used.parameter) == ("in.txt", "source")
+    assert (entities[generated.entity].path, generated.parameter) == ("out.txt", "target")
+    assert entities[generated.entity].generated_by == activity.id
+    assert entities[used.entity].generated_by is None
+    assert generated.declared
+    assert activity.outcome == "completed"
+
+
+def test_what_one_call_made_is_what_the_next_one_reads(notebook: Notebook, folder: Path) -> None:
+    first, _ = notebook.call("copy", copy(folder), source="in.txt", target="out.txt")
+    second, _ = notebook.call("copy", copy(folder, "out.txt", "b.txt"), source="out.txt", target="b.txt")
+    assert second.used[0].entity == first.generated[0].entity
+
+
+def test_a_change_in_place_is_a_revision(notebook: Notebook, folder: Path) -> None:
+    activity, entities = notebook.call("edit", lambda: (folder / "in.txt").write_text("new") and None, file="in.txt")
+    after = entities[activity.generated[0].entity]
+    assert after.revision_of == activity.used[0].entity
+    assert after.path == "in.txt"
+
+
+def test_a_change_to_the_same_content_is_none(notebook: Notebook, folder: Path) -> None:
+    activity, _ = notebook.call("edit", lambda: (folder / "in.txt").write_text("raw") and None, file="in.txt")
+    assert activity.generated == ()
+
+
+def test_an_overwritten_output_is_a_new_generation(notebook: Notebook, folder: Path) -> None:
+    notebook.call("copy", copy(folder), source="in.txt", target="out.txt")
+    activity, entities = notebook.call("copy", copy(folder), source="in.txt", target="out.txt")
+    assert entities[activity.generated[0].entity].generated_by == activity.id
+    assert entities[activity.generated[0].entity].revision_of is None
+
+
+def test_an_output_that_was_there_and_is_not_touched_is_not_claimed(notebook: Notebook, folder: Path) -> None:
+    (folder / "out.txt").write_text("of old")
+    activity, _ = notebook.call("copy", lambda: None, source="in.txt", target="out.txt")
+    assert activity.generated == ()
+
+
+def test_an_undeclared_file_is_observed(notebook: Notebook, folder: Path) -> None:
+    activity, entities = notebook.call("look", lambda: (folder / "side.txt").write_text("?") and None, file="in.txt")
+    assert [entities[u.entity].path for u in activity.generated] == ["side.txt"]
+    assert not activity.generated[0].declared
+
+
+def test_an_input_that_the_call_changed_is_an_observed_revision(notebook: Notebook, folder: Path) -> None:
+    activity, entities = notebook.call("look", lambda: (folder / "in.txt").write_text("other") and None, file="in.txt")
+    after = entities[activity.generated[0].entity]
+    assert after.revision_of == activity.used[0].entity
+    assert not activity.generated[0].declared
+
+
+def test_a_removed_file_is_recorded(notebook: Notebook, folder: Path) -> None:
+    activity, _ = notebook.call("remove", (folder / "in.txt").unlink, file="in.txt")
+    assert activity.deleted == ("in.txt",)
+
+
+def test_a_change_between_two_calls_is_a_gap(notebook: Notebook, folder: Path) -> None:
+    first, _ = notebook.call("copy", copy(folder), source="in.txt", target="out.txt")
+    (folder / "out.txt").write_text("edited by hand")
+    second, entities = notebook.call("look", lambda: None, file="out.txt")
+    entity = entities[second.used[0].entity]
+    assert entity.gap
+    assert entity.revision_of == first.generated[0].entity
+
+
+def test_removed_by_hand_and_made_again_is_no_gap(notebook: Notebook, folder: Path) -> None:
+    notebook.call("copy", copy(folder), source="in.txt", target="out.txt")
+    (folder / "out.txt").unlink()
+    second, entities = notebook.call("copy", copy(folder), source="in.txt", target="out.txt")
+    assert not entities[second.generated[0].entity].gap
+
+
+def test_a_failed_call_keeps_its_error_and_what_it_left(notebook: Notebook, folder: Path) -> None:
+    activity, entities = notebook.call(
+        "copy", copy(folder), error=ValueError("no solutions"), source="in.txt", target="out.txt"
+    )
+    assert activity.outcome == "failed"
+    assert activity.failure is not None
+    assert (activity.failure.type, activity.failure.message) == ("ValueError", "no solutions")
+    assert entities[activity.generated[0].entity].path == "out.txt"
+
+
+def test_an_interrupted_call_says_so(notebook: Notebook) -> None:
+    activity, _ = notebook.call("look", lambda: None, error=KeyboardInterrupt(), file="in.txt")
+    assert activity.outcome == "interrupted"
+
+
+def test_a_task_without_a_spec_is_recorded_by_what_the_folder_shows(notebook: Notebook, folder: Path) -> None:
+    activity, entities = notebook.call("unheard_of", copy(folder), anything=["in.txt", 3])
+    assert not activity.spec_known
+    assert [entities[u.entity].path for u in activity.used] == ["in.txt"]
+    assert [entities[u.entity].path for u in activity.generated] == ["out.txt"]
+
+
+def test_calls_inside_a_call_are_its_children(notebook: Notebook, folder: Path) -> None:
+    inner: list[Activity] = []
+
+    def outer() -> None:
+        inner.append(notebook.call("copy", copy(folder), source="in.txt", target="out.txt")[0])
+
+    activity, _ = notebook.call("look", outer, file="in.txt")
+    assert inner[0].parent == activity.id
+    assert activity.parent is None
+    assert activity.generated[0].entity == inner[0].generated[0].entity
+
+
+def test_the_journal_says_the_same(notebook: Notebook, folder: Path) -> None:
+    first, _ = notebook.call("copy", copy(folder), source="in.txt", target="out.txt")
+    second, _ = notebook.call("edit", copy(folder), file="out.txt")
+    document = read_document(notebook.journal.folder, "n")
+    assert document.activities == (first, second)
+    named = {u.entity for a in document.activities for u in (*a.used, *a.generated)}
+    assert named == {entity.id for entity in document.entities}
+
+
+def test_a_kernel_that_dies_leaves_the_beginning(notebook: Notebook, folder: Path) -> None:
+    notebook.recorder.begin(
+        TaskCall(task="edit", package="casatasks", parameters={"file": "in.txt"}, given=("file",), cwd=folder)
+    )
+    (activity,) = read_document(notebook.journal.folder, "n").activities
+    assert activity.outcome == "unfinished"
+    assert activity.parameters == {"file": "in.txt"}
+
+
+def test_an_unreadable_input_makes_the_record_incomplete_not_the_call_fail(notebook: Notebook, folder: Path) -> None:
+    class Refusing(HereDigester):
+        def submit(self, path: Path) -> Future[Measurement]:
+            result: Future[Measurement] = Future()
+            result.set_exception(DigestError("the disk is broken"))
+            return result
+
+    notebook.recorder._digester = Refusing()
+    activity, entities = notebook.call("look", lambda: 42, file="in.txt")
+    assert activity.outcome == "completed"
+    assert activity.returned == 42
+    assert "the disk is broken" in activity.problems[0]
+    assert entities[activity.used[0].entity].content_digest is None
+
+
+def test_a_journal_that_cannot_be_written_is_a_problem_of_the_record(notebook: Notebook, folder: Path) -> None:
+    (folder / ".casaprov").write_text("in the way")
+    activity, _ = notebook.call("look", lambda: None, file="in.txt")
+    assert "cannot be written" in activity.problems[0]
+
+
+def test_what_lies_outside_the_folder_keeps_its_whole_path(notebook: Notebook, tmp_path_factory: Any) -> None:
+    outside = tmp_path_factory.mktemp("elsewhere") / "far.txt"
+    outside.write_text("far")
+    activity, entities = notebook.call("look", lambda: None, file=str(outside))
+    assert entities[activity.used[0].entity].path == outside.as_posix()
