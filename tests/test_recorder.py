@@ -75,9 +75,7 @@ class Notebook:
         self, task: str, action: Callable[[], Any], error: BaseException | None = None, **parameters: Any
     ) -> tuple[Activity, dict[str, Entity]]:
         """Run `action` as a task; return the record and the entities by path."""
-        call = TaskCall(
-            task=task, package="casatasks", parameters=parameters, given=tuple(parameters), cwd=self.folder
-        )
+        call = TaskCall(task=task, package="casatasks", parameters=parameters, given=tuple(parameters), cwd=self.folder)
         opened = self.recorder.begin(call)
         returned = action()
         activity, entities = self.recorder.end(opened, TaskResult(returned=returned, error=error))
