@@ -5,6 +5,8 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+# Another Python, whose CASA is another version: make OTHER=python3.13 test-versions
+OTHER ?= python3.12
 # What pytest is given in addition: make test PYTEST_ARGS="-k digest"
 PYTEST_ARGS ?=
 
@@ -22,7 +24,7 @@ DEMO := build/demo
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast lint docs bench clean
+.PHONY: help demo test test-versions test-fast lint docs bench clean
 
 help: ## say what there is to make
 	@echo "make TARGET, where TARGET is one of"
@@ -41,6 +43,9 @@ demo: $(VENV)/demo.stamp ## reduce NGC 5921 under recording, pack it, replay it
 test: export CASAPROV_WATCH_CHECKOUT = 1
 test: $(VENV)/dev.stamp ## run all tests, with real CASA
 	$(PYTEST) -n 2 --dist worksteal
+
+test-versions: $(VENV)/dev.stamp $(VENV)-other/other.stamp ## replay the example with the CASA of another Python
+	CASAPROV_OTHER_PYTHON=$(abspath $(VENV)-other/bin/python) $(PYTEST) tests/test_versions.py
 
 test-fast: $(VENV)/dev.stamp ## run the tests that need no CASA (under 2 min)
 	$(PYTEST) -n 2 --dist worksteal -m "not casa and not slow"
@@ -71,6 +76,14 @@ $(VENV)/dev.stamp: $(MADE) pyproject.toml
 	@echo "== CASA, its data, Jupyter and all tools: 670 to 780 MB to download, 2.5 GB on disk, 1 to 2 minutes"
 	@$(PIP) install -qq --editable '.[all]' || { $(NO_PIP); }
 	@touch $@ $(VENV)/demo.stamp
+
+$(VENV)-other/other.stamp: pyproject.toml
+	@command -v $(OTHER) >/dev/null || { \
+	  echo "There is no $(OTHER). Name another Python: make OTHER=/path/to/python3.12 test-versions"; exit 1; } >&2
+	@echo "== a second CASA, for $(OTHER): 590 to 700 MB to download, 2 GB on disk, 1 to 2 minutes"
+	@$(OTHER) -m venv $(VENV)-other
+	@$(VENV)-other/bin/python -m pip --disable-pip-version-check --no-input install -qq --editable '.[casa]' || { $(NO_PIP); }
+	@touch $@
 
 $(MADE):
 	@command -v $(PYTHON) >/dev/null || { \

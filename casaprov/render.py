@@ -15,7 +15,7 @@ from casaprov.compare import Comparison
 from casaprov.crate import Packed
 from casaprov.doctor import Finding
 from casaprov.lineage import Lineage
-from casaprov.model import Document, Entity
+from casaprov.model import Activity, Document, Entity
 from casaprov.replay import ReplayReport
 
 __all__ = [
@@ -37,7 +37,6 @@ _VERDICT_STYLE = {
     "missing": "bold red",
     "not-verifiable": "magenta",
 }
-_OUTCOME_STYLE = {"completed": "green", "failed": "red", "interrupted": "yellow", "unfinished": "yellow"}
 
 
 def _table(*columns: str) -> Table:
@@ -59,24 +58,34 @@ def size(count: int) -> str:
 
 
 def calls_table(document: Document) -> Table:
-    """Every call: what it read, what it left, how it ended."""
+    """Every call: what it read, what it left, how long it took and, if it did not go well, how it ended."""
     lineage = Lineage(document)
-    table = _table("#", "task", "read", "left behind", "s", "outcome")
+    table = _table("#", "task", "s", "read", "left behind")
     table.title, table.title_justify = escape(document.notebook), "left"
     for number, activity in enumerate(document.activities, start=1):
         changed = {lineage.entities[u.entity].revision_of for u in activity.generated}
-        outcome = f"[{_OUTCOME_STYLE[activity.outcome]}]{activity.outcome}[/]"
-        if activity.failure is not None:
-            outcome += f"\n{escape(activity.failure.message.splitlines()[0][:80])}" if activity.failure.message else ""
+        left = [_left(lineage.entities[u.entity], declared=u.declared) for u in activity.generated]
+        left += [f"[dim]removed[/] {escape(path)}" for path in activity.deleted]
         table.add_row(
             str(number),
-            ("  " if activity.parent else "") + activity.task,
-            "\n".join(_name(lineage.entities[u.entity]) for u in activity.used if u.entity not in changed),
-            "\n".join(_left(lineage.entities[u.entity], declared=u.declared) for u in activity.generated),
+            ("  " if activity.parent else "") + _task(activity),
             f"{activity.seconds:.1f}" if activity.seconds is not None else "",
-            outcome,
+            "\n".join(_name(lineage.entities[u.entity]) for u in activity.used if u.entity not in changed),
+            "\n".join(left + _troubles(activity)),
         )
     return table
+
+
+def _task(activity: Activity) -> str:
+    style = {"completed": "default", "failed": "red"}.get(activity.outcome, "yellow")
+    told = "" if activity.outcome == "completed" else f" {activity.outcome}"
+    return f"[{style}]{activity.task}{told}[/]"
+
+
+def _troubles(activity: Activity) -> list[str]:
+    """First line of the error, and what the record lacks."""
+    error = activity.failure.message.strip().splitlines()[:1] if activity.failure else []
+    return [f"[red]{escape(line)}[/]" for line in error] + [f"[yellow]{escape(p)}[/]" for p in activity.problems]
 
 
 def _name(entity: Entity) -> str:
@@ -125,17 +134,13 @@ def _grow(branch: Tree, entities: Iterable[Entity], lineage: Lineage, shown: set
 
 def packed_view(packed: Packed) -> Group:
     """What a crate ships, what it only names, and why."""
-    table = _table("product", "kind", "size", "in the crate", "why")
-    for item in packed.items:
+    table = _table("product", "size", "in the crate", "why")
+    for item in sorted(packed.items, key=lambda item: item.decision != "shipped"):
         style = "green" if item.decision == "shipped" else "yellow"
-        table.add_row(
-            _name(item.entity),
-            item.entity.kind,
-            size(item.size_bytes),
-            f"[{style}]{item.decision}[/]",
-            item.reason,
-        )
-    return Group(table, f"{escape(str(packed.path))}: {size(packed.size_bytes)}, {packed.digest}")
+        table.add_row(_name(item.entity), size(item.size_bytes), f"[{style}]{item.decision}[/]", escape(item.reason))
+    shipped = sum(item.decision == "shipped" for item in packed.items)
+    told = f"{shipped} of {_plural(len(packed.items), 'file or table', 'files and tables')} are in the crate."
+    return Group(table, told, f"{escape(str(packed.path))}: {size(packed.size_bytes)}", packed.digest)
 
 
 def comparison_view(comparison: Comparison) -> RenderableType:
@@ -200,8 +205,8 @@ def _summary(report: ReplayReport) -> str:
     return f"{_plural(run, 'call')} replayed; {_plural(sum(verdicts.values()), 'product')}: {told or 'none'}."
 
 
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+def _plural(count: int, noun: str, many: str = "") -> str:
+    return f"{count} {noun if count == 1 else many or noun + 's'}"
 
 
 def findings_view(findings: Iterable[Finding]) -> Table:

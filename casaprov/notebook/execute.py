@@ -53,8 +53,8 @@ def read_notebook(path: Path) -> NotebookNode:
         nbformat.validate(notebook)
     except FileNotFoundError:
         raise UsageError(f"There is no notebook {path}.", hint="Check the path.") from None
-    except (OSError, ValueError, nbformat.ValidationError) as error:
-        told = str(error).splitlines()[0]
+    except Exception as error:  # nbformat trips over odd files in many ways
+        told = (str(error).splitlines() or [type(error).__name__])[0]
         raise UsageError(
             f"{path} is no notebook that can be read: {told}", hint="Open it in Jupyter and save it again."
         ) from error

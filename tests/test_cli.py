@@ -1,0 +1,107 @@
+"""The command line: help, exit codes, sentences instead of tracebacks."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from casaprov import cli
+from casaprov.cli import main
+from casaprov.errors import CasaprovError
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMANDS = sorted(cli.cli.commands)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_with_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    told = capsys.readouterr().out
+    assert f"Example:\n    casaprov {command}" in told
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_and_option_is_in_the_reference(command: str) -> None:
+    page = (ROOT / "docs" / "reference" / "cli.md").read_text()
+    section = re.search(rf"^## {command}$(.*?)(^## |\Z)", page, re.MULTILINE | re.DOTALL)
+    assert section is not None, f"docs/reference/cli.md has no section {command}"
+    for parameter in cli.cli.commands[command].params:
+        for option in (name for name in parameter.opts if name.startswith("--")):
+            assert f"`{option}" in section.group(1)
+
+
+def test_every_error_has_an_exit_code() -> None:
+    def below(kind: type) -> set[type]:
+        return {kind}.union(*map(below, kind.__subclasses__()))
+
+    for kind in below(CasaprovError):
+        assert next(code for base, code in cli.EXIT_CODES if issubclass(kind, base)) in (2, 3)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "nothing.ipynb"],
+        ["export", "nothing.ipynb", "-o", "x.zip"],
+        ["validate", "nothing.zip"],
+        ["inspect", "nothing.zip"],
+        ["inspect", "nothing.ipynb"],
+        ["replay", "nothing.zip"],
+        ["compare", "nothing", "nothing"],
+        ["sync", "nothing.ipynb"],
+        ["no-such-command"],
+        ["digest"],
+    ],
+    ids=" ".join,
+)
+def test_what_is_not_there_is_a_usage_error(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "Traceback" not in told.err
+    assert told.err.strip()
+
+
+def test_a_notebook_without_a_record_says_how_to_get_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "n.ipynb").write_text('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}')
+    assert main(["export", str(tmp_path / "n.ipynb"), "-o", "x.zip"]) == 3
+    assert "load_ext casaprov" in capsys.readouterr().err
+    assert not Path("x.zip").exists()
+
+
+@pytest.mark.parametrize("text", ["", "not json", "[1]", '{"cells": 3}'])
+def test_what_is_no_notebook_is_said_to_be_none(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
+    notebook = tmp_path / "n.ipynb"
+    notebook.write_text(text)
+    assert main(["run", str(notebook)]) == 2
+    assert "no notebook" in capsys.readouterr().err
+    assert notebook.read_text() == text
+
+
+def test_files_are_digested_and_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = tmp_path / "a.txt", tmp_path / "b.txt"
+    first.write_text("one\n")
+    second.write_text("two\n")
+    assert main(["digest", str(first), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["content_digest"] == "sha256:2c8b08da5ce60398e1f19af0e5dccc744df274b826abe585eaba68c525434806"
+    assert main(["compare", str(first), str(first)]) == 0
+    assert "identical" in capsys.readouterr().out
+    assert main(["compare", str(first), str(second), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["verdict"] == "differs"
+
+
+def test_the_module_runs_like_the_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "casaprov", "--version"], check=True, capture_output=True, text=True)
+    assert re.fullmatch(r"casaprov, version \S+\n", done.stdout)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_can_be_had(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", shell]) == 0
+    assert "_CASAPROV_COMPLETE" in capsys.readouterr().out
