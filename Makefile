@@ -28,7 +28,7 @@ DEMO := build/demo
 
 help: ## say what there is to make
 	@echo "make TARGET, where TARGET is one of"
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
 	@echo "They work in the virtual environment $(VENV), made with $(PYTHON); see the top of the Makefile."
 
 demo: $(VENV)/demo.stamp ## reduce NGC 5921 under recording, pack it, replay it

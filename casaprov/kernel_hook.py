@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import wrapt
 
+from casaprov.calls import TaskCall, TaskResult
 from casaprov.casa.data import prepare
 from casaprov.casa.session import new_session, open_recorder
 from casaprov.casa.tasks import TASK_PACKAGES, FunctionExecutor, TaskHook
@@ -26,7 +27,6 @@ from casaprov.model import Activity, Entity, Step
 from casaprov.notebook.bundle import BUNDLE_MIME, bundle, call_summary
 from casaprov.notebook.name import notebook_path
 from casaprov.readers import open_digester
-from casaprov.recorder import TaskCall, TaskResult
 from casaprov.runner import Runner
 
 if TYPE_CHECKING:

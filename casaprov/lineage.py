@@ -76,9 +76,11 @@ class Lineage:
             if entity.revision_of is not None and entity.gap and entity.revision_of in self.entities:
                 todo.append(entity.revision_of)
             activity = self.generator(entity)
-            if activity is not None and activity.id not in found:
+            while activity is not None and activity.id not in found:
                 found.add(activity.id)
                 todo.extend(usage.entity for usage in activity.used)
+                # What a task's inner call made came from the outer call as well.
+                activity = self.activities.get(activity.parent) if activity.parent else None
         return frozenset(found)
 
     def downstream(self, entities: Iterable[Entity]) -> frozenset[str]:

@@ -16,18 +16,20 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from casaprov.calls import TaskCall, TaskResult
 from casaprov.checksum import Measurement
 from casaprov.digest import digest_record
 from casaprov.errors import CasaprovError, JournalError
 from casaprov.journal import Journal
-from casaprov.model import Activity, Entity, Failure, Locator, LogSegment, Outcome, Session, Step, Usage
+from casaprov.model import Activity, Entity, Locator, LogSegment, Session, Usage
 from casaprov.stamps import Stamps, Walk, stamp, walk
+from casaprov.states import States
 from casaprov.taskspec import FileUse, TaskSpec
 from casaprov.values import is_exact, summarise, to_json
 
-__all__ = ["Digester", "Opened", "Recorder", "TaskCall", "TaskResult", "now"]
+__all__ = ["Digester", "Opened", "Recorder", "now"]
 
 _MAX_RETURNED_BYTES = 4000
 
@@ -35,27 +37,6 @@ _MAX_RETURNED_BYTES = 4000
 def now() -> str:
     """Return the present time as records write it."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TaskCall:
-    """A task call as it is about to happen; `parameters` are final, coerced Python values."""
-
-    task: str
-    package: str
-    parameters: Mapping[str, Any]
-    given: tuple[str, ...]
-    cwd: Path
-    step: Step | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class TaskResult:
-    """How a task call ended: with a value or with an error, and what the log said."""
-
-    returned: Any = None
-    error: BaseException | None = None
-    log: str = ""
 
 
 class Digester(Protocol):
@@ -77,7 +58,7 @@ class Opened:
     stamps: dict[Path, Stamps]
     pending: dict[Path, Future[Measurement]]
     walked: Walk
-    changing: dict[Path, Entity] = field(default_factory=dict)
+    found: dict[Path, Entity] = field(default_factory=dict)
     children: set[str] = field(default_factory=set)
     waited_s: float = 0.0
     problems: list[str] = field(default_factory=list)
@@ -115,12 +96,10 @@ class Recorder:
         self._journal = journal
         self._digester = digester
         self._specs = specs
-        self._locate = locate
-        self._states = dict(states or {})
+        self._states = States(journal.session, states or {}, locate)
         self._clock = clock
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._calls = 0
-        self._entities = 0
         self._written: set[str] = set()
         self._open: dict[int, list[Opened]] = {}
 
@@ -128,10 +107,6 @@ class Recorder:
     def session(self) -> Session:
         """The session that is recorded."""
         return self._journal.session
-
-    def entity(self, entity_id: str) -> Entity | None:
-        """Return a current Entity by its id, None if its path has moved on."""
-        return next((e for e in self._states.values() if e.id == entity_id), None)
 
     # -- begin ---------------------------------------------------------------
 
@@ -156,7 +131,7 @@ class Recorder:
                 package=call.package,
                 started_at=self._clock(),
                 outcome="unfinished",
-                cwd=self.key(call.cwd),
+                cwd=self._states.key(call.cwd),
                 parameters={name: to_json(value) for name, value in call.parameters.items()},
                 given=call.given,
                 spec_known=spec is not None,
@@ -171,10 +146,10 @@ class Recorder:
         )
         for use in uses:
             if use.role == "changed":
-                opened.changing[use.path] = self._known(
-                    opened, use.path, self._measured(opened, pending[use.path], use.path)
+                opened.found[use.path] = self._states.found(
+                    use.path, self._measured(opened, use.path, pending[use.path])
                 )
-        self._write(self._journal.begin, opened, opened.activity, list(opened.changing.values()))
+        self._write(self._journal.begin, opened, opened.activity, list(opened.found.values()))
         for parent in parents:
             parent.children.add(opened.activity.id)
         parents.append(opened)
@@ -193,7 +168,7 @@ class Recorder:
         used, generated = self._used(opened), []
         entities = {entity.id: entity for _, entity in used}
         for parameter, path, declared in self._written_paths(opened):
-            entity = self._generated(opened, path, entities)
+            entity = self._left(opened, path)
             if entity is not None:
                 entities[entity.id] = entity
                 generated.append(Usage(entity=entity.id, parameter=parameter, declared=declared))
@@ -202,13 +177,13 @@ class Recorder:
         activity = replace(
             opened.activity,
             ended_at=ended_at,
-            outcome=_outcome(result.error),
+            outcome=result.outcome,
             used=tuple(usage for usage, _ in used),
             generated=tuple(generated),
             deleted=deleted,
             returned=summarise(returned, _MAX_RETURNED_BYTES),
             returned_digest=digest_record("casaprov/value/1", returned) if is_exact(returned) else None,
-            failure=_failure(result.error),
+            failure=result.failure,
             log=self._log(opened, result.log),
         )
         opened.waited_s += time.monotonic() - began
@@ -220,26 +195,18 @@ class Recorder:
         """Record that the session ends here."""
         self._journal.close(self._clock())
 
-    def key(self, path: Path) -> str:
-        """Return `path` as records write it: relative to the session's folder if below it."""
-        folder = Path(self.session.folder)
-        return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.as_posix()
-
     # -- parts ---------------------------------------------------------------
 
     def _used(self, opened: Opened) -> list[tuple[Usage, Entity]]:
-        found = []
+        used = []
         for use in opened.uses:
-            entity = opened.changing.get(use.path)
-            if use.role == "deleted":
-                entity = self._states.get(self.key(use.path))
-                if entity is None:
-                    continue
-            elif entity is None:
-                entity = self._known(opened, use.path, self._measured(opened, opened.pending[use.path], use.path))
-                opened.changing[use.path] = entity
-            found.append((Usage(entity=entity.id, parameter=use.parameter), entity))
-        return found
+            if use.role == "used":
+                measured = self._measured(opened, use.path, opened.pending[use.path])
+                opened.found[use.path] = self._states.found(use.path, measured)
+            entity = opened.found.get(use.path) or self._states.at(use.path)
+            if entity is not None:  # what is deleted need not be known
+                used.append((Usage(entity=entity.id, parameter=use.parameter), entity))
+        return used
 
     def _written_paths(self, opened: Opened) -> list[tuple[str | None, Path, bool]]:
         """Paths whose stamps the call changed: (parameter, path, declared)."""
@@ -259,81 +226,36 @@ class Recorder:
             if path.exists() and (path not in opened.stamps or stamp(path) != opened.stamps[path])
         ]
 
+    def _left(self, opened: Opened, path: Path) -> Entity | None:
+        """Return the new state that the call left at `path`; None if the content is what it was."""
+        return self._states.left(
+            path,
+            self._measured(opened, path, self._digester.submit(path)),
+            by=opened.activity.id,
+            children=opened.children,
+            before=opened.found.get(path),
+        )
+
     def _deleted(self, opened: Opened) -> tuple[str, ...]:
         gone = [path for path in opened.stamps if opened.stamps[path] and not path.exists()]
         gone += [path for path in opened.walked.paths() if not path.exists() and path not in gone]
-        with self._lock:
-            for path in gone:
-                self._states.pop(self.key(path), None)
-        return tuple(self.key(path) for path in gone)
+        for path in gone:
+            self._states.gone(path)
+        return tuple(self._states.key(path) for path in gone)
 
-    def _measured(self, opened: Opened, future: Future[Measurement], path: Path) -> Measurement | CasaprovError:
+    def _measured(self, opened: Opened, path: Path, future: Future[Measurement]) -> Measurement | CasaprovError:
+        """Wait for a measurement and keep its tree."""
         try:
-            return future.result()
+            measured = future.result()
         except CasaprovError as error:
-            opened.problems.append(f"{self.key(path)} could not be digested: {error.message}")
+            opened.problems.append(f"{self._states.key(path)} could not be digested: {error.message}")
             return error
-
-    def _known(self, opened: Opened, path: Path, measured: Measurement | CasaprovError) -> Entity:
-        """Return the Entity that is at `path` now; a new one if its content is not the recorded one."""
-        with self._lock:
-            current = self._states.get(self.key(path))
-            if isinstance(measured, CasaprovError):
-                return current or self._entity(
-                    path, kind="File", content_digest=None, size_bytes=0, note=measured.message
-                )
-            if current is not None and current.content_digest == measured.content_digest:
-                return current
-            self._store_tree(opened, measured)
-            return self._entity(
-                path,
-                **_content(measured),
-                revision_of=current.id if current else None,
-                gap=current is not None,
-                locators=() if current else self._locate(path),
-            )
-
-    def _generated(self, opened: Opened, path: Path, known: Mapping[str, Entity]) -> Entity | None:
-        """Return the new state that the call left at `path`; None if the content is what it was."""
-        measured = self._measured(opened, self._digester.submit(path), path)
-        before = opened.changing.get(path)
-        with self._lock:
-            if isinstance(measured, CasaprovError):
-                return self._entity(
-                    path,
-                    kind="File",
-                    content_digest=None,
-                    size_bytes=0,
-                    note=measured.message,
-                    generated_by=opened.activity.id,
-                )
-            if before is not None and before.content_digest == measured.content_digest:
-                return None
-            current = self._states.get(self.key(path))
-            if (
-                current
-                and current.content_digest == measured.content_digest
-                and current.generated_by in opened.children
-            ):
-                return current
-            self._store_tree(opened, measured)
-            revised = before if before is not None and before.id in known else None
-            return self._entity(
-                path, **_content(measured), generated_by=opened.activity.id, revision_of=revised.id if revised else None
-            )
-
-    def _entity(self, path: Path, **facts: Any) -> Entity:
-        self._entities += 1
-        entity = Entity(id=f"{self.session.id}/e{self._entities:04d}", path=self.key(path), **facts)
-        self._states[entity.path] = entity
-        return entity
-
-    def _store_tree(self, opened: Opened, measured: Measurement) -> None:
         if measured.tree is not None:
             try:
                 self._journal.write_tree(measured.content_digest, measured.tree)
             except JournalError as error:
                 opened.problems.append(str(error))
+        return measured
 
     def _log(self, opened: Opened, text: str) -> LogSegment | None:
         if not text:
@@ -365,15 +287,6 @@ class Recorder:
                 self._written.update(entity.id for entity in new)
 
 
-def _content(measured: Measurement) -> dict[str, Any]:
-    return {
-        "kind": measured.kind,
-        "content_digest": measured.content_digest,
-        "byte_digest": measured.byte_digest,
-        "size_bytes": measured.size_bytes,
-    }
-
-
 def _guess_inputs(call: TaskCall) -> tuple[FileUse, ...]:
     """Without a TaskSpec, a parameter that names an existing file is taken as an input."""
     found: dict[Path, FileUse] = {}
@@ -387,16 +300,3 @@ def _guess_inputs(call: TaskCall) -> tuple[FileUse, ...]:
                 except OSError:
                     continue
     return tuple(found.values())
-
-
-def _outcome(error: BaseException | None) -> Outcome:
-    if error is None:
-        return "completed"
-    return "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-
-
-def _failure(error: BaseException | None) -> Failure | None:
-    if error is None:
-        return None
-    # An exception from another process carries the name of its class there.
-    return Failure(type=getattr(error, "type", type(error).__name__), message=str(error))

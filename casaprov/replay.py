@@ -17,14 +17,14 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from casaprov.calls import Executor, TaskCall, TaskResult
 from casaprov.checksum import Measurement
 from casaprov.compare import Comparison, Tolerance
 from casaprov.digest import digest_record
 from casaprov.errors import NoSpace, ReplayError, WorkerDied
 from casaprov.model import Activity, Entity, Environment, Outcome, Session
 from casaprov.plan import Plan, PlanStep
-from casaprov.recorder import TaskCall, TaskResult
-from casaprov.runner import Executor, Runner
+from casaprov.runner import Runner
 from casaprov.taskspec import TaskSpec
 from casaprov.values import from_json, is_exact, to_json
 

@@ -1,6 +1,6 @@
 """The one execution path of a task call: the notebook and the replay share it.
 
-A call is recorded, run through an :class:`Executor`, and recorded again. The
+A call is recorded, run through an :class:`~casaprov.calls.Executor`, and recorded again. The
 recorder's own troubles become a warning and a record marked incomplete; they
 never reach the task.
 """
@@ -9,36 +9,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Protocol
 
+from casaprov.calls import Executor, TaskCall, TaskResult
 from casaprov.model import Activity, Entity
-from casaprov.recorder import Opened, Recorder, TaskCall, TaskResult
+from casaprov.recorder import Opened, Recorder
 
-__all__ = ["Executor", "Runner", "TaskFailed"]
+__all__ = ["Runner"]
 
 _log = logging.getLogger(__name__)
-
-
-class TaskFailed(Exception):
-    """An exception that a task raised in another process.
-
-    Attributes
-    ----------
-    type
-        Name of the exception's class there.
-    """
-
-    def __init__(self, type_: str, message: str) -> None:
-        super().__init__(message)
-        self.type = type_
-
-
-class Executor(Protocol):
-    """What runs a task: in this process (the notebook) or in another (the replay)."""
-
-    def run(self, call: TaskCall) -> TaskResult:
-        """Run the call; an exception of the task is returned, not raised."""
-        ...
 
 
 class Runner:

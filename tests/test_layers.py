@@ -22,6 +22,7 @@ CORE: dict[str, str] = {
     "__init__": "kernel_hook",
     "__main__": "cli",
     "cache": "checksum digest errors model values / filelock",
+    "calls": "model",
     "checksum": "digest errors fits_digest model stamps table_digest tables",
     "compare": (
         "checksum compare_files compare_fits compare_tables compare_trees differences errors fits_digest tables"
@@ -50,7 +51,7 @@ CORE: dict[str, str] = {
     "errors": "",
     "fits_digest": "digest keywords sketch / numpy",
     "journal": "digest errors model",
-    "kernel_hook": "casa digest errors journal model notebook readers recorder runner / wrapt",
+    "kernel_hook": "calls casa digest errors journal model notebook readers recorder runner / wrapt",
     "keywords": "digest errors / numpy",
     "lineage": "errors model",
     "locate": "checksum digest errors model",
@@ -59,12 +60,13 @@ CORE: dict[str, str] = {
     "payload": "checksum crate_layout digest errors lineage model unpack",
     "plan": "errors lineage model values",
     "prov": "errors model terms",
-    "recorder": "checksum digest errors journal model stamps taskspec values",
+    "recorder": "calls checksum digest errors journal model stamps states taskspec values",
     "render": "compare crate doctor lineage model replay / rich",
-    "replay": "checksum compare digest errors lineage model plan recorder runner taskspec values",
-    "runner": "cache errors model recorder taskspec",
+    "replay": "calls checksum compare digest errors lineage model plan runner taskspec values",
+    "runner": "cache calls errors model recorder taskspec",
     "sketch": "/ numpy",
     "stamps": "errors tables",
+    "states": "checksum errors model",
     "store": "checksum digest errors model / filelock platformdirs",
     "table_digest": "digest errors keywords sketch tables / numpy",
     "tables": "/ numpy",
@@ -86,7 +88,7 @@ TOP_PACKAGES = {"click", "rich"}
 EVERY_EDGE = {"checksum", "digest", "errors", "model", "tables", "terms", "values", "worker"}
 EDGES: dict[str, str] = {
     "casa": (
-        "compare crate doctor journal lineage locate plan readers recorder replay runner stamps taskspec"
+        "calls compare crate doctor journal lineage locate plan readers recorder replay runner stamps taskspec"
         " / casaconfig casashell casatasks casatools git numpy platformdirs"
     ),
     "ingest": "compare crate prov store unpack validate / tornado",

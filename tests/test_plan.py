@@ -94,6 +94,12 @@ def test_a_parameter_that_was_not_recorded_exactly_blocks(story: Story) -> None:
 
 
 def test_tasks_that_tasks_called_are_left_to_them(story: Story) -> None:
-    outer = story.call("split", used=["a.ms"], generated=["b.ms"])
-    story.call("flagdata", changed=["b.ms"], parent=outer.id)
-    assert actions(story) == ["run", "run"]
+    outer = story.call("split", used=["a.ms"])
+    story.call("flagdata", used=["a.ms"], generated=["b.ms"], parent=outer.id)
+    story.call("tclean", used=["b.ms"], generated=["a.image"])
+    steps = make_plan(story.document, TASKS).steps
+    assert [(step.activity.task, step.action) for step in steps] == [
+        ("importuvfits", "run"),
+        ("split", "run"),
+        ("tclean", "run"),
+    ]

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from casaprov.calls import TaskCall, TaskResult
 from casaprov.checksum import Measurement, measure
 from casaprov.errors import CasaprovError, DigestError
 from casaprov.journal import Journal, read_document
 from casaprov.model import Activity, Entity
-from casaprov.recorder import Recorder, TaskCall, TaskResult
+from casaprov.recorder import Recorder
 from casaprov.taskspec import read_specs
 from records import SESSION
 

@@ -11,10 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from casaprov.calls import TaskCall, TaskFailed, TaskResult
 from casaprov.errors import ReplayError
 from casaprov.model import Environment, structure
-from casaprov.recorder import TaskCall, TaskResult
-from casaprov.runner import TaskFailed
 from casaprov.values import from_json, to_json
 from casaprov.worker import Worker
 

@@ -23,8 +23,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from casaprov.calls import TaskCall, TaskResult
 from casaprov.casa.log import log_offset, log_since
-from casaprov.recorder import TaskCall, TaskResult
 
 __all__ = ["TASK_PACKAGES", "FunctionExecutor", "TaskHook", "task_names"]
 

@@ -1,0 +1,70 @@
+"""A task call that is about to happen, how it ended, and what runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from casaprov.model import Failure, Outcome, Step
+
+__all__ = ["Executor", "TaskCall", "TaskFailed", "TaskResult"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskCall:
+    """A task call as it is about to happen; `parameters` are final, coerced Python values."""
+
+    task: str
+    package: str
+    parameters: Mapping[str, Any]
+    given: tuple[str, ...]
+    cwd: Path
+    step: Step | None = None
+
+
+class TaskFailed(Exception):
+    """An exception that a task raised in another process.
+
+    Attributes
+    ----------
+    type
+        Name of the exception's class there.
+    """
+
+    def __init__(self, type_: str, message: str) -> None:
+        super().__init__(message)
+        self.type = type_
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskResult:
+    """How a task call ended: with a value or with an error, and what the log said."""
+
+    returned: Any = None
+    error: BaseException | None = None
+    log: str = ""
+
+    @property
+    def outcome(self) -> Outcome:
+        """The outcome as records name it."""
+        if self.error is None:
+            return "completed"
+        return "interrupted" if isinstance(self.error, KeyboardInterrupt) else "failed"
+
+    @property
+    def failure(self) -> Failure | None:
+        """The error as records name it."""
+        if self.error is None:
+            return None
+        name = self.error.type if isinstance(self.error, TaskFailed) else type(self.error).__name__
+        return Failure(type=name, message=str(self.error))
+
+
+class Executor(Protocol):
+    """What runs a task: in this process (the notebook) or in another (the replay)."""
+
+    def run(self, call: TaskCall) -> TaskResult:
+        """Run the call; an exception of the task is returned, not raised."""
+        ...

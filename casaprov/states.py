@@ -1,0 +1,108 @@
+"""What is at each path now, as far as a session knows: one Entity for each state."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from casaprov.checksum import Measurement
+from casaprov.errors import CasaprovError
+from casaprov.model import Entity, Locator, Session
+
+__all__ = ["States"]
+
+Measured = Measurement | CasaprovError
+"""What measuring a path gave, or why it could not be measured."""
+
+
+class States:
+    """The present Entity of every path that a session knows of; safe for threads.
+
+    Parameters
+    ----------
+    known
+        Entity of each path that earlier sessions left.
+    locate
+        Tells where else an external input can be found.
+    """
+
+    def __init__(
+        self, session: Session, known: Mapping[str, Entity], locate: Callable[[Path], tuple[Locator, ...]]
+    ) -> None:
+        self._session = session
+        self._folder = Path(session.folder)
+        self._current = dict(known)
+        self._locate = locate
+        self._lock = threading.Lock()
+        self._count = 0
+
+    def key(self, path: Path) -> str:
+        """Return `path` as records write it: relative to the session's folder if below it."""
+        below = path.is_relative_to(self._folder)
+        return (path.relative_to(self._folder) if below else path).as_posix()
+
+    def at(self, path: Path) -> Entity | None:
+        """Return the last known state of a path."""
+        return self._current.get(self.key(path))
+
+    def found(self, path: Path, measured: Measured) -> Entity:
+        """Return the state that a call finds at `path`.
+
+        That is the last known one if its content is still there, else a gap;
+        for a path not known before it is an external input.
+        """
+        with self._lock:
+            current = self.at(path)
+            if isinstance(measured, CasaprovError):
+                return current or self._new(path, measured)
+            if current is not None and current.content_digest == measured.content_digest:
+                return current
+            if current is not None:
+                return self._new(path, measured, revision_of=current.id, gap=True)
+            return self._new(path, measured, locators=self._locate(path))
+
+    def left(
+        self, path: Path, measured: Measured, *, by: str, children: Collection[str], before: Entity | None
+    ) -> Entity | None:
+        """Return the state that a call left at `path`, None if it did not change the content.
+
+        Parameters
+        ----------
+        by
+            Id of the call.
+        children
+            Ids of calls that it made; what one of them left is theirs.
+        before
+            The state that the call found there and may have changed in place.
+        """
+        with self._lock:
+            if isinstance(measured, Measurement):
+                same = measured.content_digest
+                if before is not None and before.content_digest == same:
+                    return None
+                current = self.at(path)
+                if current and current.generated_by in children and current.content_digest == same:
+                    return current
+            return self._new(path, measured, generated_by=by, revision_of=before.id if before else None)
+
+    def gone(self, path: Path) -> None:
+        """Note that nothing is at `path` any more."""
+        with self._lock:
+            self._current.pop(self.key(path), None)
+
+    def _new(self, path: Path, measured: Measured, **facts: Any) -> Entity:
+        if isinstance(measured, Measurement):
+            facts |= {
+                "kind": measured.kind,
+                "content_digest": measured.content_digest,
+                "byte_digest": measured.byte_digest,
+                "size_bytes": measured.size_bytes,
+            }
+        else:
+            facts |= {"kind": "File", "content_digest": None, "size_bytes": 0, "note": measured.message}
+        self._count += 1
+        entity = Entity(id=f"{self._session.id}/e{self._count:04d}", path=self.key(path), **facts)
+        self._current[entity.path] = entity
+        return entity
