@@ -116,7 +116,7 @@ def run(*, notebook: Path, output: Path | None, kernel: str | None, timeout: flo
     prepare()
     result = run_notebook(notebook, output or notebook, kernel=kernel, timeout_s=timeout, on_cell=_tell_cell)
     if result.document is not None:
-        _out.print(calls_table(_last_session(result.document)))
+        _out.print(calls_table(result.document))
     if result.failure is not None:
         _err.print(
             f"[bold red]Cell {result.failure.number} failed:[/] {escape(result.failure.message)}", soft_wrap=True
@@ -387,12 +387,6 @@ def _document_of(subject: Path) -> Document:
 
     with tempfile.TemporaryDirectory(prefix="casaprov-") as folder:
         return open_crate(subject, Path(folder), verify=False).document
-
-
-def _last_session(document: Document) -> Document:
-    from casaprov.lineage import Lineage
-
-    return Lineage(document).only({document.sessions[-1].id})
 
 
 def _tell_cell(number: int, count: int, source: str) -> None:

@@ -83,6 +83,18 @@ def test_what_is_no_notebook_is_said_to_be_none(tmp_path: Path, capsys: pytest.C
     assert notebook.read_text() == text
 
 
+def test_a_kernel_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    notebook = tmp_path / "n.ipynb"
+    notebook.write_text(
+        '{"cells": [], "metadata": {"kernelspec": {"name": "casa5", "display_name": "CASA 5"}},'
+        ' "nbformat": 4, "nbformat_minor": 5}'
+    )
+    before = notebook.read_bytes()
+    assert main(["run", str(notebook)]) == 2
+    assert "no Jupyter kernel 'casa5'" in capsys.readouterr().err
+    assert notebook.read_bytes() == before
+
+
 def test_files_are_digested_and_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first, second = tmp_path / "a.txt", tmp_path / "b.txt"
     first.write_text("one\n")

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
+from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpecManager, NoSuchKernel
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
-from casaprov.errors import JournalError, RecordError, UsageError
+from casaprov.errors import RecordError, UsageError
 from casaprov.journal import journal_folder, read_document
+from casaprov.lineage import Lineage
 from casaprov.model import Document
 from casaprov.notebook.index import index_notebook
 from casaprov.notebook.name import NOTEBOOK_VARIABLE
@@ -95,6 +97,7 @@ def run_notebook(
         Called before each code cell with its number from 1, their count and its source.
     """
     notebook = read_notebook(source)
+    _check_kernel(notebook, source, kernel)
     target.parent.mkdir(parents=True, exist_ok=True)
     loader = _add_loader(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell is not loader]
@@ -117,6 +120,7 @@ def run_notebook(
         **({"kernel_name": kernel} if kernel else {}),
     )
     failure: CellFailure | None = None
+    earlier = _sessions(journal_folder(target))
     try:
         client.execute(env={**os.environ, NOTEBOOK_VARIABLE: str(target.resolve())})
     except CellExecutionError as error:
@@ -126,9 +130,20 @@ def run_notebook(
     finally:
         if loader is not None:
             notebook.cells.remove(loader)
-        document = _index(notebook, target)
+        document = _index(notebook, target, earlier)
         write_notebook(notebook, target)
     return RunResult(notebook=target, document=document, failure=failure)
+
+
+def _check_kernel(notebook: NotebookNode, source: Path, kernel: str | None) -> None:
+    name = kernel or notebook.metadata.get("kernelspec", {}).get("name") or NATIVE_KERNEL_NAME
+    hint = "'jupyter kernelspec list' shows what there is; name one with --kernel."
+    try:
+        spec = KernelSpecManager().get_kernel_spec(name)
+    except NoSuchKernel:
+        raise UsageError(f"There is no Jupyter kernel {name!r}, which {source} asks for.", hint=hint) from None
+    if spec.language.lower() != "python":
+        raise UsageError(f"The kernel {name!r} of {source} runs {spec.language}; CASA's is Python.", hint=hint)
 
 
 def _add_loader(notebook: NotebookNode) -> NotebookNode | None:
@@ -139,11 +154,17 @@ def _add_loader(notebook: NotebookNode) -> NotebookNode | None:
     return loader
 
 
-def _index(notebook: NotebookNode, target: Path) -> Document | None:
+def _index(notebook: NotebookNode, target: Path, earlier: frozenset[str]) -> Document | None:
+    """Index what this run recorded; None if it called no task."""
     folder = journal_folder(target)
-    try:
-        document = read_document(folder, target.name)
-    except JournalError:
-        return None  # no task was called
+    sessions = _sessions(folder) - earlier
+    if not sessions:
+        notebook.metadata.pop("casaprov", None)
+        return None
+    document = Lineage(read_document(folder, target.name)).only(sessions)
     index_notebook(notebook, document, folder.relative_to(target.parent))
     return document
+
+
+def _sessions(folder: Path) -> frozenset[str]:
+    return frozenset(path.stem for path in folder.glob("*.jsonl"))
