@@ -93,6 +93,8 @@ class Entity:
         The Activity that left this state; None for an external input.
     revision_of
         The Entity this one was changed from, at the same path.
+    copy_of
+        The Entity at another path that this one's content was copied or moved from.
     gap
         True if the content changed since the last recorded state of this path
         with no recorded Activity to explain it.
@@ -108,6 +110,7 @@ class Entity:
     byte_digest: Digest | None = None
     generated_by: str | None = None
     revision_of: str | None = None
+    copy_of: str | None = None
     gap: bool = False
     locators: tuple[Locator, ...] = ()
     note: str = ""

@@ -33,21 +33,32 @@ class PlanStep:
     clears
         Paths to remove before the call: states of an earlier generation that
         were gone when the call was recorded.
+    restores
+        States to copy to a path before the call, as somebody did outside of tasks.
     """
 
     activity: Activity
     action: Action
     reason: str = ""
     clears: tuple[str, ...] = ()
+    restores: tuple[tuple[Entity, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in recorded order, with the inputs they need and the products they are to make."""
+    """Steps in recorded order, with the inputs they need and the products they are to make.
+
+    Attributes
+    ----------
+    kept
+        Ids of states that are copied elsewhere later: a replay keeps them as
+        soon as they are made.
+    """
 
     steps: tuple[PlanStep, ...]
     inputs: tuple[Entity, ...]
     products: tuple[Entity, ...]
+    kept: frozenset[str] = frozenset()
 
 
 def make_plan(document: Document, known_tasks: Container[str]) -> Plan:
@@ -61,10 +72,18 @@ def make_plan(document: Document, known_tasks: Container[str]) -> Plan:
     lineage = Lineage(document)
     products = lineage.products()
     steps = tuple(_steps(lineage, lineage.upstream(products), known_tasks))
-    run = [step.activity for step in steps if step.action == "run"]
-    needed = {usage.entity for activity in run for usage in activity.used}
-    inputs = tuple(e for e in lineage.inputs() if e.id in needed and not e.gap)
-    return Plan(steps, inputs, products)
+    run = [step for step in steps if step.action == "run"]
+    kept = frozenset(source.id for step in run for source, _ in step.restores)
+    needed = kept.union(usage.entity for step in run for usage in step.activity.used)
+    external = [e for e in document.entities if e.generated_by is None and e.copy_of is None and not e.gap]
+    # What was changed after its last call is no longer what that call left.
+    changed = {gap.revision_of: gap for gap in lineage.gaps()}
+    return Plan(
+        steps,
+        inputs=tuple(e for e in external if e.id in needed),
+        products=tuple(changed.get(product.id, product) for product in products),
+        kept=kept,
+    )
 
 
 def _steps(lineage: Lineage, wanted: frozenset[str], known_tasks: Container[str]) -> Iterator[PlanStep]:
@@ -74,25 +93,36 @@ def _steps(lineage: Lineage, wanted: frozenset[str], known_tasks: Container[str]
         if activity.parent is not None:
             continue  # its outer call runs it
         used = [lineage.entities[usage.entity] for usage in activity.used]
-        reason = _superseded(activity, used, wanted, lineage, made)
+        reason = _superseded(activity, used, wanted, lineage, made, lost)
         if reason:
             yield PlanStep(activity, "leave-out", reason)
             continue
-        reason = _blocked(activity, used, lost, known_tasks)
+        originals = [lineage.original(entity) for entity in used]
+        reason = _blocked(activity, originals, lost, known_tasks)
         if reason:
             lost.update(usage.entity for usage in activity.generated)
             yield PlanStep(activity, "blocked", reason)
             continue
+        restores = tuple(
+            (original, entity.path)
+            for entity, original in zip(used, originals, strict=True)
+            if original is not entity and made.get(entity.path) != entity.id
+        )
         generated = [lineage.entities[usage.entity] for usage in activity.generated]
         clears = tuple(e.path for e in generated if e.revision_of is None and e.path in made)
         made.update((e.path, e.id) for e in (*used, *generated))
-        yield PlanStep(activity, "run", clears=clears)
+        yield PlanStep(activity, "run", clears=clears, restores=restores)
         for path in activity.deleted:
             made.pop(path, None)
 
 
 def _superseded(
-    activity: Activity, used: list[Entity], wanted: frozenset[str], lineage: Lineage, made: dict[str, str]
+    activity: Activity,
+    used: list[Entity],
+    wanted: frozenset[str],
+    lineage: Lineage,
+    made: dict[str, str],
+    lost: set[str],
 ) -> str:
     if activity.generated:
         return "" if activity.id in wanted else "nothing that is still there came from it"
@@ -100,7 +130,7 @@ def _superseded(
         return f"it {'was ' if activity.outcome != 'failed' else ''}{activity.outcome} and left nothing behind"
     for entity in used:
         maker = lineage.generator(entity)
-        if maker is not None and made.get(entity.path) != entity.id:
+        if maker is not None and made.get(entity.path) != entity.id and entity.id not in lost:
             return f"the state of {entity.path} that it looked at was replaced later"
     return ""
 

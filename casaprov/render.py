@@ -16,7 +16,7 @@ from casaprov.crate import Packed
 from casaprov.doctor import Finding
 from casaprov.lineage import Lineage
 from casaprov.model import Activity, Document, Entity
-from casaprov.replay import ReplayReport
+from casaprov.report import ReplayReport
 
 __all__ = [
     "calls_table",
@@ -63,14 +63,13 @@ def calls_table(document: Document) -> Table:
     table = _table("#", "task", "s", "read", "left behind")
     table.title, table.title_justify = escape(document.notebook), "left"
     for number, activity in enumerate(document.activities, start=1):
-        changed = {lineage.entities[u.entity].revision_of for u in activity.generated}
         left = [_left(lineage.entities[u.entity], declared=u.declared) for u in activity.generated]
         left += [f"[dim]removed[/] {escape(path)}" for path in activity.deleted]
         table.add_row(
             str(number),
             ("  " if activity.parent else "") + _task(activity),
             f"{activity.seconds:.1f}" if activity.seconds is not None else "",
-            "\n".join(_name(lineage.entities[u.entity]) for u in activity.used if u.entity not in changed),
+            "\n".join(_name(lineage.entities[u.entity]) for u in activity.used),
             "\n".join(left + _troubles(activity)),
         )
     return table

@@ -34,6 +34,7 @@ class States:
         self._session = session
         self._folder = Path(session.folder)
         self._current = dict(known)
+        self._by_content = {e.content_digest: e for e in known.values() if e.content_digest}
         self._locate = locate
         self._lock = threading.Lock()
         self._count = 0
@@ -50,8 +51,9 @@ class States:
     def found(self, path: Path, measured: Measured) -> Entity:
         """Return the state that a call finds at `path`.
 
-        That is the last known one if its content is still there, else a gap;
-        for a path not known before it is an external input.
+        That is the last known one if its content is still there. Content that
+        is known from another path was copied or moved from there. Any other
+        change is a gap; a path not known before is an external input.
         """
         with self._lock:
             current = self.at(path)
@@ -59,6 +61,9 @@ class States:
                 return current or self._new(path, measured)
             if current is not None and current.content_digest == measured.content_digest:
                 return current
+            source = self._by_content.get(measured.content_digest)
+            if source is not None:
+                return self._new(path, measured, copy_of=source.id)
             if current is not None:
                 return self._new(path, measured, revision_of=current.id, gap=True)
             return self._new(path, measured, locators=self._locate(path))
@@ -105,4 +110,6 @@ class States:
         self._count += 1
         entity = Entity(id=f"{self._session.id}/e{self._count:04d}", path=self.key(path), **facts)
         self._current[entity.path] = entity
+        if entity.content_digest and entity.copy_of is None:
+            self._by_content[entity.content_digest] = entity
         return entity

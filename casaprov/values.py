@@ -7,6 +7,7 @@ written as an object with one key that starts with ``@``:
 ``{"@float": "nan"}``            NaN and infinities
 ``{"@complex": [re, im]}``       complex numbers
 ``{"@array": […], "dtype": …}``  numpy arrays, nested lists by rows
+``{"@scalar": 5, "dtype": …}``   numpy scalars: to CASA, ``numpy.int64(5)`` is not 5
 ``{"@bytes": "<hex>"}``          bytes
 ``{"@items": [[key, value], …]}``  dicts whose keys are not all plain strings
 ``{"@object": "<type>", …}``     anything else, by type and shortened `repr`
@@ -22,6 +23,8 @@ import numbers
 from collections.abc import Iterable, Mapping, Set
 from os import PathLike, fspath
 from typing import Any
+
+import numpy as np
 
 from casaprov.digest import canonical_json
 
@@ -69,10 +72,15 @@ def _real(number: float) -> Any:
 
 def _array(value: Any, depth: int, open_ids: set[int]) -> Any:
     if getattr(value, "ndim", 0) == 0:
-        return _to_json(value.tolist(), depth, open_ids) if value.dtype.kind in "biufcSU" else _opaque(value)
+        return _scalar(value, depth, open_ids) if value.dtype.kind in "biufcSU" else _opaque(value)
     if value.size > _MAX_MEMBERS or value.dtype.kind not in "biufcSU":
         return {**_opaque(value), "shape": list(value.shape), "dtype": str(value.dtype)}
     return {"@array": _to_json(value.tolist(), depth, open_ids), "dtype": str(value.dtype), "shape": list(value.shape)}
+
+
+def _scalar(value: Any, depth: int, open_ids: set[int]) -> Any:
+    plain = _to_json(value.tolist(), depth, open_ids)
+    return plain if value.dtype.kind in "SU" else {"@scalar": plain, "dtype": str(value.dtype)}
 
 
 def _container(value: Any, depth: int, open_ids: set[int]) -> Any:
@@ -110,11 +118,7 @@ def is_exact(value: Any) -> bool:
 
 
 def from_json(value: Any) -> Any:
-    """Read back what :func:`to_json` wrote; arrays become nested lists.
-
-    CASA's tasks take nested lists wherever they take arrays, so a replay
-    needs no numpy here.
-    """
+    """Read back what :func:`to_json` wrote; tuples and sets become lists."""
     if isinstance(value, list):
         return [from_json(member) for member in value]
     if not isinstance(value, dict):
@@ -124,8 +128,10 @@ def from_json(value: Any) -> Any:
             return float(text)
         case {"@complex": [real, imag]}:
             return complex(from_json(real), from_json(imag))
-        case {"@array": members}:
-            return from_json(members)
+        case {"@array": members, "dtype": dtype, "shape": shape}:
+            return np.array(from_json(members), dtype=dtype).reshape(shape)
+        case {"@scalar": number, "dtype": dtype}:
+            return np.dtype(dtype).type(from_json(number))
         case {"@bytes": text}:
             return bytes.fromhex(text)
         case {"@items": pairs}:

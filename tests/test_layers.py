@@ -28,7 +28,8 @@ CORE: dict[str, str] = {
         "checksum compare_files compare_fits compare_tables compare_trees differences errors fits_digest tables"
     ),
     "compare_files": "differences / numpy",
-    "compare_fits": "compare_tables compare_values differences fits_digest / numpy",
+    "compare_fits": "compare_fits_tables compare_tables compare_values differences fits_digest fits_tables / numpy",
+    "compare_fits_tables": "compare_values differences fits_tables / numpy",
     "compare_tables": "compare_values differences keywords tables / numpy",
     "compare_trees": "checksum compare_tables compare_values differences digest",
     "compare_values": "differences digest keywords / numpy",
@@ -48,21 +49,26 @@ CORE: dict[str, str] = {
     "differences": "errors",
     "digest": "errors",
     "doctor": "errors / platformdirs",
+    "drawing": "errors lineage model",
     "errors": "",
-    "fits_digest": "digest keywords sketch / numpy",
+    "fits_digest": "digest fits_tables keywords sketch / numpy",
+    "fits_tables": "/ numpy",
+    "inspection": "drawing errors lineage model prov",
     "journal": "digest errors model",
     "kernel_hook": "calls casa digest errors journal model notebook readers recorder runner / wrapt",
     "keywords": "digest errors / numpy",
     "lineage": "errors model",
+    "listings": "",
     "locate": "checksum digest errors model",
     "model": "digest errors / cattrs",
     "pathnames": "errors",
     "payload": "checksum crate_layout digest errors lineage model unpack",
     "plan": "errors lineage model values",
-    "prov": "errors model terms",
+    "prov": "errors lineage model terms",
     "recorder": "calls checksum digest errors journal model stamps states taskspec values",
-    "render": "compare crate doctor lineage model replay / rich",
-    "replay": "calls checksum compare digest errors lineage model plan runner taskspec values",
+    "render": "compare crate doctor lineage model report / rich",
+    "replay": "calls compare digest errors model plan report runner taskspec values work_folder",
+    "report": "compare model",
     "runner": "cache calls errors model recorder taskspec",
     "sketch": "/ numpy",
     "stamps": "errors tables",
@@ -76,7 +82,8 @@ CORE: dict[str, str] = {
     "unpack": "errors",
     "untrusted_json": "errors",
     "validate": "consistency crate_check crate_layout errors model terms unpack untrusted_json / jsonschema referencing",
-    "values": "digest errors",
+    "values": "digest errors / numpy",
+    "work_folder": "errors",
     "worker": "errors",
 }
 
@@ -88,7 +95,7 @@ TOP_PACKAGES = {"click", "rich"}
 EVERY_EDGE = {"checksum", "digest", "errors", "model", "tables", "terms", "values", "worker"}
 EDGES: dict[str, str] = {
     "casa": (
-        "calls compare crate doctor journal lineage locate plan readers recorder replay runner stamps taskspec"
+        "calls compare crate doctor journal lineage listings locate plan readers recorder replay report runner stamps taskspec work_folder"
         " / casaconfig casashell casatasks casatools git numpy platformdirs"
     ),
     "ingest": "compare crate prov store unpack validate / tornado",

@@ -80,9 +80,9 @@ def test_odd_values_are_named_and_not_exact(value: Any) -> None:
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        (np.float32(2.5), 2.5),
-        (np.int64(7), 7),
-        (np.bool_(True), True),
+        (np.float32(2.5), {"@scalar": 2.5, "dtype": "float32"}),
+        (np.int64(7), {"@scalar": 7, "dtype": "int64"}),
+        (np.bool_(True), {"@scalar": True, "dtype": "bool"}),
         (np.str_("a"), "a"),
         (Path("a/b"), "a/b"),
         ((1, 2), [1, 2]),
@@ -92,6 +92,15 @@ def test_odd_values_are_named_and_not_exact(value: Any) -> None:
 )
 def test_what_has_a_json_form_takes_it(value: Any, expected: Any) -> None:
     assert to_json(value) == expected
+
+
+@pytest.mark.parametrize(
+    "value", [np.int64(5), np.float32(0.1), np.bool_(False), np.complex64(1j), np.zeros((2, 0, 3)), np.array(["a", "bc"])]
+)
+def test_numpy_values_come_back_with_their_type(value: Any) -> None:
+    back = from_json(json.loads(json.dumps(to_json(value))))
+    assert back.dtype == value.dtype
+    assert np.array_equal(back, value)
 
 
 def test_nan_in_arrays_survives() -> None:

@@ -6,8 +6,9 @@ import errno
 import json
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from casaprov.casa.data import data_folders
@@ -17,14 +18,17 @@ from casaprov.checksum import Digester
 from casaprov.compare import Comparison, Tolerance, compare_paths, compare_trees
 from casaprov.crate import OpenCrate, open_crate
 from casaprov.errors import NoSpace, UsageError
+from casaprov.listings import same_listing
 from casaprov.locate import InputFinder
 from casaprov.model import Activity, Entity, Session, unstructure
 from casaprov.plan import Plan, make_plan
 from casaprov.readers import fits_reader, table_reader
 from casaprov.recorder import now
-from casaprov.replay import Replay, ReplayReport, compare_environments, same_but_for_folder
+from casaprov.replay import Replay, place_inputs
+from casaprov.report import ReplayReport, compare_environments
 from casaprov.runner import Runner
 from casaprov.taskspec import load_specs
+from casaprov.work_folder import WorkFolder
 
 __all__ = ["REPORT_NAME", "ReplayOptions", "replay_crate"]
 
@@ -71,6 +75,7 @@ def replay_crate(
         If the replay cannot start or go on.
     """
     work = _empty_folder(work)
+    folder = WorkFolder(work)
     started_at = now()
     try:
         opened = open_crate(crate, work / ".casaprov" / "crate", verify=options.verify)
@@ -90,16 +95,18 @@ def replay_crate(
             notebook=opened.document.notebook,
         )
         recorder = open_recorder(session, work / ".casaprov" / "replay", digester)
+        inputs = _find_inputs(plan, opened, digester, options.data)
+        placed = place_inputs(plan, inputs, folder)
         replay = Replay(
             plan=plan,
             sessions={session.id: session for session in opened.document.sessions},
-            work=work,
+            work=folder,
             runner=Runner(recorder),
             executor=executor,
             specs=specs,
-            inputs=_find_inputs(plan, opened, digester, options.data),
-            measure=digester.measure,
-            compare=_Judge(opened, digester, work).compare,
+            inputs=inputs,
+            placed=placed,
+            compare=_Judge(opened, digester, work, placed).compare,
             entities={entity.id: entity for entity in opened.document.entities},
             tolerance=options.tolerance,
             on_step=on_step,
@@ -156,11 +163,12 @@ def _in_casa_data(value: str) -> Path | None:
 class _Judge:
     """Compares a product with its record, and with the original itself where the crate ships it."""
 
-    def __init__(self, opened: OpenCrate, digester: Digester, work: Path) -> None:
+    def __init__(self, opened: OpenCrate, digester: Digester, work: Path, placed: Mapping[str, Path]) -> None:
         self._opened = opened
         self._digester = digester
-        self._work = work
-        self._folders = {session.id: session.folder for session in opened.document.sessions}
+        self._calls = {activity.id: activity for activity in opened.document.activities}
+        self._moved = {path: place.as_posix() for path, place in placed.items() if Path(path).is_absolute()}
+        self._moved |= {session.folder: work.as_posix() for session in opened.document.sessions}
 
     def compare(self, entity: Entity, path: Path, tolerance: Tolerance) -> Comparison:
         tree = self._opened.tree(entity)
@@ -170,10 +178,15 @@ class _Judge:
         original = self._opened.shipped(entity)
         if found.verdict != "differs" or original is None:
             return found
-        folder = self._folders[entity.id.partition("/")[0]]
-        if entity.kind == "File" and same_but_for_folder(original, folder, path, self._work.as_posix()):
-            return Comparison("same-content", (), "the same text, but for the name of the folder")
+        if entity.kind == "File" and self._same_listing(entity, original, path):
+            return Comparison("same-content", (), "the same text, but for folders and the time of writing")
         return compare_paths(original, path, reader=table_reader, fits=fits_reader, tolerance=tolerance)
+
+    def _same_listing(self, entity: Entity, original: Path, path: Path) -> bool:
+        call = self._calls.get(entity.generated_by or "")
+        if call is None:
+            return False
+        return same_listing(original, datetime.fromisoformat(call.started_at), path, datetime.now(UTC), self._moved)
 
 
 def _full(work: Path, error: OSError) -> Exception:

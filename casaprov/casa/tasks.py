@@ -87,8 +87,9 @@ class TaskHook:
             module = sys.modules.get(f"{package.__name__}.{name}")
             task_class = _task_class(module, name)
             if module is not None and task_class is not None and task_class not in self._wrapped:
-                self._wrap_function(module, name, package.__name__)
-                self._wrap_call(task_class, name, package.__name__)
+                signature = inspect.signature(task_class.__call__)
+                self._wrap_function(module, name, package.__name__, signature)
+                self._wrap_call(task_class, name, package.__name__, signature)
 
     def remove(self) -> None:
         """Restore every wrapped task."""
@@ -96,10 +97,12 @@ class TaskHook:
             self._undo.pop()()
         self._wrapped.clear()
 
-    def _wrap_function(self, module: ModuleType, name: str, package: str) -> None:
+    def _wrap_function(self, module: ModuleType, name: str, package: str, public: inspect.Signature) -> None:
         attribute = f"_{name}_t"
         function = getattr(module, attribute)
-        signature = inspect.signature(function)
+        # The class passes all values by position, in the order of its own parameters; some task
+        # functions call them by other names, which no user knows.
+        names = list(public.parameters)[1:]
 
         @functools.wraps(function)
         def recorded(*args: Any, **kwargs: Any) -> Any:
@@ -110,7 +113,7 @@ class TaskHook:
             own = user_call is not None and user_call.task == name and not user_call.reached
             if user_call is not None and own:
                 user_call.reached = True
-            parameters = dict(signature.bind(*args, **kwargs).arguments)
+            parameters = dict(zip(names, args, strict=False)) | kwargs
             call = TaskCall(
                 task=name,
                 package=package,
@@ -124,12 +127,12 @@ class TaskHook:
                 raise result.error
             return result.returned
 
+        recorded.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
         setattr(module, attribute, recorded)
         self._undo.append(lambda: setattr(module, attribute, function))
 
-    def _wrap_call(self, task_class: type, name: str, package: str) -> None:
+    def _wrap_call(self, task_class: type, name: str, package: str, signature: inspect.Signature) -> None:
         original = task_class.__call__
-        signature = inspect.signature(original)
 
         @functools.wraps(original)
         def called(task: Any, *args: Any, **kwargs: Any) -> Any:
@@ -143,6 +146,8 @@ class TaskHook:
                         self._refused(name, package, given, error, user_call.log_from)
                     raise
 
+        # inspect.getfullargspec, which flagdata asks about itself, does not look behind wrappers.
+        called.__signature__ = signature  # type: ignore[attr-defined]
         self._wrapped.add(task_class)
         task_class.__call__ = called  # type: ignore[method-assign]
         self._undo.append(lambda: setattr(task_class, "__call__", original))

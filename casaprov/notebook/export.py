@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from casaprov.checksum import Measurement
@@ -10,7 +11,7 @@ from casaprov.crate import Packed, pack
 from casaprov.errors import JournalError, RecordError
 from casaprov.journal import journal_folder, read_document
 from casaprov.lineage import Lineage
-from casaprov.model import Document
+from casaprov.model import Document, Entity
 from casaprov.notebook.execute import read_notebook
 from casaprov.notebook.index import recorded_sessions
 from casaprov.notebook.name import UNNAMED
@@ -41,9 +42,34 @@ def export_notebook(
     document = record_of(notebook)
     if not document.activities:
         raise RecordError(f"The record of {notebook} holds no task call.", hint="Run its cells, then export again.")
+    document = with_present_states(document, measure)
     folder = Path(document.sessions[-1].folder)
     items = choose_payload(document, folder, policy, measure=measure)
     return pack(document, notebook=notebook, journal=find_journal(notebook), items=items, out=out, title=title)
+
+
+def with_present_states(document: Document, measure: Callable[[Path], Measurement]) -> Document:
+    """Add a gap for every product that was changed after the last call that left it."""
+    folders = {session.id: Path(session.folder) for session in document.sessions}
+    gaps = []
+    for product in Lineage(document).products():
+        path = folders[product.id.partition("/")[0]] / product.path
+        if product.content_digest is None or not path.exists():
+            continue
+        present = measure(path)
+        if present.content_digest != product.content_digest:
+            gap = Entity(
+                id=f"{product.id}-changed",
+                path=product.path,
+                kind=present.kind,
+                content_digest=present.content_digest,
+                byte_digest=present.byte_digest,
+                size_bytes=present.size_bytes,
+                revision_of=product.id,
+                gap=True,
+            )
+            gaps.append(gap)
+    return replace(document, entities=(*document.entities, *gaps))
 
 
 def find_journal(notebook: Path) -> Path:

@@ -1,0 +1,65 @@
+"""Texts that say where and when they were written: listings and logs of tasks.
+
+``listobs`` names its MeasurementSet by absolute path and pads its columns to
+fit, ``imfit`` notes the time of the fit. Two such texts have the same content
+if they agree once folders have one name and the time of writing is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+
+__all__ = ["same_listing"]
+
+_MAX_BYTES = 10 * 2**20
+_WRITTEN_WITHIN = timedelta(days=1)
+
+# 2026-11-22 01:02:03 or 2026/11/22/01:02:03, and Sun Nov 22 01:02:03 2026
+_NUMERIC = re.compile(r"(\d{4})[-/](\d\d)[-/](\d\d)[ T/](\d\d):(\d\d):(\d\d)(?:\.\d+)?")
+_VERBAL = re.compile(r"[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}")
+
+
+def same_listing(
+    recorded: Path, recorded_at: datetime, present: Path, present_at: datetime, moved: Mapping[str, str]
+) -> bool:
+    """Tell whether two texts agree but for folder names, padding and the time of writing.
+
+    Parameters
+    ----------
+    recorded_at, present_at
+        When the calls that wrote them began; times within a day of that are
+        taken for times of writing, all others count.
+    moved
+        Recorded path to present path, for folders and files that lie elsewhere now.
+    """
+    if max(recorded.stat().st_size, present.stat().st_size) > _MAX_BYTES:
+        return False
+    try:
+        before, after = recorded.read_text(encoding="utf-8"), present.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return False
+    for old, new in sorted(moved.items(), key=lambda pair: -len(pair[1])):
+        after = after.replace(new, old)
+    return _without_times(before, recorded_at).split() == _without_times(after, present_at).split()
+
+
+def _without_times(text: str, written_at: datetime) -> str:
+    def mask(found: re.Match[str]) -> str:
+        time = _time(found)
+        # Tasks write local time without a zone; a day covers every zone.
+        near = time is not None and abs(time - written_at.replace(tzinfo=None)) <= _WRITTEN_WITHIN
+        return "<time of writing>" if near else found.group()
+
+    return _VERBAL.sub(mask, _NUMERIC.sub(mask, text))
+
+
+def _time(found: re.Match[str]) -> datetime | None:
+    try:
+        if found.re is _NUMERIC:
+            return datetime(*map(int, found.groups()))  # type: ignore[arg-type] # noqa: DTZ001
+        return datetime.strptime(found.group(), "%a %b %d %H:%M:%S %Y")  # noqa: DTZ007
+    except ValueError:
+        return None

@@ -1,0 +1,104 @@
+"""What a replay found out: a value for every call, every product and every setting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from casaprov.compare import Comparison
+from casaprov.model import Environment, Outcome
+
+__all__ = ["EnvironmentDifference", "ProductReport", "ReplayReport", "StepReport", "compare_environments"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepReport:
+    """What became of one recorded call.
+
+    Attributes
+    ----------
+    action
+        ``run``, ``leave-out`` or ``blocked``; `reason` says why for the last two.
+    same_return
+        Whether the return value is the recorded one; None where it cannot be said.
+    """
+
+    id: str
+    task: str
+    action: str
+    reason: str = ""
+    recorded_outcome: Outcome
+    outcome: Outcome | None = None
+    failure: str = ""
+    seconds: float | None = None
+    same_return: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProductReport:
+    """The verdict on one product.
+
+    Attributes
+    ----------
+    final
+        False for a state that a later call changed or replaced.
+    declared
+        False for what only the working directory showed: something else than
+        the task may have written it, so it decides nothing.
+    """
+
+    path: str
+    kind: str
+    made_by: str
+    final: bool
+    declared: bool = True
+    comparison: Comparison
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvironmentDifference:
+    """A setting that is not what it was at recording."""
+
+    name: str
+    recorded: str
+    now: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplayReport:
+    """All that a replay found out."""
+
+    crate: str
+    work: str
+    started_at: str
+    ended_at: str
+    steps: tuple[StepReport, ...]
+    products: tuple[ProductReport, ...]
+    environment: tuple[EnvironmentDifference, ...] = ()
+    format: str = "casaprov/replay-report/1"
+
+    @property
+    def blocked(self) -> tuple[StepReport, ...]:
+        """Steps that could not be run."""
+        return tuple(step for step in self.steps if step.action == "blocked")
+
+    @property
+    def differing(self) -> tuple[ProductReport, ...]:
+        """Final products that are not verified."""
+        good = ("identical", "same-content", "within-tolerance")
+        return tuple(p for p in self.products if p.final and p.declared and p.comparison.verdict not in good)
+
+
+def compare_environments(recorded: Environment, present: Environment) -> tuple[EnvironmentDifference, ...]:
+    """List every setting that differs, the most telling first; host and git state do not count."""
+    found: list[EnvironmentDifference] = []
+    for item in fields(Environment):
+        if item.name in ("host", "git", "container"):
+            continue
+        before, after = getattr(recorded, item.name), getattr(present, item.name)
+        if isinstance(before, dict):
+            names = sorted(before.keys() | after.keys())
+            pairs = [(f"{item.name}.{name}", before.get(name, ""), after.get(name, "")) for name in names]
+        else:
+            pairs = [(item.name, before, after)]
+        found += [EnvironmentDifference(name=name, recorded=a, now=b) for name, a, b in pairs if a != b]
+    return tuple(found)

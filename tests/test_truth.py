@@ -1,0 +1,170 @@
+"""What users do besides calling tasks: replays tell the truth about it."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from casaprov.casa.data import DataSource, import_casatasks
+from casaprov.cli import main
+from casaprov.journal import journal_folder, read_document
+from casaprov.model import Activity
+from casaprov.taskspec import load_specs
+from reductions import reduce
+
+pytestmark = [pytest.mark.casa, pytest.mark.slow, pytest.mark.usefixtures("casa_site_config")]
+
+START = "%load_ext casaprov\nfrom casatasks import *\nimportuvfits('NGC5921.fits', 'n.ms')"
+
+STRAY = """
+import threading
+from pathlib import Path
+
+def write():
+    while not Path("s.ms").exists():
+        pass
+    Path("notes.txt").write_text("mine")
+
+thread = threading.Thread(target=write)
+thread.start()
+split("n.ms", "s.ms", datacolumn="data")
+thread.join()
+"""
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A notebook that was run, packed and replayed."""
+
+    code: int
+    verdicts: dict[str, str]
+    report: dict[str, Any]
+    calls: tuple[Activity, ...]
+
+    def verified(self, *paths: str) -> bool:
+        return all(self.verdicts[path] in ("identical", "same-content") for path in paths)
+
+
+def replay(folder: Path, fits: Path, *cells: str) -> Replayed:
+    reduction = reduce(folder, fits, (START, *cells))
+    work = folder.parent / f"{folder.name}-again"
+    code = main(["replay", str(reduction.crate), "--work", str(work), "--data", str(folder)])
+    report = json.loads((work / "replay-report.json").read_text())
+    return Replayed(
+        code=code,
+        verdicts={p["path"]: p["comparison"]["verdict"] for p in report["products"] if p["final"]},
+        report=report,
+        calls=read_document(journal_folder(reduction.notebook), "n.ipynb").activities,
+    )
+
+
+@pytest.fixture(scope="module")
+def faithful(ngc5921_fits: Path, tmp_path_factory: pytest.TempPathFactory, casa_site_config: DataSource) -> Replayed:
+    """A notebook of calls that are easily recorded wrongly, and can all be verified."""
+    return replay(
+        tmp_path_factory.mktemp("faithful") / "n",
+        ngc5921_fits,
+        "flagdata('n.ms', mode='list', inpfile=[\"spw='0' scan='1'\"])",
+        "concat(['n.ms'], 'c.ms')\nexportuvfits('n.ms', 'x.uvfits', field='0')",
+        "listobs('n.ms', listfile='l.txt')",
+        "import numpy as np\ntclean('n.ms', imagename='x', field='0', imsize=64, cell='15arcsec', niter=np.int64(5))",
+        STRAY,
+    )
+
+
+def test_a_faithful_record_is_verified(faithful: Replayed) -> None:
+    assert faithful.code == 0
+
+
+def test_a_task_that_asks_about_itself_gets_its_own_answer(faithful: Replayed) -> None:
+    """flagdata's list mode reads the signature of flagdata."""
+    assert faithful.calls[1].outcome == "completed"
+    assert faithful.verified("n.ms")
+
+
+def test_parameters_have_the_names_that_users_know(faithful: Replayed) -> None:
+    concat = faithful.calls[2]
+    assert concat.given == ("vis", "concatvis")
+    assert len(concat.used) == 1
+    assert faithful.verified("c.ms", "x.uvfits")
+
+
+def test_a_listing_is_the_same_in_another_folder(faithful: Replayed) -> None:
+    assert faithful.verdicts["l.txt"] == "same-content"
+
+
+def test_a_numpy_scalar_means_to_the_replay_what_it_meant_to_casa(faithful: Replayed) -> None:
+    assert faithful.verified("x.image", "x.model")
+
+
+def test_a_file_that_somebody_else_wrote_meanwhile_decides_nothing(faithful: Replayed) -> None:
+    assert faithful.verdicts["notes.txt"] == "not-verifiable"
+
+
+def test_every_task_takes_its_values_in_the_order_of_its_parameters() -> None:
+    """The hook names values by position: the class hands over each parameter once, in order."""
+    casatasks = import_casatasks()
+    for name in (n for n in casatasks.__all__ if n in load_specs()):
+        module = sys.modules[f"casatasks.{name}"]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # backslashes in CASA's docstrings
+            tree = ast.parse(inspect.getsource(module))
+        (call,) = [
+            node
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == f"_{name}_t"
+        ]
+        handed = [ast.literal_eval(argument.slice) for argument in call.args if isinstance(argument, ast.Subscript)]
+        public = list(inspect.signature(getattr(module, f"_{name}").__call__).parameters)[1:]
+        assert handed == public[: len(handed)], name
+        assert set(public[len(handed) :]) <= {"kwargs"}, name
+        assert not call.keywords, name
+
+
+def test_a_copied_and_a_moved_product_are_followed(ngc5921_fits: Path, tmp_path: Path) -> None:
+    found = replay(
+        tmp_path / "n",
+        ngc5921_fits,
+        "import os, shutil\nshutil.copytree('n.ms', 'copy.ms')",
+        "flagdata('n.ms', autocorr=True)",
+        "flagdata('copy.ms', scan='1')",
+        "split('copy.ms', 's.ms', datacolumn='data', field='0')\nos.rename('s.ms', 'moved.ms')\nvisstat('moved.ms')",
+    )
+    assert found.code == 0
+    assert found.verified("n.ms", "copy.ms")
+    assert [step["action"] for step in found.report["steps"]] == ["run"] * 5
+
+
+def test_a_change_after_the_last_call_is_not_called_verified(ngc5921_fits: Path, tmp_path: Path) -> None:
+    found = replay(
+        tmp_path / "n",
+        ngc5921_fits,
+        "from casatools import table\nimport numpy as np\ntb = table()\ntb.open('n.ms', nomodify=False)\n"
+        "flags = tb.getcol('FLAG')\ntb.putcol('FLAG', np.ones_like(flags))\ntb.close()",
+    )
+    assert found.code == 1
+    assert found.verdicts["n.ms"] == "not-verifiable"
+    between = [p for p in found.report["products"] if p["path"] == "n.ms" and not p["final"]]
+    assert [p["comparison"]["verdict"] for p in between] == ["same-content"]
+
+
+def test_a_change_between_two_calls_stops_what_follows(ngc5921_fits: Path, tmp_path: Path) -> None:
+    found = replay(
+        tmp_path / "n",
+        ngc5921_fits,
+        "from casatools import table\ntb = table()\ntb.open('n.ms', nomodify=False)\n"
+        "data = tb.getcol('DATA')\ntb.putcol('DATA', 1.1 * data)\ntb.close()",
+        "split('n.ms', 's.ms', datacolumn='data')",
+        "visstat('s.ms')",
+    )
+    assert found.code == 3
+    assert found.verdicts["s.ms"] == "not-verifiable"
+    assert [step["action"] for step in found.report["steps"]] == ["run", "blocked", "blocked"]
