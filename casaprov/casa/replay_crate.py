@@ -17,7 +17,7 @@ from casaprov.casa.session import open_recorder
 from casaprov.checksum import Digester
 from casaprov.compare import Comparison, Tolerance, compare_paths, compare_trees
 from casaprov.crate import OpenCrate, open_crate
-from casaprov.errors import NoSpace, UsageError
+from casaprov.errors import InputMissing, NoSpace, UsageError
 from casaprov.listings import same_listing
 from casaprov.locate import InputFinder
 from casaprov.model import Activity, Entity, Session, unstructure
@@ -153,7 +153,17 @@ def _find_inputs(plan: Plan, opened: OpenCrate, digester: Digester, folders: Seq
         measure=digester.measure,
         shipped=opened.shipped,
     )
-    return {entity.id: finder.find(entity) for entity in plan.inputs}
+    changed = {e.revision_of: e.generated_by for e in opened.document.entities if e.revision_of and e.generated_by}
+    found: dict[str, Path] = {}
+    for entity in plan.inputs:
+        try:
+            found[entity.id] = finder.find(entity)
+        except InputMissing as error:
+            if entity.id not in changed:
+                raise
+            told = f"{error.message} Call {changed[entity.id]} of the notebook itself changed it in place."
+            raise InputMissing(told, hint="Give a folder with a copy of the original with --data FOLDER.") from error
+    return found
 
 
 def _in_casa_data(value: str) -> Path | None:
