@@ -1,4 +1,4 @@
-"""Comparing two FITS files: cards by keyword, data value by value.
+"""Comparing two FITS files: cards by keyword, images value by value, tables column by column.
 
 Cards that a content digest leaves out (dates, origins, comments) are left out
 here too (:mod:`casaprov.fits_digest`).
@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from casaprov.compare_fits_tables import compare_rows
 from casaprov.compare_tables import compare_numbers, in_either
-from casaprov.compare_values import Tally, told
+from casaprov.compare_values import Tally, told, told_change
 from casaprov.differences import Difference, Tolerance
 from casaprov.fits_digest import FitsReader, Hdu, science_cards
+from casaprov.fits_tables import PIECE_BYTES, Pieces, fits_table
 
 __all__ = ["compare_fits"]
-
-_PIECE_BYTES = 4 * 2**20
 
 
 def compare_fits(
@@ -53,13 +53,19 @@ def _compare_cards(old: Hdu, new: Hdu, tolerance: Tolerance, path: str) -> Itera
         elif keyword not in before:
             yield Difference(place, f"The card is new; it is {_cards(now[keyword])}.")
         elif before[keyword] != now[keyword]:
-            what = f"The card is {_cards(now[keyword])} instead of {_cards(before[keyword])}."
+            what = f"The card is {_card_change(before[keyword], now[keyword])}."
             yield compare_numbers(_number(before[keyword]), _number(now[keyword]), tolerance, place, what)
 
 
 def _cards(encoded: list[Any]) -> str:
     """Write the values of all cards of one keyword; each is tagged with its type."""
     return " and ".join(told(value[-1]) for value in encoded)
+
+
+def _card_change(before: list[Any], now: list[Any]) -> str:
+    if len(before) == len(now) == 1:
+        return told_change(before[0][-1], now[0][-1])
+    return f"{_cards(now)} instead of {_cards(before)}"
 
 
 def _number(encoded: list[Any]) -> float | None:
@@ -71,12 +77,17 @@ def _compare_data(old: Hdu, new: Hdu, tolerance: Tolerance, path: str) -> Iterat
     if old.dtype != new.dtype:
         yield Difference(path, f"The data are {_form(new.dtype)} instead of {_form(old.dtype)}.")
         return
+    tables = fits_table(old.cards), fits_table(new.cards)
+    if tables[0] is not None and tables[1] is not None:
+        streams = Pieces(old.data()), Pieces(new.data())
+        yield from compare_rows((tables[0], tables[1]), streams, tolerance, path)
+        return
     dtype = np.dtype(np.uint8) if old.dtype is None else old.dtype
     tally = Tally(tolerance, "byte" if old.dtype is None else "value")
-    one, two = _Stream(old.data()), _Stream(new.data())
+    one, two = Pieces(old.data()), Pieces(new.data())
     done = 0
     while True:
-        a, b = one.take(_PIECE_BYTES), two.take(_PIECE_BYTES)
+        a, b = one.take(PIECE_BYTES), two.take(PIECE_BYTES)
         values = min(len(a), len(b)) // dtype.itemsize
         if not values:
             break
@@ -108,24 +119,3 @@ def _places(hdu: Hdu, start: int) -> Callable[[int], str]:
         return f"at pixel {[int(n) + 1 for n in np.unravel_index(place, shape, order='F')]}"
 
     return say
-
-
-class _Stream:
-    """A stream of bytes, taken in pieces of a given size."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._rest = b""
-        self._taken = 0
-
-    def take(self, size: int) -> bytes:
-        """Return the next `size` bytes, fewer at the end."""
-        while len(self._rest) < size and (piece := next(self._pieces, None)) is not None:
-            self._rest += piece
-        taken, self._rest = self._rest[:size], self._rest[size:]
-        self._taken += len(taken)
-        return taken
-
-    def drain(self) -> int:
-        """Skip what is left; return how many bytes there were in all."""
-        return self._taken + len(self._rest) + sum(len(piece) for piece in self._pieces)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from casaprov.compare_values import Tally, same_value, told
+from casaprov.compare_values import Tally, same_value, told, told_change
 from casaprov.differences import Difference, Tolerance
 from casaprov.keywords import science_keywords, sub_tables
 from casaprov.tables import Block, Table, TableReader, is_table
@@ -89,7 +89,7 @@ def compare_keywords(
         elif isinstance(before[name], Mapping) and isinstance(now[name], Mapping):
             yield from compare_keywords(before[name], now[name], tolerance, place)
         elif not same_value(before[name], now[name]):
-            what = f"The keyword is {told(now[name])} instead of {told(before[name])}."
+            what = f"The keyword is {told_change(before[name], now[name])}."
             yield compare_numbers(before[name], now[name], tolerance, place, what)
 
 

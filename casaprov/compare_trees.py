@@ -126,7 +126,26 @@ def _compare_hdus(before: Sequence[Tree], now: Sequence[Tree], tolerance: Tolera
         if old["header"] != new["header"]:
             yield Difference(f"{path} header", f"The header is another one; {_NO_VALUES}.")
         if old["data"] != new["data"]:
-            yield _compare_sketches(old.get("sketch"), new.get("sketch"), tolerance, f"{path} data")
+            yield from _compare_data(old, new, tolerance, f"{path} data")
+
+
+def _compare_data(before: Tree, now: Tree, tolerance: Tolerance, path: str) -> Iterator[Difference]:
+    """Compare the data of two units whose digests differ: tables by column, as far as the record has columns."""
+    if "columns" not in before or "columns" not in now:
+        yield _compare_sketches(before.get("sketch"), now.get("sketch"), tolerance, path)
+        return
+    same = True
+    for name in in_either(before["columns"], now["columns"]):
+        old, new = before["columns"].get(name), now["columns"].get(name)
+        if old == new:
+            continue
+        same = False
+        if old is None or new is None:
+            yield Difference(f"{path}/{name}", f"The column {name} is {'new' if old is None else 'missing'}.")
+        else:
+            yield from _compare_columns(old, new, tolerance, f"{path}/{name}")
+    if same:
+        yield Difference(f"{path}/heap", f"What follows the rows is something else; {_NO_VALUES}.")
 
 
 def _compare_members(before: Tree, now: Tree) -> Iterator[Difference]:
@@ -162,7 +181,7 @@ def _compare_sketches(before: Tree | None, now: Tree | None, tolerance: Toleranc
         what += f"; {now['nan']} values instead of {before['nan']} are not finite"
     for name, gap in statistics.items():
         if gap != (0.0, 0.0):
-            what += f"; {name} is {_number(now[name])} instead of {_number(before[name])}"
+            what += f"; {name} is {_numbers(before[name], now[name])}"
     return Difference(path, f"{what}.", None, before["count"], max_abs, max_rel, within)
 
 
@@ -192,5 +211,7 @@ def _gap(before: Any, now: Any) -> tuple[float, float] | None:
     return (float(apart), float(apart / size) if size else 0.0)
 
 
-def _number(value: float | None) -> str:
-    return "none" if value is None else f"{value:.6g}"
+def _numbers(before: float | None, now: float | None) -> str:
+    """Two statistics with six digits, or with all if those are the same."""
+    old, new = ("none" if value is None else f"{value:.6g}" for value in (before, now))
+    return f"{new} instead of {old}" if new != old else f"{now!r} instead of {before!r}"

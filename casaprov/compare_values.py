@@ -12,10 +12,13 @@ from casaprov.differences import Difference, Tolerance
 from casaprov.digest import canonical_json
 from casaprov.keywords import encode
 
-__all__ = ["Tally", "distances", "same_bits", "same_value", "told"]
+__all__ = ["Tally", "distances", "same_bits", "same_value", "told", "told_change"]
 
 Array = np.ndarray[Any, Any]
 
+_LONGEST = 60
+_SHOWN_ELEMENTS = 3
+_BEFORE_CHANGE = 20
 _LARGEST = float(np.finfo(np.float64).max)
 
 
@@ -106,7 +109,7 @@ class Tally:
             return
         self._differing += where.size
         left, right = left[where], right[where]
-        self._note(f"{places(int(where[0]))}: {told(right[0])} instead of {told(left[0])}")
+        self._note(f"{places(int(where[0]))}: {_change(left[0], right[0])}")
         if left.dtype.kind == "b":
             self._set += int(np.count_nonzero(right))
         if left.dtype.kind not in "fciu":
@@ -174,14 +177,56 @@ def same_value(left: Any, right: Any) -> bool:
     return canonical_json(encode(left)) == canonical_json(encode(right))
 
 
-def told(value: Any, limit: int = 60) -> str:
+def told(value: Any, limit: int = _LONGEST) -> str:
     """Write a value into a sentence, cut to `limit` characters."""
+    return _cut(_whole(value), limit)
+
+
+def _whole(value: Any) -> str:
     if isinstance(value, Path):
         return value.name
+    if isinstance(value, np.ndarray):
+        with np.printoptions(floatmode="unique", threshold=_LONGEST):
+            return str(value).replace("\n", " ")
     if isinstance(value, np.generic):
         value = value.item() if value.dtype.kind not in "fc" else value
-    text = repr(value) if isinstance(value, str) else str(value).replace("\n", " ")
+    return repr(value) if isinstance(value, str) else str(value).replace("\n", " ")
+
+
+def _cut(text: str, limit: int = _LONGEST) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def told_change(before: Any, now: Any) -> str:
+    """Say what two values that are not the same are, ``1.5 instead of 1.25``, so that they can be told apart.
+
+    Of arrays of one shape only the elements that differ are shown, with all their digits.
+    """
+    if isinstance(before, np.ndarray | list | tuple) and isinstance(now, np.ndarray | list | tuple):
+        one, two = (value if isinstance(value, np.ndarray) else np.array(value, object) for value in (before, now))
+        if one.dtype != two.dtype or one.dtype.kind not in "fciu":
+            one, two = one.astype(object), two.astype(object)
+        places = np.argwhere(~same_bits(one, two)).tolist() if one.shape == two.shape and one.ndim else []
+        if places:
+            shown = places[:_SHOWN_ELEMENTS]
+            # In casacore's axis order, as the shapes of cells are.
+            parts = [f"{_change(one[tuple(place)], two[tuple(place)])} at {place[::-1]}" for place in shown]
+            more = len(places) - len(shown)
+            return ", ".join(parts) + (f" and {more} more of {one.size}" if more else "")
+    return _change(before, now)
+
+
+def _change(before: Any, now: Any) -> str:
+    old, new = told(before), told(now)
+    if old == new:
+        old, new = _whole(before), _whole(now)
+        apart = next((n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+        if apart > _BEFORE_CHANGE:
+            old, new = (f"…{text[apart - _BEFORE_CHANGE :]}" for text in (old, new))
+        old, new = _cut(old), _cut(new)
+    if old == new:
+        old, new = (f"{text} ({type(value).__name__})" for text, value in ((old, before), (new, now)))
+    return f"{new} instead of {old}"
 
 
 def _shape(shape: tuple[int, ...] | None) -> str:

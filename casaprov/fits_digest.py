@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from casaprov.digest import BlockHasher, Digest, digest_record
+from casaprov.fits_tables import PIECE_BYTES, FitsColumn, FitsTable, Pieces, fits_table
 from casaprov.keywords import MEASURED_BY_TCLEAN, encode
 from casaprov.sketch import Sketch
 
@@ -54,7 +55,18 @@ class FitsReader(Protocol):
 
 
 def hdu_node(hdu: Hdu) -> dict[str, Any]:
-    """Digest a unit: ``name``, ``header`` and ``data`` (digests), and ``sketch`` if it is an image."""
+    """Digest a unit: ``name``, ``header`` and ``data`` (digests).
+
+    Images have a ``sketch`` beside it, tables the ``columns`` by name with
+    ``type``, ``digest`` and, if they are numbers, ``sketch``.
+    """
+    header = digest_record("casaprov/fits-header/1", science_cards(hdu.cards))
+    table = fits_table(hdu.cards)
+    data = _array(hdu) if table is None else _table(hdu, table)
+    return {"name": hdu.name, "header": header, **data}
+
+
+def _array(hdu: Hdu) -> dict[str, Any]:
     hasher = BlockHasher()
     sketch = Sketch() if hdu.dtype is not None else None
     for data in hdu.data():
@@ -62,14 +74,45 @@ def hdu_node(hdu: Hdu) -> dict[str, Any]:
         if sketch is not None:
             stored = np.frombuffer(data, hdu.dtype)
             sketch.update(stored.astype(stored.dtype.newbyteorder("=")))
-    told: dict[str, Any] = {
-        "name": hdu.name,
-        "header": digest_record("casaprov/fits-header/1", science_cards(hdu.cards)),
-        "data": hasher.digest(),
-    }
+    told: dict[str, Any] = {"data": hasher.digest()}
     if sketch is not None:
         told["sketch"] = sketch.result()
     return told
+
+
+def _table(hdu: Hdu, table: FitsTable) -> dict[str, Any]:
+    hasher = BlockHasher()
+    columns = [_Column(column) for column in table.columns]
+    stream = Pieces(hdu.data())
+    for rows in table.pieces(stream):
+        hasher.update(rows.data)
+        for column in columns:
+            column.update(rows)
+    while heap := stream.take(PIECE_BYTES):
+        hasher.update(heap)
+    return {"data": hasher.digest(), "columns": {column.name: column.node() for column in columns}}
+
+
+class _Column:
+    """Digests and sketches a column of a table; neither enters a digest."""
+
+    def __init__(self, column: FitsColumn) -> None:
+        self.name = column.name
+        self._column = column
+        self._hasher = BlockHasher()
+        self._sketch = Sketch() if column.dtype.kind in "iufc" else None
+
+    def update(self, rows: np.ndarray[Any, Any]) -> None:
+        cells = self._column.cells(rows)
+        self._hasher.update(cells.view(np.uint8).data)
+        if self._sketch is not None:
+            self._sketch.update(cells.astype(cells.dtype.newbyteorder("=")).ravel())
+
+    def node(self) -> dict[str, Any]:
+        told: dict[str, Any] = {"type": self._column.form, "digest": self._hasher.digest()}
+        if self._sketch is not None:
+            told["sketch"] = self._sketch.result()
+        return told
 
 
 def fits_digest(hdus: Iterable[Mapping[str, Any]]) -> Digest:

@@ -17,8 +17,8 @@ from hypothesis.extra import numpy as hnp
 
 from casaprov.checksum import Measurement
 from casaprov.compare import Comparison, Difference, Tolerance, compare_paths, compare_trees
-from casaprov.compare_tables import compare_columns
-from casaprov.compare_values import Tally, distances, same_bits
+from casaprov.compare_tables import compare_columns, compare_keywords
+from casaprov.compare_values import Tally, distances, same_bits, told_change
 from casaprov.digest import Digest, digest_bytes
 from casaprov.errors import UsageError
 from casaprov.readers.blocks import blocks
@@ -308,3 +308,34 @@ def test_a_comparison_is_json(tmp_path: Path) -> None:
     told = json.loads(json.dumps(asdict(files(tmp_path, b"\0\1", b"\0\2")), allow_nan=False))
     assert told["verdict"] == "differs"
     assert told["differences"][0]["cells"] == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        (np.array([2.65290163, 0.5]), np.array([2.652901631, 0.5]), "2.652901631 instead of 2.65290163 at [0]"),
+        (np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 2.0], [5.0, 4.0]]), "5.0 instead of 3.0 at [0, 1]"),
+        (["a", "b"], ["a", "c"], "'c' instead of 'b' at [1]"),
+        (np.zeros(5), np.ones(5),
+         "1.0 instead of 0.0 at [0], 1.0 instead of 0.0 at [1], 1.0 instead of 0.0 at [2] and 2 more of 5"),
+        (np.array([1.0]), np.array([1.0, 2.0]), "[1. 2.] instead of [1.]"),
+        ("x" * 100 + "1", "x" * 100 + "2", "…" + "x" * 20 + "2' instead of …" + "x" * 20 + "1'"),
+        (1, "1", "'1' instead of 1"),
+        (np.float64(0.1), np.float64(0.1) + 1e-16, "0.1000000000000001 instead of 0.1"),
+    ],
+)  # fmt: skip
+def test_values_that_differ_are_told_apart(before: Any, now: Any, said: str) -> None:
+    assert told_change(before, now) == said
+
+
+def test_keywords_that_differ_in_late_digits_are_told_with_these() -> None:
+    before, now = {"crval": np.array([2.65290163, 0.1])}, {"crval": np.array([2.65290163 + 1e-9, 0.1])}
+    (difference,) = compare_keywords(before, now, Tolerance(), "keywords")
+    assert difference.what == "The keyword is 2.652901631 instead of 2.65290163 at [0]."
+
+
+def test_statistics_that_differ_in_late_digits_are_told_with_these() -> None:
+    before = Memory([np.array([1.0, 1.23456789])])
+    now = Memory([np.array([1.0, 1.23456788])])
+    (difference,) = recorded(before, now).differences
+    assert "max is 1.23456788 instead of 1.23456789" in difference.what
