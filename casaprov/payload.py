@@ -3,13 +3,15 @@
 A restore needs calibration tables, flag versions and masks: they are shipped
 whatever their size. Images, FITS files, plots and listings are shipped up to
 a limit. Visibilities are large and replayable: they are referenced by digest.
-Inputs are referenced by locators. What lies on disk is the last state of a
-path; if it is no longer the recorded one, it is not shipped.
+Inputs are referenced by locators; those that nobody else could find, since
+they are only known by their place on this machine, are shipped if they are
+small. What lies on disk is the last state of a path; if it is no longer the
+recorded one, it is not shipped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol
@@ -25,6 +27,8 @@ __all__ = ["Measured", "PayloadItem", "PayloadPolicy", "choose_payload", "member
 
 _VISIBILITY_TASKS = frozenset({"exportuvfits"})
 _VISIBILITY_SUFFIXES = frozenset({".uvfits", ".uvf", ".idifits", ".ms", ".mms", ".asdm"})
+_CHANGED = "changed since it was recorded"
+_CHANGED_IN_PLACE = "changed in place by this notebook: keep a copy for replays"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +59,11 @@ class PayloadPolicy:
     Attributes
     ----------
     max_item_bytes
-        Limit for an image, FITS file, plot, listing or other product.
+        Limit for an image, FITS file, plot, listing or other product, and for
+        calibration tables, images, masks and flag versions that are inputs
+        known only on this machine.
+    max_input_bytes
+        Limit for other inputs that are known only on this machine.
     ship_visibilities
         Ship MeasurementSets and UVFITS files that the calls made, of any size.
     ship_inputs
@@ -63,6 +71,7 @@ class PayloadPolicy:
     """
 
     max_item_bytes: int = 50_000_000
+    max_input_bytes: int = 5_000_000
     ship_visibilities: bool = False
     ship_inputs: bool = False
 
@@ -86,7 +95,8 @@ def choose_payload(
     folder
         Where relative paths of the records start.
     measure
-        Digests a path; called only for what would be shipped.
+        Digests a path; called for every product that is still there, shipped
+        or not, and for inputs that would be shipped.
 
     Returns
     -------
@@ -94,14 +104,9 @@ def choose_payload(
         Inputs first, then products, each in the order of the records.
     """
     lineage = Lineage(document)
-    made_by = {activity.id: activity.task for activity in document.activities}
-    items = []
-    for entity in dict.fromkeys((*lineage.inputs(), *lineage.products())):
-        is_input = entity.generated_by is None
-        task = made_by.get(entity.generated_by or "", "")
-        refusal = _input_refusal(entity, policy) if is_input else _product_refusal(entity, task, policy)
-        items.append(_item(entity, folder, refusal, measure))
-    return tuple(items)
+    products = lineage.products()
+    chooser = _Chooser(document, folder, policy, measure, products)
+    return tuple(map(chooser.item, dict.fromkeys((*lineage.inputs(), *products))))
 
 
 def members(path: Path) -> Iterator[Path]:
@@ -112,32 +117,100 @@ def members(path: Path) -> Iterator[Path]:
             yield from members(child)
 
 
-def _item(entity: Entity, folder: Path, refusal: str, measure: Callable[[Path], Measured]) -> PayloadItem:
-    source = folder / entity.path
-    refusal = refusal or _state_refusal(entity, source, measure)
-    if refusal:
-        size = entity.size_bytes
-        return PayloadItem(entity=entity, decision="referenced", reason=refusal, size_bytes=size, source=None)
-    reason = "an input, asked for" if entity.generated_by is None else _worth(entity)
-    return PayloadItem(entity=entity, decision="shipped", reason=reason, size_bytes=_size(source), source=source)
+class _Chooser:
+    """Decides for one Entity after the other."""
 
+    def __init__(
+        self,
+        document: Document,
+        folder: Path,
+        policy: PayloadPolicy,
+        measure: Callable[[Path], Measured],
+        products: Iterable[Entity],
+    ) -> None:
+        self._folder = folder
+        self._policy = policy
+        self._measure = measure
+        self._made_by = {activity.id: activity.task for activity in document.activities}
+        self._order = {entity.id: place for place, entity in enumerate(document.entities)}
+        self._last = {entity.path: entity for entity in products}
+        self._shipped: set[str] = set()
 
-def _input_refusal(entity: Entity, policy: PayloadPolicy) -> str:
-    if policy.ship_inputs:
+    def item(self, entity: Entity) -> PayloadItem:
+        source = self._folder / entity.path
+        refusal = self._input_refusal(entity, source) if _is_input(entity) else self._product_refusal(entity, source)
+        top = shipped_path(entity, directory=False)
+        if not refusal and top in self._shipped:
+            refusal = "another state of this path has the same files"
+        if refusal:
+            size = entity.size_bytes
+            return PayloadItem(entity=entity, decision="referenced", reason=refusal, size_bytes=size, source=None)
+        self._shipped.add(top)
+        reason = self._worth(entity)
+        return PayloadItem(entity=entity, decision="shipped", reason=reason, size_bytes=_size(source), source=source)
+
+    def _input_refusal(self, entity: Entity, source: Path) -> str:
+        if not self._policy.ship_inputs:
+            if not _is_local(entity):
+                return "an input, to be found by its locators"
+            if entity.size_bytes > self._local_limit(entity):
+                if self._was_changed(entity):
+                    return _CHANGED_IN_PLACE
+                return "an input known only on this machine: --with-inputs ships it"
+        refusal = _absence(entity, source) or _name_refusal(entity, source) or self._change(entity, source)
+        return _CHANGED_IN_PLACE if refusal == _CHANGED and self._was_changed(entity) else refusal
+
+    def _local_limit(self, entity: Entity) -> int:
+        worthy = _is_always_shipped(entity) or entity.kind == "Image"
+        limits = self._policy.max_item_bytes, self._policy.max_input_bytes
+        return max(limits) if worthy else limits[1]
+
+    def _was_changed(self, entity: Entity) -> bool:
+        """Tell whether a call left other content at the path of an input, later."""
+        last = self._last.get(entity.path)
+        if last is None or self._order[last.id] < self._order[entity.id]:
+            return False
+        return last.content_digest != entity.content_digest
+
+    def _product_refusal(self, entity: Entity, source: Path) -> str:
+        """Why a product is not shipped; that it is not the recorded one any more goes before the policy."""
+        if absence := _absence(entity, source):
+            return absence
+        policy = self._policy_refusal(entity)
+        # What is not shipped has no need of names that fit into a crate: it is measured all the same.
+        problem = "" if policy else _name_refusal(entity, source)
+        return problem or self._change(entity, source) or policy
+
+    def _policy_refusal(self, entity: Entity) -> str:
+        if _is_visibilities(entity, self._made_by.get(entity.generated_by or "", "")):
+            return "" if self._policy.ship_visibilities else "visibilities, referenced by digest"
+        if not _is_always_shipped(entity) and entity.size_bytes > self._policy.max_item_bytes:
+            return f"larger than the limit of {self._policy.max_item_bytes / 1e6:g} MB"
         return ""
-    if entity.gap:
-        return "changed outside the recorded calls; only its digest is known"
-    if entity.locators:
-        return "an input, to be found by its locators"
-    return "an input without a locator, to be found by its digest"
+
+    def _change(self, entity: Entity, source: Path) -> str:
+        """Why what lies on disk cannot stand for the recorded state; empty if it can."""
+        try:
+            measured = self._measure(source)
+        except CasaprovError as error:
+            return f"not readable any more ({error.message})"
+        return "" if measured.content_digest == entity.content_digest else _CHANGED
+
+    def _worth(self, entity: Entity) -> str:
+        if not _is_input(entity):
+            return _worth(entity)
+        if self._policy.ship_inputs:
+            return "an input, asked for"
+        return "changed outside the recorded calls" if entity.gap else "an input known only on this machine"
 
 
-def _product_refusal(entity: Entity, task: str, policy: PayloadPolicy) -> str:
-    if _is_visibilities(entity, task):
-        return "" if policy.ship_visibilities else "visibilities, referenced by digest"
-    if not _is_always_shipped(entity) and entity.size_bytes > policy.max_item_bytes:
-        return f"larger than the limit of {policy.max_item_bytes / 1e6:g} MB"
-    return ""
+def _is_input(entity: Entity) -> bool:
+    return entity.generated_by is None
+
+
+def _is_local(entity: Entity) -> bool:
+    """Tell whether nothing but its place on this machine says where to find an input."""
+    return all(locator.scheme == "file" for locator in entity.locators)
 
 
 def _is_visibilities(entity: Entity, task: str) -> bool:
@@ -159,19 +232,12 @@ def _worth(entity: Entity) -> str:
     return names.get(entity.kind, "a product within the limit")
 
 
-def _state_refusal(entity: Entity, source: Path, measure: Callable[[Path], Measured]) -> str:
-    """Why what lies on disk cannot stand for the recorded state; empty if it can."""
+def _absence(entity: Entity, source: Path) -> str:
     if not source.exists():
         return "no longer there"
     if entity.content_digest is None:
         return f"of unknown content ({entity.note})" if entity.note else "of unknown content"
-    if problem := _name_refusal(entity, source):
-        return problem
-    try:
-        measured = measure(source)
-    except CasaprovError as error:
-        return f"not readable any more ({error.message})"
-    return "" if measured.content_digest == entity.content_digest else "changed since it was recorded"
+    return ""
 
 
 def _name_refusal(entity: Entity, source: Path) -> str:
@@ -181,7 +247,7 @@ def _name_refusal(entity: Entity, source: Path) -> str:
     top = shipped_path(entity, directory=False)
     names = [top] if inside == [source] else [f"{top}/{path.relative_to(source).as_posix()}" for path in inside]
     problem = next(filter(None, map(name_problem, names)), "")
-    return f"named in a way a crate cannot hold: the name {problem}" if problem else ""
+    return f"a name no crate can hold: it {problem}" if problem else ""
 
 
 def _size(path: Path) -> int:

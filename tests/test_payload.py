@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from casaprov.errors import DigestError
+from casaprov.model import Entity, Locator, Usage
 from casaprov.payload import PayloadItem, PayloadPolicy, choose_payload
 from sample_records import Measured, Reduction, make_reduction, measure
 
@@ -99,7 +102,9 @@ def test_what_cannot_be_digested_any_more_is_not_shipped(reduction: Reduction) -
     assert "not readable any more (n.gcal is damaged.)" in {item.reason for item in items}
 
 
-def test_nothing_is_measured_that_is_not_shipped_anyway(reduction: Reduction) -> None:
+def test_products_are_measured_even_if_not_shipped_and_inputs_to_be_found_elsewhere_are_not(
+    reduction: Reduction,
+) -> None:
     measured: list[str] = []
 
     def watched(path: Path) -> Measured:
@@ -107,8 +112,116 @@ def test_nothing_is_measured_that_is_not_shipped_anyway(reduction: Reduction) ->
         return measure(path)
 
     choose_payload(reduction.document, reduction.folder, PayloadPolicy(), measure=watched)
-    assert "n.ms" not in measured
+    assert "n.ms" in measured
     assert "N.fits" not in measured
+
+
+def test_a_changed_or_missing_measurement_set_is_told_though_it_would_not_be_shipped(reduction: Reduction) -> None:
+    (reduction.folder / "n.ms" / "table.f0").write_bytes(b"flagged by hand")
+    assert choose(reduction)["n.ms"].reason == "changed since it was recorded"
+    shutil.rmtree(reduction.folder / "n.ms")
+    assert choose(reduction)["n.ms"].reason == "no longer there"
+
+
+def test_links_in_visibilities_that_are_not_shipped_do_not_matter(reduction: Reduction) -> None:
+    (reduction.folder / "n.ms" / "link").symlink_to("SUBTABLE")
+    digest = measure(reduction.folder / "n.ms").content_digest
+    assert choose(with_entity(reduction, "n.ms", content_digest=digest))["n.ms"].reason == (
+        "visibilities, referenced by digest"
+    )
+
+
+def with_entity(reduction: Reduction, path: str, **facts: Any) -> Reduction:
+    """The same reduction with other facts about the states of a path."""
+    entities = tuple(replace(e, **facts) if e.path == path else e for e in reduction.document.entities)
+    return replace(reduction, document=replace(reduction.document, entities=entities))
+
+
+def with_local_input(reduction: Reduction, **facts: Any) -> Reduction:
+    """The same reduction of a file that only its place on this machine leads to."""
+    data = reduction.folder / "data" / "N.fits"
+    data.parent.mkdir(exist_ok=True)
+    data.write_bytes(b"SIMPLE")
+    known = {"locators": (Locator(scheme="file", value=str(data)),), "content_digest": measure(data).content_digest}
+    return with_entity(reduction, "data/N.fits", **{**known, **facts})
+
+
+def test_a_small_input_known_only_here_is_shipped(reduction: Reduction) -> None:
+    item = choose(with_local_input(reduction))["data/N.fits"]
+    assert (item.decision, item.reason) == ("shipped", "an input known only on this machine")
+    assert choose(with_local_input(reduction, locators=()))["data/N.fits"].decision == "shipped"
+
+
+def test_a_large_input_known_only_here_is_shipped_on_demand(reduction: Reduction) -> None:
+    large = with_local_input(reduction, size_bytes=6_000_000)
+    item = choose(large)["data/N.fits"]
+    assert item.decision == "referenced"
+    assert item.reason == "an input known only on this machine: --with-inputs ships it"
+    assert choose(large, max_input_bytes=7_000_000)["data/N.fits"].decision == "shipped"
+    assert choose(large, ship_inputs=True)["data/N.fits"].reason == "an input, asked for"
+
+
+@pytest.mark.parametrize("kind", ["CalibrationTable", "Image"])
+def test_calibration_and_images_known_only_here_are_shipped_up_to_the_limit_of_products(
+    reduction: Reduction, kind: str
+) -> None:
+    known = with_local_input(reduction, size_bytes=6_000_000, kind=kind)
+    assert choose(known)["data/N.fits"].decision == "shipped"
+    assert choose(known, max_item_bytes=100)["data/N.fits"].decision == "referenced"
+
+
+def changed_in_place(reduction: Reduction, **facts: Any) -> Reduction:
+    """The same reduction, whose last call changed its input."""
+    local = with_local_input(reduction, **facts)
+    path = local.folder / "data" / "N.fits"
+    path.write_bytes(b"SIMPLE, changed")
+    document = local.document
+    last = Entity(
+        id="20260501-a1b2/e0010",
+        path="data/N.fits",
+        kind="FITS",
+        content_digest=measure(path).content_digest,
+        size_bytes=15,
+        generated_by=document.activities[-1].id,
+        revision_of=document.entities[0].id,
+    )
+    call = replace(document.activities[-1], generated=(*document.activities[-1].generated, Usage(entity=last.id)))
+    document = replace(document, entities=(*document.entities, last), activities=(*document.activities[:-1], call))
+    return replace(local, document=document)
+
+
+@pytest.mark.parametrize("size_bytes", [6, 6_000_000])
+def test_an_input_that_the_notebook_changed_asks_for_a_copy(reduction: Reduction, size_bytes: int) -> None:
+    changed = changed_in_place(reduction, size_bytes=size_bytes)
+    items = choose_payload(changed.document, changed.folder, PayloadPolicy(), measure=measure)
+    item = next(item for item in items if item.entity.id == changed.document.entities[0].id)
+    assert item.decision == "referenced"
+    assert item.reason == "changed in place by this notebook: keep a copy for replays"
+
+
+def test_an_input_that_something_else_changed_is_told(reduction: Reduction) -> None:
+    local = with_local_input(reduction)
+    (local.folder / "data" / "N.fits").write_bytes(b"SIMPLE, downloaded again")
+    assert choose(local)["data/N.fits"].reason == "changed since it was recorded"
+
+
+def test_two_inputs_with_the_files_of_one_path_are_shipped_once(reduction: Reduction) -> None:
+    local = with_local_input(reduction)
+    first, *others = local.document.entities
+    again = replace(first, id="20260501-a1b2/e0011", gap=True, revision_of=first.id)
+    used = replace(local.document.activities[0], used=(Usage(entity=first.id), Usage(entity=again.id)))
+    document = replace(
+        local.document, entities=(first, *others, again), activities=(used, *local.document.activities[1:])
+    )
+    items = choose_payload(document, local.folder, PayloadPolicy(), measure=measure)
+    told = {item.entity.id: (item.decision, item.reason) for item in items if item.entity.path == first.path}
+    assert told[first.id][0] == "shipped"
+    assert told[again.id] == ("referenced", "another state of this path has the same files")
+
+
+def test_reasons_fit_into_a_table(reduction: Reduction) -> None:
+    for item in (*choose(reduction).values(), *choose(with_local_input(reduction, size_bytes=10**9)).values()):
+        assert len(item.reason) <= 60
 
 
 def test_content_that_was_never_digested_is_not_shipped(reduction: Reduction) -> None:
