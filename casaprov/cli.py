@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +24,6 @@ from casaprov.errors import CasaprovError, CrateError, MissingDependency, Record
 
 if TYPE_CHECKING:
     from casaprov.checksum import Digester
-    from casaprov.model import Document
 
 __all__ = ["EXIT_CODES", "cli", "main"]
 
@@ -185,20 +183,33 @@ def validate(crate: Path, as_json: bool) -> int:
 
 
 @cli.command()
-@click.argument("subject", type=_any_path)
-@click.option("--graph", is_flag=True, help="Show what came from what, from the products back to the inputs.")
+@click.argument("subject", type=_any_path, required=False)
+@click.option("--graph", is_flag=False, flag_value="-", metavar="[X.svg|png|pdf|dot|json]", help="Show/draw the graph.")
+@click.option("--prov", type=_any_path, metavar="FILE", help="Write the record as PROV-JSON to FILE.")
+@click.option("--upstream", "end", metavar="PATH", help="Only the calls that this file or table came from.")
+@click.option("--downstream", "start", metavar="PATH", help="Only the calls that used it or anything made from it.")
 @_json_option
-def inspect(subject: Path, graph: bool, as_json: bool) -> None:
+def inspect(*, subject: Path | None, graph: str | None, as_json: bool, **options: Any) -> None:
     """Show what was done in a crate or a notebook, by which call, from what.
 
     \b
     Example:
-      casaprov inspect ngc5921.crate.zip --graph
+      casaprov inspect ngc5921.crate.zip --graph ngc5921.svg
     """
-    from casaprov.render import calls_table, graph_view
+    from casaprov.inspection import inspect_document
+    from casaprov.render import calls_table, graph_view, issues_view
 
-    document = _document_of(subject)
-    _show(document, as_json, graph_view if graph else calls_table)
+    if subject is None:  # "--graph SUBJECT": the option took the argument for its file
+        subject, graph = Path(graph or ""), "-"
+    with _extra("jupyter"):
+        from casaprov.notebook.subject import open_subject
+
+        document, cells = open_subject(subject)
+    found = inspect_document(document, cells, graph=Path(graph) if graph and graph != "-" else None, **options)
+    if as_json or not found.written:
+        _show(found.document, as_json, graph_view if graph else calls_table)
+    if not as_json and (lines := (*found.notes, *(f"Written: {path}" for path in found.written))):
+        _out.print(issues_view(lines), soft_wrap=True)
 
 
 @cli.command()
@@ -374,19 +385,6 @@ def _extra(name: str) -> Iterator[None]:
             f"The Python package {error.name} is not installed.",
             hint=f"Install it with: pip install 'casaprov[{name}]'",
         ) from error
-
-
-def _document_of(subject: Path) -> Document:
-    if not subject.exists():
-        raise UsageError(f"There is no {subject}.", hint="Name a notebook or a crate.")
-    if subject.suffix == ".ipynb":
-        with _extra("jupyter"):
-            from casaprov.notebook.export import record_of
-        return record_of(subject)
-    from casaprov.crate import open_crate
-
-    with tempfile.TemporaryDirectory(prefix="casaprov-") as folder:
-        return open_crate(subject, Path(folder), verify=False).document
 
 
 def _tell_cell(number: int, count: int, source: str) -> None:

@@ -7,14 +7,64 @@ node; each state of a path is (:class:`~casaprov.model.Entity`).
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from casaprov.errors import RecordError
+from casaprov.errors import RecordError, UsageError
 from casaprov.model import Activity, Document, Entity
 
-__all__ = ["Lineage"]
+__all__ = ["Lineage", "OutOfOrder", "Stale"]
+
+
+@dataclass(frozen=True)
+class OutOfOrder:
+    """A call that used what a cell further down the notebook had made.
+
+    Attributes
+    ----------
+    cell, made_in
+        Numbers of the code cells, from 1 at the top.
+    """
+
+    call: Activity
+    cell: int
+    used: Entity
+    maker: Activity
+    made_in: int
+
+    def __str__(self) -> str:
+        return (
+            f"Cell {self.cell} ({self.call.task}) used the result of cell {self.made_in} ({self.maker.task}), "
+            f"which stands below it: {self.used.path}"
+        )
+
+
+@dataclass(frozen=True)
+class Stale:
+    """A product that the notebook, run from the top, would make of something newer.
+
+    Attributes
+    ----------
+    call
+        What `product` came from, directly or not, and what used a state that is past.
+    used
+        That state.
+    changer, cell
+        What left a newer state of the same path afterwards, and the number of its code cell.
+    """
+
+    product: Entity
+    call: Activity
+    used: Entity
+    changer: Activity
+    cell: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.product.path} is stale: {self.call.task} used {self.used.path} "
+            f"as it was before cell {self.cell} ({self.changer.task}) was run again"
+        )
 
 
 class Lineage:
@@ -43,7 +93,15 @@ class Lineage:
     def inputs(self) -> tuple[Entity, ...]:
         """Entities that were used and that no recorded Activity generated."""
         used = {usage.entity for activity in self.document.activities for usage in activity.used}
-        return tuple(e for e in self.document.entities if e.id in used and self.generator(e) is None)
+        return tuple(
+            e for e in self.document.entities if e.id in used and self.generator(e) is None and e.copy_of is None
+        )
+
+    def original(self, entity: Entity) -> Entity:
+        """Return the state that a copy was made of, through copies of copies; a state that is none is its own."""
+        while entity.copy_of is not None and entity.copy_of in self.entities:
+            entity = self.entities[entity.copy_of]
+        return entity
 
     def generator(self, entity: Entity) -> Activity | None:
         """Return the Activity that left this state, None for an input or a gap."""
@@ -51,16 +109,43 @@ class Lineage:
 
     def products(self) -> tuple[Entity, ...]:
         """Last state of every path that a recorded Activity left and none deleted."""
+        return tuple(self._follow(lambda _activity, _gone: None).values())
+
+    def deleted(self) -> dict[str, tuple[Entity, ...]]:
+        """States that an Activity removed, by its id; only those that a recorded Activity left."""
+        found: dict[str, tuple[Entity, ...]] = {}
+        self._follow(lambda activity, gone: found.update({activity.id: gone}))
+        return found
+
+    def _follow(self, on_deleted: Callable[[Activity, tuple[Entity, ...]], None]) -> dict[str, Entity]:
+        """Go through all calls; return the state of every path that is there in the end."""
         current: dict[str, Entity] = {}
         for activity in self.document.activities:
+            gone: dict[str, Entity] = {}
             for path in activity.deleted:
-                for gone in [p for p in current if p == path or PurePosixPath(path) in PurePosixPath(p).parents]:
-                    del current[gone]
+                for name in [p for p in current if p == path or PurePosixPath(path) in PurePosixPath(p).parents]:
+                    gone[name] = current.pop(name)
+            if gone:
+                on_deleted(activity, tuple(gone.values()))
             for usage in activity.generated:
                 entity = self.entities[usage.entity]
                 current.pop(entity.path, None)
                 current[entity.path] = entity
-        return tuple(current.values())
+        return current
+
+    def states(self, path: str) -> tuple[Entity, ...]:
+        """All states of a path, in the order they happened.
+
+        Raises
+        ------
+        UsageError
+            If the record does not know the path.
+        """
+        wanted = PurePosixPath(path)
+        found = tuple(entity for entity in self.document.entities if PurePosixPath(entity.path) == wanted)
+        if not found:
+            raise UsageError(f"The record names no {path}.", hint="'casaprov inspect' lists the names it knows.")
+        return found
 
     def upstream(self, entities: Iterable[Entity]) -> frozenset[str]:
         """Ids of all Activities that these states came from, directly or not."""
@@ -73,8 +158,9 @@ class Lineage:
                 continue
             seen.add(entity_id)
             entity = self.entities[entity_id]
-            if entity.revision_of is not None and entity.gap and entity.revision_of in self.entities:
-                todo.append(entity.revision_of)
+            before = entity.copy_of or (entity.revision_of if entity.gap else None)
+            if before is not None and before in self.entities:
+                todo.append(before)
             activity = self.generator(entity)
             while activity is not None and activity.id not in found:
                 found.add(activity.id)
@@ -100,15 +186,107 @@ class Lineage:
 
     def only(self, sessions: Container[str]) -> Document:
         """Return the Document without the sessions that are not in `sessions`."""
-        activities = tuple(a for a in self.document.activities if a.session in sessions)
-        named = {usage.entity for a in activities for usage in (*a.used, *a.generated)}
-        return replace(
-            self.document,
-            sessions=tuple(s for s in self.document.sessions if s.id in sessions),
-            activities=activities,
-            entities=tuple(e for e in self.document.entities if e.id in named),
-        )
+        part = self.part(a.id for a in self.document.activities if a.session in sessions)
+        return replace(part, sessions=tuple(s for s in self.document.sessions if s.id in sessions))
+
+    def part(self, activities: Iterable[str]) -> Document:
+        """Return the Document with these Activities only, and the states they name."""
+        wanted = frozenset(activities)
+        kept = tuple(a for a in self.document.activities if a.id in wanted)
+        named = {usage.entity for a in kept for usage in (*a.used, *a.generated)}
+        named |= {self.original(self.entities[name]).id for name in named}
+        entities = tuple(e for e in self.document.entities if e.id in named)
+        return replace(self.document, activities=kept, entities=entities)
+
+    def between(self, start: str | None, end: str | None) -> Document:
+        """Return the part of the Document from one path to another.
+
+        Parameters
+        ----------
+        start
+            Keep only calls that used this path or anything made from it.
+        end
+            Keep only calls that the last state of this path came from.
+
+        Raises
+        ------
+        UsageError
+            If the record does not know a path.
+        """
+        wanted = frozenset(self.activities)
+        if start is not None:
+            wanted &= self.downstream(self.states(start))
+        if end is not None:
+            wanted &= self.upstream(self.states(end)[-1:])
+        return self.document if start is None and end is None else self.part(wanted)
 
     def gaps(self) -> tuple[Entity, ...]:
         """States that something other than a recorded Activity left behind."""
         return tuple(entity for entity in self.document.entities if entity.gap)
+
+    # -- the order of cells --------------------------------------------------
+
+    def out_of_order(self, cells: Mapping[str, int]) -> tuple[OutOfOrder, ...]:
+        """Find calls that used the result of a cell further down.
+
+        Parameters
+        ----------
+        cells
+            Number of the code cell, from 1 at the top, that each Activity ran
+            in, by Activity id; those that are not in it are not judged.
+        """
+        found: dict[tuple[int, int, str], OutOfOrder] = {}
+        for call in (activity for activity in self.document.activities if activity.id in cells):
+            for entity in (self.entities[usage.entity] for usage in call.used):
+                maker = self._maker(entity)
+                if maker is not None and cells.get(maker.id, 0) > cells[call.id]:
+                    key = (cells[call.id], cells[maker.id], entity.path)
+                    found.setdefault(key, OutOfOrder(call, key[0], entity, maker, key[1]))
+        return tuple(found.values())
+
+    def stale(self, cells: Mapping[str, int]) -> tuple[Stale, ...]:
+        """Find products that were made from states that cells further up have replaced since.
+
+        A state that later cells changed is no sign of staleness: that is how
+        a MeasurementSet is calibrated. A cell further up that was run again
+        is one, unless it left the same content, or the cell that used the
+        state was run again as well.
+
+        Parameters
+        ----------
+        cells
+            As for :meth:`out_of_order`.
+        """
+        past = {a.id: found for n, a in enumerate(self.document.activities) if (found := self._past(n, a, cells))}
+        stale: list[Stale] = []
+        for product in self.products():
+            upstream = self.upstream([product])
+            first = next((activity_id for activity_id in past if activity_id in upstream), None)
+            if first is not None:
+                used, changer = past[first]
+                stale.append(Stale(product, self.activities[first], used, changer, cells[changer.id]))
+        return tuple(stale)
+
+    def _past(self, position: int, call: Activity, cells: Mapping[str, int]) -> tuple[Entity, Activity] | None:
+        """A state that `call` used and that a cell further up replaced later; by which call."""
+        if call.id not in cells:
+            return None
+        used = {self.entities[usage.entity].path: self.entities[usage.entity] for usage in call.used}
+        found: tuple[Entity, Activity] | None = None
+        for later in self.document.activities[position + 1 :]:
+            if later.id not in cells:
+                continue
+            if cells[later.id] == cells[call.id]:
+                found = None  # its cell was run again, or has not ended yet
+            elif cells[later.id] < cells[call.id]:
+                for state in (self.entities[usage.entity] for usage in later.generated):
+                    before = used.get(state.path)
+                    if before and (state.content_digest is None or state.content_digest != before.content_digest):
+                        found = (before, later)
+        return found
+
+    def _maker(self, entity: Entity) -> Activity | None:
+        """The call that left this state or, before changes by something else, the last one that did."""
+        while entity.gap and entity.revision_of in self.entities:
+            entity = self.entities[entity.revision_of]
+        return self.generator(entity)

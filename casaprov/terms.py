@@ -18,6 +18,7 @@ __all__ = [
     "STATUS_COMPLETED",
     "STATUS_FAILED",
     "UNKNOWN_MEDIA_TYPE",
+    "VOPROV",
     "WORKFLOW_PROFILE",
     "WORKFLOW_ROCRATE_PROFILE",
     "WORKFLOW_RUN_CONTEXT",
@@ -31,6 +32,9 @@ SCHEMAS: Final = f"{CASAPROV}/schemas"
 
 CONTENT_DIGEST: Final = f"{CASAPROV}/terms#content-digest"
 """``propertyID`` of the digest of an entity's scientific content."""
+
+VOPROV: Final = "http://www.ivoa.net/documents/ProvenanceDM/index.html#"
+"""Namespace of the IVOA Provenance Data Model, as the package ``voprov`` writes it."""
 
 CASA_DOCS: Final = "https://casadocs.readthedocs.io/en/stable/api/casatasks.html"
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from casaprov.errors import RecordError
+from casaprov.digest import digest_bytes
+from casaprov.errors import RecordError, UsageError
 from casaprov.lineage import Lineage
 from records import Story
 
@@ -76,3 +79,86 @@ def test_a_record_that_names_what_is_not_there_is_refused(story: Story) -> None:
     story.entities.pop()
     with pytest.raises(RecordError, match="not recorded"):
         Lineage(story.document)
+
+
+def test_what_a_call_deleted_is_known(story: Story) -> None:
+    removal = story.call("rmtables", deleted=["a.gcal", "never.was"])
+    assert [entity.path for entity in Lineage(story.document).deleted()[removal.id]] == ["a.gcal"]
+
+
+def test_the_part_between_two_paths(story: Story) -> None:
+    lineage = Lineage(story.document)
+    assert [a.task for a in lineage.between(None, "a.gcal").activities] == ["importuvfits", "gaincal"]
+    assert [a.task for a in lineage.between("a.gcal", None).activities] == ["applycal", "tclean", "tclean"]
+    assert [a.task for a in lineage.between("./a.gcal", "a.image/").activities] == ["applycal", "tclean"]
+    assert lineage.between(None, None) == story.document
+    part = lineage.between(None, "a.gcal")
+    assert {entity.path for entity in part.entities} == {"raw.fits", "a.ms", "a.gcal"}
+    with pytest.raises(UsageError, match=r"names no b\.ms"):
+        lineage.between("b.ms", None)
+
+
+class TestOrderOfCells:
+    """Cell 1 imports, 2 flags, 3 calibrates, 4 images."""
+
+    @staticmethod
+    def run(*numbers: int) -> tuple[Lineage, dict[str, int]]:
+        """Run cells in this order."""
+        story = Story()
+        cells: dict[str, int] = {}
+        for number in numbers:
+            match number:
+                case 1:
+                    calls = [story.call("importuvfits", used=["raw.fits"], generated=["a.ms"])]
+                case 2:
+                    calls = [story.call("flagdata", changed=["a.ms"])]
+                case 3:
+                    calls = [story.call("gaincal", used=["a.ms"], generated=["a.gcal"])]
+                    calls.append(story.call("applycal", used=["a.gcal"], changed=["a.ms"]))
+                case _:
+                    calls = [story.call("tclean", used=["a.ms"], generated=["a.image"])]
+            cells |= {call.id: number for call in calls}
+        return Lineage(story.document), cells
+
+    @pytest.mark.parametrize("order", [(1, 2, 3, 4), (1, 2, 3, 4, 4), (1, 2, 3, 4, 1, 2, 3, 4)])
+    def test_in_order_there_is_nothing_to_tell(self, order: tuple[int, ...]) -> None:
+        lineage, cells = self.run(*order)
+        assert lineage.out_of_order(cells) == ()
+        assert lineage.stale(cells) == ()
+
+    def test_a_cell_that_used_what_a_later_one_made_is_told(self) -> None:
+        lineage, cells = self.run(1, 3, 2, 4)
+        assert list(map(str, lineage.out_of_order(cells))) == [
+            "Cell 2 (flagdata) used the result of cell 3 (applycal), which stands below it: a.ms"
+        ]
+
+    def test_a_change_outside_of_tasks_does_not_hide_the_order(self) -> None:
+        story = Story()
+        below = story.call("setjy", changed=["a.ms"])
+        story.gap("a.ms")
+        above = story.call("gaincal", used=["a.ms"], generated=["a.gcal"])
+        assert len(Lineage(story.document).out_of_order({below.id: 2, above.id: 1})) == 1
+
+    def test_what_was_made_before_a_cell_above_ran_again_is_stale(self) -> None:
+        lineage, cells = self.run(1, 2, 3, 4, 1)
+        assert {found.product.path for found in lineage.stale(cells)} == {"a.gcal", "a.image"}
+        assert "a.gcal is stale: flagdata used a.ms as it was before cell 1 (importuvfits) was run again" in {
+            str(found) for found in lineage.stale(cells)
+        }
+
+    def test_the_image_is_stale_until_its_cell_ran_again(self) -> None:
+        lineage, cells = self.run(1, 2, 3, 4, 1, 2, 3)
+        assert [found.product.path for found in lineage.stale(cells)] == ["a.image"]
+
+    def test_the_same_content_makes_nothing_stale(self) -> None:
+        lineage, cells = self.run(1, 4, 1)
+        assert [found.product.path for found in lineage.stale(cells)] == ["a.image"]
+        entities = tuple(
+            replace(entity, content_digest=digest_bytes(entity.path.encode())) for entity in lineage.document.entities
+        )
+        assert Lineage(replace(lineage.document, entities=entities)).stale(cells) == ()
+
+    def test_calls_outside_of_cells_are_not_judged(self) -> None:
+        lineage, _ = self.run(1, 3, 2, 4, 1)
+        assert lineage.out_of_order({}) == ()
+        assert lineage.stale({}) == ()

@@ -1,0 +1,83 @@
+"""``casaprov inspect``: a part of a record, its files, and what is odd about its order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from casaprov.drawing import draw
+from casaprov.errors import UsageError
+from casaprov.lineage import Lineage, OutOfOrder, Stale
+from casaprov.model import Document
+from casaprov.prov import to_prov
+
+__all__ = ["Inspection", "inspect_document"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """What was asked for.
+
+    Attributes
+    ----------
+    document
+        The whole record, or the part of it that was asked for.
+    notes
+        What was run out of order and what is stale, in that part.
+    written
+        Files that were written.
+    """
+
+    document: Document
+    notes: tuple[OutOfOrder | Stale, ...]
+    written: tuple[Path, ...]
+
+
+def inspect_document(
+    document: Document,
+    cells: Mapping[str, int],
+    *,
+    start: str | None = None,
+    end: str | None = None,
+    graph: Path | None = None,
+    prov: Path | None = None,
+) -> Inspection:
+    """Take the part of a record between two paths, and write it as asked.
+
+    Parameters
+    ----------
+    cells
+        Number of the code cell that each Activity ran in, by Activity id.
+    start, end
+        Paths, as for :meth:`casaprov.lineage.Lineage.between`.
+    graph
+        File to draw the graph into (:func:`casaprov.drawing.draw`).
+    prov
+        File to write PROV-JSON to.
+
+    Raises
+    ------
+    UsageError
+        If the record does not know a path, or a file cannot be written.
+    MissingDependency
+        If the drawing needs Graphviz and it is not there.
+    """
+    lineage = Lineage(document)
+    part = lineage.between(start, end)
+    calls = {activity.id for activity in part.activities}
+    states = {entity.id for entity in part.entities}
+    notes: tuple[OutOfOrder | Stale, ...] = (
+        *(found for found in lineage.out_of_order(cells) if found.call.id in calls),
+        *(found for found in lineage.stale(cells) if found.product.id in states),
+    )
+    try:
+        if graph is not None:
+            draw(part, graph)
+        if prov is not None:
+            prov.write_text(json.dumps(to_prov(part), indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        told = f"{error.filename or graph or prov} cannot be written: {error.strerror or error}."
+        raise UsageError(told, hint="Name another file.") from error
+    return Inspection(document=part, notes=notes, written=tuple(path for path in (graph, prov) if path))

@@ -1,0 +1,78 @@
+"""What ``casaprov inspect`` looks at: the record of a notebook or in a crate, and the notebook's cells."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from casaprov.crate import open_crate
+from casaprov.digest import digest_bytes
+from casaprov.errors import UsageError
+from casaprov.model import Document, Step
+
+__all__ = ["cell_numbers", "open_subject"]
+
+
+def open_subject(path: Path) -> tuple[Document, dict[str, int]]:
+    """Return the record, and the number of the code cell that each Activity ran in.
+
+    Raises
+    ------
+    UsageError
+        If `path` is missing or neither a notebook nor a crate.
+    CrateError, JournalError
+        If there is no record in it.
+    """
+    if path == Path():
+        raise UsageError("It is not said what to inspect.", hint="Name a notebook or a crate.")
+    if not path.exists():
+        raise UsageError(f"There is no {path}.", hint="Name a notebook or a crate.")
+    if path.suffix == ".ipynb":
+        from casaprov.notebook.export import record_of  # needs Jupyter, which a crate does not
+
+        document = record_of(path)
+        return document, cell_numbers(path.read_bytes(), document)
+    with tempfile.TemporaryDirectory(prefix="casaprov-") as folder:
+        crate = open_crate(path, Path(folder), verify=False)
+        notebook = crate.notebook.read_bytes() if crate.notebook.is_file() else b""
+        return crate.document, cell_numbers(notebook, crate.document)
+
+
+def cell_numbers(notebook: bytes, document: Document) -> dict[str, int]:
+    """Return the number of the code cell, from 1 at the top, by Activity id.
+
+    Parameters
+    ----------
+    notebook
+        What the .ipynb holds. Cells are found by their id, else by their
+        source; a call whose cell is gone, or could be one of several, is left out.
+    """
+    code = _code_cells(notebook)
+    ids = {cell["id"]: number for number, cell in enumerate(code, start=1) if isinstance(cell.get("id"), str)}
+    sources = [digest_bytes(_source(cell).encode("utf-8", "surrogatepass")) for cell in code]
+    often = Counter(sources)
+    by_source = {source: number for number, source in enumerate(sources, start=1) if often[source] == 1}
+
+    def number_of(step: Step | None) -> int | None:
+        if step is None:
+            return None
+        return ids.get(step.cell_id or "") or by_source.get(step.source_digest)
+
+    found = {activity.id: number_of(activity.step) for activity in document.activities}
+    return {activity_id: number for activity_id, number in found.items() if number is not None}
+
+
+def _code_cells(notebook: bytes) -> list[dict[str, Any]]:
+    try:
+        cells = json.loads(notebook)["cells"]
+        return [cell for cell in cells if isinstance(cell, dict) and cell.get("cell_type") == "code"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return []  # a crate's notebook is not trusted to be one; without it no order is judged
+
+
+def _source(cell: dict[str, Any]) -> str:
+    source = cell.get("source", "")
+    return "".join(map(str, source)) if isinstance(source, list) else str(source)
