@@ -53,12 +53,15 @@ class Plan:
     kept
         Ids of states that are copied elsewhere later: a replay keeps them as
         soon as they are made.
+    written
+        Paths that a call writes or removes; an input at one of them is copied first.
     """
 
     steps: tuple[PlanStep, ...]
     inputs: tuple[Entity, ...]
     products: tuple[Entity, ...]
     kept: frozenset[str] = frozenset()
+    written: frozenset[str] = frozenset()
 
 
 def make_plan(document: Document, known_tasks: Container[str]) -> Plan:
@@ -83,6 +86,11 @@ def make_plan(document: Document, known_tasks: Container[str]) -> Plan:
         inputs=tuple(e for e in external if e.id in needed),
         products=tuple(changed.get(product.id, product) for product in products),
         kept=kept,
+        written=frozenset(
+            path
+            for activity in document.activities
+            for path in (*activity.deleted, *(lineage.entities[usage.entity].path for usage in activity.generated))
+        ),
     )
 
 

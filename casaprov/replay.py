@@ -151,7 +151,12 @@ class Replay:
             return _key(path, folder) in self._paths
 
         recorded = {name: from_json(value) for name, value in activity.parameters.items()}
-        parameters = self.specs[activity.task].map_paths(recorded, folder / activity.cwd, new_path, exists=is_recorded)
+        spec = self.specs[activity.task]
+        parameters = spec.map_paths(recorded, folder / activity.cwd, new_path, exists=is_recorded)
+        for use in (*spec.inputs(parameters, cwd), *spec.outputs(parameters, cwd)):
+            if use.role != "used" and not use.path.is_relative_to(self.work.root):
+                told = f"The recorded call of {activity.task} would write to {use.path}, outside of the work folder."
+                raise ReplayError(told, hint="Do not trust this crate: no record of casaprov leads there.")
         return TaskCall(
             task=activity.task, package=activity.package, parameters=parameters, given=activity.given, cwd=cwd
         )
@@ -182,7 +187,7 @@ def place_inputs(plan: Plan, inputs: Mapping[str, Path], work: WorkFolder) -> di
     placed: dict[str, Path] = {}
     for entity in plan.inputs:
         found = inputs[entity.id]
-        stays = found.is_file() and Path(entity.path).is_absolute()
+        stays = found.is_file() and Path(entity.path).is_absolute() and entity.path not in plan.written
         placed[entity.path] = found if stays else work.put(found, entity.path)
     return placed
 

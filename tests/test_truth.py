@@ -168,3 +168,25 @@ def test_a_change_between_two_calls_stops_what_follows(ngc5921_fits: Path, tmp_p
     assert found.code == 3
     assert found.verdicts["s.ms"] == "not-verifiable"
     assert [step["action"] for step in found.report["steps"]] == ["run", "blocked", "blocked"]
+
+
+def test_an_input_that_the_notebook_overwrites_is_copied_first(ngc5921_fits: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.fits"
+    found = replay(
+        tmp_path / "n",
+        ngc5921_fits,
+        "%unload_ext casaprov",
+        "tclean('n.ms', imagename='x', field='0', imsize=64, cell='15arcsec')\n"
+        f"exportfits('x.image', {str(mine)!r})\n"
+        f"import os, shutil\nos.mkdir('original')\nshutil.copy({str(mine)!r}, 'original')",
+        "%load_ext casaprov",
+        f"importfits({str(mine)!r}, 'y.image')\nimsmooth('y.image', major='60arcsec', minor='60arcsec', pa='0deg',"
+        " outfile='z.image')",
+        f"exportfits('z.image', {str(mine)!r}, overwrite=True)",
+    )
+    overwritten = mine.read_bytes()
+    original = tmp_path / "n" / "original" / "mine.fits"
+    assert found.code == 0
+    assert found.verified("y.image", "z.image", str(mine))
+    assert mine.read_bytes() == overwritten != original.read_bytes()
+    assert (tmp_path / "n-again" / "_elsewhere" / str(mine).lstrip("/")).is_file()
