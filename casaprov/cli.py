@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,7 +40,8 @@ EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
 EXIT_DIFFERS = 1
 EXIT_COULD_NOT_RUN = 3
 
-_out = Console(highlight=False)
+# A file or pipe has no width; 80 columns would break paths for nothing.
+_out = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
 _err = Console(stderr=True, highlight=False)
 
 _notebook = click.Path(dir_okay=False, path_type=Path)
@@ -119,7 +121,8 @@ def run(*, notebook: Path, output: Path | None, kernel: str | None, timeout: flo
         _err.print(
             f"[bold red]Cell {result.failure.number} failed:[/] {escape(result.failure.message)}", soft_wrap=True
         )
-        _err.print(f"Everything up to it is recorded and written to {escape(str(result.notebook))}.", soft_wrap=True)
+        kept = "Everything up to it is recorded and" if result.document else "No CASA task was called; the outputs are"
+        _err.print(f"{kept} written to {escape(str(result.notebook))}.", soft_wrap=True)
         return EXIT_COULD_NOT_RUN
     _out.print(f"Written: {escape(str(result.notebook))}", soft_wrap=True)
     if result.document is None:

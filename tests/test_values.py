@@ -95,7 +95,8 @@ def test_what_has_a_json_form_takes_it(value: Any, expected: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [np.int64(5), np.float32(0.1), np.bool_(False), np.complex64(1j), np.zeros((2, 0, 3)), np.array(["a", "bc"])]
+    "value",
+    [np.int64(5), np.float32(0.1), np.bool_(False), np.complex64(1j), np.zeros((2, 0, 3)), np.array(["a", "bc"])],
 )
 def test_numpy_values_come_back_with_their_type(value: Any) -> None:
     back = from_json(json.loads(json.dumps(to_json(value))))
