@@ -24,7 +24,7 @@ DEMO := build/demo
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-versions test-fast lint docs bench clean
+.PHONY: help demo test test-versions test-fast audit lint docs bench clean
 
 help: ## say what there is to make
 	@echo "make TARGET, where TARGET is one of"
@@ -49,6 +49,9 @@ test-versions: $(VENV)/dev.stamp $(VENV)-other/other.stamp ## replay the example
 
 test-fast: $(VENV)/dev.stamp ## run the tests that need no CASA (under 2 min)
 	$(PYTEST) -n 2 --dist worksteal -m "not casa and not slow"
+
+audit: $(VENV)/dev.stamp ## compare what tasks do to files, traced by strace, with their records
+	$(PYTEST) tests/test_audit.py
 
 lint: $(VENV)/dev.stamp ## check style, format, types and spelling
 	$(BIN)/ruff check

@@ -233,7 +233,6 @@ def test_an_outlier_file_names_images_models_and_masks(tmp_path: Path) -> None:
         ("flagdata", {"mode": "manual", "action": "", "savepars": True, "outfile": "f.txt"}, "used"),
         ("statwt", {"preview": True}, "used"),
         ("statwt", {"preview": False}, "changed"),
-        ("setjy", {"listmodels": True}, "used"),
         ("setjy", {"listmodels": False}, "changed"),
         ("applycal", {"applymode": "trial"}, "used"),
         ("applycal", {"applymode": ""}, "changed"),
@@ -281,6 +280,15 @@ def test_outputs_without_a_name_get_the_name_casa_gives_them(tmp_path: Path) -> 
     assert set(roles(SPECS["uvcontsub_old"].outputs({"vis": "x.ms"}, tmp_path), tmp_path)) == {"x.ms.contsub"}
     asdm = {"asdm": "uid", "vis": "", "wvr_corrected_data": "no", "savecmds": True, "outfile": "", "compression": False}
     assert set(roles(SPECS["importasdm"].outputs(asdm, tmp_path), tmp_path)) == {"uid.ms", "uid_cmd.txt"}
+
+
+def test_what_the_audit_found_is_described(tmp_path: Path) -> None:
+    touch(*(tmp_path / name for name in ("a.ms", "b.ms", "msuvbin.last", "n.pbcor.workdirectory/n.pb.tt0")))
+    assert SPECS["setjy"].inputs({"vis": "a.ms", "listmodels": True}, tmp_path) == ()
+    binned = SPECS["msuvbin"].inputs({"vis": "a.ms", "outputvis": "b.ms"}, tmp_path)
+    assert roles(binned, tmp_path) == {"a.ms": "used", "b.ms": "changed", "msuvbin.last": "changed"}
+    corrected = SPECS["widebandpbcor"].outputs({"vis": "a.ms", "imagename": "n", "action": "pbcor"}, tmp_path)
+    assert "n.pbcor.workdirectory/n.pb.tt0" in roles(corrected, tmp_path)
 
 
 def test_effects_follow_the_parameters() -> None:
