@@ -123,6 +123,7 @@ def simulate(casa: Audited) -> None:
     casa.tsdimaging(
         infiles=["dish/dish.aca.tp.sd.ms"], outfile="tsd", imsize=[16, 16], cell="10arcsec", gridfunction="SF"
     )
-    casa.sdimaging(infiles=["dish/dish.aca.tp.sd.ms"], outfile="sd.im", imsize=[16, 16], cell="10arcsec")
+    if hasattr(casa.tasks, "sdimaging"):  # gone from CASA 6.7.5
+        casa.sdimaging(infiles=["dish/dish.aca.tp.sd.ms"], outfile="sd.im", imsize=[16, 16], cell="10arcsec")
     casa.sdtimeaverage(infile="dish/dish.aca.tp.sd.ms", outfile="averaged.ms", timebin="30s", datacolumn="data")
     casa.sdpolaverage(infile="dish/dish.aca.tp.sd.ms", outfile="polaveraged.ms", datacolumn="data", polaverage="stokes")
