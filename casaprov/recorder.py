@@ -168,7 +168,7 @@ class Recorder:
         used, generated = self._used(opened), []
         entities = {entity.id: entity for _, entity in used}
         for parameter, path, declared in self._written_paths(opened):
-            entity = self._left(opened, path)
+            entity = self._left(opened, path, declared=declared)
             if entity is not None:
                 entities[entity.id] = entity
                 generated.append(Usage(entity=entity.id, parameter=parameter, declared=declared))
@@ -219,14 +219,15 @@ class Recorder:
         before, after = opened.walked, walk(opened.call.cwd)
         opened.problems.extend(problem for problem in after.problems if problem not in opened.problems)
         for path in after.changed_since(before):
-            named.setdefault(path, (None, False))
+            if named.keys().isdisjoint(path.parents):  # a file of a folder that is named is part of it
+                named.setdefault(path, (None, False))
         return [
             (parameter, path, declared)
             for path, (parameter, declared) in named.items()
             if path.exists() and (path not in opened.stamps or stamp(path) != opened.stamps[path])
         ]
 
-    def _left(self, opened: Opened, path: Path) -> Entity | None:
+    def _left(self, opened: Opened, path: Path, *, declared: bool) -> Entity | None:
         """Return the new state that the call left at `path`; None if the content is what it was."""
         return self._states.left(
             path,
@@ -234,6 +235,7 @@ class Recorder:
             by=opened.activity.id,
             children=opened.children,
             before=opened.found.get(path),
+            declared=declared,
         )
 
     def _deleted(self, opened: Opened) -> tuple[str, ...]:

@@ -69,7 +69,14 @@ class States:
             return self._new(path, measured, locators=self._locate(path))
 
     def left(
-        self, path: Path, measured: Measured, *, by: str, children: Collection[str], before: Entity | None
+        self,
+        path: Path,
+        measured: Measured,
+        *,
+        by: str,
+        children: Collection[str],
+        before: Entity | None,
+        declared: bool,
     ) -> Entity | None:
         """Return the state that a call left at `path`, None if it did not change the content.
 
@@ -81,6 +88,9 @@ class States:
             Ids of calls that it made; what one of them left is theirs.
         before
             The state that the call found there and may have changed in place.
+        declared
+            Whether the call says that it writes there. Else the same content
+            as before was not made again, only touched.
         """
         with self._lock:
             if isinstance(measured, Measurement):
@@ -88,8 +98,11 @@ class States:
                 if before is not None and before.content_digest == same:
                     return None
                 current = self.at(path)
-                if current and current.generated_by in children and current.content_digest == same:
-                    return current
+                if current and current.content_digest == same:
+                    if current.generated_by in children:
+                        return current
+                    if not declared:
+                        return None
             return self._new(path, measured, generated_by=by, revision_of=before.id if before else None)
 
     def gone(self, path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,6 +65,19 @@ def test_both_libraries_agree_on_real_observations(
     children: tuple[Worker, Worker], observations: Path, tmp_path: Path
 ) -> None:
     _assert_equal(children, [_unpack(observations / name, tmp_path) for name in ARCHIVES])
+
+
+@pytest.mark.casa
+def test_both_libraries_agree_on_arrays_without_dimensions(
+    children: tuple[Worker, Worker], ngc5921_fits: Path, tmp_path: Path
+) -> None:
+    """cvel leaves them in SOURCE::POSITION."""
+    code = (
+        "import sys\nfrom casatasks import cvel, importuvfits\n"
+        "importuvfits(sys.argv[1], 'n.ms')\ncvel('n.ms', 'cvel.ms', mode='channel', nchan=2)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(ngc5921_fits)], cwd=tmp_path, check=True, capture_output=True)
+    _assert_equal(children, [tmp_path / "cvel.ms"])
 
 
 @pytest.mark.casa

@@ -141,6 +141,21 @@ def test_an_undeclared_file_is_observed(notebook: Notebook, folder: Path) -> Non
     assert not activity.generated[0].declared
 
 
+def test_an_undeclared_file_that_was_only_touched_is_not_claimed(notebook: Notebook, folder: Path) -> None:
+    notebook.call("copy", copy(folder), source="in.txt", target="out.txt")
+    activity, _ = notebook.call("look", copy(folder), file="in.txt")
+    assert activity.generated == ()
+
+
+def test_a_file_inside_a_declared_folder_is_part_of_it(notebook: Notebook, folder: Path) -> None:
+    def fill() -> None:
+        (folder / "asdm").mkdir()
+        (folder / "asdm" / "Main.xml").write_text("rows")
+
+    activity, entities = notebook.call("copy", fill, source="in.txt", target="asdm")
+    assert [entities[u.entity].path for u in activity.generated] == ["asdm"]
+
+
 def test_an_input_that_the_call_changed_is_an_observed_revision(notebook: Notebook, folder: Path) -> None:
     activity, entities = notebook.call("look", lambda: (folder / "in.txt").write_text("other") and None, file="in.txt")
     after = entities[activity.generated[0].entity]

@@ -89,7 +89,9 @@ def blocks(cells: Cells, column: Column, rows: int, *, max_bytes: int) -> Iterat
                 if shape is None:
                     yield Block(run_first, count, None, None)
                 else:
-                    yield from _cut(cells, column, range(run_first, run_first + count), shape, max_bytes)
+                    # cvel leaves arrays without any dimension, which hold nothing and cannot be read.
+                    rows_of_run = range(run_first, run_first + count)
+                    yield from _cut(cells, column, rows_of_run, shape or (0,), max_bytes)
 
 
 def _runs(cells: Cells, column: str, first: int, count: int) -> Iterator[tuple[int, int, Shape | None]]:
