@@ -6,6 +6,7 @@ Exit codes: 0 done and verified, 1 something differs or is not valid,
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -21,7 +22,7 @@ from rich.logging import RichHandler
 from rich.markup import escape
 
 from casaprov import __version__
-from casaprov.errors import CasaprovError, CrateError, MissingDependency, RecordError, UsageError
+from casaprov.errors import CasaprovError, MissingDependency, RecordError, UsageError
 
 if TYPE_CHECKING:
     from casaprov.checksum import Digester
@@ -33,6 +34,7 @@ EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (MissingDependency, 3),
     (RecordError, 3),
     (CasaprovError, 3),
+    (OSError, 3),
     (KeyboardInterrupt, 130),
 )
 """Which exit code an exception ends in; the first class that fits counts."""
@@ -51,6 +53,9 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
+    for stream in (sys.stdout, sys.stderr):  # a record may hold text that no terminal can show
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = cli.main(arguments, prog_name="casaprov", standalone_mode=False)
     except click.exceptions.Abort:
@@ -58,21 +63,15 @@ def main(arguments: list[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (CasaprovError, KeyboardInterrupt) as error:
-        _say(error)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on; Python flushes at exit
+        return 0
+    except (CasaprovError, OSError, KeyboardInterrupt) as error:
+        from casaprov.render import error_view
+
+        _err.print(error_view(error), soft_wrap=True)
         return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
     return code if isinstance(code, int) else 0
-
-
-def _say(error: BaseException) -> None:
-    if isinstance(error, CasaprovError):
-        _err.print(f"[bold red]Error:[/] {escape(error.message)}", soft_wrap=True)
-        for issue in error.issues if isinstance(error, CrateError) else ():
-            _err.print(f"  • {escape(str(issue))}", soft_wrap=True)
-        if error.hint:
-            _err.print(escape(error.hint), soft_wrap=True)
-    else:
-        _err.print("Interrupted.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

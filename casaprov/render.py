@@ -14,6 +14,7 @@ from rich.tree import Tree
 from casaprov.compare import Comparison
 from casaprov.crate import Packed
 from casaprov.doctor import Finding
+from casaprov.errors import CasaprovError, CrateError
 from casaprov.lineage import Lineage
 from casaprov.model import Activity, Document, Entity
 from casaprov.report import ReplayReport
@@ -21,6 +22,7 @@ from casaprov.report import ReplayReport
 __all__ = [
     "calls_table",
     "comparison_view",
+    "error_view",
     "findings_view",
     "graph_view",
     "issues_view",
@@ -206,6 +208,18 @@ def _summary(report: ReplayReport) -> str:
 
 def _plural(count: int, noun: str, many: str = "") -> str:
     return f"{count} {noun if count == 1 else many or noun + 's'}"
+
+
+def error_view(error: BaseException) -> str:
+    """What went wrong, every issue behind it, and what to do next."""
+    if isinstance(error, CasaprovError):
+        issues = error.issues if isinstance(error, CrateError) else ()
+        lines = [error.message, *(f"  • {issue}" for issue in issues), *([error.hint] if error.hint else [])]
+    elif isinstance(error, OSError):
+        lines = [f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror or error}."]
+    else:
+        return "Interrupted."
+    return "[bold red]Error:[/] " + escape("\n".join(lines))
 
 
 def findings_view(findings: Iterable[Finding]) -> Table:

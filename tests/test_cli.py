@@ -108,6 +108,21 @@ def test_files_are_digested_and_compared(tmp_path: Path, capsys: pytest.CaptureF
     assert json.loads(capsys.readouterr().out)["verdict"] == "differs"
 
 
+def test_a_reader_who_leaves_early_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one")
+    command = f"{sys.executable} -m casaprov digest {' '.join([str(tmp_path / 'a.txt')] * 50)} | head -1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], check=False, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stdout.count("\n") == 1
+    assert done.stderr == ""
+
+
+def test_a_name_that_no_file_can_have_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", "x" * 5000]) in (1, 2, 3)
+    assert main(["replay", "x" * 5000, "--work", "w"]) in (2, 3)
+    assert "Traceback" not in capsys.readouterr().err
+
+
 def test_the_module_runs_like_the_command() -> None:
     done = subprocess.run([sys.executable, "-m", "casaprov", "--version"], check=True, capture_output=True, text=True)
     assert re.fullmatch(r"casaprov, version \S+\n", done.stdout)

@@ -66,7 +66,7 @@ CORE: dict[str, str] = {
     "plan": "errors lineage model values",
     "prov": "errors lineage model terms",
     "recorder": "calls checksum digest errors journal model stamps states taskspec values",
-    "render": "compare crate doctor lineage model report / rich",
+    "render": "compare crate doctor errors lineage model report / rich",
     "replay": "calls compare digest errors model plan report runner taskspec values work_folder",
     "report": "compare model",
     "runner": "cache calls errors model recorder taskspec",

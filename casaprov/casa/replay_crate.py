@@ -17,7 +17,7 @@ from casaprov.casa.session import open_recorder
 from casaprov.checksum import Digester
 from casaprov.compare import Comparison, Tolerance, compare_paths, compare_trees
 from casaprov.crate import OpenCrate, open_crate
-from casaprov.errors import InputMissing, NoSpace, UsageError
+from casaprov.errors import CrateError, InputMissing, NoSpace, UsageError
 from casaprov.listings import same_listing
 from casaprov.locate import InputFinder
 from casaprov.model import Activity, Entity, Session, unstructure
@@ -33,6 +33,8 @@ from casaprov.work_folder import WorkFolder
 __all__ = ["REPORT_NAME", "ReplayOptions", "replay_crate"]
 
 REPORT_NAME = "replay-report.json"
+
+_ASK = "Ask its author for a crate made by 'casaprov export'."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +85,8 @@ def replay_crate(
         raise _full(work, error) from error
     specs = load_specs()
     plan = make_plan(opened.document, specs.keys())
+    if not plan.steps:
+        raise CrateError(f"The records of {crate} hold no call, so there is nothing to replay.", hint=_ASK)
     executor = CasaProcess(work, options.python)
     try:
         environment = executor.environment(work)
