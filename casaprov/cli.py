@@ -63,8 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on; Python flushes at exit
+    except SystemExit:  # click's answer to a reader of a pipe who leaves early: nothing went wrong
         return 0
     except (CasaprovError, OSError, KeyboardInterrupt) as error:
         from casaprov.render import error_view
