@@ -9,23 +9,17 @@ from __future__ import annotations
 import io
 import json
 import logging
-import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-from rich.console import Console
 from rich.logging import RichHandler
 from rich.markup import escape
 
 from casaprov import __version__
+from casaprov.console import err, extra, opened_digester, out, show, tell_cell, tell_step
 from casaprov.errors import CasaprovError, MissingDependency, RecordError, UsageError
-
-if TYPE_CHECKING:
-    from casaprov.checksum import Digester
 
 __all__ = ["EXIT_CODES", "cli", "main"]
 
@@ -41,10 +35,6 @@ EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
 
 EXIT_DIFFERS = 1
 EXIT_COULD_NOT_RUN = 3
-
-# A file or pipe has no width; 80 columns would break paths for nothing.
-_out = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
-_err = Console(stderr=True, highlight=False)
 
 _notebook = click.Path(dir_okay=False, path_type=Path)
 _any_path = click.Path(path_type=Path)
@@ -68,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (CasaprovError, OSError, KeyboardInterrupt) as error:
         from casaprov.render import error_view
 
-        _err.print(error_view(error), soft_wrap=True)
+        err.print(error_view(error), soft_wrap=True)
         return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
     return code if isinstance(code, int) else 0
 
@@ -86,7 +76,7 @@ def cli(verbose: int) -> None:
       casaprov replay reduction.crate.zip
     """
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
-    handler = RichHandler(console=_err, show_time=False, show_path=False)
+    handler = RichHandler(console=err, show_time=False, show_path=False)
     logging.basicConfig(level=level, format="%(message)s", handlers=[handler])
 
 
@@ -106,25 +96,23 @@ def run(*, notebook: Path, output: Path | None, kernel: str | None, timeout: flo
     Example:
       casaprov run ngc5921.ipynb -o run/ngc5921.ipynb
     """
-    with _extra("jupyter"):
+    with extra("jupyter"):
         from casaprov.notebook.execute import run_notebook
     from casaprov.casa.data import prepare
     from casaprov.render import calls_table
 
     prepare()
-    result = run_notebook(notebook, output or notebook, kernel=kernel, timeout_s=timeout, on_cell=_tell_cell)
+    result = run_notebook(notebook, output or notebook, kernel=kernel, timeout_s=timeout, on_cell=tell_cell)
     if result.document is not None:
-        _out.print(calls_table(result.document))
+        out.print(calls_table(result.document))
     if result.failure is not None:
-        _err.print(
-            f"[bold red]Cell {result.failure.number} failed:[/] {escape(result.failure.message)}", soft_wrap=True
-        )
+        err.print(f"[bold red]Cell {result.failure.number} failed:[/] {escape(result.failure.message)}", soft_wrap=True)
         kept = "Everything up to it is recorded and" if result.document else "No CASA task was called; the outputs are"
-        _err.print(f"{kept} written to {escape(str(result.notebook))}.", soft_wrap=True)
+        err.print(f"{kept} written to {escape(str(result.notebook))}.", soft_wrap=True)
         return EXIT_COULD_NOT_RUN
-    _out.print(f"Written: {escape(str(result.notebook))}", soft_wrap=True)
+    out.print(f"Written: {escape(str(result.notebook))}", soft_wrap=True)
     if result.document is None:
-        _out.print("No CASA task was called, so nothing was recorded.")
+        out.print("No CASA task was called, so nothing was recorded.")
     return 0
 
 
@@ -152,7 +140,7 @@ def export(
     Example:
       casaprov export ngc5921.ipynb -o ngc5921.crate.zip
     """
-    with _extra("jupyter"):
+    with extra("jupyter"):
         from casaprov.notebook.export import export_notebook
     from casaprov.payload import PayloadPolicy
     from casaprov.render import packed_view
@@ -160,9 +148,9 @@ def export(
     policy = PayloadPolicy(
         max_item_bytes=int(max_size * 1e6), ship_visibilities=with_visibilities, ship_inputs=with_inputs
     )
-    with _digester() as digester:
+    with opened_digester() as digester:
         packed = export_notebook(notebook, output, policy=policy, measure=digester.measure, title=title)
-    _show(packed, as_json, packed_view)
+    show(packed, as_json, packed_view)
 
 
 @cli.command()
@@ -179,7 +167,7 @@ def validate(crate: Path, as_json: bool) -> int:
     from casaprov.validate import check_crate
 
     issues = check_crate(crate)
-    _show(issues, as_json, lambda found: issues_view(found) if found else f"{escape(str(crate))} is valid.")
+    show(issues, as_json, lambda found: issues_view(found) if found else f"{escape(str(crate))} is valid.")
     return EXIT_DIFFERS if issues else 0
 
 
@@ -202,15 +190,15 @@ def inspect(*, subject: Path | None, graph: str | None, as_json: bool, **options
 
     if subject is None:  # "--graph SUBJECT": the option took the argument for its file
         subject, graph = Path(graph or ""), "-"
-    with _extra("jupyter"):
+    with extra("jupyter"):
         from casaprov.notebook.subject import open_subject
 
         document, cells = open_subject(subject)
     found = inspect_document(document, cells, graph=Path(graph) if graph and graph != "-" else None, **options)
     if as_json or not found.written:
-        _show(found.document, as_json, graph_view if graph else calls_table)
+        show(found.document, as_json, graph_view if graph else calls_table)
     if not as_json and (lines := (*found.notes, *(f"Written: {path}" for path in found.written))):
-        _out.print(issues_view(lines), soft_wrap=True)
+        out.print(issues_view(lines), soft_wrap=True)
 
 
 @cli.command()
@@ -220,6 +208,9 @@ def inspect(*, subject: Path | None, graph: str | None, as_json: bool, **options
 @click.option("--rtol", default=0.0, show_default=True, help="Relative difference to tolerate.")
 @click.option("--atol", default=0.0, show_default=True, help="Absolute difference to tolerate.")
 @click.option("--python", default=sys.executable, help="Python whose CASA runs the tasks, by default this one.")
+@click.option(
+    "--unconfined", is_flag=True, help="Let the crate's calls do whatever you may do, not only work in the folder."
+)
 @click.option("--ignore-checksums", is_flag=True, help="Replay a crate that was changed after it was packed.")
 @_json_option
 def replay(
@@ -230,13 +221,15 @@ def replay(
     rtol: float,
     atol: float,
     python: str,
+    unconfined: bool,
     ignore_checksums: bool,
     as_json: bool,
 ) -> int:
     """Run a crate's CASA calls again in an empty folder and compare every product.
 
-    Only known CASA tasks run, none of the notebook's code. Exit code 0: all
-    verified; 1: something differs; 3: something could not be run.
+    Only known CASA tasks run, in a process that can change nothing outside of
+    the work folder and reach no network. Exit code 0: all verified; 1: something
+    differs; 3: something could not be run.
 
     \b
     Example:
@@ -247,10 +240,16 @@ def replay(
     from casaprov.render import replay_view
 
     folder = work or Path(f"replay-{crate.name.split('.')[0]}")
-    options = ReplayOptions(data=data, tolerance=Tolerance(rtol, atol), verify=not ignore_checksums, python=python)
-    with _digester() as digester:
-        report = replay_crate(crate, folder, digester, options, on_step=_tell_step)
-    _show(report, as_json, replay_view)
+    options = ReplayOptions(
+        data=data,
+        tolerance=Tolerance(rtol, atol),
+        verify=not ignore_checksums,
+        python=python,
+        confined=not unconfined,
+    )
+    with opened_digester() as digester:
+        report = replay_crate(crate, folder, digester, options, on_step=tell_step)
+    show(report, as_json, replay_view)
     if report.blocked:
         return EXIT_COULD_NOT_RUN
     return EXIT_DIFFERS if report.differing else 0
@@ -275,7 +274,7 @@ def compare(*, first: Path, second: Path, rtol: float, atol: float, as_json: boo
 
     tolerance = Tolerance(rtol, atol)
     comparison = compare_paths(first, second, reader=table_reader, fits=fits_reader, tolerance=tolerance)
-    _show(comparison, as_json, comparison_view)
+    show(comparison, as_json, comparison_view)
     return EXIT_DIFFERS if comparison.verdict in ("differs", "missing", "not-verifiable") else 0
 
 
@@ -291,7 +290,7 @@ def digest(paths: tuple[Path, ...], as_json: bool) -> None:
     """
     from casaprov.model import unstructure
 
-    with _digester() as digester:
+    with opened_digester() as digester:
         for path in paths:
             measured = digester.measure(path)
             if as_json:
@@ -309,12 +308,12 @@ def sync(notebook: Path) -> None:
     Example:
       casaprov sync ngc5921.ipynb
     """
-    with _extra("jupyter"):
+    with extra("jupyter"):
         from casaprov.notebook.sync import sync_notebook
 
     index = sync_notebook(notebook)
     sessions, calls = len(index["sessions"]), len(index["calls"])
-    _out.print(f"{escape(str(notebook))}: {calls} calls of {sessions} session(s) are in its metadata.", soft_wrap=True)
+    out.print(f"{escape(str(notebook))}: {calls} calls of {sessions} session(s) are in its metadata.", soft_wrap=True)
 
 
 @cli.command()
@@ -331,7 +330,7 @@ def doctor(as_json: bool) -> int:
     from casaprov.render import findings_view
 
     findings = examine((*CASA_CHECKS, *CHECKS))
-    _show(findings, as_json, findings_view)
+    show(findings, as_json, findings_view)
     return EXIT_COULD_NOT_RUN if any(finding.status == "missing" for finding in findings) else 0
 
 
@@ -350,48 +349,3 @@ def completion(shell: str) -> None:
     if found is None:
         raise UsageError(f"There is no completion for {shell}.")
     click.echo(found(cli, {}, "casaprov", "_CASAPROV_COMPLETE").source())
-
-
-# -- parts -------------------------------------------------------------------
-
-
-def _show(value: Any, as_json: bool, view: Callable[[Any], Any]) -> None:
-    from casaprov.model import unstructure
-
-    if as_json:
-        click.echo(json.dumps(unstructure(value), default=str))
-    else:
-        _out.print(view(value))
-
-
-@contextmanager
-def _digester() -> Iterator[Digester]:
-    from casaprov.readers import open_digester
-
-    digester = open_digester()
-    try:
-        yield digester
-    finally:
-        digester.close()
-
-
-@contextmanager
-def _extra(name: str) -> Iterator[None]:
-    try:
-        yield
-    except ImportError as error:
-        if error.name is None or error.name.startswith("casaprov"):
-            raise
-        raise MissingDependency(
-            f"The Python package {error.name} is not installed.",
-            hint=f"Install it with: pip install 'casaprov[{name}]'",
-        ) from error
-
-
-def _tell_cell(number: int, count: int, source: str) -> None:
-    first = next((line for line in source.splitlines() if line.strip() and not line.startswith(("#", "%"))), "")
-    _err.print(f"[dim]cell {number}/{count}[/]  {escape(first[:80])}", soft_wrap=True)
-
-
-def _tell_step(number: int, activity: Any) -> None:
-    _err.print(f"[dim]call {number}[/]  {activity.task}", soft_wrap=True)

@@ -1,0 +1,69 @@
+"""What the commands share: where they print, what they show while they work, what they open."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+
+from casaprov.errors import MissingDependency
+
+if TYPE_CHECKING:
+    from casaprov.checksum import Digester
+
+__all__ = ["err", "extra", "opened_digester", "out", "show", "tell_cell", "tell_step"]
+
+# A file or pipe has no width; 80 columns would break paths for nothing.
+out = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
+err = Console(stderr=True, highlight=False)
+
+
+def show(value: Any, as_json: bool, view: Callable[[Any], Any]) -> None:
+    """Print a value as JSON or as `view` draws it."""
+    from casaprov.model import unstructure
+
+    if as_json:
+        click.echo(json.dumps(unstructure(value), default=str))
+    else:
+        out.print(view(value))
+
+
+@contextmanager
+def opened_digester() -> Iterator[Digester]:
+    """Open a digester for the time of a command."""
+    from casaprov.readers import open_digester
+
+    with closing(open_digester()) as digester:
+        yield digester
+
+
+@contextmanager
+def extra(name: str) -> Iterator[None]:
+    """Turn a missing package into the command that installs the extra it belongs to."""
+    try:
+        yield
+    except ImportError as error:
+        if error.name is None or error.name.startswith("casaprov"):
+            raise
+        raise MissingDependency(
+            f"The Python package {error.name} is not installed.",
+            hint=f"Install it with: pip install 'casaprov[{name}]'",
+        ) from error
+
+
+def tell_cell(number: int, count: int, source: str) -> None:
+    """Say which cell runs now."""
+    first = next((line for line in source.splitlines() if line.strip() and not line.startswith(("#", "%"))), "")
+    err.print(f"[dim]cell {number}/{count}[/]  {escape(first[:80])}", soft_wrap=True)
+
+
+def tell_step(number: int, activity: Any) -> None:
+    """Say which call runs now."""
+    err.print(f"[dim]call {number}[/]  {activity.task}", soft_wrap=True)
