@@ -14,6 +14,7 @@
     │   ├── NoSpace               ... the work folder is full
     │   └── WorkerDied            ... a child process ended before it answered
     └── MissingDependency       an optional world is not installed
+        ├── ConfinementMissing    ... the kernel cannot confine CASA
         ├── CasaMissing           ... casatasks or casatools
         └── CasaDataMissing       ... the data CASA needs at run time
 
@@ -29,6 +30,7 @@ __all__ = [
     "CasaDataMissing",
     "CasaMissing",
     "CasaprovError",
+    "ConfinementMissing",
     "CrateError",
     "DigestError",
     "InputMissing",
@@ -140,6 +142,14 @@ class WorkerDied(ReplayError):
 
 class MissingDependency(CasaprovError):
     """An optional package or program is not installed."""
+
+
+class ConfinementMissing(MissingDependency):
+    """The system cannot confine the CASA that runs a stranger's crate."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        told = "A crate that you trust can be replayed without that: --unconfined lets it do whatever you may do."
+        super().__init__(message, hint=hint or told)
 
 
 class CasaMissing(MissingDependency):

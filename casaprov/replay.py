@@ -139,12 +139,13 @@ class Replay:
     def _call(self, activity: Activity) -> TaskCall:
         folder = Path(self.sessions[activity.session].folder)
         cwd = self.work.place(activity.cwd)
-        cwd.mkdir(parents=True, exist_ok=True)
+        self.work.make_folder(cwd)
 
         def new_path(recorded: Path) -> str:
             key = _key(recorded, folder)
             target = self.placed.get(key) or self.work.place(key)
-            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.is_relative_to(self.work.root):
+                self.work.make_folder(target.parent)
             return os.path.relpath(target, cwd) if target.is_relative_to(self.work.root) else target.as_posix()
 
         def is_recorded(path: Path) -> bool:
@@ -175,6 +176,8 @@ class Replay:
         if entity.content_digest is None:
             return Comparison("not-verifiable", (), entity.note or "its content was not digested when it was recorded")
         path = self.work.place(entity.path)
+        if self.work.leads_outside(entity.path):
+            return Comparison("not-verifiable", (), "it is a link that leads out of the work folder")
         if not path.exists() and not usage.declared:
             return Comparison("not-verifiable", (), "it appeared while the task ran; the task did not make it here")
         if not path.exists():

@@ -7,7 +7,16 @@ from dataclasses import dataclass, fields
 from casaprov.compare import Comparison
 from casaprov.model import Environment, Outcome
 
-__all__ = ["EnvironmentDifference", "ProductReport", "ReplayReport", "StepReport", "compare_environments"]
+__all__ = [
+    "REPORT_FORMAT",
+    "EnvironmentDifference",
+    "ProductReport",
+    "ReplayReport",
+    "StepReport",
+    "compare_environments",
+]
+
+REPORT_FORMAT = "casaprov/replay-report/1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +74,13 @@ class EnvironmentDifference:
 
 @dataclass(frozen=True, kw_only=True)
 class ReplayReport:
-    """All that a replay found out."""
+    """All that a replay found out.
+
+    Attributes
+    ----------
+    confined
+        Whether the kernel confined CASA to the work folder.
+    """
 
     crate: str
     work: str
@@ -73,8 +88,9 @@ class ReplayReport:
     ended_at: str
     steps: tuple[StepReport, ...]
     products: tuple[ProductReport, ...]
-    environment: tuple[EnvironmentDifference, ...] = ()
-    format: str = "casaprov/replay-report/1"
+    environment: tuple[EnvironmentDifference, ...]
+    confined: bool
+    format: str
 
     @property
     def blocked(self) -> tuple[StepReport, ...]:

@@ -6,13 +6,34 @@ import errno
 import os
 import shutil
 from pathlib import Path
+from typing import Protocol
 
 from casaprov.errors import NoSpace, ReplayError
 
-__all__ = ["WorkFolder"]
+__all__ = ["Files", "WorkFolder", "copy", "make_folder", "remove"]
 
 _MIN_FREE_BYTES = 2**20
 _DISTRUST = "This crate was not written by casaprov; do not trust it."
+
+
+class Files(Protocol):
+    """What changes files in the work folder.
+
+    What a stranger's call left there may be links that lead anywhere, so this
+    is done by the process that runs the calls, confined as they are.
+    """
+
+    def copy(self, source: Path, target: Path) -> None:
+        """Copy a file or directory (:func:`copy`)."""
+        ...
+
+    def remove(self, path: Path) -> None:
+        """Remove a file or directory (:func:`remove`)."""
+        ...
+
+    def make_folder(self, path: Path) -> None:
+        """Make a folder and those above it (:func:`make_folder`)."""
+        ...
 
 
 class WorkFolder:
@@ -27,8 +48,9 @@ class WorkFolder:
         Absolute path of an existing folder.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, files: Files) -> None:
         self.root = root
+        self._files = files
         self._own = root / ".casaprov"
 
     def place(self, path: str) -> Path:
@@ -46,6 +68,10 @@ class WorkFolder:
             raise ReplayError(told, hint=_DISTRUST)
         return target
 
+    def leads_outside(self, path: str) -> bool:
+        """Tell whether links at a recorded path lead out of the work folder."""
+        return not self.place(path).resolve().is_relative_to(self.root)
+
     def put(self, source: Path, path: str) -> Path:
         """Copy a file or directory to a recorded path, in place of what is there; return where it lies.
 
@@ -56,7 +82,7 @@ class WorkFolder:
         """
         target = self.place(path)
         self.clear(path)
-        _copy(source, target)
+        self._files.copy(source, target)
         return target
 
     def clear(self, path: str) -> None:
@@ -64,12 +90,16 @@ class WorkFolder:
         target = self.place(path)
         if target == self.root:
             raise ReplayError(f"The record calls the work folder itself a product ({path!r}).", hint=_DISTRUST)
-        _remove(target)
+        self._files.remove(target)
+
+    def make_folder(self, path: Path) -> None:
+        """Make a folder below `root`."""
+        self._files.make_folder(path)
 
     def keep(self, path: str, name: str) -> None:
         """Keep what lies at a recorded path under a name of its own, for :meth:`kept`."""
         if self.place(path).exists():
-            _copy(self.place(path), self.kept(name))
+            self._files.copy(self.place(path), self.kept(name))
 
     def kept(self, name: str) -> Path:
         """Return where :meth:`keep` kept something."""
@@ -80,25 +110,62 @@ class WorkFolder:
         return shutil.disk_usage(self.root).free < _MIN_FREE_BYTES
 
 
-def _copy(source: Path, target: Path) -> None:
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it.
+
+    Raises
+    ------
+    ReplayError
+        If it cannot be made.
+    """
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise _no_space(path) from error
+        raise ReplayError(f"The folder {path} cannot be made: {error.strerror}.") from error
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a file or directory; links stay links.
+
+    Raises
+    ------
+    NoSpace
+        If it does not fit; nothing is left of the copy then.
+    ReplayError
+        If it cannot be copied otherwise.
+    """
+    make_folder(target.parent)
+    try:
         if source.is_dir():
             shutil.copytree(source, target, symlinks=True)
         else:
             shutil.copy2(source, target)
     except (OSError, shutil.Error) as error:
-        _remove(target)
+        remove(target)
         if getattr(error, "errno", None) == errno.ENOSPC or shutil.disk_usage(target.parent).free < _MIN_FREE_BYTES:
-            raise NoSpace(
-                f"There is no space left for a copy of {source} at {target}.",
-                hint="Give a folder on a larger disk with --work; the original is unharmed.",
-            ) from error
+            raise _no_space(target) from error
         raise ReplayError(f"{source} cannot be copied to {target}: {error}.") from error
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def remove(path: Path) -> None:
+    """Remove a file, a link or a directory; nothing there is fine.
+
+    Raises
+    ------
+    ReplayError
+        If it cannot be removed.
+    """
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise ReplayError(f"{path} cannot be removed: {error.strerror}.") from error
+
+
+def _no_space(target: Path) -> NoSpace:
+    hint = "Give a folder on a larger disk with --work; the crate and its inputs are unharmed."
+    return NoSpace(f"There is no space left in the work folder for {target}.", hint=hint)

@@ -179,6 +179,8 @@ class Worker:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        with suppress(ProcessLookupError, PermissionError):  # what it started and left behind
+            os.killpg(process.pid, signal.SIGKILL)
         cast("IO[bytes]", process.stdout).close()
         if self._drain is not None and self._drain is not threading.current_thread():
             self._drain.join(_END_S)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from casaprov import __version__
 from casaprov.casa.data import data_folders
 from casaprov.casa.executor import CasaProcess
 from casaprov.casa.session import open_recorder
@@ -25,7 +29,7 @@ from casaprov.plan import Plan, make_plan
 from casaprov.readers import fits_reader, table_reader
 from casaprov.recorder import now
 from casaprov.replay import Replay, place_inputs
-from casaprov.report import ReplayReport, compare_environments
+from casaprov.report import REPORT_FORMAT, ReplayReport, compare_environments
 from casaprov.runner import Runner
 from casaprov.taskspec import load_specs
 from casaprov.work_folder import WorkFolder
@@ -49,12 +53,15 @@ class ReplayOptions:
         Whether a crate whose files do not match its checksums is refused.
     python
         Interpreter whose CASA runs the tasks.
+    confined
+        Whether the kernel confines it to the work folder.
     """
 
     data: tuple[Path, ...] = ()
     tolerance: Tolerance = field(default_factory=Tolerance)
     verify: bool = True
     python: str = sys.executable
+    confined: bool = True
 
 
 def replay_crate(
@@ -73,35 +80,54 @@ def replay_crate(
         If `work` is not empty.
     CrateError
         If the crate is damaged, hostile, or holds no records.
-    CasaMissing, CasaDataMissing, InputMissing, NoSpace, ReplayError
+    CasaMissing, CasaDataMissing, ConfinementMissing, InputMissing, NoSpace, ReplayError
         If the replay cannot start or go on.
     """
+    made = not work.exists()
     work = _empty_folder(work)
-    folder = WorkFolder(work)
+    with _removed_if_empty(work, made=made), _private_folder(work) as private:
+        opened = open_crate(crate, private / "crate", verify=options.verify)
+        try:
+            report = _replay(opened, work, private, digester, options, on_step)
+        except OSError as error:
+            raise _full(work, error) from error
+        report = replace(report, crate=crate.name)
+        text = json.dumps(unstructure(report), indent=2) + "\n"
+        (private / REPORT_NAME).write_text(text, encoding="utf-8")
+        # A rename puts the report in the place of a link; writing would follow it.
+        (private / REPORT_NAME).replace(work / REPORT_NAME)
+    return report
+
+
+def _replay(
+    opened: OpenCrate,
+    work: Path,
+    private: Path,
+    digester: Digester,
+    options: ReplayOptions,
+    on_step: Callable[[int, Activity], None],
+) -> ReplayReport:
     started_at = now()
-    try:
-        opened = open_crate(crate, work / ".casaprov" / "crate", verify=options.verify)
-    except OSError as error:
-        raise _full(work, error) from error
     specs = load_specs()
     plan = make_plan(opened.document, specs.keys())
     if not plan.steps:
-        raise CrateError(f"The records of {crate} hold no call, so there is nothing to replay.", hint=_ASK)
-    executor = CasaProcess(work, options.python)
+        raise CrateError("The records of this crate hold no call, so there is nothing to replay.", hint=_ASK)
+    inputs = _find_inputs(plan, opened, digester, options.data)
+    executor = CasaProcess(work, inputs=inputs.values(), python=options.python, confined=options.confined)
     try:
         environment = executor.environment(work)
+        folder = WorkFolder(work, executor)
         session = Session(
             id="replay",
             started_at=started_at,
             folder=work.as_posix(),
             environment=environment,
-            casaprov=opened.document.sessions[0].casaprov,
+            casaprov=__version__,
             notebook=opened.document.notebook,
         )
-        recorder = open_recorder(session, work / ".casaprov" / "replay", digester)
-        inputs = _find_inputs(plan, opened, digester, options.data)
+        recorder = open_recorder(session, private / "replay", digester)
         placed = place_inputs(plan, inputs, folder)
-        replay = Replay(
+        steps, products = Replay(
             plan=plan,
             sessions={session.id: session for session in opened.document.sessions},
             work=folder,
@@ -114,25 +140,55 @@ def replay_crate(
             entities={entity.id: entity for entity in opened.document.entities},
             tolerance=options.tolerance,
             on_step=on_step,
-        )
-        try:
-            steps, products = replay.run()
-        except OSError as error:
-            raise _full(work, error) from error
+        ).run()
         recorder.close()
     finally:
         executor.close()
-    report = ReplayReport(
-        crate=crate.name,
+    return ReplayReport(
+        crate="",
         work=work.as_posix(),
         started_at=started_at,
         ended_at=now(),
         steps=steps,
         products=products,
         environment=compare_environments(opened.document.sessions[-1].environment, environment),
+        confined=options.confined,
+        format=REPORT_FORMAT,
     )
-    (work / REPORT_NAME).write_text(json.dumps(unstructure(report), indent=2) + "\n", encoding="utf-8")
-    return report
+
+
+@contextmanager
+def _removed_if_empty(work: Path, *, made: bool) -> Iterator[None]:
+    """Leave no empty folder behind where the replay did not even start."""
+    try:
+        yield
+    finally:
+        if made and not any(work.iterdir()):
+            work.rmdir()
+
+
+@contextmanager
+def _private_folder(work: Path) -> Iterator[Path]:
+    """Make a folder beside the work folder, out of reach of what runs there; its record ends up inside."""
+    parent = work.parent if os.access(work.parent, os.W_OK) and _same_disk(work, work.parent) else None
+    private = Path(tempfile.mkdtemp(prefix=f".{work.name}-", dir=parent))
+    try:
+        yield private
+    finally:
+        own = work / ".casaprov"
+        if own.is_symlink():
+            own.unlink()
+        else:
+            shutil.rmtree(own, ignore_errors=True)
+        if (private / "replay").is_dir():
+            with suppress(OSError):  # the record of a replay on a full disk
+                own.mkdir()
+                shutil.move(private / "replay", own / "replay")
+        shutil.rmtree(private, ignore_errors=True)
+
+
+def _same_disk(first: Path, second: Path) -> bool:
+    return first.stat().st_dev == second.stat().st_dev
 
 
 def _empty_folder(work: Path) -> Path:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from casaprov import work_folder
 from casaprov.casa.data import import_casatasks
 from casaprov.casa.environment import current_environment
 from casaprov.casa.log import log_offset, log_since
@@ -84,9 +85,21 @@ def _task(package: str, task: str) -> Any:
     return found
 
 
+def _copy(source: str, target: str) -> None:
+    work_folder.copy(Path(source), Path(target))
+
+
+def _remove(path: str) -> None:
+    work_folder.remove(Path(path))
+
+
+def _make_folder(path: str) -> None:
+    work_folder.make_folder(Path(path))
+
+
 def main() -> None:
     """Serve until the parent closes the pipe."""
-    serve({"environment": environment, "run": run})
+    serve({"environment": environment, "run": run, "copy": _copy, "remove": _remove, "make_folder": _make_folder})
 
 
 if __name__ == "__main__":

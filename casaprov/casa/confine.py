@@ -1,0 +1,196 @@
+"""Confining this process before it runs what a stranger's crate asks for.
+
+CASA evaluates some of its parameters as Python (flagdata's list mode) and
+hands others to a shell, so a recorded call can be any program. A replay
+therefore runs CASA in a process that the Linux kernel confines, with no help
+of root and no way back, its children included:
+
+- Landlock lets it write below given folders only, and read only them, the
+  inputs, and where the system, Python and CASA lie;
+- seccomp takes away sockets, signals to others, changes of modes, owners and
+  times (which Landlock does not cover), and administration.
+
+See https://docs.kernel.org/userspace-api/landlock.html and seccomp(2).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+import struct
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from casaprov.errors import ConfinementMissing
+
+__all__ = ["confine", "landlock_version", "readable_places"]
+
+_SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin", "/etc", "/opt", "/proc", "/sys")
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+
+# Landlock: https://docs.kernel.org/userspace-api/landlock.html#filesystem-flags
+_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _TRUNCATE, _IOCTL = 1, 1 << 1, 1 << 2, 1 << 3, 1 << 14, 1 << 15
+_READ = _EXECUTE | _READ_FILE | _READ_DIR
+_OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL
+_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1}
+_RIGHTS_SINCE_5 = (1 << 16) - 1
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+_ALL_TCP, _ALL_SCOPES = 0b11, 0b11
+
+# seccomp: the system calls that are refused, by machine (x86-64, arm64; None: there is none)
+_REFUSED: dict[str, tuple[int | None, int | None]] = {
+    "acct": (163, 89), "add_key": (248, 217), "adjtimex": (159, 171), "bpf": (321, 280), "chroot": (161, 51),
+    "clock_adjtime": (305, 266), "clock_settime": (227, 112), "delete_module": (176, 106),
+    "finit_module": (313, 273), "fsconfig": (431, 431), "fsmount": (432, 432), "fsopen": (430, 430),
+    "fspick": (433, 433), "init_module": (175, 105), "io_uring_setup": (425, 425), "ioperm": (173, None),
+    "iopl": (172, None), "kexec_file_load": (320, 294), "kexec_load": (246, 104), "keyctl": (250, 219),
+    "mount": (165, 40), "mount_setattr": (442, 442), "move_mount": (429, 429), "open_by_handle_at": (304, 265),
+    "open_tree": (428, 428), "perf_event_open": (298, 241), "pivot_root": (155, 41),
+    "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "ptrace": (101, 117), "quotactl": (179, 60),
+    "reboot": (169, 142), "request_key": (249, 218), "setdomainname": (171, 162), "sethostname": (170, 161),
+    "setns": (308, 268), "setpgid": (109, 154), "setsid": (112, 157), "settimeofday": (164, 170),
+    "socket": (41, 198), "swapoff": (168, 225), "swapon": (167, 224), "syslog": (103, 116),
+    "umount2": (166, 39), "unshare": (272, 97), "userfaultfd": (323, 282),
+}  # fmt: skip
+_SIGNALS: dict[str, tuple[int | None, int | None]] = {
+    "kill": (62, 129), "pidfd_send_signal": (424, 424), "rt_sigqueueinfo": (129, 138),
+    "rt_tgsigqueueinfo": (297, 240), "tgkill": (234, 131), "tkill": (200, 130),
+}  # fmt: skip
+_TRUNCATE_BY_NAME: dict[str, tuple[int | None, int | None]] = {"truncate": (76, 45)}
+# These answer "done" and do nothing: copying a file must not fail because its times cannot be set.
+_IGNORED: dict[str, tuple[int | None, int | None]] = {
+    "chmod": (90, None), "chown": (92, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452),
+    "fchown": (93, 55), "fchownat": (260, 54), "file_setattr": (469, 469), "fremovexattr": (199, 16),
+    "fsetxattr": (190, 7), "futimesat": (261, None), "lchown": (94, None), "lremovexattr": (198, 15),
+    "lsetxattr": (189, 6), "removexattr": (197, 14), "removexattrat": (466, 466), "setxattr": (188, 5),
+    "setxattrat": (463, 463), "utime": (132, None), "utimensat": (280, 88), "utimes": (235, None),
+}  # fmt: skip
+_MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
+_LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
+_ALLOW, _FAIL, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
+_X32 = 0x40000000
+
+_NO_NEW_PRIVILEGES, _SET_SECCOMP, _DROP_BOUND = 38, 22, 24
+_CAP_DAC_OVERRIDE, _CAP_LAST = 1, 63
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def landlock_version() -> int:
+    """Version of Landlock that this kernel has; 0 for none."""
+    return max(0, int(_libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint(1))))
+
+
+def readable_places() -> tuple[Path, ...]:
+    """Where the system, this Python, its packages and CASA's configuration lie."""
+    packages = [Path(name) for name in sys.path if Path(name).is_absolute() and Path(name).is_dir()]
+    # Some installers (uv, Nix) link packages into an environment.
+    linked = [entry.resolve() for folder in packages for entry in folder.iterdir() if entry.is_symlink()]
+    python = [Path(name) for name in (sys.prefix, sys.base_prefix, sys.exec_prefix)]
+    site = [Path(os.environ[name]) for name in ("CASASITECONFIG",) if name in os.environ]
+    own = [Path(os.path.expanduser(name)) for name in ("~/.casa", "~/.casarc")]  # noqa: PTH111 - HOME may be unset
+    told = [*python, *packages, *linked, *site, *own]
+    return (*map(Path, _SYSTEM), *(path for path in dict.fromkeys(told) if path != Path("/")))
+
+
+def confine(*, write: Iterable[Path], read: Iterable[Path]) -> None:
+    """Confine this process and all its future children, for good.
+
+    Parameters
+    ----------
+    write
+        Folders that may be read and written.
+    read
+        Files and folders that may be read and executed; those that are not
+        there are passed over.
+
+    Raises
+    ------
+    ConfinementMissing
+        If the kernel or the machine cannot do it, or a thread runs already,
+        which would stay free.
+    """
+    version, machine = landlock_version(), platform.machine()
+    if not version or machine not in _MACHINES:
+        raise ConfinementMissing("This system cannot confine CASA: it needs Landlock (Linux 5.13) on x86-64 or arm64.")
+    if len(os.listdir("/proc/self/task")) != 1:  # noqa: PTH208 - names only
+        raise ConfinementMissing("CASA cannot be confined: a thread runs already.")
+    _drop_capabilities()
+    _do(_libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0), "no new privileges")
+    _restrict_files(version, write, read)
+    _restrict_calls(version, machine)
+
+
+def _restrict_files(version: int, write: Iterable[Path], read: Iterable[Path]) -> None:
+    rights = _RIGHTS.get(version, _RIGHTS_SINCE_5)
+    attributes = struct.pack("=QQQ", rights, _ALL_TCP, _ALL_SCOPES)[: 8 if version < 4 else 16 if version < 6 else 24]
+    ruleset = _libc.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint(0))
+    _do(ruleset, "Landlock's rules")
+    for path in read:
+        _allow(ruleset, path, _READ & rights)
+    for device in _DEVICES:
+        _allow(ruleset, Path(device), (_READ_FILE | _WRITE_FILE) & rights)
+    for path in write:
+        _allow(ruleset, path, rights)
+    _do(_libc.syscall(_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint(0)), "Landlock")
+    os.close(ruleset)
+
+
+def _allow(ruleset: int, path: Path, rights: int) -> None:
+    try:
+        opened = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return  # what is not there, or may not be reached anyway, needs no rule
+    try:
+        rule = struct.pack("=Qi", rights if path.is_dir() else rights & _OF_FILES, opened)
+        _do(_libc.syscall(_ADD_RULE, ctypes.c_int(ruleset), ctypes.c_int(1), rule, ctypes.c_uint(0)), str(path))
+    finally:
+        os.close(opened)
+
+
+def _restrict_calls(version: int, machine: str) -> None:
+    program = b"".join(_program(version, machine))
+    filled = ctypes.create_string_buffer(program, len(program))
+    header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(filled))
+    _do(_libc.prctl(_SET_SECCOMP, 2, header, 0, 0), "seccomp")
+
+
+def _program(version: int, machine: str) -> Iterator[bytes]:
+    """Yield the instructions of the filter; they look at the system call's number and machine."""
+    column, audit = _MACHINES[machine]
+    yield struct.pack("=HBBI", _LOAD, 0, 0, 4)
+    yield struct.pack("=HBBI", _EQUAL, 1, 0, audit)
+    yield struct.pack("=HBBI", _RETURN, 0, 0, _KILL)
+    yield struct.pack("=HBBI", _LOAD, 0, 0, 0)
+    if machine == "x86_64":
+        yield from _answer(_AT_LEAST, _X32, _FAIL | errno.ENOSYS)
+    refused = _REFUSED | (_SIGNALS if version < 6 else {}) | (_TRUNCATE_BY_NAME if version < 3 else {})
+    for table, answer in ((refused, _FAIL | errno.EPERM), (_IGNORED, _FAIL)):
+        for number in (numbers[column] for numbers in table.values()):
+            if number is not None:
+                yield from _answer(_EQUAL, number, answer)
+    yield struct.pack("=HBBI", _RETURN, 0, 0, _ALLOW)
+
+
+def _answer(test: int, number: int, answer: int) -> Iterator[bytes]:
+    yield struct.pack("=HBBI", test, 0, 1, number)
+    yield struct.pack("=HBBI", _RETURN, 0, 0, answer)
+
+
+def _drop_capabilities() -> None:
+    """Leave root no more than reading and writing files of others, where Landlock allows it."""
+    kept = 1 << _CAP_DAC_OVERRIDE if os.geteuid() == 0 else 0
+    for capability in range(_CAP_LAST):
+        if not kept >> capability & 1:
+            _libc.prctl(_DROP_BOUND, capability, 0, 0, 0)  # refused without privileges, and needless then
+    header = struct.pack("=Ii", 0x20080522, 0)
+    _do(_libc.capset(header, struct.pack("=6I", kept, kept, 0, 0, 0, 0)), "capabilities")
+
+
+def _do(result: int, what: str) -> None:
+    if result < 0:
+        told = os.strerror(ctypes.get_errno())
+        raise ConfinementMissing(f"This system does not let CASA be confined ({what}: {told}).")

@@ -1,0 +1,38 @@
+"""The child process of a replay, confined before anything of CASA is loaded.
+
+A module of its own, because importing numpy starts threads, and a thread that
+runs already would stay free.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from casaprov.casa.confine import confine, readable_places
+from casaprov.casa.data import casadata_path, prepare
+
+__all__ = ["POLICY_VARIABLE", "main"]
+
+POLICY_VARIABLE = "CASAPROV_CONFINEMENT"
+"""Environment variable with what the parent allows: ``{"write": [...], "read": [...], "scratch": "..."}``."""
+
+
+def main() -> None:
+    """Confine this process, then serve until the parent closes the pipe."""
+    policy = json.loads(os.environ.pop(POLICY_VARIABLE))
+    prepare()  # may write CASA's site configuration into the cache; not possible later
+    data = casadata_path()
+    for name in ("TMPDIR", "MPLCONFIGDIR", "XDG_CACHE_HOME", "IPYTHONDIR"):
+        os.environ[name] = policy["scratch"]
+    read = (*readable_places(), *([data] if data else []), *map(Path, policy["read"]))
+    confine(write=[Path(path) for path in policy["write"]], read=read)
+
+    from casaprov.casa import task_server
+
+    task_server.main()
+
+
+if __name__ == "__main__":
+    main()
