@@ -268,12 +268,11 @@ def compare(*, first: Path, second: Path, rtol: float, atol: float, as_json: boo
     Example:
       casaprov compare ngc5921.ms again/ngc5921.ms
     """
-    from casaprov.compare import Tolerance, compare_paths
-    from casaprov.readers import fits_reader, table_reader
+    from casaprov.compare import Tolerance
+    from casaprov.readers.products import compare_products
     from casaprov.render import comparison_view
 
-    tolerance = Tolerance(rtol, atol)
-    comparison = compare_paths(first, second, reader=table_reader, fits=fits_reader, tolerance=tolerance)
+    comparison = compare_products(first, second, Tolerance(rtol, atol))
     show(comparison, as_json, comparison_view)
     return EXIT_DIFFERS if comparison.verdict in ("differs", "missing", "not-verifiable") else 0
 

@@ -19,14 +19,14 @@ from casaprov.casa.data import data_folders
 from casaprov.casa.executor import CasaProcess
 from casaprov.casa.session import open_recorder
 from casaprov.checksum import Digester
-from casaprov.compare import Comparison, Tolerance, compare_paths, compare_trees
+from casaprov.compare import Comparison, Tolerance, compare_trees
 from casaprov.crate import OpenCrate, open_crate
 from casaprov.errors import CrateError, InputMissing, NoSpace, UsageError
 from casaprov.listings import same_listing
 from casaprov.locate import InputFinder
 from casaprov.model import Activity, Entity, Session, unstructure
 from casaprov.plan import Plan, make_plan
-from casaprov.readers import fits_reader, table_reader
+from casaprov.readers.products import compare_products
 from casaprov.recorder import now
 from casaprov.replay import Replay, place_inputs
 from casaprov.report import REPORT_FORMAT, ReplayReport, compare_environments
@@ -250,7 +250,7 @@ class _Judge:
             return found
         if entity.kind == "File" and self._same_listing(entity, original, path):
             return Comparison("same-content", (), "the same text, but for folders and the time of writing")
-        return compare_paths(original, path, reader=table_reader, fits=fits_reader, tolerance=tolerance)
+        return compare_products(original, path, tolerance)
 
     def _same_listing(self, entity: Entity, original: Path, path: Path) -> bool:
         call = self._calls.get(entity.generated_by or "")

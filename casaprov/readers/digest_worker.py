@@ -6,6 +6,7 @@ It runs as ``python -m casaprov.readers.digest_worker``; see
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -34,4 +35,7 @@ def compare(left: str, right: str, tolerance: dict[str, float]) -> Any:
 
 
 if __name__ == "__main__":
+    # casacore loads what a table calls its storage manager as "lib<name>.so", with "/" and ".." in
+    # the name looked up from the working directory: it must be one where nobody can put a file.
+    os.chdir(Path(__file__).parent)
     serve({"measure": measure, "compare": compare})

@@ -1,11 +1,13 @@
-"""Comparing products with whatever readers are installed."""
+"""Comparing products with whatever readers are installed, in a child process."""
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
-from casaprov.compare import Comparison, Tolerance, compare_paths
-from casaprov.readers import fits_reader, table_reader
+from casaprov.compare import Comparison, Tolerance
+from casaprov.model import structure, unstructure
+from casaprov.worker import Worker
 
 __all__ = ["compare_products"]
 
@@ -27,4 +29,6 @@ def compare_products(left: Path, right: Path, tolerance: Tolerance = Tolerance()
     casaprov.errors.MissingDependency
         If no library that can read them is installed.
     """
-    return compare_paths(left, right, reader=table_reader, fits=fits_reader, tolerance=tolerance)
+    paths = {"left": str(left.absolute()), "right": str(right.absolute())}
+    with closing(Worker("casaprov.readers.digest_worker")) as worker:
+        return structure(worker.call("compare", **paths, tolerance=unstructure(tolerance)), Comparison)
