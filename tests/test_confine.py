@@ -1,0 +1,166 @@
+"""Confinement: what a process that gave up its rights can still do, tried by a real one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from casaprov.casa.confine import confine, landlock_version
+from casaprov.errors import ConfinementMissing
+
+pytestmark = pytest.mark.skipif(not landlock_version(), reason="this kernel has no Landlock (Linux 5.13)")
+
+# What to try, in the folder that may be written; {out} is one that may not be read either,
+# {inputs} one that may only be read, {pid} a process of the same user.
+DENIED = {
+    "write outside": "open('{inputs}/new', 'w')",
+    "change an input": "open('{inputs}/a.txt', 'a')",
+    "truncate an input": "os.truncate('{inputs}/a.txt', 0)",
+    "remove an input": "os.unlink('{inputs}/a.txt')",
+    "rename an input": "os.rename('{inputs}/a.txt', '{inputs}/b.txt')",
+    "move a file out": "os.rename('own.txt', '{inputs}/own.txt')",
+    "move an input in": "os.rename('{inputs}/a.txt', 'a.txt')",
+    "make a folder outside": "os.mkdir('{inputs}/folder')",
+    "make a link outside": "os.symlink('/etc', '{inputs}/link')",
+    "link an input to itself": "(os.link('{inputs}/a.txt', 'linked'), open('linked', 'a'))",
+    "write through a link": "(os.symlink('{inputs}', 'in'), open('in/new', 'w'))",
+    "read a secret": "open('{out}/secret').read()",
+    "read a secret through a link": "(os.symlink('{out}', 'out'), open('out/secret').read())",
+    "list a secret folder": "os.listdir('{out}')",
+    "read a secret with a program": "subprocess.run(['cat', '{out}/secret'], check=True)",
+    "read another's memory": "open('/proc/{pid}/mem', 'rb').read(1)",
+    "read another's environment": "open('/proc/{pid}/environ', 'rb').read(1)",
+    "reach another's folder": "os.listdir('/proc/{pid}/root{out}')",
+    "signal another": "os.kill({pid}, 0)",
+    "leave the process group": "os.setsid()",
+    "reach the network": "socket.socket(socket.AF_INET)",
+    "reach a local service": "socket.socket(socket.AF_UNIX)",
+    "reach the kernel's messages": "socket.socket(socket.AF_NETLINK)",
+    "enter a namespace": "libc('unshare', 0x10000000)",
+    "mount": "libc('mount', b'none', b'.', b'tmpfs', 0, None)",
+    "change the root": "os.chroot('.')",
+    "make a device": "os.mknod('null', stat.S_IFCHR | 0o666, os.makedev(1, 3))",
+    "gain rights by a program": "subprocess.run(['su', '-c', 'true'], check=True, capture_output=True, stdin=-3)",
+}
+# These must not fail, for copying a file does them; they must not do anything either.
+WITHOUT_EFFECT = {
+    "modes": "os.chmod('{inputs}/a.txt', 0o777)",
+    "modes of an open file": "os.fchmod(os.open('{inputs}/a.txt', os.O_RDONLY), 0o777)",
+    "times": "os.utime('{inputs}/a.txt', (0, 0))",
+    "owners": "os.chown('{inputs}/a.txt', 1, 1)",
+    "attributes": "os.setxattr('{inputs}/a.txt', 'user.x', b'1')",
+}
+ALLOWED = {
+    "read an input": "open('{inputs}/a.txt').read()",
+    "write, copy and remove": "(shutil.copytree('.', '../work/sub'), shutil.rmtree('sub'))",
+    "rename within": "os.rename('own.txt', 'other.txt')",
+    "rename between folders": "(os.mkdir('d'), os.rename('own.txt', 'd/own.txt'))",
+    "run a program": "subprocess.run('ls | cat', shell=True, check=True, capture_output=True)",
+    "start a process and stop it": "multi()",
+    "use threads": "threading.Thread(target=os.getpid).start()",
+    "map memory": "mmap.mmap(-1, 4096)",
+    "null": "open('/dev/null', 'w').write('x')",
+    "import": "__import__('numpy')",
+}
+
+CHILD = """
+import ctypes, json, mmap, os, shutil, socket, stat, subprocess, sys, threading
+from pathlib import Path
+from casaprov.casa.confine import confine, readable_places
+
+def libc(name, *arguments):
+    if getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments):
+        raise OSError(ctypes.get_errno(), name)
+
+def multi():
+    pid = os.fork()
+    if not pid:
+        os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+
+work, inputs, statement = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+os.chdir(work)
+confine(write=[work], read=[*readable_places(), inputs])
+try:
+    eval(statement)
+    told = "done"
+except (OSError, subprocess.CalledProcessError) as error:
+    told = str(error)
+print(json.dumps(told))
+"""
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> dict[str, Path]:
+    """A folder to work in, inputs that may be read, and another of the user's folders."""
+    folders = {name: tmp_path / name for name in ("work", "inputs", "out")}
+    for folder in folders.values():
+        folder.mkdir()
+    (folders["work"] / "own.txt").write_text("own")
+    (folders["inputs"] / "a.txt").write_text("input")
+    (folders["out"] / "secret").write_text("secret")
+    return folders
+
+
+def attempt(world: dict[str, Path], statement: str) -> str:
+    """Try a statement in a confined process; return ``done``, or how it failed."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        filled = statement.format(**world, pid=other.pid)
+        command = [sys.executable, "-c", CHILD, str(world["work"]), str(world["inputs"]), filled]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert other.poll() is None
+        other.communicate(b"\n")
+    assert done.returncode == 0, done.stderr
+    told: str = json.loads(done.stdout)
+    return told
+
+
+def state(folder: Path) -> dict[str, Any]:
+    """All that others can see of a folder."""
+    seen = {}
+    for path in (folder, *folder.rglob("*")):
+        status = path.stat()
+        content = path.read_bytes() if path.is_file() else sorted(p.name for p in path.iterdir())
+        seen[path.name] = (content, status.st_mode, status.st_uid, status.st_mtime_ns)
+    return seen
+
+
+@pytest.mark.parametrize("what", DENIED)
+def test_it_cannot(what: str, world: dict[str, Path]) -> None:
+    before = state(world["inputs"]), state(world["out"])
+    assert attempt(world, DENIED[what]) != "done"
+    assert (state(world["inputs"]), state(world["out"])) == before
+
+
+@pytest.mark.parametrize("what", WITHOUT_EFFECT)
+def test_it_has_no_effect_on(what: str, world: dict[str, Path]) -> None:
+    before = state(world["inputs"])
+    assert attempt(world, WITHOUT_EFFECT[what]) == "done"
+    assert state(world["inputs"]) == before
+
+
+@pytest.mark.parametrize("what", ALLOWED)
+def test_it_can(what: str, world: dict[str, Path]) -> None:
+    assert attempt(world, ALLOWED[what]) == "done"
+
+
+def test_a_process_with_threads_is_not_confined_by_halves(tmp_path: Path) -> None:
+    code = (
+        "import threading, time\nfrom pathlib import Path\nfrom casaprov.casa.confine import confine\n"
+        "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
+        f"confine(write=[Path({str(tmp_path)!r})], read=[])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert "a thread runs already" in done.stderr
+
+
+def test_an_unknown_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "vax")
+    with pytest.raises(ConfinementMissing, match="cannot confine") as caught:
+        confine(write=[], read=[])
+    assert "--unconfined" in caught.value.hint
