@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 from casaprov.errors import Issue
 from casaprov.model import Activity, Document, Entity
+from casaprov.values import from_json
 
-__all__ = ["record_issues"]
+__all__ = ["record_issues", "value_issues"]
+
+# A string ends at its NUL in CASA's C++ and goes on in what casaprov checked; no other control
+# character but the three of plain text has a meaning for a task, and many have one for a terminal.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 def record_issues(document: Document) -> tuple[Issue, ...]:
@@ -19,6 +26,39 @@ def record_issues(document: Document) -> tuple[Issue, ...]:
     unknown. What it does contain must agree.
     """
     return (*_doubles(document), *_activities(document), *_entities(document))
+
+
+def value_issues(document: Document) -> Iterator[Issue]:
+    """Values that no task can be given, and names that no file can have."""
+    for number, session in enumerate(document.sessions):
+        if "\0" in session.folder:
+            yield Issue(f"/sessions/{number}", f"The folder of session {session.id} holds the character U+0000.")
+    for number, activity in enumerate(document.activities):
+        at = f"/activities/{number}"
+        for name, value in activity.parameters.items():
+            where = f"The parameter {name} of call {activity.id} ({activity.task})"
+            try:
+                found = _control_character(from_json(value))
+            except (ValueError, TypeError, AttributeError, OverflowError, MemoryError):
+                yield Issue(at, f"{where} cannot be read: it is no value that casaprov writes.")
+                continue
+            if found or (found := _control_character(name)):
+                told = f"{where} holds the control character U+{ord(found):04X}, which no task can be given."
+                yield Issue(at, told)
+
+
+def _control_character(value: Any) -> str:
+    """First control character in the strings of a value; tabs and line breaks are text."""
+    if isinstance(value, bytes):
+        value = value.decode("latin-1")
+    if isinstance(value, str):
+        found = _CONTROL.search(value)
+        return found[0] if found else ""
+    if isinstance(value, dict):
+        value = [*value.keys(), *value.values()]
+    elif hasattr(value, "dtype"):
+        value = value.ravel().tolist() if value.dtype.kind in "SU" else ()
+    return next(filter(None, map(_control_character, value)), "") if isinstance(value, list) else ""
 
 
 def _doubles(document: Document) -> Iterator[Issue]:

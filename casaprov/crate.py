@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from casaprov.consistency import record_issues
+from casaprov.consistency import record_issues, value_issues
 from casaprov.crate_check import sha256_of
 from casaprov.crate_layout import (
     METADATA,
@@ -170,6 +170,7 @@ def open_crate(path: Path, into: Path, *, verify: bool = True, limits: Limits | 
         used for a folder.
     verify
         Check every digest, and that the description follows from the records.
+        Whether the records agree with themselves is checked in any case.
     limits
         How large the crate may be.
 
@@ -212,6 +213,8 @@ def _check_request(document: Document, notebook: Path, out: Path) -> None:
     if issues := record_issues(document):
         told = f"The record of {notebook} contradicts itself: {issues[0]}"
         raise RecordError(told, hint="Run the notebook again and export that; please report this as a bug of casaprov.")
+    if issues := tuple(value_issues(document)):
+        raise RecordError(issues[0].message, hint="Call the task without it, run the notebook again and export that.")
 
 
 def _crate_item(item: PayloadItem) -> CrateItem:
@@ -221,15 +224,16 @@ def _crate_item(item: PayloadItem) -> CrateItem:
 
 def _opened(path: Path, folder: Path, limits: Limits | None, *, verify: bool) -> OpenCrate:
     document, manifest = read_records(folder)
-    if verify and (issues := check_folder(folder, limits)):
-        raise CrateError(_told(path, issues), issues, hint=f"Get it again, or see 'casaprov validate {path}'.")
+    if issues := check_folder(folder, limits, checksums=verify):
+        what = "is not what its author packed" if verify else "cannot be used, whatever its checksums say"
+        raise CrateError(_told(path, what, issues), issues, hint=f"Get it again, or see 'casaprov validate {path}'.")
     return OpenCrate(folder=folder, document=document, notebook=folder / manifest.notebook, manifest=manifest)
 
 
-def _told(path: Path, issues: tuple[Issue, ...]) -> str:
+def _told(path: Path, what: str, issues: tuple[Issue, ...]) -> str:
     shown = "; ".join(str(issue).rstrip(".") for issue in issues[:10])
     more = f"; and {len(issues) - 10} more" if len(issues) > 10 else ""
-    return f"{path} is not what its author packed: {shown}{more}."
+    return f"{path} {what}: {shown}{more}."
 
 
 def _unwritten(out: Path, error: OSError) -> CrateError:

@@ -19,12 +19,13 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from referencing import Registry, Resource
 
-from casaprov.consistency import record_issues
+from casaprov.consistency import record_issues, value_issues
 from casaprov.crate_check import claimed_files, file_issues, graph_issues, manifest_issues, parameter_issues
 from casaprov.crate_layout import DOCUMENT, MANIFEST, METADATA, Manifest
 from casaprov.errors import CrateError, Issue, RecordError, SchemaError, UsageError
 from casaprov.model import Document, structure
 from casaprov.terms import SCHEMAS
+from casaprov.tree_check import tree_issues
 from casaprov.unpack import Limits, folder_issues, name_problem, unpack, zip_issues
 from casaprov.untrusted_json import read_json
 
@@ -120,8 +121,12 @@ def check_crate(path: Path, limits: Limits | None = None) -> tuple[Issue, ...]:
         return check_folder(Path(folder), limits)
 
 
-def check_folder(folder: Path, limits: Limits | None = None) -> tuple[Issue, ...]:
-    """Everything that is wrong with an unpacked crate; see :func:`check_crate`."""
+def check_folder(folder: Path, limits: Limits | None = None, *, checksums: bool = True) -> tuple[Issue, ...]:
+    """Everything that is wrong with an unpacked crate; see :func:`check_crate`.
+
+    Without `checksums` it may have been changed since it was packed, and only
+    what makes it unsafe or impossible to read counts.
+    """
     if unsafe := folder_issues(folder, limits):
         return unsafe
     try:
@@ -132,6 +137,9 @@ def check_folder(folder: Path, limits: Limits | None = None) -> tuple[Issue, ...
         return (Issue("", error.message),)
     issues = [*_under(DOCUMENT, record_issues(document)), *_under(MANIFEST, manifest_issues(document, manifest))]
     consistent = not issues
+    issues += [*_under(DOCUMENT, value_issues(document)), *tree_issues(folder, document)]
+    if not checksums:
+        return tuple(issues)
     try:
         metadata = read_json(folder / METADATA)
     except CrateError as error:
@@ -153,7 +161,7 @@ def _record(folder: Path, path: str, schema_name: str, cls: type[T]) -> T:
     return structure(data, cls)
 
 
-def _under(path: str, issues: Iterable[Issue]) -> Iterable[Issue]:
+def _under(path: str, issues: Iterable[Issue]) -> list[Issue]:
     return [Issue(f"{path} {i.path}".rstrip(), i.message, i.found, i.expected) for i in issues]
 
 

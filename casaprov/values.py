@@ -33,6 +33,7 @@ __all__ = ["from_json", "is_exact", "summarise", "to_json"]
 _MAX_DEPTH = 40
 _MAX_REPR = 200
 _MAX_MEMBERS = 2_000_000
+_MAX_ITEM_BYTES = 2**20  # of one member of an array that is read back
 
 
 def to_json(value: Any) -> Any:
@@ -118,7 +119,13 @@ def is_exact(value: Any) -> bool:
 
 
 def from_json(value: Any) -> Any:
-    """Read back what :func:`to_json` wrote; tuples and sets become lists."""
+    """Read back what :func:`to_json` wrote; tuples and sets become lists.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `value` says that it is something that it is not.
+    """
     if isinstance(value, list):
         return [from_json(member) for member in value]
     if not isinstance(value, dict):
@@ -129,15 +136,23 @@ def from_json(value: Any) -> Any:
         case {"@complex": [real, imag]}:
             return complex(from_json(real), from_json(imag))
         case {"@array": members, "dtype": dtype, "shape": shape}:
-            return np.array(from_json(members), dtype=dtype).reshape(shape)
+            return np.array(from_json(members), dtype=_dtype(dtype)).reshape(shape)
         case {"@scalar": number, "dtype": dtype}:
-            return np.dtype(dtype).type(from_json(number))
+            return _dtype(dtype).type(from_json(number))
         case {"@bytes": text}:
             return bytes.fromhex(text)
         case {"@items": pairs}:
             return {from_json(key): from_json(member) for key, member in pairs}
         case _:
             return {key: from_json(member) for key, member in value.items()}
+
+
+def _dtype(text: Any) -> np.dtype[Any]:
+    """Return a type that :func:`to_json` writes: plain numbers and strings."""
+    dtype = np.dtype(str(text))
+    if dtype.kind not in "biufcSU" or dtype.itemsize > _MAX_ITEM_BYTES:
+        raise ValueError(f"{text!r} is no type of recorded values")
+    return dtype
 
 
 def summarise(value: Any, max_bytes: int) -> Any:

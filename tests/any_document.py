@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any, get_args
 
 from hypothesis import strategies as st
 
@@ -16,11 +16,19 @@ _name = st.text(
 _paths = st.builds(
     lambda top, parts: top + "/".join(parts), st.sampled_from(["", "/"]), st.lists(_name, min_size=1, max_size=3)
 )
-_json = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | _text,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_text, inner, max_size=3),
-    max_leaves=8,
-)
+_plain = st.text(st.characters(blacklist_categories=("Cs", "Cc"), whitelist_characters="\t\r\n"), max_size=12)
+
+
+def _json_of(text: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
+    return st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | text,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
+        max_leaves=8,
+    )
+
+
+_json = _json_of(_text)
+_parameters = st.dictionaries(_plain, _json_of(_plain), max_size=4)  # no task can be given control characters
 _digests = st.binary(max_size=4).map(digest_bytes)
 _kinds: st.SearchStrategy[Kind] = st.sampled_from(get_args(Kind))
 _times = st.datetimes().map(lambda moment: moment.isoformat(timespec="microseconds").rjust(26, "0") + "+00:00")
@@ -36,7 +44,7 @@ def documents(draw: st.DrawFn) -> Document:
         Session(
             id=f"s{number}",
             started_at=draw(_times),
-            folder=draw(st.text(min_size=1, max_size=9)),
+            folder=draw(_name),
             environment=draw(
                 st.builds(Environment, casatasks=_text, threads=st.dictionaries(_text, _text, max_size=2))
             ),
@@ -55,7 +63,7 @@ def documents(draw: st.DrawFn) -> Document:
         changed = used[:1] if draw(st.booleans()) else ()
         made = [draw(_entities(f"c{number}", activity_id, entity)) for entity in changed]
         made += [draw(_entities(f"g{number}.{n}", activity_id, None)) for n in range(draw(st.integers(0, 2)))]
-        parameters = draw(st.dictionaries(_text, _json, max_size=4))
+        parameters = draw(_parameters)
         activities.append(
             Activity(
                 id=activity_id,

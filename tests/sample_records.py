@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from casaprov.checksum import TREE_FORMAT, content_digest
 from casaprov.crate import Packed, pack
 from casaprov.digest import Digest, digest_bytes
 from casaprov.errors import DigestError
@@ -27,17 +27,40 @@ from casaprov.model import (
     Usage,
 )
 from casaprov.payload import PayloadPolicy, choose_payload
+from casaprov.table_digest import check_node
 
 
 def measure(path: Path) -> Measured:
     """Measure a file or folder by names and bytes; CASA's tables need no CASA here."""
     if not path.exists():
         raise DigestError(f"{path} is not there.")
-    hasher = hashlib.sha256()
-    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-        if file.is_file():
-            hasher.update(repr((file.relative_to(path).as_posix(), file.read_bytes())).encode())
-    return Measured(Digest(f"sha256:{hasher.hexdigest()}"))
+    tree = tree_of(path, "Table")
+    return Measured(digest_bytes(path.read_bytes()) if tree is None else content_digest(tree))
+
+
+def tree_of(path: Path, kind: str) -> dict[str, Any] | None:
+    """Digest tree of a table, whose columns are its files, or of a FITS file; None for any other file."""
+    if path.is_dir():
+        files = {p.relative_to(path).as_posix(): p.read_bytes() for p in sorted(path.rglob("*")) if p.is_file()}
+        node: dict[str, Any] = {
+            "digest": _digest("not yet known"),
+            "type": "",
+            "subtype": "",
+            "rows": len(files),
+            "keywords": _digest("keywords"),
+            "columns": {name: {"digest": digest_bytes(data), "type": "string"} for name, data in files.items()},
+            "tables": {},
+        }
+        node["digest"] = check_node(node)
+        return {"format": TREE_FORMAT, "kind": kind, "table": node}
+    if path.suffix == ".fits":
+        return _fits_tree(path.read_bytes())
+    return None
+
+
+def _fits_tree(data: bytes) -> dict[str, Any]:
+    hdu = {"name": "PRIMARY", "header": _digest("header"), "data": digest_bytes(data)}
+    return {"format": TREE_FORMAT, "kind": "FITS", "hdus": [hdu]}
 
 
 @dataclass(frozen=True)
@@ -74,10 +97,10 @@ def make_reduction(folder: Path) -> Reduction:
             (journal / activity.log.path).parent.mkdir(parents=True, exist_ok=True)
             (journal / activity.log.path).write_text(f"INFO\t{activity.task}\tBegin Task\n")
     (journal / "trees").mkdir()
-    for entity in document.entities:
-        if entity.content_digest is not None:
-            tree = journal / "trees" / f"{entity.content_digest.removeprefix('sha256:')}.json"
-            tree.write_text(json.dumps({"format": "casaprov/tree/1", "of": entity.path}))
+    present = [(e, folder / e.path) for e in document.entities if (folder / e.path).exists()]
+    for tree in (_fits_tree(_FAR_AWAY), *(tree_of(path, entity.kind) for entity, path in present)):
+        if tree is not None:
+            (journal / "trees" / f"{content_digest(tree).removeprefix('sha256:')}.json").write_text(json.dumps(tree))
     return Reduction(folder, notebook, journal, document)
 
 
@@ -119,7 +142,8 @@ def _reduction_document(folder: Path) -> Document:
             git=GitState(commit="0123456789abcdef", dirty=False, remote="https://example.org/n.git"),
         ),
     )
-    fits = _entity(1, "data/N.fits", "FITS", byte_digest=_digest("bytes"), locators=_LOCATORS)
+    far = content_digest(_fits_tree(_FAR_AWAY))
+    fits = _entity(1, "data/N.fits", "FITS", digest=far, byte_digest=_digest("bytes"), locators=_LOCATORS)
     ms = [_entity(2, "n.ms", "MeasurementSet", by=1), _entity(3, "n.ms", "MeasurementSet", by=3, of=2)]
     last = _entity(7, "n.ms", "MeasurementSet", by=6, of=3, digest=measure(folder / "n.ms").content_digest)
     made = {
@@ -157,6 +181,7 @@ def _reduction_document(folder: Path) -> Document:
     )
 
 
+_FAR_AWAY = b"what the FITS file that is not here would hold"
 _CASA = "https://casa.nrao.edu/"
 _LOCATORS = (
     Locator(scheme="casadata", value="demo/N.fits"),

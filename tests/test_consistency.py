@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from any_document import documents
-from casaprov.consistency import record_issues
+from casaprov.consistency import record_issues, value_issues
 from casaprov.model import Document, Usage
 from sample_records import make_reduction
 
@@ -93,3 +93,58 @@ def test_a_session_that_is_left_out_is_no_contradiction(document: Document) -> N
         for e in document.entities
     )
     assert record_issues(replace(document, entities=entities)) == ()
+
+
+def with_parameter(document: Document, name: str, value: object) -> Document:
+    first, *rest = document.activities
+    return replace(document, activities=(replace(first, parameters={**first.parameters, name: value}), *rest))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "n.ms\0/../../etc",
+        ["a", "b\0"],
+        {"file": "x\0"},
+        {"x\0": 1},
+        {"@array": ["x", "y\0z"], "dtype": "<U3", "shape": [2]},
+        {"@items": [[1, "x\0"]]},
+        {"@bytes": "6100"},
+        "\x1b]0;title\x07",
+        "\x9b2J",
+        "\x7f",
+    ],
+    ids=repr,
+)
+def test_a_control_character_in_a_parameter_is_found(document: Document, value: object) -> None:
+    (issue,) = value_issues(with_parameter(document, "vis", value))
+    call = document.activities[0]
+    assert issue.message.startswith(f"The parameter vis of call {call.id} ({call.task}) holds the control character U+")
+
+
+def test_tabs_and_line_breaks_are_text(document: Document) -> None:
+    text = "mode='manual'\tspw='0'\r\nmode='shadow'\n# Größe, 大きさ\n"
+    assert not list(value_issues(with_parameter(document, "inpfile", [text, {"file": text}])))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"@float": "much"},
+        {"@bytes": "xyz"},
+        {"@array": [1, 2, 3], "dtype": "int64", "shape": [2, 2]},
+        {"@array": ["x"], "dtype": "<U1000000000", "shape": [1]},
+        {"@array": [1], "dtype": "O", "shape": [1]},
+        {"@scalar": 5, "dtype": "no type"},
+        {"@items": [[{"a": 1}, 2]]},
+    ],
+    ids=repr,
+)
+def test_a_value_that_says_what_it_is_not_is_found(document: Document, value: object) -> None:
+    (issue,) = value_issues(with_parameter(document, "vis", value))
+    assert "cannot be read" in issue.message
+
+
+@given(document=documents())
+def test_what_a_recorder_writes_can_be_read(document: Document) -> None:
+    assert not [issue for issue in value_issues(document) if "cannot be read" in issue.message]

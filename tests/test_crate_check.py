@@ -162,3 +162,29 @@ def test_what_is_no_zip_is_an_issue_and_a_missing_file_a_usage_error(tmp_path: P
     assert "no zip file" in told(check_crate(tmp_path / "x.zip"))
     with pytest.raises(UsageError, match="no crate"):
         check_crate(tmp_path / "none.zip")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda d: d.update(sessions=[]), "belongs to a session 20260501-a1b2 that is not recorded"),
+        (lambda d: d["activities"][2].update(session="gone"), "belongs to a session gone that is not recorded"),
+        (lambda d: d["activities"][3]["parameters"].update(caltable="n.gcal\0x"), "The parameter caltable of call"),
+        (lambda d: d["sessions"][0].update(folder="/x\0y"), "The folder of session"),
+    ],
+)
+def test_records_that_cannot_be_used_are_refused_even_if_checksums_are_ignored(
+    unpacked: Path, change: Callable[[Any], None], expected: str
+) -> None:
+    edit(unpacked / "records/document.json", change)
+    assert expected in told(check_folder(unpacked))
+    with pytest.raises(CrateError, match="cannot be used, whatever its checksums say") as caught:
+        open_crate(unpacked, unpacked, verify=False)
+    assert expected in caught.value.message
+
+
+def test_a_link_in_a_folder_is_refused_even_if_checksums_are_ignored(unpacked: Path) -> None:
+    (unpacked / "products" / "n.gcal" / "table.f0").unlink()
+    (unpacked / "products" / "n.gcal" / "table.f0").symlink_to("/etc/passwd")
+    with pytest.raises(CrateError, match="This is a link"):
+        open_crate(unpacked, unpacked, verify=False)

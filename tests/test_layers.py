@@ -33,7 +33,7 @@ CORE: dict[str, str] = {
     "compare_tables": "compare_values differences keywords tables / numpy",
     "compare_trees": "checksum compare_tables compare_values differences digest",
     "compare_values": "differences digest keywords / numpy",
-    "consistency": "errors model",
+    "consistency": "errors model values",
     "crate": "consistency crate_check crate_layout crate_write digest errors model payload unpack validate",
     "crate_calls": "crate_layout crate_nodes model terms",
     "crate_check": "crate_graph crate_layout digest errors model untrusted_json",
@@ -79,9 +79,13 @@ CORE: dict[str, str] = {
     "taskentry": "errors pathnames",
     "taskspec": "errors model pathnames taskentry",
     "terms": "",
+    "tree_check": "checksum crate_layout errors model sketch untrusted_json",
     "unpack": "errors",
     "untrusted_json": "errors",
-    "validate": "consistency crate_check crate_layout errors model terms unpack untrusted_json / jsonschema referencing",
+    "validate": (
+        "consistency crate_check crate_layout errors model terms tree_check unpack untrusted_json"
+        " / jsonschema referencing"
+    ),
     "values": "digest errors / numpy",
     "work_folder": "errors",
     "worker": "errors",
