@@ -23,6 +23,7 @@ from casaprov.digest import Digest, digest_bytes, digest_record
 from casaprov.errors import DigestError, WorkerDied
 from casaprov.fits_digest import FitsReader, fits_digest, hdu_node
 from casaprov.model import Kind
+from casaprov.regular_files import open_regular
 from casaprov.stamps import Stamps, is_self_contained, settle, stamp
 from casaprov.table_digest import check_node, table_node
 from casaprov.tables import TableReader, is_table
@@ -82,7 +83,8 @@ def measure(path: Path, reader: Callable[[], TableReader], fits: Callable[[], Fi
     Raises
     ------
     DigestError
-        If there is nothing at `path`, or it cannot be read.
+        If there is nothing at `path`, it cannot be read, or it is or holds
+        something else than files and folders: pipes, sockets, devices.
     MissingDependency
         If the library that could read it is not installed.
     """
@@ -116,13 +118,13 @@ def content_digest(tree: Mapping[str, Any]) -> Digest:
 
 def is_fits(path: Path) -> bool:
     """Tell whether a file begins as FITS files do."""
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         return stream.read(9) == b"SIMPLE  ="
 
 
 def digest_file(path: Path) -> Digest:
     """Digest of the bytes of a file."""
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         return Digest("sha256:" + hashlib.file_digest(stream, "sha256").hexdigest())
 
 
@@ -176,7 +178,8 @@ def _member_digest(path: Path, reader: Callable[[], TableReader], fits: Callable
 
 def flag_versions(path: Path) -> bytes:
     """Read a list of flag versions without what flagmanager and flagdata note of when each was saved."""
-    return _SAVED_ON.sub(b"", path.read_bytes())
+    with open_regular(path) as stream:
+        return _SAVED_ON.sub(b"", stream.read())
 
 
 class CallPool(Protocol):

@@ -18,6 +18,7 @@ from casaprov.compare_trees import compare_trees
 from casaprov.differences import Comparison, Difference, Tolerance, Verdict, conclude
 from casaprov.errors import DigestError, UsageError
 from casaprov.fits_digest import FitsReader
+from casaprov.regular_files import open_regular, special_kind
 from casaprov.tables import TableReader, is_table
 
 __all__ = ["Comparison", "Difference", "Tolerance", "Verdict", "compare_paths", "compare_trees"]
@@ -56,14 +57,21 @@ def compare_paths(
     for path in (left, right):
         if not path.exists():
             raise UsageError(f"There is nothing at {path} to compare.", hint="Check the name and the working folder.")
+        if kind := special_kind(path):
+            raise UsageError(f"{path} is {kind}.", hint="Only files and folders can be compared.")
     try:
+        for path in (left, right):
+            if path.is_file():
+                with open_regular(path) as stream:
+                    stream.read(1)  # an error names the path as it was given
         if left.is_file() and right.is_file() and same_bytes(left, right):
             return Comparison("identical")
         return conclude(_Comparer(reader, fits, tolerance).compare(left.resolve(), right.resolve(), ""))
     except DigestError as error:
         raise UsageError(f"{left} and {right} cannot be compared: {error.message}", hint=error.hint) from error
     except OSError as error:
-        raise UsageError(f"{error.filename or left} cannot be read: {error.strerror or error}.") from error
+        which = error.filename or f"{left} or {right}"
+        raise UsageError(f"{which} cannot be read: {error.strerror or error}.") from error
 
 
 class _Comparer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from casaprov.differences import Difference
+from casaprov.regular_files import open_regular
 
 __all__ = ["compare_files", "same_bytes"]
 
@@ -37,7 +39,7 @@ def compare_files(left: Path, right: Path, prefix: str = "") -> Iterator[Differe
 def _compare_lines(left: Path, right: Path, prefix: str) -> Iterator[Difference]:
     """Lines are compared by their number: what is inserted shifts the rest."""
     shown = differing = count = 0
-    with left.open(encoding="utf-8", newline="") as one, right.open(encoding="utf-8", newline="") as two:
+    with _open_text(left) as one, _open_text(right) as two:
         for count, (before, now) in enumerate(zip_longest(one, two), start=1):
             if before == now:
                 continue
@@ -79,7 +81,7 @@ def _compare_bytes(left: Path, right: Path, prefix: str) -> Difference:
 
 def _chunks(left: Path, right: Path) -> Iterator[tuple[bytes, bytes]]:
     """Yield the two files piece by piece, as far as both or either go."""
-    with left.open("rb") as one, right.open("rb") as two:
+    with open_regular(left) as one, open_regular(right) as two:
         while True:
             a, b = one.read(_CHUNK_BYTES), two.read(_CHUNK_BYTES)
             if not a and not b:
@@ -87,10 +89,14 @@ def _chunks(left: Path, right: Path) -> Iterator[tuple[bytes, bytes]]:
             yield a, b
 
 
+def _open_text(path: Path) -> io.TextIOWrapper:
+    return io.TextIOWrapper(open_regular(path), encoding="utf-8", newline="")
+
+
 def _is_text(path: Path) -> bool:
     """Tell whether a file is UTF-8 text without NUL characters."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with _open_text(path) as file:
             while piece := file.read(_CHUNK_BYTES):
                 if "\0" in piece:
                     return False

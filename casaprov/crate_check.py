@@ -13,6 +13,7 @@ from casaprov.crate_layout import METADATA, CrateFile, Manifest, call_names, par
 from casaprov.digest import Digest
 from casaprov.errors import CrateError, Issue
 from casaprov.model import Document
+from casaprov.regular_files import open_regular
 from casaprov.untrusted_json import read_json
 
 __all__ = ["claimed_files", "file_issues", "graph_issues", "manifest_issues", "parameter_issues", "sha256_of"]
@@ -20,7 +21,7 @@ __all__ = ["claimed_files", "file_issues", "graph_issues", "manifest_issues", "p
 
 def sha256_of(path: Path) -> Digest:
     """Digest of the bytes of a file, read in pieces."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return Digest(f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}")
 
 

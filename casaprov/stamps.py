@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
+from casaprov.errors import DigestError
+from casaprov.regular_files import TYPE_ENDS, open_regular
 from casaprov.tables import is_table
 
 __all__ = [
@@ -132,9 +134,9 @@ def is_self_contained(path: Path, stamps: Stamps) -> bool:
             return False
         if member.name == "table.dat":
             try:
-                with member.open("rb") as stream:
-                    plain = b"PlainTable" in stream.read(128)
-            except OSError:
+                with open_regular(member) as stream:
+                    plain = b"PlainTable" in stream.read(TYPE_ENDS)
+            except (OSError, DigestError):
                 return False
             if not plain:
                 return False

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from casaprov.errors import CrateError, Issue, NoSpace, UsageError
+from casaprov.regular_files import special_kind
 
 __all__ = ["Limits", "clear", "folder_issues", "name_problem", "unpack", "zip_issues"]
 
@@ -136,6 +137,8 @@ def unpack(path: Path, into: Path, limits: Limits | None = None) -> None:
 @contextmanager
 def _opened(path: Path, limits: Limits) -> Iterator[zipfile.ZipFile]:
     """Open a zip; whatever is found to be broken in it becomes a CrateError."""
+    if kind := special_kind(path):
+        raise UsageError(f"{path} is {kind}.", hint="A crate is a zip file or a folder.")
     try:
         _check_directory_size(path, limits)
         with zipfile.ZipFile(path) as archive:

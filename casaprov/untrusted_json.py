@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from casaprov.errors import CrateError
+from casaprov.errors import CrateError, DigestError
+from casaprov.regular_files import open_regular
 
 __all__ = ["MAX_BYTES", "read_json"]
 
@@ -29,7 +30,10 @@ def read_json(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:
         if path.stat().st_size > max_bytes:
             told = f"{path.name} is larger than the {max_bytes} bytes that casaprov reads."
             raise CrateError(told, hint=_AGAIN)
-        data = json.loads(path.read_bytes(), object_pairs_hook=_unique, parse_constant=_no_constant)
+        with open_regular(path) as file:
+            data = json.loads(file.read(), object_pairs_hook=_unique, parse_constant=_no_constant)
+    except DigestError as error:
+        raise CrateError(f"{path.name} cannot be read: {error.message}", hint=_AGAIN) from error
     except RecursionError as error:
         raise CrateError(f"{path.name} is nested too deeply to be a record.", hint=_AGAIN) from error
     except (ValueError, OSError) as error:

@@ -23,11 +23,12 @@ CORE: dict[str, str] = {
     "__main__": "cli",
     "cache": "checksum digest errors model values / filelock",
     "calls": "model",
-    "checksum": "digest errors fits_digest model stamps table_digest tables",
+    "checksum": "digest errors fits_digest model regular_files stamps table_digest tables",
     "compare": (
-        "checksum compare_files compare_fits compare_tables compare_trees differences errors fits_digest tables"
+        "checksum compare_files compare_fits compare_tables compare_trees differences errors fits_digest regular_files"
+        " tables"
     ),
-    "compare_files": "differences / numpy",
+    "compare_files": "differences regular_files / numpy",
     "compare_fits": "compare_fits_tables compare_tables compare_values differences fits_digest fits_tables / numpy",
     "compare_fits_tables": "compare_values differences fits_tables / numpy",
     "compare_tables": "compare_values differences keywords tables / numpy",
@@ -36,7 +37,7 @@ CORE: dict[str, str] = {
     "consistency": "errors model values",
     "crate": "consistency crate_check crate_layout crate_write digest errors model payload unpack validate",
     "crate_calls": "crate_layout crate_nodes model terms",
-    "crate_check": "crate_graph crate_layout digest errors model untrusted_json",
+    "crate_check": "crate_graph crate_layout digest errors model regular_files untrusted_json",
     "crate_data": "crate_layout crate_nodes model terms",
     "crate_graph": "crate_calls crate_data crate_layout crate_nodes crate_runs model terms",
     "crate_layout": "digest model",
@@ -66,12 +67,13 @@ CORE: dict[str, str] = {
     "plan": "errors lineage model values",
     "prov": "errors lineage model terms",
     "recorder": "calls checksum digest errors journal model stamps states taskspec values",
+    "regular_files": "errors",
     "render": "compare crate doctor errors lineage model report / rich",
     "replay": "calls compare digest errors model plan report runner taskspec values work_folder",
     "report": "compare model",
     "runner": "cache calls errors model recorder taskspec",
     "sketch": "/ numpy",
-    "stamps": "errors tables",
+    "stamps": "errors regular_files tables",
     "states": "checksum errors model",
     "store": "checksum digest errors model / filelock platformdirs",
     "table_digest": "digest errors keywords sketch tables / numpy",
@@ -80,8 +82,8 @@ CORE: dict[str, str] = {
     "taskspec": "errors model pathnames taskentry",
     "terms": "",
     "tree_check": "checksum crate_layout errors model sketch untrusted_json",
-    "unpack": "errors",
-    "untrusted_json": "errors",
+    "unpack": "errors regular_files",
+    "untrusted_json": "errors regular_files",
     "validate": (
         "consistency crate_check crate_layout errors model terms tree_check unpack untrusted_json"
         " / jsonschema referencing"
@@ -107,7 +109,7 @@ EDGES: dict[str, str] = {
         "crate journal lineage payload recorder taskspec validate"
         " / IPython ipykernel jupyter_client jupyter_server nbclient nbformat traitlets"
     ),
-    "readers": "compare fits_digest sketch / astropy casaconfig casacore casatools numpy",
+    "readers": "compare fits_digest regular_files sketch / astropy casaconfig casacore casatools numpy",
     "vo": "/ astropy pyvo",
 }
 

@@ -21,7 +21,7 @@ from casaprov.casa.session import open_recorder
 from casaprov.checksum import Digester
 from casaprov.compare import Comparison, Tolerance, compare_trees
 from casaprov.crate import OpenCrate, open_crate
-from casaprov.errors import CrateError, InputMissing, NoSpace, UsageError
+from casaprov.errors import CrateError, DigestError, InputMissing, NoSpace, UsageError
 from casaprov.listings import same_listing
 from casaprov.locate import InputFinder
 from casaprov.model import Activity, Entity, Session, unstructure
@@ -243,7 +243,10 @@ class _Judge:
     def compare(self, entity: Entity, path: Path, tolerance: Tolerance) -> Comparison:
         tree = self._opened.tree(entity)
         recorded = json.loads(tree.read_text(encoding="utf-8")) if tree is not None else None
-        measured = self._digester.measure(path)
+        try:
+            measured = self._digester.measure(path)
+        except DigestError as error:
+            return Comparison("not-verifiable", (), error.message)
         found = compare_trees(recorded, entity.content_digest, entity.byte_digest, measured, tolerance)
         original = self._opened.shipped(entity)
         if found.verdict != "differs" or original is None:

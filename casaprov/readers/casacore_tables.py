@@ -17,6 +17,7 @@ from casacore.tables import table as open_table
 
 from casaprov.errors import DigestError
 from casaprov.readers.blocks import CASA_TYPES, Shape, blocks, dtype_of
+from casaprov.regular_files import refuse_special
 from casaprov.tables import Block, Column
 
 __all__ = ["CasacoreReader", "CasacoreTable"]
@@ -34,6 +35,7 @@ class CasacoreReader:
 
     def open(self, path: Path) -> CasacoreTable:
         """Open a table read-only and without locks."""
+        refuse_special(path)
         try:
             # 'usernoread': this process asks for no lock even to read, so that a
             # task writing the table elsewhere never waits for a digest.

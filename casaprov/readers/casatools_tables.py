@@ -18,6 +18,7 @@ import numpy as np
 
 from casaprov.errors import DigestError
 from casaprov.readers.blocks import CASA_TYPES, Shape, blocks, dtype_of
+from casaprov.regular_files import refuse_special
 from casaprov.tables import Block, Column
 
 
@@ -51,6 +52,7 @@ class CasatoolsReader:
 
     def open(self, path: Path) -> CasatoolsTable:
         """Open a table read-only and without locks."""
+        refuse_special(path)
         handle = _casatools.table()
         try:
             handle.open(str(path.resolve()), nomodify=True, lockoptions={"option": "usernoread"})

@@ -1,0 +1,150 @@
+"""Only regular files and folders have content: nothing else is ever opened.
+
+Opening a pipe waits for somebody who writes, perhaps for ever; a device may
+never end, or do something when it is opened. Such things come to be where a
+product is expected: in a folder from elsewhere, behind a link, or in the place
+of an output.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from casaprov.errors import DigestError
+
+__all__ = ["TYPE_ENDS", "open_regular", "refuse_special", "special_kind"]
+
+_KINDS = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+TYPE_ENDS = 48
+"""Where in a ``table.dat`` the type of the table has ended, and no name has begun yet."""
+
+_HEAD_BYTES = 2**20  # of the description of a table that refers to others; their names come first
+
+
+def special_kind(path: Path) -> str:
+    """Say what is at `path`, links followed: ``a pipe``; empty if it is a file, a folder or nothing."""
+    try:
+        return _KINDS.get(stat.S_IFMT(path.stat().st_mode), "")
+    except (OSError, ValueError):
+        return ""
+
+
+def open_regular(path: Path) -> io.BufferedReader:
+    """Open a regular file to read its bytes; an error of reading names the file.
+
+    Raises
+    ------
+    DigestError
+        If it is a pipe, a socket or a device.
+    OSError
+        If it cannot be opened.
+    """
+    _refuse(path)
+    # What is there may have been replaced since: a pipe opened so does not wait.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
+        if kind in _KINDS:
+            raise _special(path, _KINDS[kind])
+        if kind == stat.S_IFDIR:
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        return io.BufferedReader(_NamedFile(descriptor, path))
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def refuse_special(table: Path) -> None:
+    """Refuse a table that a library would wait for: one of its files is a pipe, a socket or a device.
+
+    The tables that a selection or a concatenation refers to are opened with
+    it, wherever they lie, and are looked at as well.
+
+    Raises
+    ------
+    DigestError
+        If there is such a file; the message names it.
+    """
+    seen: set[Path] = set()
+    waiting = [table]
+    while waiting:
+        folder = waiting.pop().resolve()
+        if folder in seen:
+            continue
+        seen.add(folder)
+        for parent, _, names in os.walk(folder):
+            for name in names:
+                _refuse(Path(parent, name))
+        waiting += _referred_to(folder)
+
+
+def _refuse(path: Path) -> None:
+    if kind := special_kind(path):
+        raise _special(path, kind)
+
+
+def _special(path: Path, kind: str) -> DigestError:
+    return DigestError(f"{path} is {kind}.", hint="Only files and folders have content that can be read.")
+
+
+def _referred_to(table: Path) -> Iterator[Path]:
+    """Yield the tables that casacore opens with this one to reach its rows, at least."""
+    try:
+        with open_regular(table / "table.dat") as stream:
+            head = stream.read(_HEAD_BYTES)
+    except OSError:
+        return
+    if b"PlainTable" in head[:TYPE_ENDS] and b"ForwardColumn" not in head:
+        return
+    # Each string stands after its length. What looks like one and names no table does no harm.
+    for found in re.finditer(rb"(?=\0\0([\0-\x10][\0-\xff]))", head):
+        start = found.start() + 4
+        text = head[start : start + int.from_bytes(found[1], "big")]
+        if text and b"\0" not in text:
+            path = _resolved(os.fsdecode(text), table)
+            if os.path.isfile(path / "table.dat"):  # noqa: PTH113 - Path's raises for long names
+                yield path
+
+
+def _resolved(name: str, table: Path) -> Path:
+    """Return the path that casacore opens: ``././`` is in the table, ``./`` beside it, ``x/.`` what `x` lies in."""
+    if name.startswith("././"):
+        return table / name[4:]
+    if name.endswith("/.") and str(table).endswith(f"/{name[:-2]}"):
+        return Path(str(table)[: -len(name) + 1])
+    return table.parent / os.path.expandvars(os.path.expanduser(name))  # noqa: PTH111 - Path's raises
+
+
+class _NamedFile(io.FileIO):
+    """A file whose errors say which file it is; the system's own do not where reading fails."""
+
+    def __init__(self, descriptor: int, path: Path) -> None:
+        super().__init__(descriptor)
+        self._path = path
+
+    def readinto(self, buffer: Any, /) -> int:
+        try:
+            return super().readinto(buffer) or 0
+        except OSError as error:
+            raise self._named(error) from error
+
+    def readall(self) -> bytes:
+        try:
+            return super().readall() or b""
+        except OSError as error:
+            raise self._named(error) from error
+
+    def _named(self, error: OSError) -> OSError:
+        return type(error)(error.errno, error.strerror, str(self._path))
