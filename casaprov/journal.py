@@ -7,25 +7,43 @@ Beside a notebook ``NB.ipynb`` lies the folder ``.casaprov/NB/``::
     trees/<64 hex digits>.json  digest tree of the content with this digest
 
 A line is written with one ``write`` of a file opened for appending, so that a
-killed kernel leaves at most one torn last line; a call that has a ``begin``
-and no ``end`` was running when the kernel ended.
+killed kernel leaves at most one torn last line; what was there before a line
+that found no space is there after it. A call that has a ``begin`` and no
+``end`` was running when the kernel ended.
+
+Records name files from the session's folder. Where that lies, as seen from the
+folder that holds ``.casaprov``, stands beside the session, so that a record
+can be moved and copied together with its files.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import logging
 import os
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from casaprov.digest import Digest
 from casaprov.errors import JournalError, RecordError
 from casaprov.model import Activity, Agent, Document, Entity, Session, structure, unstructure
 
-__all__ = ["JOURNAL_FORMAT", "Journal", "SessionRecord", "journal_folder", "read_document", "read_session", "tree_path"]
+__all__ = [
+    "JOURNAL_FORMAT",
+    "Journal",
+    "SessionRecord",
+    "journal_folder",
+    "journals",
+    "present_folders",
+    "read_document",
+    "read_session",
+    "tree_path",
+]
 
 JOURNAL_FORMAT = "casaprov/journal/1"
 
@@ -89,18 +107,25 @@ class Journal:
     def _write(self, line: dict[str, Any]) -> None:
         if not self._started:
             session = {"type": "session", "format": JOURNAL_FORMAT, "session": unstructure(self.session)}
-            self._append(session)
+            self._append({**session, "place": self._place()})
             self._started = True
         self._append(line)
+
+    def _place(self) -> str:
+        """Where the session's folder lies, from the folder that holds ``.casaprov``."""
+        place = os.path.relpath(Path(self.session.folder).resolve(), _home(self.folder))
+        return Path(place).as_posix()
 
     def _append(self, line: dict[str, Any]) -> None:
         data = json.dumps(line, separators=(",", ":")).encode() + b"\n"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab", buffering=0) as file:
-                if file.write(data) != len(data):
-                    raise OSError(f"only a part of a line of {len(data)} bytes was written")
+            with self.path.open("a+b", buffering=0) as file:
+                _append_whole(file, data)
         except OSError as error:
+            with contextlib.suppress(OSError):
+                if not self.path.stat().st_size:
+                    self.path.unlink()
             raise JournalError(
                 f"The journal {self.path} cannot be written: {error.strerror or error}.",
                 hint="Calls go on unrecorded until there is space and permission to write there.",
@@ -108,7 +133,8 @@ class Journal:
 
     def _store(self, path: Path, text: str) -> None:
         # A reader never sees half a file: the name appears when the content is complete.
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        # Two threads may store the same tree: each writes a file of its own.
+        part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             part.write_text(text, encoding="utf-8", errors="replace")
@@ -116,6 +142,70 @@ class Journal:
         except OSError as error:
             part.unlink(missing_ok=True)
             raise JournalError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def _append_whole(file: BinaryIO, data: bytes) -> None:
+    """Append a line to an unbuffered file, or leave the file as it was."""
+    size = file.seek(0, os.SEEK_END)
+    if size:
+        file.seek(size - 1)
+        if file.read(1) != b"\n":  # a line that was torn takes none of this one with it
+            data = b"\n" + data
+    try:
+        if file.write(data) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # a write is cut short where space ends
+    except OSError:
+        file.truncate(size)
+        raise
+
+
+def journals(folder: Path) -> tuple[Path, ...]:
+    """Journals in a folder, by name; one without a whole line recorded nothing, for lack of space, and is none."""
+    return tuple(path for path in sorted(folder.glob("*.jsonl")) if _has_line(path))
+
+
+def _has_line(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.readline().endswith(b"\n")
+    except OSError:
+        return True  # whoever reads it says why it cannot be read
+
+
+def _home(folder: Path) -> Path:
+    """Return the folder that holds the ``.casaprov`` of a journal folder: that of the notebook."""
+    return folder.resolve().parent.parent
+
+
+def present_folders(folder: Path, document: Document) -> dict[str, Path]:
+    """Return where the folders of a Document's sessions are now, by session id.
+
+    A folder that was moved or copied together with the journal is found where
+    it lies now; one that is not there is given as it was recorded.
+
+    Parameters
+    ----------
+    folder
+        The journal folder that `document` was read from.
+    """
+    found = {}
+    for session in document.sessions:
+        present = _home(folder) / _recorded_place(folder / f"{session.id}.jsonl")
+        found[session.id] = present if present.is_dir() else Path(session.folder)
+    return found
+
+
+def _recorded_place(path: Path) -> str:
+    """Place of the session's folder; that of the notebook in journals that do not say it."""
+    with path.open("rb") as file:
+        for text in file:
+            try:
+                line = json.loads(text)
+                if line["type"] == "session":
+                    return str(line.get("place", "."))
+            except (ValueError, KeyError, TypeError, RecursionError):
+                continue
+    return "."
 
 
 @dataclass(frozen=True)
@@ -188,7 +278,7 @@ def read_document(folder: Path, notebook: str) -> Document:
     """
     records: list[SessionRecord] = []
     failures: list[JournalError] = []
-    for path in sorted(folder.glob("*.jsonl")):
+    for path in journals(folder):
         try:
             records.append(read_session(path))
         except JournalError as error:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import resource
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +17,15 @@ from hypothesis import strategies as st
 
 from casaprov.digest import digest_bytes
 from casaprov.errors import JournalError
-from casaprov.journal import Journal, journal_folder, read_document, read_session, tree_path
+from casaprov.journal import (
+    Journal,
+    journal_folder,
+    journals,
+    present_folders,
+    read_document,
+    read_session,
+    tree_path,
+)
 from casaprov.model import Activity, Entity, Environment, Session, Usage
 
 SESSION = Session(
@@ -139,3 +153,96 @@ def test_a_tree_is_stored_once_under_its_digest(journal: Journal) -> None:
     journal.write_tree(digest, {"never": "written"})
     assert tree_path(journal.folder, digest).read_text() == '{"a":2,"b":1}'
     assert [path.name for path in (journal.folder / "trees").iterdir()] == [f"{digest[7:]}.json"]
+
+
+@contextmanager
+def space_for(size_bytes: int) -> Iterator[None]:
+    """Let no file grow beyond this size, as on a full disk: the write that crosses it is cut short."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_line_that_finds_no_space_leaves_nothing_of_itself(journal: Journal) -> None:
+    journal.begin(CALL)
+    before = journal.path.read_bytes()
+    with space_for(len(before) + 10), pytest.raises(JournalError, match="cannot be written"):
+        journal.end(DONE, [MS])
+    assert journal.path.read_bytes() == before
+    journal.end(DONE, [MS])
+    assert read_session(journal.path).damaged == ()
+    assert read_session(journal.path).activities == (DONE,)
+
+
+def test_no_space_for_the_first_line_leaves_no_journal(journal: Journal) -> None:
+    with space_for(10), pytest.raises(JournalError):
+        journal.begin(CALL)
+    assert list(journal.folder.iterdir()) == []
+
+
+def test_a_line_after_a_torn_one_is_whole(journal: Journal) -> None:
+    journal.begin(CALL)
+    with journal.path.open("ab") as file:
+        file.write(b'{"type":"begin","acti')
+    journal.end(DONE, [MS])
+    record = read_session(journal.path)
+    assert record.damaged == (3,)
+    assert record.activities == (DONE,)
+
+
+@pytest.mark.parametrize("left", [b"", b'{"type":"session","for'])
+def test_a_journal_without_a_line_is_passed_over_in_silence(
+    journal: Journal, left: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal.begin(CALL)
+    (journal.folder / "20260430T100000-000000.jsonl").write_bytes(left)
+    assert read_document(journal.folder, "n").sessions == (SESSION,)
+    assert journals(journal.folder) == (journal.path,)
+    assert caplog.records == []
+
+
+def test_a_folder_of_empty_journals_holds_no_record(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").touch()
+    with pytest.raises(JournalError, match="load_ext casaprov"):
+        read_document(tmp_path, "ngc5921.ipynb")
+
+
+def test_threads_may_store_the_same_tree(journal: Journal) -> None:
+    large = {"columns": [str(number) for number in range(50_000)]}
+    for content in (b"1", b"2", b"3", b"4"):
+        with ThreadPoolExecutor(8) as pool:
+            written = [pool.submit(journal.write_tree, digest_bytes(content), large) for _ in range(8)]
+        assert [future.exception() for future in written] == [None] * 8
+    assert len(list((journal.folder / "trees").iterdir())) == 4
+
+
+@pytest.mark.parametrize("place", [".", "reduction", "../scratch"])
+def test_folders_of_sessions_move_with_the_journal(tmp_path: Path, place: str) -> None:
+    session = replace(SESSION, folder=str((tmp_path / "old" / "nb" / place).resolve()))
+    journal = Journal(journal_folder(tmp_path / "old" / "nb" / "n.ipynb"), session)
+    journal.begin(CALL)
+    Path(session.folder).mkdir(exist_ok=True)
+    shutil.copytree(tmp_path / "old", tmp_path / "new")
+    for there in ("old", "new"):
+        folder = journal_folder(tmp_path / there / "nb" / "n.ipynb")
+        (found,) = present_folders(folder, read_document(folder, "n.ipynb")).values()
+        assert found.resolve() == (tmp_path / there / "nb" / place).resolve()
+
+
+def test_a_folder_that_did_not_move_along_is_where_it_was(tmp_path: Path) -> None:
+    (tmp_path / "nb").mkdir()
+    session = replace(SESSION, folder=str(tmp_path / "nb" / "scratch"))
+    journal = Journal(journal_folder(tmp_path / "nb" / "n.ipynb"), session)
+    journal.begin(CALL)
+    assert present_folders(journal.folder, read_document(journal.folder, "n")) == {session.id: Path(session.folder)}
+
+
+def test_journals_that_do_not_say_where_the_folder_lies_mean_that_of_the_notebook(tmp_path: Path) -> None:
+    journal = Journal(journal_folder(tmp_path / "n.ipynb"), SESSION)
+    journal.begin(CALL)
+    first, rest = journal.path.read_text().split("\n", 1)
+    journal.path.write_text(json.dumps({k: v for k, v in json.loads(first).items() if k != "place"}) + "\n" + rest)
+    assert present_folders(journal.folder, read_document(journal.folder, "n")) == {SESSION.id: tmp_path}
