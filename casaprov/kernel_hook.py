@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import logging
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,6 +69,7 @@ class KernelRecording:
         self._notebook = notebook_path(shell.user_ns, self._folder)
         self._hook = TaskHook(self._run)
         self._runner: Runner | None = None
+        self._opening = threading.Lock()
         self._step: Step | None = None
         self._calls: list[dict[str, Any]] = []
         self._stopped = False
@@ -114,16 +116,17 @@ class KernelRecording:
         return runner.run(replace(call, step=self._step), executor)
 
     def _open_session(self) -> Runner | None:
-        if self._runner is None and not self._stopped:
-            try:
-                session = new_session(self._folder, self._notebook.name)
-                self._digester = open_digester()
-                recorder = open_recorder(session, journal_folder(self._notebook), self._digester)
-                self._runner = Runner(recorder, on_recorded=self._recorded, on_trouble=_tell)
-            except Exception as error:  # noqa: BLE001 - a recorder failure never breaks a cell
-                _tell(f"casaprov: this session is not recorded ({type(error).__name__}: {error}).")
-                self.stop()
-        return self._runner
+        with self._opening:  # calls from several threads are of one session
+            if self._runner is None and not self._stopped:
+                try:
+                    session = new_session(self._folder, self._notebook.name)
+                    self._digester = open_digester()
+                    recorder = open_recorder(session, journal_folder(self._notebook), self._digester)
+                    self._runner = Runner(recorder, on_recorded=self._recorded, on_trouble=_tell)
+                except Exception as error:  # noqa: BLE001 - a recorder failure never breaks a cell
+                    _tell(f"casaprov: this session is not recorded ({type(error).__name__}: {error}).")
+                    self.stop()
+            return self._runner
 
     def _recorded(self, activity: Activity, entities: tuple[Entity, ...]) -> None:
         self._calls.append(call_summary(activity, entities))

@@ -84,6 +84,19 @@ def test_the_extension_may_be_loaded_twice_and_unloaded(tmp_path: Path, ngc5921_
     assert [a.task for a in recorded(result)] == ["importuvfits", "visstat"]
 
 
+def test_calls_from_several_threads_are_of_one_session(tmp_path: Path) -> None:
+    # CASA's own tools are not safe for threads: these calls are refused before they reach one.
+    result = run(
+        tmp_path,
+        "%load_ext casaprov\nimport asyncio\nfrom casatasks import listobs",
+        "calls = [asyncio.to_thread(listobs, f'not there {n}.ms') for n in range(4)]\n"
+        "len(await asyncio.gather(*calls, return_exceptions=True))",
+    )
+    assert result.failure is None
+    assert [(a.task, a.outcome, a.problems) for a in recorded(result)] == [("listobs", "failed", ())] * 4
+    assert len(list(journal_folder(tmp_path / "k.ipynb").glob("*.jsonl"))) == 1
+
+
 def test_signatures_help_and_pickles_are_as_without(tmp_path: Path) -> None:
     look = (
         "import inspect, pickle, io, contextlib, pydoc, casatasks\n"
