@@ -30,6 +30,7 @@ __all__ = ["Worker", "WorkerPool", "serve"]
 
 _STDERR_LINES = 20
 _END_S = 2.0
+_MAX_ANSWER_BYTES = 2**30
 
 
 class Worker:
@@ -101,10 +102,16 @@ class Worker:
                 raise
             if not answer.endswith(b"\n"):
                 raise self._died(process, name)
-        told = json.loads(answer)
-        if "error" in told:
-            raise _error(told["error"])
-        return told["value"]
+        try:
+            told = json.loads(answer)
+            if "error" not in told:
+                return told["value"]
+            error = _error(told["error"])
+        except (ValueError, TypeError, LookupError, RecursionError) as nonsense:
+            # A child that runs a stranger's calls may say anything.
+            self._end(process, wait_s=0)
+            raise WorkerDied(f"The child process {self._command[-1]} answered {name!r} with nonsense.") from nonsense
+        raise error
 
     def close(self) -> None:
         """End the child for good; a call that is under way raises :class:`WorkerDied`."""
@@ -156,7 +163,7 @@ class Worker:
         except (BrokenPipeError, ValueError):
             return b""
         try:
-            return stdout.readline()
+            return stdout.readline(_MAX_ANSWER_BYTES)
         except ValueError:  # closed by another thread
             return b""
 

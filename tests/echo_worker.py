@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 from casaprov.errors import DigestError, Issue, SchemaError
@@ -59,9 +60,16 @@ def odd() -> object:
     return object()
 
 
+def babble(text: str) -> None:
+    """Say something on every channel there is, as a program that took over the child would."""
+    for descriptor in range(3, 30):
+        with suppress(OSError):
+            os.write(descriptor, text.encode() + b"\n")
+
+
 def variable(name: str) -> str | None:
     return os.environ.get(name)
 
 
 if __name__ == "__main__":
-    serve({f.__name__: f for f in (echo, pid, chatter, fail, die, interrupt, sleep, odd, variable)})
+    serve({f.__name__: f for f in (echo, pid, chatter, fail, die, interrupt, sleep, odd, babble, variable)})

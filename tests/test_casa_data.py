@@ -178,6 +178,18 @@ def test_data_that_only_the_users_configuration_names_are_used(
     assert found["measures"] == str(casadata_path)
 
 
+@pytest.mark.casa
+def test_updates_can_be_forbidden_whatever_the_users_configuration_says(home: Path) -> None:
+    (home / ".casa").mkdir()
+    (home / ".casa" / "config.py").write_text("measures_auto_update = data_auto_update = True\n")
+    code = (
+        "import json; from casaprov.casa.data import prepare, forbid_updates; prepare();"
+        "from casaconfig import config; before = config.measures_auto_update; forbid_updates();"
+        "print(json.dumps([before, config.measures_auto_update, config.data_auto_update]))"
+    )
+    assert told(home, code=code) == [True, False, False]
+
+
 def test_a_site_configuration_that_does_not_exist_is_named(home: Path, python_without: Callable[..., Path]) -> None:
     found = told(home, python=python_without("casadata"), CASASITECONFIG="/nowhere/site.py")
     assert found["error"] == "CasaDataMissing"

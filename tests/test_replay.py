@@ -180,6 +180,24 @@ def test_without_casa_data_it_is_told_how_to_get_them(
     assert "casadata" in capsys.readouterr().err
 
 
+def test_casa_data_that_only_the_users_configuration_names_are_used(
+    reduction: Reduction,
+    tmp_path: Path,
+    casadata_path: Path,
+    python_without: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = tmp_path / ".casa" / "config.py"
+    config.parent.mkdir()
+    text = f"measurespath = {str(casadata_path)!r}\nmeasures_auto_update = True\ndata_auto_update = True\n"
+    config.write_text(text)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("CASASITECONFIG", raising=False)
+    work = tmp_path / "again"
+    assert replay(reduction.crate, work, "--data", reduction.data, "--python", python_without("casadata")) == 0
+    assert config.read_text() == text
+
+
 def test_nothing_is_harmed_by_a_replay(reduction: Reduction, tmp_path: Path) -> None:
     before = contents(reduction.folder)
     replay(reduction.crate, tmp_path / "again", "--data", reduction.data)

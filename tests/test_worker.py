@@ -106,6 +106,13 @@ def test_a_dead_child_is_told_with_its_last_words_and_replaced(worker: Worker, n
     assert worker.call("pid") != first
 
 
+@pytest.mark.parametrize("text", ["babble", "[1]", '{"value"}', "{}", '{"error": 1}', "[" * 100_000])
+def test_nonsense_is_no_answer(worker: Worker, text: str) -> None:
+    with pytest.raises(WorkerDied, match="nonsense"):
+        worker.call("babble", text=text)
+    assert worker.call("echo", value=1) == 1
+
+
 def test_a_child_that_died_while_idle_is_replaced(worker: Worker) -> None:
     first = worker.call("pid")
     os.kill(first, signal.SIGKILL)

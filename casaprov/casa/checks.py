@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
+from casaprov.casa.confine import landlock_version
 from casaprov.casa.data import casadata_path, data_folders, prepare
 from casaprov.casa.environment import installed, measures_tables
 from casaprov.doctor import Check, Finding
@@ -116,7 +117,20 @@ def casacore() -> Finding:
     return Finding("python-casacore", "warning", message, "Run 'pip install python-casacore'.")
 
 
-CHECKS: tuple[Check, ...] = (casa, data, leap_seconds, casacore)
+def confinement() -> Finding:
+    """Whether a replay can confine the CASA that runs a stranger's crate."""
+    version = landlock_version()
+    if version:
+        return Finding("confinement", "ok", f"A replay confines CASA to its work folder (Landlock {version}).")
+    message = "This system cannot confine CASA, so 'casaprov replay' refuses to run crates."
+    remedy = (
+        "It needs Linux 5.13 or later with Landlock (see 'cat /sys/kernel/security/lsm'); a crate that you trust"
+        " can be replayed with --unconfined."
+    )
+    return Finding("confinement", "warning", message, remedy)
+
+
+CHECKS: tuple[Check, ...] = (casa, data, leap_seconds, casacore, confinement)
 
 
 def _in_child(code: str) -> dict[str, Any]:

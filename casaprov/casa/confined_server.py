@@ -11,7 +11,8 @@ import os
 from pathlib import Path
 
 from casaprov.casa.confine import confine, readable_places
-from casaprov.casa.data import casadata_path, prepare
+from casaprov.casa.data import data_folders, forbid_updates
+from casaprov.errors import CasaMissing
 
 __all__ = ["POLICY_VARIABLE", "main"]
 
@@ -22,11 +23,14 @@ POLICY_VARIABLE = "CASAPROV_CONFINEMENT"
 def main() -> None:
     """Confine this process, then serve until the parent closes the pipe."""
     policy = json.loads(os.environ.pop(POLICY_VARIABLE))
-    prepare()  # may write CASA's site configuration into the cache; not possible later
-    data = casadata_path()
+    try:
+        data = data_folders()  # may write CASA's site configuration into the cache; not possible later
+        forbid_updates()
+    except CasaMissing:
+        data = ()  # the first call tells
     for name in ("TMPDIR", "MPLCONFIGDIR", "XDG_CACHE_HOME", "IPYTHONDIR"):
         os.environ[name] = policy["scratch"]
-    read = (*readable_places(), *([data] if data else []), *map(Path, policy["read"]))
+    read = (*readable_places(), *data, *map(Path, policy["read"]))
     confine(write=[Path(path) for path in policy["write"]], read=read)
 
     from casaprov.casa import task_server

@@ -27,7 +27,7 @@ import platformdirs
 
 from casaprov.errors import CasaDataMissing, CasaMissing
 
-__all__ = ["DataSource", "casadata_path", "data_folders", "import_casatasks", "prepare"]
+__all__ = ["DataSource", "casadata_path", "data_folders", "forbid_updates", "import_casatasks", "prepare"]
 
 _SITE_VARIABLE = "CASASITECONFIG"
 _SITE_FILES = (Path("/opt/casa/casasiteconfig.py"), Path("/home/casa/casasiteconfig.py"))
@@ -115,6 +115,12 @@ def data_folders() -> tuple[Path, ...]:
         raise CasaMissing(f"CASA's configuration cannot be read: {error}.", hint=_CASA_HINT) from error
     told = [config.measurespath, *config.datapath]
     return tuple(dict.fromkeys(Path(folder) for folder in told if folder))
+
+
+def forbid_updates() -> None:
+    """Keep CASA, which must not be imported yet, from fetching newer data in this process."""
+    config = importlib.import_module("casaconfig.config")
+    config.measures_auto_update = config.data_auto_update = False
 
 
 def import_casatasks() -> ModuleType:
