@@ -15,11 +15,11 @@ from typing import Any
 
 import click
 from rich.logging import RichHandler
-from rich.markup import escape
 
 from casaprov import __version__
 from casaprov.console import err, extra, opened_digester, out, show, tell_cell, tell_step
 from casaprov.errors import CasaprovError, MissingDependency, RecordError, UsageError
+from casaprov.terminal import plain, visible
 
 __all__ = ["EXIT_CODES", "cli", "main"]
 
@@ -51,7 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
     except click.exceptions.Abort:
         return 130
     except click.ClickException as error:
-        error.show()
+        told = io.StringIO()
+        error.show(told)
+        click.echo(visible(told.getvalue(), keep="\n"), err=True, nl=False)
         return error.exit_code
     except SystemExit:  # click's answer to a reader of a pipe who leaves early: nothing went wrong
         return 0
@@ -106,11 +108,11 @@ def run(*, notebook: Path, output: Path | None, kernel: str | None, timeout: flo
     if result.document is not None:
         out.print(calls_table(result.document))
     if result.failure is not None:
-        err.print(f"[bold red]Cell {result.failure.number} failed:[/] {escape(result.failure.message)}", soft_wrap=True)
+        err.print(f"[bold red]Cell {result.failure.number} failed:[/] {plain(result.failure.message)}", soft_wrap=True)
         kept = "Everything up to it is recorded and" if result.document else "No CASA task was called; the outputs are"
-        err.print(f"{kept} written to {escape(str(result.notebook))}.", soft_wrap=True)
+        err.print(f"{kept} written to {plain(str(result.notebook))}.", soft_wrap=True)
         return EXIT_COULD_NOT_RUN
-    out.print(f"Written: {escape(str(result.notebook))}", soft_wrap=True)
+    out.print(f"Written: {plain(str(result.notebook))}", soft_wrap=True)
     if result.document is None:
         out.print("No CASA task was called, so nothing was recorded.")
     return 0
@@ -167,7 +169,7 @@ def validate(crate: Path, as_json: bool) -> int:
     from casaprov.validate import check_crate
 
     issues = check_crate(crate)
-    show(issues, as_json, lambda found: issues_view(found) if found else f"{escape(str(crate))} is valid.")
+    show(issues, as_json, lambda found: issues_view(found) if found else f"{plain(str(crate))} is valid.")
     return EXIT_DIFFERS if issues else 0
 
 
@@ -295,7 +297,7 @@ def digest(paths: tuple[Path, ...], as_json: bool) -> None:
             if as_json:
                 click.echo(json.dumps({"path": str(path), **unstructure(measured)}))
             else:
-                click.echo(f"{measured.content_digest}  {measured.kind:<16}  {path}")
+                click.echo(f"{measured.content_digest}  {measured.kind:<16}  {visible(path)}")
 
 
 @cli.command()
@@ -312,7 +314,7 @@ def sync(notebook: Path) -> None:
 
     index = sync_notebook(notebook)
     sessions, calls = len(index["sessions"]), len(index["calls"])
-    out.print(f"{escape(str(notebook))}: {calls} calls of {sessions} session(s) are in its metadata.", soft_wrap=True)
+    out.print(f"{plain(str(notebook))}: {calls} calls of {sessions} session(s) are in its metadata.", soft_wrap=True)
 
 
 @cli.command()

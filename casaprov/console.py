@@ -10,10 +10,9 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.markup import escape
 
 from casaprov.errors import MissingDependency
+from casaprov.terminal import PlainConsole, plain
 
 if TYPE_CHECKING:
     from casaprov.checksum import Digester
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["err", "extra", "opened_digester", "out", "show", "tell_cell", "tell_step"]
 
 # A file or pipe has no width; 80 columns would break paths for nothing.
-out = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
-err = Console(stderr=True, highlight=False)
+out = PlainConsole(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
+err = PlainConsole(stderr=True)
 
 
 def show(value: Any, as_json: bool, view: Callable[[Any], Any]) -> None:
@@ -61,9 +60,9 @@ def extra(name: str) -> Iterator[None]:
 def tell_cell(number: int, count: int, source: str) -> None:
     """Say which cell runs now."""
     first = next((line for line in source.splitlines() if line.strip() and not line.startswith(("#", "%"))), "")
-    err.print(f"[dim]cell {number}/{count}[/]  {escape(first[:80])}", soft_wrap=True)
+    err.print(f"[dim]cell {number}/{count}[/]  {plain(first[:80])}", soft_wrap=True)
 
 
 def tell_step(number: int, activity: Any) -> None:
     """Say which call runs now."""
-    err.print(f"[dim]call {number}[/]  {activity.task}", soft_wrap=True)
+    err.print(f"[dim]call {number}[/]  {plain(activity.task)}", soft_wrap=True)

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
@@ -18,6 +17,7 @@ from casaprov.errors import CasaprovError, CrateError
 from casaprov.lineage import Lineage
 from casaprov.model import Activity, Document, Entity
 from casaprov.report import ReplayReport
+from casaprov.terminal import plain
 
 __all__ = [
     "calls_table",
@@ -63,10 +63,10 @@ def calls_table(document: Document) -> Table:
     """Every call: what it read, what it left, how long it took and, if it did not go well, how it ended."""
     lineage = Lineage(document)
     table = _table("#", "task", "s", "read", "left behind")
-    table.title, table.title_justify = escape(document.notebook), "left"
+    table.title, table.title_justify = plain(document.notebook), "left"
     for number, activity in enumerate(document.activities, start=1):
         left = [_left(lineage.entities[u.entity], declared=u.declared) for u in activity.generated]
-        left += [f"[dim]removed[/] {escape(path)}" for path in activity.deleted]
+        left += [f"[dim]removed[/] {plain(path)}" for path in activity.deleted]
         table.add_row(
             str(number),
             ("  " if activity.parent else "") + _task(activity),
@@ -80,17 +80,17 @@ def calls_table(document: Document) -> Table:
 def _task(activity: Activity) -> str:
     style = {"completed": "default", "failed": "red"}.get(activity.outcome, "yellow")
     told = "" if activity.outcome == "completed" else f" {activity.outcome}"
-    return f"[{style}]{activity.task}{told}[/]"
+    return f"[{style}]{plain(activity.task)}{told}[/]"
 
 
 def _troubles(activity: Activity) -> list[str]:
     """First line of the error, and what the record lacks."""
     error = activity.failure.message.strip().splitlines()[:1] if activity.failure else []
-    return [f"[red]{escape(line)}[/]" for line in error] + [f"[yellow]{escape(p)}[/]" for p in activity.problems]
+    return [f"[red]{plain(line)}[/]" for line in error] + [f"[yellow]{plain(p)}[/]" for p in activity.problems]
 
 
 def _name(entity: Entity) -> str:
-    return escape(_short_path(entity)) + (" [yellow](changed outside of tasks)[/]" if entity.gap else "")
+    return plain(_short_path(entity)) + (" [yellow](changed outside of tasks)[/]" if entity.gap else "")
 
 
 def _short_path(entity: Entity) -> str:
@@ -100,13 +100,13 @@ def _short_path(entity: Entity) -> str:
 
 def _left(entity: Entity, *, declared: bool) -> str:
     how = "" if entity.revision_of is None else " (changed)"
-    return escape(entity.path) + how + ("" if declared else " [yellow](observed)[/]")
+    return plain(entity.path) + how + ("" if declared else " [yellow](observed)[/]")
 
 
 def graph_view(document: Document) -> Tree:
     """The graph, from the products that nothing else was made from back to the inputs."""
     lineage = Lineage(document)
-    root = Tree(escape(document.notebook))
+    root = Tree(plain(document.notebook))
     read = {usage.entity for activity in document.activities for usage in activity.used}
     ends = [product for product in lineage.products() if product.id not in read]
     _grow(root, ends, lineage, set())
@@ -125,7 +125,7 @@ def _grow(branch: Tree, entities: Iterable[Entity], lineage: Lineage, shown: set
             branch.add(f"{names} [dim]input[/]")
             continue
         number = list(lineage.activities).index(activity.id) + 1
-        node = branch.add(f"{names} [dim]by[/] [cyan]{number} {activity.task}[/]")
+        node = branch.add(f"{names} [dim]by[/] [cyan]{number} {plain(activity.task)}[/]")
         if activity.id not in shown:
             shown.add(activity.id)
             _grow(node, [lineage.entities[usage.entity] for usage in activity.used], lineage, shown)
@@ -138,24 +138,24 @@ def packed_view(packed: Packed) -> Group:
     table = _table("product", "size", "in the crate", "why")
     for item in sorted(packed.items, key=lambda item: item.decision != "shipped"):
         style = "green" if item.decision == "shipped" else "yellow"
-        table.add_row(_name(item.entity), size(item.size_bytes), f"[{style}]{item.decision}[/]", escape(item.reason))
+        table.add_row(_name(item.entity), size(item.size_bytes), f"[{style}]{item.decision}[/]", plain(item.reason))
     shipped = sum(item.decision == "shipped" for item in packed.items)
     told = f"{shipped} of {_plural(len(packed.items), 'file or table', 'files and tables')} are in the crate."
-    return Group(table, told, f"{escape(str(packed.path))}: {size(packed.size_bytes)}", packed.digest)
+    return Group(table, told, f"{plain(str(packed.path))}: {size(packed.size_bytes)}", packed.digest)
 
 
 def comparison_view(comparison: Comparison) -> RenderableType:
     """A verdict and every difference behind it."""
     verdict = f"[{_VERDICT_STYLE[comparison.verdict]}]{comparison.verdict}[/]"
-    head = f"{verdict}  {escape(comparison.note)}" if comparison.note else verdict
+    head = f"{verdict}  {plain(comparison.note)}" if comparison.note else verdict
     if not comparison.differences:
         return head
     table = _table("where", "what", "cells", "largest difference", "relative")
     for difference in comparison.differences:
         cells = "" if difference.cells is None else f"{difference.cells} of {difference.of}"
         table.add_row(
-            escape(difference.path),
-            escape(difference.what),
+            plain(difference.path),
+            plain(difference.what),
             cells,
             _number(difference.max_abs),
             _number(difference.max_rel),
@@ -174,20 +174,22 @@ def replay_view(report: ReplayReport) -> Group:
     for product in sorted(report.products, key=lambda p: not p.final):
         if product.final or product.comparison.verdict in ("differs", "missing"):
             told = product.comparison.note or _differences(product.comparison)
-            name = escape(product.path) + ("" if product.final else " [dim](in between)[/]")
+            name = plain(product.path) + ("" if product.final else " [dim](in between)[/]")
             verdict = product.comparison.verdict
-            table.add_row(name, product.kind, f"[{_VERDICT_STYLE[verdict]}]{verdict}[/]", escape(told))
+            table.add_row(name, product.kind, f"[{_VERDICT_STYLE[verdict]}]{verdict}[/]", plain(told))
     parts.append(table)
     for step in report.steps:
         if step.action == "blocked":
-            parts.append(f"[magenta]not run:[/] {step.task}: {escape(step.reason)}")
+            parts.append(f"[magenta]not run:[/] {plain(step.task)}: {plain(step.reason)}")
         elif step.outcome is not None and step.outcome != step.recorded_outcome:
-            parts.append(
-                f"[red]{step.task} {step.outcome}[/], recorded as {step.recorded_outcome}. {escape(step.failure)}"
-            )
+            failure = plain(step.failure, keep="\n\t")
+            parts.append(f"[red]{plain(step.task)} {step.outcome}[/], recorded as {step.recorded_outcome}. {failure}")
     if report.environment:
         parts.append(
-            "Environment: " + "; ".join(f"{d.name} {d.recorded or '–'} → {d.now or '–'}" for d in report.environment)
+            "Environment: "
+            + "; ".join(
+                f"{plain(d.name)} {plain(d.recorded or '–')} → {plain(d.now or '–')}" for d in report.environment
+            )
         )
     parts.append(_summary(report))
     return Group(*parts)
@@ -219,7 +221,7 @@ def error_view(error: BaseException) -> str:
         lines = [f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror or error}."]
     else:
         return "Interrupted."
-    return "[bold red]Error:[/] " + escape("\n".join(lines))
+    return "[bold red]Error:[/] " + plain("\n".join(lines), keep="\n\t")
 
 
 def findings_view(findings: Iterable[Finding]) -> Table:
@@ -227,10 +229,10 @@ def findings_view(findings: Iterable[Finding]) -> Table:
     table = _table("", "what", "found", "what to do")
     styles = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "missing": "[bold red]missing[/]"}
     for finding in findings:
-        table.add_row(styles[finding.status], escape(finding.name), escape(finding.told), escape(finding.remedy))
+        table.add_row(styles[finding.status], plain(finding.name), plain(finding.told), plain(finding.remedy))
     return table
 
 
 def issues_view(issues: Iterable[object]) -> str:
     """One line per issue."""
-    return "\n".join(f"• {escape(str(issue))}" for issue in issues)
+    return "\n".join(f"• {plain(str(issue))}" for issue in issues)
