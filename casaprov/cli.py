@@ -291,6 +291,8 @@ def digest(paths: tuple[Path, ...], as_json: bool) -> None:
     """
     from casaprov.model import unstructure
 
+    if missing := [str(path) for path in paths if not path.exists()]:
+        raise UsageError(f"There is nothing at {', '.join(missing)}.", hint="Check the name and the working folder.")
     with opened_digester() as digester:
         for path in paths:
             measured = digester.measure(path)

@@ -6,6 +6,8 @@ import json
 import re
 import subprocess
 import sys
+import venv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from casaprov import cli
 from casaprov.cli import main
 from casaprov.errors import CasaprovError
+from sample_records import make_reduction, pack_reduction
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = sorted(cli.cli.commands)
@@ -56,6 +59,8 @@ def test_every_error_has_an_exit_code() -> None:
         ["sync", "nothing.ipynb"],
         ["no-such-command"],
         ["digest"],
+        ["digest", "nothing"],
+        ["digest", "/", "nothing"],
     ],
     ids=" ".join,
 )
@@ -106,6 +111,51 @@ def test_files_are_digested_and_compared(tmp_path: Path, capsys: pytest.CaptureF
     assert "identical" in capsys.readouterr().out
     assert main(["compare", str(first), str(second), "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["verdict"] == "differs"
+
+
+@pytest.mark.parametrize("value", ["nan", "-1", "inf", "much"])
+@pytest.mark.parametrize("option", ["--rtol", "--atol"])
+def test_what_is_no_tolerance_is_a_usage_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str
+) -> None:
+    (tmp_path / "a").write_text("a")
+    for command in (["compare", str(tmp_path / "a"), str(tmp_path / "a")], ["replay", str(tmp_path / "a")]):
+        assert main([*command, option, value]) == 2
+        assert value in capsys.readouterr().err
+    assert not list(Path.cwd().iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--data", "/nosuch"], "There is no folder /nosuch to search"),
+        (["--data", __file__], f"{__file__} is no folder to search"),
+        (["--work", __file__], f"The work folder {__file__} is a file."),
+        (["--work", str(ROOT)], f"The work folder {ROOT} is not empty."),
+        (["--python", "/nosuch/python"], "There is no program /nosuch/python."),
+    ],
+)
+def test_a_replay_with_what_is_not_there_does_not_begin(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], said: str
+) -> None:
+    crate = pack_reduction(make_reduction(tmp_path / "nb"), tmp_path / "x.zip").path
+    assert main(["replay", str(crate), *options]) == 2
+    assert said in capsys.readouterr().err
+    assert not list(Path.cwd().iterdir())
+
+
+def test_a_python_without_casaprov_is_told_what_to_install(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reduction = make_reduction(tmp_path / "nb")
+    first, *rest = reduction.document.activities
+    entities = tuple(entity for entity in reduction.document.entities if entity.path != "data/N.fits")
+    document = replace(reduction.document, activities=(replace(first, used=()), *rest), entities=entities)
+    crate = pack_reduction(replace(reduction, document=document), tmp_path / "x.zip").path
+    venv.create(tmp_path / "bare", with_pip=False)
+    python = tmp_path / "bare" / "bin" / "python"
+    assert main(["replay", str(crate), "--python", str(python)]) == 3
+    told = capsys.readouterr().err
+    assert f"{python} -m pip install 'casaprov[casa]'" in told
+    assert "No module named 'casaprov'" in told
 
 
 def test_a_reader_who_leaves_early_is_no_error(tmp_path: Path) -> None:

@@ -21,10 +21,10 @@ from casaprov.casa.session import open_recorder
 from casaprov.checksum import Digester
 from casaprov.compare import Comparison, Tolerance, compare_trees
 from casaprov.crate import OpenCrate, open_crate
-from casaprov.errors import CrateError, DigestError, InputMissing, NoSpace, UsageError
+from casaprov.errors import CrateError, DigestError, InputMissing, MissingDependency, NoSpace, UsageError, WorkerDied
 from casaprov.listings import same_listing
 from casaprov.locate import InputFinder
-from casaprov.model import Activity, Entity, Session, unstructure
+from casaprov.model import Activity, Entity, Environment, Session, unstructure
 from casaprov.plan import Plan, make_plan
 from casaprov.readers.products import compare_products
 from casaprov.recorder import now
@@ -77,12 +77,13 @@ def replay_crate(
     Raises
     ------
     UsageError
-        If `work` is not empty.
+        If `work` is not empty, or a folder or program of `options` is not there.
     CrateError
         If the crate is damaged, hostile, or holds no records.
     CasaMissing, CasaDataMissing, ConfinementMissing, InputMissing, NoSpace, ReplayError
         If the replay cannot start or go on.
     """
+    _check(options)
     made = not work.exists()
     work = _empty_folder(work)
     with _removed_if_empty(work, made=made), _private_folder(work) as private:
@@ -115,7 +116,7 @@ def _replay(
     inputs = _find_inputs(plan, opened, digester, options.data)
     executor = CasaProcess(work, inputs=inputs.values(), python=options.python, confined=options.confined)
     try:
-        environment = executor.environment(work)
+        environment = _environment(executor, work, options)
         folder = WorkFolder(work, executor)
         session = Session(
             id="replay",
@@ -157,6 +158,26 @@ def _replay(
     )
 
 
+def _check(options: ReplayOptions) -> None:
+    for folder in options.data:
+        if not folder.is_dir():
+            told = f"{folder} is no folder" if folder.exists() else f"There is no folder {folder}"
+            raise UsageError(f"{told} to search for inputs.", hint="Give one that is there with --data.")
+    if shutil.which(options.python) is None:
+        raise UsageError(f"There is no program {options.python}.", hint="Name a Python that has CASA with --python.")
+
+
+def _environment(executor: CasaProcess, work: Path, options: ReplayOptions) -> Environment:
+    try:
+        return executor.environment(work)
+    except WorkerDied as error:
+        if options.python == sys.executable:
+            raise
+        told = f"{options.python} cannot run CASA for casaprov. {error.message}"
+        hint = f"casaprov and CASA must be installed there: {options.python} -m pip install 'casaprov[casa]'"
+        raise MissingDependency(told, hint=hint) from error
+
+
 @contextmanager
 def _removed_if_empty(work: Path, *, made: bool) -> Iterator[None]:
     """Leave no empty folder behind where the replay did not even start."""
@@ -194,7 +215,7 @@ def _same_disk(first: Path, second: Path) -> bool:
 def _empty_folder(work: Path) -> Path:
     if work.exists() and (not work.is_dir() or any(work.iterdir())):
         raise UsageError(
-            f"The work folder {work} is not empty.",
+            f"The work folder {work} is {'not empty' if work.is_dir() else 'a file'}.",
             hint="Name an empty or new folder with --work; nothing was touched.",
         )
     try:
