@@ -14,7 +14,9 @@ BIN := $(VENV)/bin
 # pip must neither ask nor look for a newer version of itself.
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 PYTEST := $(BIN)/python -m pytest $(PYTEST_ARGS)
-VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+# Any program can be named by mistake: only a single word like 3.12 is a version.
+SAID := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null </dev/null)
+VERSION := $(if $(filter 1,$(words $(SAID))),$(filter 2.% 3.%,$(SAID)))
 # An environment made with another Python is made anew.
 MADE := $(VENV)/python-$(VERSION).stamp
 NO_PIP := echo "pip could not install what casaprov needs: see above. It needs the network once." >&2; exit 1
@@ -92,8 +94,8 @@ $(MADE):
 	@command -v $(PYTHON) >/dev/null || { \
 	  echo "There is no $(PYTHON). Install Python 3.11, 3.12 or 3.13 (Debian: apt-get install python3 python3-venv),"; \
 	  echo "or name one: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 1; } >&2
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
-	  echo "$(PYTHON) is $$($(PYTHON) --version 2>&1); CASA has wheels for Python 3.11, 3.12 and 3.13."; \
+	@$(if $(filter 3.11 3.12 3.13,$(VERSION)),true,false) || { \
+	  echo "$(PYTHON) is $(if $(VERSION),Python $(VERSION),no Python 3.11 or newer); CASA has wheels for Python 3.11, 3.12 and 3.13."; \
 	  echo "Name another one: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 1; } >&2
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "$(PYTHON) cannot make virtual environments. Debian and Ubuntu: apt-get install python3-venv"; exit 1; } >&2

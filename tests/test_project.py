@@ -88,10 +88,17 @@ def test_the_makefile_says_what_there_is_to_make() -> None:
         assert re.search(rf"^  {target} ", done.stdout, re.MULTILINE), target
 
 
-@pytest.mark.parametrize("python", ["no-such-python", "python2"])
-def test_a_python_that_will_not_do_is_refused_with_a_sentence(python: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("python", "said"),
+    [
+        ("no-such-python", "There is no no-such-python."),
+        ("python2", "python2 is Python 2.7; CASA has wheels for Python 3.11, 3.12 and 3.13."),
+        *((name, f"{name} is no Python 3.11 or newer;") for name in ("perl", "false", "true", "echo", "cat")),
+    ],
+)
+def test_a_python_that_will_not_do_is_refused_with_a_sentence(python: str, said: str, tmp_path: Path) -> None:
     if python == "python2":  # stands for any release out of range
-        (tmp_path / python).write_text("#!/bin/sh\ntest \"$1\" = --version && echo 'Python 2.7.18' && exit\nexit 1\n")
+        (tmp_path / python).write_text("#!/bin/sh\necho 2.7\n")
         (tmp_path / python).chmod(0o755)
     venv = tmp_path / "venv"
     environ = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
@@ -103,6 +110,7 @@ def test_a_python_that_will_not_do_is_refused_with_a_sentence(python: str, tmp_p
         env=environ,
     )
     assert done.returncode == 2
+    assert done.stderr.startswith(said)
     assert "make PYTHON=/path/to/python3.12 test" in done.stderr
     assert not venv.exists()
 
