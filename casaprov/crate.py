@@ -78,9 +78,9 @@ class OpenCrate:
     manifest: Manifest
 
     def shipped(self, entity: Entity) -> Path | None:
-        """Where the file or directory of this state lies; None if it is only referenced."""
+        """Where the file or directory of this state lies; None if it is only referenced, or was removed."""
         path = self.manifest.shipped().get(entity.id)
-        return None if path is None else self.folder / path
+        return self.folder / path if path is not None and (self.folder / path).exists() else None
 
     def tree(self, entity: Entity) -> Path | None:
         """File with the digest tree of this content; None if there is none."""

@@ -33,7 +33,7 @@ __all__ = ["from_json", "is_exact", "summarise", "to_json"]
 _MAX_DEPTH = 40
 _MAX_REPR = 200
 _MAX_MEMBERS = 2_000_000
-_MAX_ITEM_BYTES = 2**20  # of one member of an array that is read back
+_MAX_BYTES = 2**30  # of an array that is read back: "<U100000000" is short to write
 
 
 def to_json(value: Any) -> Any:
@@ -136,7 +136,7 @@ def from_json(value: Any) -> Any:
         case {"@complex": [real, imag]}:
             return complex(from_json(real), from_json(imag))
         case {"@array": members, "dtype": dtype, "shape": shape}:
-            return np.array(from_json(members), dtype=_dtype(dtype)).reshape(shape)
+            return np.array(from_json(members), dtype=_dtype(dtype, _count(members))).reshape(shape)
         case {"@scalar": number, "dtype": dtype}:
             return _dtype(dtype).type(from_json(number))
         case {"@bytes": text}:
@@ -147,10 +147,14 @@ def from_json(value: Any) -> Any:
             return {key: from_json(member) for key, member in value.items()}
 
 
-def _dtype(text: Any) -> np.dtype[Any]:
-    """Return a type that :func:`to_json` writes: plain numbers and strings."""
+def _count(members: Any) -> int:
+    return sum(map(_count, members)) if isinstance(members, list) else 1
+
+
+def _dtype(text: Any, count: int = 1) -> np.dtype[Any]:
+    """Return a type that :func:`to_json` writes, plain numbers and strings, for so many members."""
     dtype = np.dtype(str(text))
-    if dtype.kind not in "biufcSU" or dtype.itemsize > _MAX_ITEM_BYTES:
+    if dtype.kind not in "biufcSU" or dtype.itemsize * count > _MAX_BYTES:
         raise ValueError(f"{text!r} is no type of recorded values")
     return dtype
 

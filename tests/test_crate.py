@@ -50,6 +50,14 @@ def test_the_document_comes_back_and_so_do_the_files(reduction: Reduction, opene
     assert (opened.folder / "products/n.gcal/EMPTY").is_dir()
 
 
+def test_what_was_removed_is_not_shipped_any_more(opened: OpenCrate) -> None:
+    product = entity(opened.document, "mom0.fits")
+    shipped = opened.shipped(product)
+    assert shipped is not None
+    shipped.unlink()
+    assert open_crate(opened.folder, opened.folder, verify=False).shipped(product) is None
+
+
 def test_what_is_referenced_has_no_file_but_a_tree(opened: OpenCrate) -> None:
     for path in ("n.ms", "data/N.fits"):
         assert opened.shipped(entity(opened.document, path)) is None
