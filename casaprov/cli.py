@@ -33,6 +33,8 @@ EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
 )
 """Which exit code an exception ends in; the first class that fits counts."""
 
+_LINES = "\n\t"  # what a message of several lines may keep
+
 EXIT_DIFFERS = 1
 EXIT_COULD_NOT_RUN = 3
 
@@ -108,7 +110,7 @@ def run(*, notebook: Path, output: Path | None, kernel: str | None, timeout: flo
     if result.document is not None:
         out.print(calls_table(result.document))
     if result.failure is not None:
-        err.print(f"[bold red]Cell {result.failure.number} failed:[/] {plain(result.failure.message)}", soft_wrap=True)
+        err.print(f"[bold red]Cell {result.failure.number} failed:[/] {plain(result.failure.message, keep=_LINES)}", soft_wrap=True)
         kept = "Everything up to it is recorded and" if result.document else "No CASA task was called; the outputs are"
         err.print(f"{kept} written to {plain(str(result.notebook))}.", soft_wrap=True)
         return EXIT_COULD_NOT_RUN

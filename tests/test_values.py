@@ -124,3 +124,11 @@ def test_a_summary_of_a_large_value_is_small_and_says_so(value: Any) -> None:
     text = canonical_json(short).decode()
     assert len(text) < 2500
     assert "@cut" in text or "characters)" in text
+
+
+def test_an_array_of_long_strings_comes_back_and_a_bomb_does_not() -> None:
+    texts = np.array(["x" * 300_000, ""])
+    assert from_json(json.loads(json.dumps(to_json(texts)))).tolist() == texts.tolist()
+    for bomb in ({"@array": ["x"] * 9, "dtype": "<U50000000", "shape": [9]}, {"@scalar": "x", "dtype": "<U500000000"}):
+        with pytest.raises(ValueError, match="no type of recorded values"):
+            from_json(bomb)
