@@ -8,14 +8,16 @@ Importing this package loads neither CASA, IPython nor any other heavy library.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from casaprov.activities import activity
+
     __version__: str
 
-__all__ = ["__version__", "load_ipython_extension", "unload_ipython_extension"]
+__all__ = ["__version__", "activity", "load_ipython_extension", "unload_ipython_extension"]
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
@@ -32,7 +34,11 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     kernel_hook.unload_ipython_extension(shell)
 
 
-def __getattr__(name: str) -> str:
+def __getattr__(name: str) -> Any:
+    if name == "activity":
+        from casaprov.activities import activity
+
+        return activity
     # importlib.metadata costs a third of this package's import time, and few ask for the version.
     if name != "__version__":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

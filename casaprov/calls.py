@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from casaprov.model import Failure, Outcome, Step
+from casaprov.taskspec import FileUse
 
-__all__ = ["Executor", "TaskCall", "TaskFailed", "TaskResult"]
+__all__ = ["Executor", "FileTable", "TaskCall", "TaskFailed", "TaskResult"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,18 @@ class TaskResult:
             return None
         name = self.error.type if isinstance(self.error, TaskFailed) else type(self.error).__name__
         return Failure(type=name, message=str(self.error))
+
+
+class FileTable(Protocol):
+    """What a call does to files: the TaskSpec of its task, or what its user declares."""
+
+    def inputs(self, parameters: Mapping[str, Any], cwd: Path) -> tuple[FileUse, ...]:
+        """Return the existing files that the call will read, change in place or delete."""
+        ...
+
+    def outputs(self, parameters: Mapping[str, Any], cwd: Path) -> tuple[FileUse, ...]:
+        """Return the existing files that the call can have made, after it ran."""
+        ...
 
 
 class Executor(Protocol):

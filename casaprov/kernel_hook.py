@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
+import os
 import sys
 import threading
 from dataclasses import replace
@@ -18,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import wrapt
 
-from casaprov.calls import TaskCall, TaskResult
+from casaprov import activities
+from casaprov.calls import FileTable, TaskCall, TaskResult
 from casaprov.casa.data import prepare
 from casaprov.casa.session import new_session, open_recorder
 from casaprov.casa.tasks import TASK_PACKAGES, FunctionExecutor, TaskHook
@@ -28,6 +30,7 @@ from casaprov.model import Activity, Entity, Step
 from casaprov.notebook.bundle import BUNDLE_MIME, bundle, call_summary
 from casaprov.notebook.name import notebook_path
 from casaprov.readers import open_digester
+from casaprov.recorder import Opened
 from casaprov.runner import Runner
 
 if TYPE_CHECKING:
@@ -65,6 +68,7 @@ class KernelRecording:
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
+        self._process = os.getpid()
         self._folder = Path.cwd()
         self._notebook = notebook_path(shell.user_ns, self._folder)
         self._hook = TaskHook(self._run)
@@ -80,6 +84,7 @@ class KernelRecording:
         self._shell.events.register("post_run_cell", self._after_cell)
         for package in TASK_PACKAGES:
             wrapt.when_imported(package)(self._imported)
+        activities.attach(self)
         atexit.register(self.stop)
 
     def stop(self) -> None:
@@ -87,6 +92,7 @@ class KernelRecording:
         if self._stopped:
             return
         self._stopped = True
+        activities.attach(None)
         self._hook.remove()
         atexit.unregister(self.stop)
         for event, callback in (("pre_run_cell", self._before_cell), ("post_run_cell", self._after_cell)):
@@ -114,6 +120,18 @@ class KernelRecording:
         if runner is None:
             return executor.run(call)
         return runner.run(replace(call, step=self._step), executor)
+
+    def begin(self, call: TaskCall, files: FileTable | None) -> Opened | None:
+        """Record that an activity begins that is no task (:mod:`casaprov.activities`)."""
+        if os.getpid() != self._process:  # a fork has no journal of its own
+            return None
+        runner = self._open_session()
+        return runner.begin(replace(call, step=self._step), files) if runner is not None else None
+
+    def end(self, opened: Opened, result: TaskResult) -> None:
+        """Record how it ended."""
+        if self._runner is not None and os.getpid() == self._process:
+            self._runner.end(opened, result)
 
     def _open_session(self) -> Runner | None:
         with self._opening:  # calls from several threads are of one session

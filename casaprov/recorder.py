@@ -13,12 +13,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from casaprov.calls import TaskCall, TaskResult
+from casaprov.calls import FileTable, TaskCall, TaskResult
 from casaprov.checksum import Measurement
 from casaprov.digest import digest_record
 from casaprov.errors import CasaprovError, JournalError
@@ -49,17 +50,24 @@ class Digester(Protocol):
 
 @dataclass
 class Opened:
-    """A call that has begun: what its end needs to know about its beginning."""
+    """A call that has begun: what its end needs to know about its beginning.
+
+    Attributes
+    ----------
+    between
+        States that the call itself left between the calls that it made.
+    """
 
     call: TaskCall
     activity: Activity
-    spec: TaskSpec | None
+    files: FileTable | None
     uses: tuple[FileUse, ...]
     stamps: dict[Path, Stamps]
     pending: dict[Path, Future[Measurement]]
     walked: Walk
     found: dict[Path, Entity] = field(default_factory=dict)
     children: set[str] = field(default_factory=set)
+    between: dict[str, Entity] = field(default_factory=dict)
     waited_s: float = 0.0
     problems: list[str] = field(default_factory=list)
 
@@ -101,7 +109,8 @@ class Recorder:
         self._lock = threading.Lock()
         self._calls = 0
         self._written: set[str] = set()
-        self._open: dict[int, list[Opened]] = {}
+        # Of the thread or the asyncio task: what is under way there, the outermost first.
+        self._open: ContextVar[tuple[Opened, ...]] = ContextVar("casaprov_open", default=())
 
     @property
     def session(self) -> Session:
@@ -110,18 +119,24 @@ class Recorder:
 
     # -- begin ---------------------------------------------------------------
 
-    def begin(self, call: TaskCall) -> Opened:
-        """Record that `call` is about to run. What it changes is digested before this returns."""
+    def begin(self, call: TaskCall, files: FileTable | None = None) -> Opened:
+        """Record that `call` is about to run. What it changes is digested before this returns.
+
+        Parameters
+        ----------
+        files
+            What is declared about its files; by default what the TaskSpec says.
+        """
         began = time.monotonic()
-        spec = self._specs.get(call.task)
-        uses = spec.inputs(call.parameters, call.cwd) if spec else _guess_inputs(call)
-        outputs = spec.outputs(call.parameters, call.cwd) if spec else ()
+        files = files or self._spec(call)
+        uses = files.inputs(call.parameters, call.cwd) if files else _guess_inputs(call)
+        outputs = files.outputs(call.parameters, call.cwd) if files else ()
         # What a call deletes need not be read for that.
         pending = {use.path: self._digester.submit(use.path) for use in uses if use.role != "deleted"}
         with self._lock:
             self._calls += 1
             number = self._calls
-            parents = self._open.setdefault(threading.get_ident(), [])
+        parents = self._open.get()
         opened = Opened(
             call=call,
             activity=Activity(
@@ -134,11 +149,11 @@ class Recorder:
                 cwd=self._states.key(call.cwd),
                 parameters={name: to_json(value) for name, value in call.parameters.items()},
                 given=call.given,
-                spec_known=spec is not None,
+                spec_known=files is not None,
                 parent=parents[-1].activity.id if parents else None,
                 step=call.step,
             ),
-            spec=spec,
+            files=files,
             uses=uses,
             stamps={use.path: stamp(use.path) for use in (*uses, *outputs)},
             pending=pending,
@@ -146,13 +161,11 @@ class Recorder:
         )
         for use in uses:
             if use.role == "changed":
-                opened.found[use.path] = self._states.found(
-                    use.path, self._measured(opened, use.path, pending[use.path])
-                )
+                opened.found[use.path] = self._found(opened, use.path, parents)
         self._write(self._journal.begin, opened, opened.activity, list(opened.found.values()))
         for parent in parents:
             parent.children.add(opened.activity.id)
-        parents.append(opened)
+        self._open.set((*parents, opened))
         opened.waited_s += time.monotonic() - began
         return opened
 
@@ -162,15 +175,18 @@ class Recorder:
         """Record how a call ended; return its Activity and the Entities it names."""
         began = time.monotonic()
         ended_at = self._clock()
-        parents = self._open.get(threading.get_ident(), [])
+        parents = self._open.get()
         if opened in parents:
-            del parents[parents.index(opened) :]
-        used, generated = self._used(opened), []
-        entities = {entity.id: entity for _, entity in used}
+            parents = parents[: parents.index(opened)]
+            self._open.set(parents)
+        used = self._used(opened, parents)
+        generated = [Usage(entity=entity, declared=False) for entity in opened.between]
+        entities = {entity.id: entity for _, entity in used} | opened.between
         for parameter, path, declared in self._written_paths(opened):
             entity = self._left(opened, path, declared=declared)
             if entity is not None:
                 entities[entity.id] = entity
+                generated = [usage for usage in generated if usage.entity != entity.id]
                 generated.append(Usage(entity=entity.id, parameter=parameter, declared=declared))
         deleted = self._deleted(opened)
         returned = to_json(result.returned)
@@ -197,12 +213,24 @@ class Recorder:
 
     # -- parts ---------------------------------------------------------------
 
-    def _used(self, opened: Opened) -> list[tuple[Usage, Entity]]:
+    def _spec(self, call: TaskCall) -> TaskSpec | None:
+        spec = self._specs.get(call.task)
+        return spec if spec is not None and spec.package == call.package else None
+
+    def _found(self, opened: Opened, path: Path, parents: tuple[Opened, ...]) -> Entity:
+        """Return the state of `path` that the call finds; what its caller left there is the caller's."""
+        measured = self._measured(opened, path, opened.pending[path])
+        maker = parents[-1] if parents and _changed_within(parents[-1], path, self._states.at(path)) else None
+        entity = self._states.found(path, measured, within=maker.activity.id if maker else None)
+        if maker is not None and entity.generated_by == maker.activity.id:
+            maker.between[entity.id] = entity
+        return entity
+
+    def _used(self, opened: Opened, parents: tuple[Opened, ...]) -> list[tuple[Usage, Entity]]:
         used = []
         for use in opened.uses:
             if use.role == "used":
-                measured = self._measured(opened, use.path, opened.pending[use.path])
-                opened.found[use.path] = self._states.found(use.path, measured)
+                opened.found[use.path] = self._found(opened, use.path, parents)
             entity = opened.found.get(use.path) or self._states.at(use.path)
             if entity is not None:  # what is deleted need not be known
                 used.append((Usage(entity=entity.id, parameter=use.parameter), entity))
@@ -210,7 +238,7 @@ class Recorder:
 
     def _written_paths(self, opened: Opened) -> list[tuple[str | None, Path, bool]]:
         """Paths whose stamps the call changed: (parameter, path, declared)."""
-        outputs = opened.spec.outputs(opened.call.parameters, opened.call.cwd) if opened.spec else ()
+        outputs = opened.files.outputs(opened.call.parameters, opened.call.cwd) if opened.files else ()
         named: dict[Path, tuple[str | None, bool]] = {}
         for use in outputs:
             named.setdefault(use.path, (use.parameter, True))
@@ -287,6 +315,19 @@ class Recorder:
                 opened.problems.append(str(error))
             else:
                 self._written.update(entity.id for entity in new)
+
+
+def _changed_within(opened: Opened, path: Path, current: Entity | None) -> bool:
+    """Tell whether something changed `path` after a call began."""
+    if current is not None and current.generated_by in {opened.activity.id, *opened.children}:
+        return True
+    before = opened.stamps.get(path)
+    if before is None and path.is_relative_to(opened.walked.folder):
+        name = path.relative_to(opened.walked.folder).as_posix()
+        before = opened.walked.products.get(name)
+        if before is None:
+            return opened.walked.complete
+    return before is not None and stamp(path) != before
 
 
 def _guess_inputs(call: TaskCall) -> tuple[FileUse, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from casaprov.calls import Executor, TaskCall, TaskResult
+from casaprov.calls import Executor, FileTable, TaskCall, TaskResult
 from casaprov.model import Activity, Entity
 from casaprov.recorder import Opened, Recorder
 
@@ -46,17 +46,22 @@ class Runner:
 
     def run(self, call: TaskCall, executor: Executor) -> TaskResult:
         """Run `call` under recording and return how it ended."""
-        opened: Opened | None = None
-        try:
-            opened = self.recorder.begin(call)
-        except Exception as error:  # noqa: BLE001 - a recorder failure never breaks a cell
-            self._trouble(f"the call of {call.task} is not recorded ({_told(error)})")
+        opened = self.begin(call)
         result = executor.run(call)
         if opened is not None:
-            self._end(opened, result)
+            self.end(opened, result)
         return result
 
-    def _end(self, opened: Opened, result: TaskResult) -> None:
+    def begin(self, call: TaskCall, files: FileTable | None = None) -> Opened | None:
+        """Record that something begins; None if that failed. See :meth:`casaprov.recorder.Recorder.begin`."""
+        try:
+            return self.recorder.begin(call, files)
+        except Exception as error:  # noqa: BLE001 - a recorder failure never breaks a cell
+            self._trouble(f"the call of {call.task} is not recorded ({_told(error)})")
+            return None
+
+    def end(self, opened: Opened, result: TaskResult) -> None:
+        """Record how it ended."""
         try:
             activity, entities = self.recorder.end(opened, result)
             if activity.problems:

@@ -48,12 +48,18 @@ class States:
         """Return the last known state of a path."""
         return self._current.get(self.key(path))
 
-    def found(self, path: Path, measured: Measured) -> Entity:
+    def found(self, path: Path, measured: Measured, *, within: str | None = None) -> Entity:
         """Return the state that a call finds at `path`.
 
         That is the last known one if its content is still there. Content that
         is known from another path was copied or moved from there. Any other
         change is a gap; a path not known before is an external input.
+
+        Parameters
+        ----------
+        within
+            Id of the call that made this one, if the change happened while it
+            ran: then it is no gap, but that call's.
         """
         with self._lock:
             current = self.at(path)
@@ -64,6 +70,9 @@ class States:
             source = self._by_content.get(measured.content_digest)
             if source is not None:
                 return self._new(path, measured, copy_of=source.id)
+            if within is not None:
+                before = current.id if current is not None else None
+                return self._new(path, measured, generated_by=within, revision_of=before)
             if current is not None:
                 return self._new(path, measured, revision_of=current.id, gap=True)
             return self._new(path, measured, locators=self._locate(path))
@@ -99,7 +108,7 @@ class States:
                     return None
                 current = self.at(path)
                 if current and current.content_digest == same:
-                    if current.generated_by in children:
+                    if current.generated_by == by or current.generated_by in children:
                         return current
                     if not declared:
                         return None

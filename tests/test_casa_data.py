@@ -185,9 +185,9 @@ def test_updates_can_be_forbidden_whatever_the_users_configuration_says(home: Pa
     code = (
         "import json; from casaprov.casa.data import prepare, forbid_updates; prepare();"
         "from casaconfig import config; before = config.measures_auto_update; forbid_updates();"
-        "print(json.dumps({'before': before, 'after': config.measures_auto_update or config.data_auto_update}))"
+        "print(json.dumps({'before': str(before), 'after': str(config.measures_auto_update or config.data_auto_update)}))"
     )
-    assert told(home, code=code) == {"before": True, "after": False}
+    assert told(home, code=code) == {"before": "True", "after": "False"}
 
 
 def test_a_site_configuration_that_does_not_exist_is_named(home: Path, python_without: Callable[..., Path]) -> None:

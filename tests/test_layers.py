@@ -19,10 +19,11 @@ PACKAGE = Path(__file__).resolve().parents[1] / "casaprov"
 # What a core module may import besides the standard library: modules and edges of casaprov by
 # name, then other people's packages. Sorted; a module that does not exist yet does no harm.
 CORE: dict[str, str] = {
-    "__init__": "kernel_hook",
+    "__init__": "activities kernel_hook",
     "__main__": "cli",
+    "activities": "calls errors pathnames taskspec values",
     "cache": "checksum digest errors model values / filelock",
-    "calls": "model",
+    "calls": "model taskspec",
     "checksum": "digest errors fits_digest model regular_files stamps table_digest tables",
     "compare": (
         "checksum compare_files compare_fits compare_tables compare_trees differences errors fits_digest regular_files"
@@ -56,7 +57,7 @@ CORE: dict[str, str] = {
     "fits_tables": "/ numpy",
     "inspection": "drawing errors lineage model prov",
     "journal": "digest errors model",
-    "kernel_hook": "calls casa digest errors journal model notebook readers recorder runner / wrapt",
+    "kernel_hook": "activities calls casa digest errors journal model notebook readers recorder runner / wrapt",
     "keywords": "digest errors / numpy",
     "lineage": "errors model",
     "listings": "",

@@ -21,7 +21,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Literal
+from typing import Any, Literal
 
 import platformdirs
 
@@ -119,7 +119,7 @@ def data_folders() -> tuple[Path, ...]:
 
 def forbid_updates() -> None:
     """Keep CASA, which must not be imported yet, from fetching newer data in this process."""
-    config = importlib.import_module("casaconfig.config")
+    config: Any = importlib.import_module("casaconfig.config")
     config.measures_auto_update = config.data_auto_update = False
 
 
