@@ -7,7 +7,7 @@ node; each state of a path is (:class:`~casaprov.model.Entity`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
@@ -90,6 +90,20 @@ class Lineage:
                 if usage.entity not in self.entities:
                     raise RecordError(f"Call {activity.id} names the entity {usage.entity}, which is not recorded.")
 
+    def by_end(self) -> tuple[Activity, ...]:
+        """All Activities in the order they ended: what a call made itself before the call."""
+        made: dict[str | None, list[Activity]] = {}
+        for activity in self.document.activities:
+            parent = activity.parent if activity.parent in self.activities else None
+            made.setdefault(parent, []).append(activity)
+
+        def ending(parent: str | None) -> Iterator[Activity]:
+            for activity in made.get(parent, ()):
+                yield from ending(activity.id)
+                yield activity
+
+        return tuple(ending(None))
+
     def inputs(self) -> tuple[Entity, ...]:
         """Entities that were used and that no recorded Activity generated."""
         used = {usage.entity for activity in self.document.activities for usage in activity.used}
@@ -120,7 +134,7 @@ class Lineage:
     def _follow(self, on_deleted: Callable[[Activity, tuple[Entity, ...]], None]) -> dict[str, Entity]:
         """Go through all calls; return the state of every path that is there in the end."""
         current: dict[str, Entity] = {}
-        for activity in self.document.activities:
+        for activity in self.by_end():
             gone: dict[str, Entity] = {}
             for path in activity.deleted:
                 for name in [p for p in current if p == path or PurePosixPath(path) in PurePosixPath(p).parents]:

@@ -3,8 +3,9 @@
 Pure: a Document goes in, steps come out. A call is run if a product that is
 still there came from it, or if it only looked at such a state (``imstat``).
 A call that nothing depends on any more, because its output was overwritten or
-its cell was run again, is left out; a state that tasks alone cannot bring
-back blocks what follows from it.
+its cell was run again, is left out. A state that tasks alone cannot bring back
+(a function's, a program's, a gap's) is taken from the crate if it is there,
+and blocks what follows from it otherwise.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from casaprov.lineage import Lineage
 from casaprov.model import Activity, Document, Entity
 from casaprov.values import is_exact
 
-__all__ = ["Plan", "PlanStep", "make_plan"]
+__all__ = ["Action", "Plan", "PlanStep", "foreign_states", "make_plan"]
 
-Action = Literal["run", "leave-out", "blocked"]
+Action = Literal["run", "take", "leave-out", "blocked"]
+"""What becomes of a call; ``take``: what it left is taken as it is, because no task made it."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,24 @@ class Plan:
     written: frozenset[str] = frozenset()
 
 
-def make_plan(document: Document, known_tasks: Container[str]) -> Plan:
-    """Plan the replay of a Document; only tasks in `known_tasks` are run.
+def foreign_states(document: Document, known_tasks: Container[str]) -> tuple[Entity, ...]:
+    """Return the states that were left by something else than a task, and were used or are still there."""
+    lineage = Lineage(document)
+    wanted = {usage.entity for activity in document.activities for usage in activity.used}
+    wanted |= {lineage.original(entity).id for entity in map(lineage.entities.__getitem__, tuple(wanted))}
+    wanted |= {product.id for product in lineage.products()}
+    return tuple(e for e in document.entities if e.id in wanted and _is_foreign(e, lineage, known_tasks))
+
+
+def make_plan(document: Document, known_tasks: Container[str], at_hand: Container[str] = frozenset()) -> Plan:
+    """Plan the replay of a Document.
+
+    Parameters
+    ----------
+    known_tasks
+        What can be run, as ``package.task``.
+    at_hand
+        Ids of those :func:`foreign_states` whose files were found.
 
     Raises
     ------
@@ -74,7 +92,7 @@ def make_plan(document: Document, known_tasks: Container[str]) -> Plan:
     """
     lineage = Lineage(document)
     products = lineage.products()
-    steps = tuple(_steps(lineage, lineage.upstream(products), known_tasks))
+    steps = tuple(_Planner(lineage, lineage.upstream(products), known_tasks, at_hand).steps())
     run = [step for step in steps if step.action == "run"]
     kept = frozenset(source.id for step in run for source, _ in step.restores)
     needed = kept.union(usage.entity for step in run for usage in step.activity.used)
@@ -94,34 +112,86 @@ def make_plan(document: Document, known_tasks: Container[str]) -> Plan:
     )
 
 
-def _steps(lineage: Lineage, wanted: frozenset[str], known_tasks: Container[str]) -> Iterator[PlanStep]:
-    made: dict[str, str] = {}  # path -> entity id that the replay will have there
-    lost: set[str] = set()  # entity ids that the replay cannot bring back
-    for activity in lineage.document.activities:
-        if activity.parent is not None:
-            continue  # its outer call runs it
-        used = [lineage.entities[usage.entity] for usage in activity.used]
-        reason = _superseded(activity, used, wanted, lineage, made, lost)
-        if reason:
-            yield PlanStep(activity, "leave-out", reason)
-            continue
-        originals = [lineage.original(entity) for entity in used]
-        reason = _blocked(activity, originals, lost, known_tasks)
-        if reason:
-            lost.update(usage.entity for usage in activity.generated)
-            yield PlanStep(activity, "blocked", reason)
-            continue
+def _is_task(activity: Activity, known_tasks: Container[str]) -> bool:
+    return f"{activity.package}.{activity.task}" in known_tasks
+
+
+def _is_foreign(entity: Entity, lineage: Lineage, known_tasks: Container[str]) -> bool:
+    """Tell whether a state came from something else than a task."""
+    maker = lineage.generator(entity)
+    while maker is not None:
+        if _is_task(maker, known_tasks):
+            return False
+        if maker.parent is None:
+            return True
+        maker = lineage.activities.get(maker.parent)
+    return entity.gap
+
+
+class _Planner:
+    """Goes through the calls of a Document, in the order they happened."""
+
+    def __init__(
+        self, lineage: Lineage, wanted: frozenset[str], known_tasks: Container[str], at_hand: Container[str]
+    ) -> None:
+        self._lineage = lineage
+        self._wanted = wanted
+        self._known_tasks = known_tasks
+        self._at_hand = at_hand
+        self._made: dict[str, str] = {}  # path -> entity id that the replay will have there
+        self._lost: set[str] = set()  # entity ids that the replay cannot bring back
+
+    def steps(self) -> Iterator[PlanStep]:
+        """Yield what becomes of each call that no other task makes."""
+        for activity in self._lineage.by_end():
+            if self._runs_inside_a_task(activity):
+                continue  # its outer call runs it
+            step = self._step(activity)
+            if step.action == "run":
+                for path in activity.deleted:
+                    self._made.pop(path, None)
+            yield step
+
+    def _runs_inside_a_task(self, activity: Activity) -> bool:
+        outer = self._lineage.activities.get(activity.parent or "")
+        return outer is not None and (_is_task(outer, self._known_tasks) or self._runs_inside_a_task(outer))
+
+    def _step(self, activity: Activity) -> PlanStep:
+        entities = self._lineage.entities
+        used = [entities[usage.entity] for usage in activity.used]
+        generated = [entities[usage.entity] for usage in activity.generated]
+        if reason := _superseded(activity, used, self._wanted, self._lineage, self._made, self._lost):
+            return PlanStep(activity, "leave-out", reason)
+        if not _is_task(activity, self._known_tasks):
+            return self._taken(activity, [entity for entity in generated if entity.generated_by == activity.id])
+        originals = [self._lineage.original(entity) for entity in used]
+        if reason := _blocked(activity, originals, self._lost, self._at_hand):
+            self._lost.update(entity.id for entity in generated)
+            return PlanStep(activity, "blocked", reason)
         restores = tuple(
             (original, entity.path)
             for entity, original in zip(used, originals, strict=True)
-            if original is not entity and made.get(entity.path) != entity.id
+            if (original is not entity or original.id in self._at_hand) and self._made.get(entity.path) != entity.id
         )
-        generated = [lineage.entities[usage.entity] for usage in activity.generated]
-        clears = tuple(e.path for e in generated if e.revision_of is None and e.path in made)
-        made.update((e.path, e.id) for e in (*used, *generated))
-        yield PlanStep(activity, "run", clears=clears, restores=restores)
-        for path in activity.deleted:
-            made.pop(path, None)
+        clears = tuple(e.path for e in generated if e.revision_of is None and e.path in self._made)
+        self._made.update((e.path, e.id) for e in (*used, *generated))
+        return PlanStep(activity, "run", clears=clears, restores=restores)
+
+    def _taken(self, activity: Activity, left: list[Entity]) -> PlanStep:
+        """What becomes of a call that is no task; `left` are the states that it left itself."""
+        missing = [entity for entity in left if entity.id not in self._at_hand]
+        self._lost.update(entity.id for entity in missing)
+        found = tuple((entity, entity.path) for entity in left if entity.id in self._at_hand)
+        self._made.update((path, entity.id) for entity, path in found)
+        name = f"{activity.package}.{activity.task}"
+        if not left:
+            return PlanStep(activity, "leave-out", f"{name} is no task and left nothing itself")
+        if missing:
+            told = (
+                f"{name} is no task that can be run again, and the crate does not hold {missing[0].path} as it left it"
+            )
+            return PlanStep(activity, "blocked", told, restores=found)
+        return PlanStep(activity, "take", f"{name} is no task; what it left is taken as it is", restores=found)
 
 
 def _superseded(
@@ -143,13 +213,11 @@ def _superseded(
     return ""
 
 
-def _blocked(activity: Activity, used: list[Entity], lost: set[str], known_tasks: Container[str]) -> str:
-    if activity.task not in known_tasks:
-        return f"{activity.package}.{activity.task} is no task that casaprov knows; what it reads and writes is not described"
+def _blocked(activity: Activity, used: list[Entity], lost: set[str], at_hand: Container[str]) -> str:
     if activity.outcome in ("interrupted", "unfinished"):
         return f"it was {activity.outcome} when recorded; what it left behind cannot be repeated"
     for entity in used:
-        if entity.gap:
+        if entity.gap and entity.id not in at_hand:
             return f"{entity.path} was changed before it by something that is no recorded task"
         if entity.id in lost:
             return f"{entity.path} could not be brought back"

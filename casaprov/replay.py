@@ -90,6 +90,8 @@ class Replay:
                 self.on_step(number, step.activity)
                 steps.append(self._run_step(step))
             else:
+                if step.action == "take":
+                    self._restore(step)
                 steps.append(_not_run(step))
             if step.action != "leave-out":
                 for usage in step.activity.generated:
@@ -102,6 +104,7 @@ class Replay:
                         made_by=step.activity.id,
                         final=entity.id in final,
                         declared=usage.declared,
+                        taken=step.action == "take",
                         comparison=self._verdict(step, usage, entity),
                     )
         changed = [_changed_later(entity) for entity in self.plan.products if entity.gap]
@@ -113,8 +116,7 @@ class Replay:
         activity = step.activity
         for path in step.clears:
             self.work.clear(path)
-        for source, path in step.restores:
-            self.work.put(self.inputs.get(source.id) or self.work.kept(source.id), path)
+        self._restore(step)
         result = self.runner.run(self._call(activity), self.executor)
         self._check_space(activity, result)
         if isinstance(result.error, WorkerDied):
@@ -135,6 +137,10 @@ class Replay:
             seconds=activity.seconds,
             same_return=_same_return(activity, result.returned) if outcome == activity.outcome else False,
         )
+
+    def _restore(self, step: PlanStep) -> None:
+        for source, path in step.restores:
+            self.work.put(self.inputs.get(source.id) or self.work.kept(source.id), path)
 
     def _call(self, activity: Activity) -> TaskCall:
         folder = Path(self.sessions[activity.session].folder)
@@ -173,6 +179,8 @@ class Replay:
     def _verdict(self, step: PlanStep, usage: Usage, entity: Entity) -> Comparison:
         if step.action == "blocked":
             return Comparison("not-verifiable", (), f"the call that made it was not replayed: {step.reason}")
+        if step.action == "take":
+            return Comparison("not-verifiable", (), step.reason)
         if entity.content_digest is None:
             return Comparison("not-verifiable", (), entity.note or "its content was not digested when it was recorded")
         path = self.work.place(entity.path)

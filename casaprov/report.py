@@ -26,7 +26,8 @@ class StepReport:
     Attributes
     ----------
     action
-        ``run``, ``leave-out`` or ``blocked``; `reason` says why for the last two.
+        ``run``, ``take``, ``leave-out`` or ``blocked`` (:data:`casaprov.plan.Action`);
+        `reason` says why it was not run.
     same_return
         Whether the return value is the recorded one; None where it cannot be said.
     """
@@ -53,6 +54,9 @@ class ProductReport:
     declared
         False for what only the working directory showed: something else than
         the task may have written it, so it decides nothing.
+    taken
+        True for what no task made: it came with the crate, and there is nothing
+        to verify.
     """
 
     path: str
@@ -60,6 +64,7 @@ class ProductReport:
     made_by: str
     final: bool
     declared: bool = True
+    taken: bool = False
     comparison: Comparison
 
 
@@ -101,7 +106,8 @@ class ReplayReport:
     def differing(self) -> tuple[ProductReport, ...]:
         """Final products that are not verified."""
         good = ("identical", "same-content", "within-tolerance")
-        return tuple(p for p in self.products if p.final and p.declared and p.comparison.verdict not in good)
+        judged = (p for p in self.products if p.final and p.declared and not p.taken)
+        return tuple(product for product in judged if product.comparison.verdict not in good)
 
 
 def compare_environments(recorded: Environment, present: Environment) -> tuple[EnvironmentDifference, ...]:

@@ -7,7 +7,8 @@ import pytest
 from casaprov.plan import make_plan
 from records import Story
 
-TASKS = {"importuvfits", "gaincal", "applycal", "tclean", "imstat", "split", "flagdata"}
+NAMES = ("importuvfits", "gaincal", "applycal", "tclean", "imstat", "split", "flagdata")
+TASKS = {f"casatasks.{name}" for name in NAMES}
 
 
 def actions(story: Story) -> list[str]:

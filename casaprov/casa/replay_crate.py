@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ from casaprov.errors import CrateError, DigestError, InputMissing, MissingDepend
 from casaprov.listings import same_listing
 from casaprov.locate import InputFinder
 from casaprov.model import Activity, Entity, Environment, Session, unstructure
-from casaprov.plan import Plan, make_plan
+from casaprov.plan import Plan, foreign_states, make_plan
 from casaprov.readers.products import compare_products
 from casaprov.recorder import now
 from casaprov.replay import Replay, place_inputs
@@ -110,10 +110,13 @@ def _replay(
 ) -> ReplayReport:
     started_at = now()
     specs = load_specs()
-    plan = make_plan(opened.document, specs.keys())
+    tasks = {f"{spec.package}.{spec.task}" for spec in specs.values()}
+    finder = _finder(opened, digester, options.data)
+    foreign = _at_hand(foreign_states(opened.document, tasks), finder)
+    plan = make_plan(opened.document, tasks, foreign.keys())
     if not plan.steps:
         raise CrateError("The records of this crate hold no call, so there is nothing to replay.", hint=_ASK)
-    inputs = _find_inputs(plan, opened, digester, options.data)
+    inputs = foreign | _find_inputs(plan, opened, finder)
     executor = CasaProcess(work, inputs=inputs.values(), python=options.python, confined=options.confined)
     try:
         environment = _environment(executor, work, options)
@@ -227,13 +230,26 @@ def _empty_folder(work: Path) -> Path:
     return work.resolve()
 
 
-def _find_inputs(plan: Plan, opened: OpenCrate, digester: Digester, folders: Sequence[Path]) -> dict[str, Path]:
-    finder = InputFinder(
+def _finder(opened: OpenCrate, digester: Digester, folders: Sequence[Path]) -> InputFinder:
+    return InputFinder(
         resolvers={"casadata": _in_casa_data, "file": Path},
         folders=folders,
         measure=digester.measure,
         shipped=opened.shipped,
     )
+
+
+def _at_hand(states: Iterable[Entity], finder: InputFinder) -> dict[str, Path]:
+    """Find the files of those states that are in the crate or in the given folders."""
+    found: dict[str, Path] = {}
+    for entity in states:
+        if entity.content_digest is not None:
+            with suppress(InputMissing):
+                found[entity.id] = finder.find(entity)
+    return found
+
+
+def _find_inputs(plan: Plan, opened: OpenCrate, finder: InputFinder) -> dict[str, Path]:
     changed = {e.revision_of: e.generated_by for e in opened.document.entities if e.revision_of and e.generated_by}
     found: dict[str, Path] = {}
     for entity in plan.inputs:
