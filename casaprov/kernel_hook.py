@@ -14,6 +14,7 @@ import os
 import sys
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from casaprov.journal import journal_folder
 from casaprov.model import Activity, Entity, Step
 from casaprov.notebook.bundle import BUNDLE_MIME, bundle, call_summary
 from casaprov.notebook.name import notebook_path
+from casaprov.notebook.shell_magic import MAGIC, run_shell_cell
 from casaprov.readers import open_digester
 from casaprov.recorder import Opened
 from casaprov.runner import Runner
@@ -85,6 +87,7 @@ class KernelRecording:
         for package in TASK_PACKAGES:
             wrapt.when_imported(package)(self._imported)
         activities.attach(self)
+        self._shell.register_magic_function(partial(run_shell_cell, self._shell), "cell", MAGIC)
         atexit.register(self.stop)
 
     def stop(self) -> None:
@@ -93,6 +96,7 @@ class KernelRecording:
             return
         self._stopped = True
         activities.attach(None)
+        self._shell.magics_manager.magics["cell"].pop(MAGIC, None)
         self._hook.remove()
         atexit.unregister(self.stop)
         for event, callback in (("pre_run_cell", self._before_cell), ("post_run_cell", self._after_cell)):

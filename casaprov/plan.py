@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from casaprov.lineage import Lineage
-from casaprov.model import Activity, Document, Entity
+from casaprov.model import Activity, Document, Entity, Usage
 from casaprov.values import is_exact
 
 __all__ = ["Action", "Plan", "PlanStep", "foreign_states", "make_plan"]
@@ -37,6 +37,8 @@ class PlanStep:
         were gone when the call was recorded.
     restores
         States to copy to a path before the call, as somebody did outside of tasks.
+    leaves
+        What the call left and none of the calls that are steps of their own.
     """
 
     activity: Activity
@@ -44,6 +46,7 @@ class PlanStep:
     reason: str = ""
     clears: tuple[str, ...] = ()
     restores: tuple[tuple[Entity, str], ...] = ()
+    leaves: tuple[Usage, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,9 @@ class _Planner:
         self._known_tasks = known_tasks
         self._at_hand = at_hand
         self._made: dict[str, str] = {}  # path -> entity id that the replay will have there
-        self._lost: set[str] = set()  # entity ids that the replay cannot bring back
+        # Entity ids that the replay cannot bring back.
+        foreign = (e for e in lineage.document.entities if not e.gap and _is_foreign(e, lineage, known_tasks))
+        self._lost = {entity.id for entity in foreign if entity.id not in at_hand}
 
     def steps(self) -> Iterator[PlanStep]:
         """Yield what becomes of each call that no other task makes."""
@@ -160,14 +165,14 @@ class _Planner:
         entities = self._lineage.entities
         used = [entities[usage.entity] for usage in activity.used]
         generated = [entities[usage.entity] for usage in activity.generated]
-        if reason := _superseded(activity, used, self._wanted, self._lineage, self._made, self._lost):
+        if reason := self._superseded(activity, used):
             return PlanStep(activity, "leave-out", reason)
         if not _is_task(activity, self._known_tasks):
-            return self._taken(activity, [entity for entity in generated if entity.generated_by == activity.id])
+            return self._taken(activity)
         originals = [self._lineage.original(entity) for entity in used]
         if reason := _blocked(activity, originals, self._lost, self._at_hand):
             self._lost.update(entity.id for entity in generated)
-            return PlanStep(activity, "blocked", reason)
+            return PlanStep(activity, "blocked", reason, leaves=activity.generated)
         restores = tuple(
             (original, entity.path)
             for entity, original in zip(used, originals, strict=True)
@@ -175,12 +180,25 @@ class _Planner:
         )
         clears = tuple(e.path for e in generated if e.revision_of is None and e.path in self._made)
         self._made.update((e.path, e.id) for e in (*used, *generated))
-        return PlanStep(activity, "run", clears=clears, restores=restores)
+        return PlanStep(activity, "run", clears=clears, restores=restores, leaves=activity.generated)
 
-    def _taken(self, activity: Activity, left: list[Entity]) -> PlanStep:
-        """What becomes of a call that is no task; `left` are the states that it left itself."""
+    def _superseded(self, activity: Activity, used: list[Entity]) -> str:
+        if activity.generated:
+            return "" if activity.id in self._wanted else "nothing that is still there came from it"
+        if activity.outcome != "completed":
+            return f"it {'was ' if activity.outcome != 'failed' else ''}{activity.outcome} and left nothing behind"
+        for entity in used:
+            there = self._made.get(entity.path) == entity.id or entity.id in self._lost or entity.id in self._at_hand
+            if self._lineage.generator(entity) is not None and not there:
+                return f"the state of {entity.path} that it looked at was replaced later"
+        return ""
+
+    def _taken(self, activity: Activity) -> PlanStep:
+        """What becomes of a call that is no task; the tasks that it called are steps of their own."""
+        entities = self._lineage.entities
+        leaves = tuple(usage for usage in activity.generated if entities[usage.entity].generated_by == activity.id)
+        left = [entities[usage.entity] for usage in leaves]
         missing = [entity for entity in left if entity.id not in self._at_hand]
-        self._lost.update(entity.id for entity in missing)
         found = tuple((entity, entity.path) for entity in left if entity.id in self._at_hand)
         self._made.update((path, entity.id) for entity, path in found)
         name = f"{activity.package}.{activity.task}"
@@ -190,27 +208,10 @@ class _Planner:
             told = (
                 f"{name} is no task that can be run again, and the crate does not hold {missing[0].path} as it left it"
             )
-            return PlanStep(activity, "blocked", told, restores=found)
-        return PlanStep(activity, "take", f"{name} is no task; what it left is taken as it is", restores=found)
-
-
-def _superseded(
-    activity: Activity,
-    used: list[Entity],
-    wanted: frozenset[str],
-    lineage: Lineage,
-    made: dict[str, str],
-    lost: set[str],
-) -> str:
-    if activity.generated:
-        return "" if activity.id in wanted else "nothing that is still there came from it"
-    if activity.outcome != "completed":
-        return f"it {'was ' if activity.outcome != 'failed' else ''}{activity.outcome} and left nothing behind"
-    for entity in used:
-        maker = lineage.generator(entity)
-        if maker is not None and made.get(entity.path) != entity.id and entity.id not in lost:
-            return f"the state of {entity.path} that it looked at was replaced later"
-    return ""
+            return PlanStep(activity, "blocked", told, restores=found, leaves=leaves)
+        return PlanStep(
+            activity, "take", f"{name} is no task; what it left is taken as it is", restores=found, leaves=leaves
+        )
 
 
 def _blocked(activity: Activity, used: list[Entity], lost: set[str], at_hand: Container[str]) -> str:

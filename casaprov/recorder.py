@@ -27,6 +27,7 @@ from casaprov.journal import Journal
 from casaprov.model import Activity, Entity, Locator, LogSegment, Session, Usage
 from casaprov.stamps import Stamps, Walk, stamp, walk
 from casaprov.states import States
+from casaprov.tables import is_table
 from casaprov.taskspec import FileUse, TaskSpec
 from casaprov.values import is_exact, summarise, to_json
 
@@ -243,7 +244,7 @@ class Recorder:
         for use in outputs:
             named.setdefault(use.path, (use.parameter, True))
         for use in opened.uses:
-            named.setdefault(use.path, (use.parameter, use.role == "changed"))
+            named.setdefault(use.path, (use.parameter, use.role == "changed" and opened.files is not None))
         before, after = opened.walked, walk(opened.call.cwd)
         opened.problems.extend(problem for problem in after.problems if problem not in opened.problems)
         for path in after.changed_since(before):
@@ -331,15 +332,15 @@ def _changed_within(opened: Opened, path: Path, current: Entity | None) -> bool:
 
 
 def _guess_inputs(call: TaskCall) -> tuple[FileUse, ...]:
-    """Without a TaskSpec, a parameter that names an existing file is taken as an input."""
+    """Without a TaskSpec, a parameter that names an existing file is taken for one that the call may change."""
     found: dict[Path, FileUse] = {}
     for name, value in call.parameters.items():
         for text in value if isinstance(value, list | tuple) else [value]:
             if isinstance(text, str) and text.strip() and "\0" not in text and len(text) < 4096:
                 path = call.cwd / Path(text).expanduser()
                 try:
-                    if path.exists() and path != call.cwd:
-                        found.setdefault(path, FileUse("used", name, path))
+                    if path.is_file() or is_table(path):
+                        found.setdefault(path, FileUse("changed", name, path))
                 except OSError:
                     continue
     return tuple(found.values())

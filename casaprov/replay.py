@@ -93,20 +93,19 @@ class Replay:
                 if step.action == "take":
                     self._restore(step)
                 steps.append(_not_run(step))
-            if step.action != "leave-out":
-                for usage in step.activity.generated:
-                    entity = self.entities[usage.entity]
-                    if entity.id in self.plan.kept:
-                        self.work.keep(entity.path, entity.id)
-                    products[entity.id] = ProductReport(
-                        path=entity.path,
-                        kind=entity.kind,
-                        made_by=step.activity.id,
-                        final=entity.id in final,
-                        declared=usage.declared,
-                        taken=step.action == "take",
-                        comparison=self._verdict(step, usage, entity),
-                    )
+            for usage in step.leaves:
+                entity = self.entities[usage.entity]
+                if entity.id in self.plan.kept:
+                    self.work.keep(entity.path, entity.id)
+                products[entity.id] = ProductReport(
+                    path=entity.path,
+                    kind=entity.kind,
+                    made_by=step.activity.id,
+                    final=entity.id in final,
+                    declared=usage.declared,
+                    taken=step.action == "take",
+                    comparison=self._verdict(step, usage, entity),
+                )
         changed = [_changed_later(entity) for entity in self.plan.products if entity.gap]
         return tuple(steps), (*products.values(), *changed)
 

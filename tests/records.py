@@ -59,6 +59,7 @@ class Story:
         outcome: Outcome = "completed",
         parameters: dict[str, Any] | None = None,
         parent: str | None = None,
+        package: str = "casatasks",
     ) -> Activity:
         activity_id = f"{self.session.id}/{len(self.activities) + 1:04d}"
         reads = [Usage(entity=self.state(path), parameter="vis") for path in used]
@@ -71,7 +72,7 @@ class Story:
                 id=activity_id,
                 session=self.session.id,
                 task=task,
-                package="casatasks",
+                package=package,
                 started_at=f"2026-05-01T10:{len(self.activities):02d}:00.000000+00:00",
                 ended_at=None
                 if outcome == "unfinished"

@@ -67,7 +67,7 @@ CORE: dict[str, str] = {
     "payload": "checksum crate_layout digest errors lineage model unpack",
     "plan": "errors lineage model values",
     "prov": "errors lineage model terms",
-    "recorder": "calls checksum digest errors journal model stamps states taskspec values",
+    "recorder": "calls checksum digest errors journal model stamps states tables taskspec values",
     "regular_files": "errors",
     "render": "compare crate doctor errors lineage model report terminal / rich",
     "replay": "calls compare digest errors model plan report runner taskspec values work_folder",
@@ -108,7 +108,7 @@ EDGES: dict[str, str] = {
     ),
     "ingest": "compare crate prov store unpack validate / tornado",
     "notebook": (
-        "crate journal lineage payload recorder taskspec validate"
+        "activities crate journal lineage payload recorder taskspec validate"
         " / IPython ipykernel jupyter_client jupyter_server nbclient nbformat traitlets"
     ),
     "readers": "compare fits_digest regular_files sketch / astropy casaconfig casacore casatools numpy",

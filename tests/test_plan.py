@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from casaprov.plan import make_plan
+from casaprov.plan import foreign_states, make_plan
 from records import Story
 
 NAMES = ("importuvfits", "gaincal", "applycal", "tclean", "imstat", "split", "flagdata")
@@ -104,3 +104,42 @@ def test_tasks_that_tasks_called_are_left_to_them(story: Story) -> None:
         ("split", "run"),
         ("tclean", "run"),
     ]
+
+
+def plan_with(story: Story, *at_hand: str) -> list[tuple[str, str]]:
+    """What becomes of each call if the files of some paths' states by no task are at hand."""
+    found = {e.id for e in foreign_states(story.document, TASKS) if e.path in at_hand}
+    return [(step.activity.task, step.action) for step in make_plan(story.document, TASKS, found).steps[1:]]
+
+
+def test_what_a_function_made_is_taken_if_it_is_at_hand(story: Story) -> None:
+    story.call("commands", used=["a.ms"], generated=["flags.txt"], package="__main__")
+    story.call("flagdata", used=["flags.txt"], changed=["a.ms"])
+    assert plan_with(story, "flags.txt") == [("commands", "take"), ("flagdata", "run")]
+    assert plan_with(story) == [("commands", "blocked"), ("flagdata", "blocked")]
+
+
+def test_a_gap_is_taken_if_it_is_at_hand(story: Story) -> None:
+    story.gap("a.ms")
+    story.call("gaincal", used=["a.ms"], generated=["a.gcal"])
+    found = [entity.id for entity in foreign_states(story.document, TASKS)]
+    step = make_plan(story.document, TASKS, found).steps[1]
+    assert (step.action, [(source.id, path) for source, path in step.restores]) == ("run", [(found[0], "a.ms")])
+
+
+def test_the_tasks_that_a_function_called_are_run_instead_of_it(story: Story) -> None:
+    outer = story.call("pipeline", used=["a.ms"], package="__main__")
+    story.call("gaincal", used=["a.ms"], generated=["a.gcal"], parent=outer.id)
+    story.call("applycal", used=["a.gcal"], changed=["a.ms"], parent=outer.id)
+    assert plan_with(story) == [("gaincal", "run"), ("applycal", "run"), ("pipeline", "leave-out")]
+
+
+def test_a_function_with_the_name_of_a_task_is_none(story: Story) -> None:
+    story.call("split", used=["a.ms"], generated=["b.ms"], package="__main__")
+    assert plan_with(story) == [("split", "blocked")]
+
+
+def test_a_function_that_only_looked_is_no_obstacle(story: Story) -> None:
+    story.call("plot", used=["a.ms"], package="__main__")
+    story.call("gaincal", used=["a.ms"], generated=["a.gcal"])
+    assert plan_with(story) == [("plot", "leave-out"), ("gaincal", "run")]
