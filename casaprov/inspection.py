@@ -31,7 +31,7 @@ class Inspection:
     """
 
     document: Document
-    notes: tuple[OutOfOrder | Stale, ...]
+    notes: tuple[OutOfOrder | Stale | str, ...]
     written: tuple[Path, ...]
 
 
@@ -68,9 +68,15 @@ def inspect_document(
     part = lineage.between(start, end)
     calls = {activity.id for activity in part.activities}
     states = {entity.id for entity in part.entities}
-    notes: tuple[OutOfOrder | Stale, ...] = (
+    gaps = (
+        f"{gap.path}: {gap.note or 'Changed by something that is no recorded call.'}"
+        for gap in lineage.gaps()
+        if gap.id in states
+    )
+    notes: tuple[OutOfOrder | Stale | str, ...] = (
         *(found for found in lineage.out_of_order(cells) if found.call.id in calls),
         *(found for found in lineage.stale(cells) if found.product.id in states),
+        *gaps,
     )
     try:
         if graph is not None:

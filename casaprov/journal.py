@@ -104,6 +104,16 @@ class Journal:
         if not path.exists():
             self._store(path, json.dumps(tree, sort_keys=True, separators=(",", ":")))
 
+    def read_tree(self, digest: Digest | None) -> dict[str, Any] | None:
+        """Return the digest tree of a content; None if it was not kept or cannot be read."""
+        if digest is None:
+            return None
+        try:
+            tree: dict[str, Any] = json.loads(tree_path(self.folder, digest).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return tree
+
     def _write(self, line: dict[str, Any]) -> None:
         if not self._started:
             session = {"type": "session", "format": JOURNAL_FORMAT, "session": unstructure(self.session)}

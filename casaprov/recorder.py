@@ -23,6 +23,7 @@ from casaprov.calls import FileTable, TaskCall, TaskResult
 from casaprov.checksum import Measurement
 from casaprov.digest import digest_record
 from casaprov.errors import CasaprovError, JournalError
+from casaprov.gaps import describe_gap
 from casaprov.journal import Journal
 from casaprov.model import Activity, Entity, Locator, LogSegment, Session, Usage
 from casaprov.stamps import Stamps, Walk, stamp, walk
@@ -105,10 +106,11 @@ class Recorder:
         self._journal = journal
         self._digester = digester
         self._specs = specs
-        self._states = States(journal.session, states or {}, locate)
+        self._states = States(journal.session, states or {}, locate, self._describe_gap)
         self._clock = clock
         self._lock = threading.Lock()
         self._calls = 0
+        self._names: dict[str, str] = {}
         self._written: set[str] = set()
         # Of the thread or the asyncio task: what is under way there, the outermost first.
         self._open: ContextVar[tuple[Opened, ...]] = ContextVar("casaprov_open", default=())
@@ -163,6 +165,7 @@ class Recorder:
         for use in uses:
             if use.role == "changed":
                 opened.found[use.path] = self._found(opened, use.path, parents)
+        self._names[opened.activity.id] = call.task
         self._write(self._journal.begin, opened, opened.activity, list(opened.found.values()))
         for parent in parents:
             parent.children.add(opened.activity.id)
@@ -222,10 +225,19 @@ class Recorder:
         """Return the state of `path` that the call finds; what its caller left there is the caller's."""
         measured = self._measured(opened, path, opened.pending[path])
         maker = parents[-1] if parents and _changed_within(parents[-1], path, self._states.at(path)) else None
-        entity = self._states.found(path, measured, within=maker.activity.id if maker else None)
+        within = maker.activity.id if maker else None
+        entity = self._states.found(path, measured, by=opened.activity.id, within=within)
         if maker is not None and entity.generated_by == maker.activity.id:
             maker.between[entity.id] = entity
         return entity
+
+    def _describe_gap(self, before: Entity, now: Measurement, after: str, until: str) -> str:
+        names = [
+            f"call {call.rpartition('/')[2]} ({self._names.get(call, 'of an earlier session')})"
+            for call in (after, until)
+        ]
+        tree = self._journal.read_tree(before.content_digest)
+        return describe_gap(before, tree, now, after=names[0], until=names[1])
 
     def _used(self, opened: Opened, parents: tuple[Opened, ...]) -> list[tuple[Usage, Entity]]:
         used = []

@@ -26,16 +26,26 @@ class States:
         Entity of each path that earlier sessions left.
     locate
         Tells where else an external input can be found.
+    describe
+        Says what was changed by no call, from the state before, what is there
+        now, and the ids of the last call that knew the one and the first that
+        found the other.
     """
 
     def __init__(
-        self, session: Session, known: Mapping[str, Entity], locate: Callable[[Path], tuple[Locator, ...]]
+        self,
+        session: Session,
+        known: Mapping[str, Entity],
+        locate: Callable[[Path], tuple[Locator, ...]],
+        describe: Callable[[Entity, Measurement, str, str], str],
     ) -> None:
         self._session = session
         self._folder = Path(session.folder)
         self._current = dict(known)
         self._by_content = {e.content_digest: e for e in known.values() if e.content_digest}
         self._locate = locate
+        self._describe = describe
+        self._seen = {key: entity.generated_by or "" for key, entity in known.items()}  # by which call, last
         self._lock = threading.Lock()
         self._count = 0
 
@@ -48,8 +58,8 @@ class States:
         """Return the last known state of a path."""
         return self._current.get(self.key(path))
 
-    def found(self, path: Path, measured: Measured, *, within: str | None = None) -> Entity:
-        """Return the state that a call finds at `path`.
+    def found(self, path: Path, measured: Measured, *, by: str, within: str | None = None) -> Entity:
+        """Return the state that the call `by` finds at `path`.
 
         That is the last known one if its content is still there. Content that
         is known from another path was copied or moved from there. Any other
@@ -63,6 +73,8 @@ class States:
         """
         with self._lock:
             current = self.at(path)
+            last = self._seen.get(self.key(path), "")
+            self._seen[self.key(path)] = by
             if isinstance(measured, CasaprovError):
                 return current or self._new(path, measured)
             if current is not None and current.content_digest == measured.content_digest:
@@ -74,7 +86,8 @@ class States:
                 before = current.id if current is not None else None
                 return self._new(path, measured, generated_by=within, revision_of=before)
             if current is not None:
-                return self._new(path, measured, revision_of=current.id, gap=True)
+                note = self._describe(current, measured, last, by)
+                return self._new(path, measured, revision_of=current.id, gap=True, note=note)
             return self._new(path, measured, locators=self._locate(path))
 
     def left(
@@ -102,6 +115,7 @@ class States:
             as before was not made again, only touched.
         """
         with self._lock:
+            self._seen[self.key(path)] = by
             if isinstance(measured, Measurement):
                 same = measured.content_digest
                 if before is not None and before.content_digest == same:
