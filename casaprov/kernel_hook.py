@@ -25,6 +25,7 @@ from casaprov.calls import FileTable, TaskCall, TaskResult
 from casaprov.casa.data import prepare
 from casaprov.casa.session import new_session, open_recorder
 from casaprov.casa.tasks import TASK_PACKAGES, FunctionExecutor, TaskHook
+from casaprov.casa.tools import TOOL_PACKAGE, ToolHook
 from casaprov.digest import digest_bytes
 from casaprov.journal import journal_folder
 from casaprov.model import Activity, Entity, Step
@@ -74,6 +75,7 @@ class KernelRecording:
         self._folder = Path.cwd()
         self._notebook = notebook_path(shell.user_ns, self._folder)
         self._hook = TaskHook(self._run)
+        self._tools = ToolHook(self)
         self._runner: Runner | None = None
         self._opening = threading.Lock()
         self._step: Step | None = None
@@ -86,6 +88,7 @@ class KernelRecording:
         self._shell.events.register("post_run_cell", self._after_cell)
         for package in TASK_PACKAGES:
             wrapt.when_imported(package)(self._imported)
+        wrapt.when_imported(TOOL_PACKAGE)(self._imported)
         activities.attach(self)
         self._shell.register_magic_function(partial(run_shell_cell, self._shell), "cell", MAGIC)
         atexit.register(self.stop)
@@ -97,6 +100,7 @@ class KernelRecording:
         self._stopped = True
         activities.attach(None)
         self._shell.magics_manager.magics["cell"].pop(MAGIC, None)
+        self._tools.remove()
         self._hook.remove()
         atexit.unregister(self.stop)
         for event, callback in (("pre_run_cell", self._before_cell), ("post_run_cell", self._after_cell)):
@@ -115,14 +119,15 @@ class KernelRecording:
         if self._stopped:
             return
         try:
-            self._hook.install(package)
+            (self._tools if package.__name__ == TOOL_PACKAGE else self._hook).install(package)
         except Exception as error:  # noqa: BLE001 - a recorder failure never breaks an import
-            _tell(f"casaprov: tasks of {package.__name__} cannot be recorded ({type(error).__name__}: {error}).")
+            _tell(f"casaprov: calls of {package.__name__} cannot be recorded ({type(error).__name__}: {error}).")
 
     def _run(self, call: TaskCall, executor: FunctionExecutor) -> TaskResult:
         runner = self._open_session()
         if runner is None:
             return executor.run(call)
+        self._tools.settle()
         return runner.run(replace(call, step=self._step), executor)
 
     def begin(self, call: TaskCall, files: FileTable | None) -> Opened | None:
@@ -130,7 +135,17 @@ class KernelRecording:
         if os.getpid() != self._process:  # a fork has no journal of its own
             return None
         runner = self._open_session()
-        return runner.begin(replace(call, step=self._step), files) if runner is not None else None
+        if runner is None:
+            return None
+        by_tool = call.package == TOOL_PACKAGE
+        if not by_tool:
+            self._tools.settle()
+        return runner.begin(replace(call, step=self._step), files, encloses=not by_tool)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a task or an activity is under way in this thread or asyncio task."""
+        return self._runner is not None and self._runner.recorder.busy
 
     def end(self, opened: Opened, result: TaskResult) -> None:
         """Record how it ended."""
@@ -163,6 +178,7 @@ class KernelRecording:
         )
 
     def _after_cell(self, _result: Any) -> None:
+        self._tools.settle()
         calls, self._calls, self._step = self._calls, [], None
         if calls and self._runner is not None:
             self._shell.display_pub.publish({BUNDLE_MIME: bundle(self._runner.recorder.session.id, calls)})

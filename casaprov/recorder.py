@@ -122,13 +122,20 @@ class Recorder:
 
     # -- begin ---------------------------------------------------------------
 
-    def begin(self, call: TaskCall, files: FileTable | None = None) -> Opened:
+    @property
+    def busy(self) -> bool:
+        """Whether a call is under way in this thread or asyncio task."""
+        return bool(self._open.get())
+
+    def begin(self, call: TaskCall, files: FileTable | None = None, *, encloses: bool = True) -> Opened:
         """Record that `call` is about to run. What it changes is digested before this returns.
 
         Parameters
         ----------
         files
             What is declared about its files; by default what the TaskSpec says.
+        encloses
+            Whether calls until its end are calls that it makes.
         """
         began = time.monotonic()
         files = files or self._spec(call)
@@ -169,7 +176,8 @@ class Recorder:
         self._write(self._journal.begin, opened, opened.activity, list(opened.found.values()))
         for parent in parents:
             parent.children.add(opened.activity.id)
-        self._open.set((*parents, opened))
+        if encloses:
+            self._open.set((*parents, opened))
         opened.waited_s += time.monotonic() - began
         return opened
 

@@ -52,10 +52,10 @@ class Runner:
             self.end(opened, result)
         return result
 
-    def begin(self, call: TaskCall, files: FileTable | None = None) -> Opened | None:
+    def begin(self, call: TaskCall, files: FileTable | None = None, *, encloses: bool = True) -> Opened | None:
         """Record that something begins; None if that failed. See :meth:`casaprov.recorder.Recorder.begin`."""
         try:
-            return self.recorder.begin(call, files)
+            return self.recorder.begin(call, files, encloses=encloses)
         except Exception as error:  # noqa: BLE001 - a recorder failure never breaks a cell
             self._trouble(f"the call of {call.task} is not recorded ({_told(error)})")
             return None

@@ -104,7 +104,7 @@ TOP_PACKAGES = {"click", "rich"}
 EVERY_EDGE = {"checksum", "digest", "errors", "model", "tables", "terms", "values", "worker"}
 EDGES: dict[str, str] = {
     "casa": (
-        "calls compare crate doctor journal lineage listings locate plan readers recorder replay report runner stamps"
+        "calls compare crate doctor journal lineage listings locate pathnames plan readers recorder replay report runner stamps"
         " taskspec work_folder / casaconfig casashell casatasks casatools git numpy platformdirs"
     ),
     "ingest": "compare crate prov store unpack validate / tornado",

@@ -1,0 +1,309 @@
+"""Recording what casatools change without any task: ``tb.putcol``, ``ia.putchunk``, ``ms.putdata``.
+
+One activity stands for all that a tool wrote to what it has open, from its
+first write to its ``close()``, to the next task or to the end of the cell: a
+loop over ten thousand ``putcell`` is one record, and its table is digested
+once. Tools that tasks use, and those inside ``casaprov.activity``, are theirs.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+from casaprov.calls import FileTable, TaskCall, TaskResult
+from casaprov.pathnames import absolute
+from casaprov.recorder import Opened
+from casaprov.tables import is_table
+from casaprov.taskspec import FileUse
+
+__all__ = ["TOOL_PACKAGE", "ToolHook"]
+
+TOOL_PACKAGE = "casatools"
+
+
+class Recording(Protocol):
+    """What tool activities are recorded with."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a task or another activity is under way here."""
+        ...
+
+    def begin(self, call: TaskCall, files: FileTable | None) -> Opened | None:
+        """Record that something begins."""
+        ...
+
+    def end(self, opened: Opened, result: TaskResult) -> None:
+        """Record how it ended."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Tool:
+    """What the methods of one tool do.
+
+    Attributes
+    ----------
+    changes
+        Methods that change what is open; ``open`` itself may add columns.
+    makes
+        Methods that make a file, and the parameter that names it; they do not if it is empty.
+    flush
+        Method that writes to disk what was changed so far.
+    names
+        Whether ``name()`` tells what is open; else it is what `opens` was given.
+    opens
+        Methods that open something, named by their first parameter.
+    """
+
+    changes: str
+    makes: Mapping[str, str] = field(default_factory=dict)
+    flush: str = ""
+    names: bool = False
+    opens: str = "open"
+
+
+_OUTFILE = (
+    "adddegaxes boxcar collapse continuumsub convolve convolve2d crop decimate fitprofile fromarray fromfits fromimage "
+    "fromrecord fromshape getregion hanning imageconcat imagecalc maketestimage makecomplex moments newimagefromarray "
+    "newimagefromfits newimagefromimage newimagefromshape pad pbcor pv rebin regrid rotate sepconvolve subimage transpose"
+)
+_TOOLS: Mapping[str, _Tool] = {
+    "table": _Tool(
+        changes="addcols addreadmeline addrows putcell putcellslice putcol putcolkeyword putcolkeywords putcolslice "
+        "putinfo putkeyword putkeywords putvarcol removecolkeyword removecols removekeyword removerows renamecol",
+        makes={
+            "copy": "newtablename",
+            "copyrows": "outtable",
+            "create": "tablename",
+            "fromascii": "tablename",
+            "fromASDM": "tablename",
+            "fromfits": "tablename",
+            "toasciifmt": "asciifile",
+        },
+        flush="flush",
+        names=True,
+    ),
+    "image": _Tool(
+        changes="addnoise calc calcmask insert maskhandler modify putchunk putregion replacemaskedpixels rename "
+        "rotatebeam set setbrightnessunit setcoordsys sethistory setmiscinfo setrestoringbeam",
+        makes={**dict.fromkeys(_OUTFILE.split(), "outfile"), "tofits": "outfile"},
+        flush="unlock",
+        names=True,
+    ),
+    "ms": _Tool(
+        changes="addephemeris concatenate continuumsub contsub createmultims cvel hanningsmooth oldstatwt putdata "
+        "regridspw statwt timesort uvsub virtconcatenate writehistory writehistory_batch",
+        makes={"fromfits": "msfile", "fromfitsidi": "msfile", "split": "outputms", "tofits": "fitsfile"},
+        names=True,
+    ),
+    "calibrater": _Tool(changes="open corrupt correct delmod initcalset initweights setptmodel"),
+    "agentflagger": _Tool(changes="deleteflagversion restoreflagversion run saveflagversion"),
+    "imager": _Tool(changes="open calcuvw clipvis fixvis ft setjy", makes={"makeimage": "image"}),
+    "simulator": _Tool(changes="corrupt observe observemany predict", opens="open openfromms"),
+    "componentlist": _Tool(changes="", makes={"rename": "filename", "asciitocomponentlist": "filename"}),
+}
+
+
+class _Batch:
+    """What one tool wrote since its first write; the files of its record."""
+
+    def __init__(self, changed: Path | None) -> None:
+        self.changed = changed
+        self.made: list[Path] = []
+        self.calls: Counter[str] = Counter()
+        self.opened: Opened | None = None
+        self.error: BaseException | None = None
+
+    def inputs(self, _parameters: Mapping[str, Any], _cwd: Path) -> tuple[FileUse, ...]:
+        """Return the table or image that is open."""
+        return (FileUse("changed", "open", self.changed),) if self.changed is not None else ()
+
+    def outputs(self, _parameters: Mapping[str, Any], _cwd: Path) -> tuple[FileUse, ...]:
+        """Return what was made so far."""
+        return tuple(FileUse("generated", None, path) for path in self.made if path.exists())
+
+
+class ToolHook:
+    """Puts wrappers around the writing methods of casatools and takes them out again."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+        self._process = os.getpid()
+        self._lock = threading.RLock()
+        self._open: dict[int, Path] = {}
+        self._batches: dict[int, tuple[Any, str, _Batch]] = {}
+        self._undo: list[Callable[[], None]] = []
+
+    def install(self, package: ModuleType) -> None:
+        """Wrap the tools of the package ``casatools``."""
+        for name, tool in _TOOLS.items():
+            kind = getattr(package, name, None)
+            if not isinstance(kind, type) or self._undo_holds(kind):
+                continue
+            for method in tool.opens.split():
+                self._wrap(kind, method, functools.partial(self._opening, name, tool))
+            for method in ("close", "done"):
+                self._wrap(kind, method, self._closing)
+            writing = (m for m in (*tool.changes.split(), *tool.makes) if m not in tool.opens.split())
+            for method in dict.fromkeys(writing):
+                self._wrap(kind, method, functools.partial(self._writing, name, tool))
+
+    def remove(self) -> None:
+        """Restore every wrapped method."""
+        self.settle()
+        while self._undo:
+            self._undo.pop()()
+
+    def settle(self) -> None:
+        """End the record of every tool that wrote something; what it writes later begins a new one."""
+        with self._lock:
+            for key in tuple(self._batches):
+                self._end(key)
+
+    # -- parts ---------------------------------------------------------------
+
+    def _undo_holds(self, kind: type) -> bool:
+        return hasattr(kind.__dict__.get("close"), "__casaprov__")
+
+    def _wrap(self, kind: type, method: str, around: Callable[..., Any]) -> None:
+        original = kind.__dict__.get(method)
+        if original is None:  # another version of CASA
+            return
+
+        @functools.wraps(original)
+        def wrapped(tool: Any, *args: Any, **kwargs: Any) -> Any:
+            __tracebackhide__ = True
+            if os.getpid() != self._process:  # a fork has no journal of its own
+                return original(tool, *args, **kwargs)
+            return around(original, tool, args, kwargs)
+
+        wrapped.__casaprov__ = True  # type: ignore[attr-defined]
+        setattr(kind, method, wrapped)
+        self._undo.append(lambda: setattr(kind, method, original))
+
+    def _opening(
+        self, name: str, tool: _Tool, original: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        with self._lock:
+            self._end(id(instance))
+        if not tool.names:
+            first = args[0] if args else next(iter(kwargs.values()), "")
+            self._open[id(instance)] = absolute(str(first), Path.cwd())
+        if original.__name__ in tool.changes.split():
+            return self._writing(name, tool, original, instance, args, kwargs)
+        return original(instance, *args, **kwargs)
+
+    def _closing(self, original: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        try:
+            return original(instance, *args, **kwargs)
+        finally:
+            with self._lock:
+                self._end(id(instance), closed=True)
+                self._open.pop(id(instance), None)
+
+    def _writing(
+        self, name: str, tool: _Tool, original: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        batch = self._batch(name, tool, original, instance, args, kwargs)
+        try:
+            return original(instance, *args, **kwargs)
+        except BaseException as error:
+            if batch is not None:
+                batch.error = error
+            raise
+
+    def _batch(
+        self, name: str, tool: _Tool, original: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> _Batch | None:
+        """Return the record that a call belongs to, begun if need be; None if it is not recorded."""
+        if self._recording.busy:
+            return None
+        try:
+            method = original.__name__
+            arguments = _arguments(original, instance, args, kwargs)
+            made = str(arguments.get(tool.makes.get(method, ""), "") or "")
+            if method in tool.makes and not made:
+                return None
+            changed = self._product(tool, instance) if method in tool.changes.split() else None
+            with self._lock:
+                batch = self._begun(name, method, instance, changed)
+                batch.calls[_told(method, arguments)] += 1
+                if made:
+                    batch.made.append(absolute(made, Path.cwd()))
+                return batch
+        except Exception:  # noqa: BLE001 - a recorder failure never breaks a cell
+            return None
+
+    def _begun(self, name: str, method: str, instance: Any, changed: Path | None) -> _Batch:
+        key = id(instance)
+        if key in self._batches:
+            batch = self._batches[key][2]
+            if changed in (None, batch.changed) or changed in batch.made:
+                return batch
+            self._end(key)
+        batch = _Batch(changed)
+        parameters = {"open": str(changed)} if changed is not None else {}
+        call = TaskCall(
+            task=f"{name}.{method}",
+            package=TOOL_PACKAGE,
+            parameters=parameters,
+            given=tuple(parameters),
+            cwd=Path.cwd(),
+        )
+        batch.opened = self._recording.begin(call, batch)
+        self._batches[key] = (instance, _TOOLS[name].flush, batch)
+        return batch
+
+    def _product(self, tool: _Tool, instance: Any) -> Path | None:
+        """Return the table or image that a tool has open, the whole of it if that is a sub-table."""
+        path = self._open.get(id(instance))
+        if tool.names:
+            # The image tool gives the last part of the path unless told otherwise.
+            path = Path(instance.name(strippath=False) if tool is _TOOLS["image"] else instance.name())
+        if path is None or not path.is_absolute():
+            return None
+        while is_table(path.parent):
+            path = path.parent
+        return path
+
+    def _end(self, key: int, *, closed: bool = False) -> None:
+        found = self._batches.pop(key, None)
+        if found is None:
+            return
+        instance, flush, batch = found
+        if batch.opened is None:
+            return
+        if flush and not closed:
+            with suppress(Exception):  # what is not open has nothing to write
+                getattr(instance, flush)()
+        calls = dict(batch.calls)
+        activity = batch.opened.activity
+        batch.opened.activity = replace(
+            activity, parameters={**activity.parameters, "calls": calls}, given=(*activity.given, "calls")
+        )
+        self._recording.end(batch.opened, TaskResult(error=batch.error))
+
+
+def _arguments(method: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return dict(inspect.signature(method).bind(instance, *args, **kwargs).arguments)
+    except TypeError:  # the tool itself will say what is wrong with the call
+        return dict(kwargs)
+
+
+def _told(method: str, arguments: Mapping[str, Any]) -> str:
+    """A call in short: its method and the column, keyword or file that it names."""
+    named = ("columnname", "oldname", "keyword", "tablename", "newtablename", "outfile", "outputms", "infile", "pixels")
+    first = next((str(arguments[name]) for name in named if isinstance(arguments.get(name), str)), "")
+    return f"{method}({first})"
