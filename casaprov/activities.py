@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,6 +35,8 @@ __all__ = ["DeclaredFiles", "Recording", "activity", "attach"]
 P = ParamSpec("P")
 T = TypeVar("T")
 Names = Sequence[str | os.PathLike[str]]
+
+_log = logging.getLogger(__name__)
 
 _MAX_PARAMETER_BYTES = 4000
 _BLOCK = "__main__"  # the package of a block of code, as of functions of a notebook
@@ -190,20 +193,23 @@ class _Activity:
         return self._begin(name, function.__module__ or _BLOCK, bound.arguments, given)
 
     def _begin(self, name: str, package: str, arguments: Mapping[str, Any], given: tuple[str, ...] = ()) -> _Opened:
-        recording = _recording
+        recording, files = _recording, self._files
         if recording is None:
             return None
         told = {**self._parameters, **arguments}
-        call = TaskCall(
-            task=name,
-            package=package,
-            parameters={key: summarise(to_json(value), _MAX_PARAMETER_BYTES) for key, value in told.items()},
-            given=(*self._parameters, *given),
-            cwd=Path.cwd(),
-        )
-        files = self._files
-        declared = files.changed or files.used or files.generated
-        return recording, recording.begin(call, replace(files, arguments=told) if declared else None)
+        try:
+            call = TaskCall(
+                task=name,
+                package=package,
+                parameters={key: summarise(to_json(value), _MAX_PARAMETER_BYTES) for key, value in told.items()},
+                given=(*self._parameters, *given),
+                cwd=Path.cwd(),
+            )
+            declared = replace(files, arguments=told) if files.changed or files.used or files.generated else None
+            return recording, recording.begin(call, declared)
+        except Exception:  # noqa: BLE001 - a recorder failure never breaks a cell
+            _log.info("%s is not recorded", name, exc_info=True)
+            return None
 
     @staticmethod
     def _end(opened: _Opened, result: TaskResult) -> None:

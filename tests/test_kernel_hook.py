@@ -138,13 +138,20 @@ def test_a_failing_task_raises_what_it_always_raised(tmp_path: Path, ngc5921_fit
     assert recorded(result)[-1].outcome == "failed"
 
 
-def test_a_broken_recorder_breaks_no_cell_and_warns_once(tmp_path: Path, ngc5921_fits: Path) -> None:
+@pytest.mark.parametrize("part", ["begin", "end"])
+def test_a_broken_recorder_breaks_no_cell_and_warns_once(tmp_path: Path, ngc5921_fits: Path, part: str) -> None:
     result = run(
         tmp_path,
-        "%load_ext casaprov\nfrom casatasks import *\nfrom casaprov.recorder import Recorder\n"
-        "def broken(*_args, **_kwargs):\n    raise RuntimeError('on purpose')\nRecorder.begin = broken",
+        "%load_ext casaprov\nimport casaprov, casatools\nfrom casatasks import *\n"
+        "from casaprov.recorder import Recorder\n"
+        f"def broken(*_args, **_kwargs):\n    raise RuntimeError('on purpose')\nRecorder.{part} = broken",
         IMPORT.format(fits=str(ngc5921_fits)),
         "r = visstat('n.ms')\nprint(sorted(r)[0])",
+        "@casaprov.activity(used=['vis'])\ndef f(vis):\n    with casaprov.activity('inner'):\n"
+        "        return len(listobs(vis))\nassert f('n.ms') > 1",
+        "tb = casatools.table()\ntb.open('n.ms', nomodify=False)\ntb.putkeyword('A', 1)\ntb.close()",
+        "%%casaprov_sh\necho out > n.txt",
+        "assert open('n.txt').read() == 'out\\n'",
     )
     assert result.failure is None
     told = "".join(o.get("text", "") for c in read(result).cells for o in c.outputs if o.get("name") == "stderr")

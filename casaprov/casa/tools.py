@@ -279,20 +279,17 @@ class ToolHook:
 
     def _end(self, key: int, *, closed: bool = False) -> None:
         found = self._batches.pop(key, None)
-        if found is None:
+        if found is None or found[2].opened is None:
             return
         instance, flush, batch = found
-        if batch.opened is None:
-            return
+        opened = found[2].opened
         if flush and not closed:
             with suppress(Exception):  # what is not open has nothing to write
                 getattr(instance, flush)()
-        calls = dict(batch.calls)
-        activity = batch.opened.activity
-        batch.opened.activity = replace(
-            activity, parameters={**activity.parameters, "calls": calls}, given=(*activity.given, "calls")
-        )
-        self._recording.end(batch.opened, TaskResult(error=batch.error))
+        activity = opened.activity
+        parameters = {**activity.parameters, "calls": dict(batch.calls)}
+        opened.activity = replace(activity, parameters=parameters, given=tuple(parameters))
+        self._recording.end(opened, TaskResult(error=batch.error))
 
 
 def _arguments(method: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
