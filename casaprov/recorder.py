@@ -169,10 +169,10 @@ class Recorder:
             pending=pending,
             walked=walk(call.cwd),
         )
+        self._names[opened.activity.id] = call.task
         for use in uses:
             if use.role == "changed":
                 opened.found[use.path] = self._found(opened, use.path, parents)
-        self._names[opened.activity.id] = call.task
         self._write(self._journal.begin, opened, opened.activity, list(opened.found.values()))
         for parent in parents:
             parent.children.add(opened.activity.id)

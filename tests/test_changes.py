@@ -61,7 +61,21 @@ s = imstat('made.im')
     "os.system('touch s.ms/table.dat n.ms/table.f1')\nl = listobs('s.ms')",
     # 11: plain Python, on a listing
     "open('l.txt', 'a').write('mine')\nimport shutil\nshutil.copy('l.txt', 'k.txt')\nl = listobs('n.ms', listfile='l.txt', overwrite=True)",
-    # 12: the calibration tool
+    # 12: TaQL and rows
+    """
+tb.open('s.ms')
+t = tb.taql("update 's.ms' set SCAN_NUMBER=SCAN_NUMBER+1 where rownumber()<10")
+t.close()
+tb.close()
+tb.open('s.ms', nomodify=False)
+row = tb.row(columnnames=['SCAN_NUMBER'])
+value = row.get(20)
+value['SCAN_NUMBER'] += 1
+row.put(20, value)
+row.done()
+tb.close()
+""",
+    # 13: the calibration tool
     "cb = casatools.calibrater()\ncb.open('s.ms')\ncb.initweights(wtmode='ones')\ncb.close()",
 )
 
@@ -101,6 +115,8 @@ def test_every_writing_is_one_record_in_its_place(document: Document) -> None:
         "visstat",
         "listobs",
         "listobs",
+        "table.taql",
+        "table.put",
         "calibrater.open",
     ]
     assert all(activity.outcome == "completed" and activity.problems == () for activity in document.activities)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -57,7 +58,7 @@ class _Tool:
     changes
         Methods that change what is open; ``open`` itself may add columns.
     makes
-        Methods that make a file, and the parameter that names it; they do not if it is empty.
+        Methods that make files, and the parameters that name them; those that are empty do not.
     flush
         Method that writes to disk what was changed so far.
     names
@@ -73,6 +74,10 @@ class _Tool:
     opens: str = "open"
 
 
+# https://casacore.github.io/casacore-notes/199.html
+_TAQL_WRITES = re.compile(
+    r"\s*(?:update|insert\s+into|delete\s+from|alter\s+table)\s+(?P<table>'[^']+'|\"[^\"]+\"|\S+)", re.IGNORECASE
+)
 _OUTFILE = (
     "adddegaxes boxcar collapse continuumsub convolve convolve2d crop decimate fitprofile fromarray fromfits fromimage "
     "fromrecord fromshape getregion hanning imageconcat imagecalc maketestimage makecomplex moments newimagefromarray "
@@ -80,15 +85,18 @@ _OUTFILE = (
 )
 _TOOLS: Mapping[str, _Tool] = {
     "table": _Tool(
-        changes="addcols addreadmeline addrows putcell putcellslice putcol putcolkeyword putcolkeywords putcolslice "
-        "putinfo putkeyword putkeywords putvarcol removecolkeyword removecols removekeyword removerows renamecol",
+        changes="addcols addreadmeline addrows put putcell putcellslice putcol putcolkeyword putcolkeywords putcolslice "
+        "putinfo putkeyword putkeywords putvarcol removecolkeyword removecols removekeyword removerows renamecol taql",
         makes={
             "copy": "newtablename",
             "copyrows": "outtable",
             "create": "tablename",
+            "createmultitable": "outputTableName",
             "fromascii": "tablename",
             "fromASDM": "tablename",
             "fromfits": "tablename",
+            "query": "name",
+            "selectrows": "name",
             "toasciifmt": "asciifile",
         },
         flush="flush",
@@ -97,14 +105,22 @@ _TOOLS: Mapping[str, _Tool] = {
     "image": _Tool(
         changes="addnoise calc calcmask insert maskhandler modify putchunk putregion replacemaskedpixels rename "
         "rotatebeam set setbrightnessunit setcoordsys sethistory setmiscinfo setrestoringbeam",
-        makes={**dict.fromkeys(_OUTFILE.split(), "outfile"), "tofits": "outfile"},
+        makes={**dict.fromkeys(_OUTFILE.split(), "outfile"), "fft": "real imag amp phase complex", "tofits": "outfile"},
         flush="unlock",
         names=True,
     ),
     "ms": _Tool(
         changes="addephemeris concatenate continuumsub contsub createmultims cvel hanningsmooth oldstatwt putdata "
         "regridspw statwt timesort uvsub virtconcatenate writehistory writehistory_batch",
-        makes={"fromfits": "msfile", "fromfitsidi": "msfile", "split": "outputms", "tofits": "fitsfile"},
+        makes={
+            "fromfits": "msfile",
+            "fromfitsidi": "msfile",
+            "lister": "listfile",
+            "partition": "outputms",
+            "split": "outputms",
+            "summary": "listfile",
+            "tofits": "fitsfile",
+        },
         names=True,
     ),
     "calibrater": _Tool(changes="open corrupt correct delmod initcalset initweights setptmodel"),
@@ -142,6 +158,7 @@ class ToolHook:
         self._process = os.getpid()
         self._lock = threading.RLock()
         self._open: dict[int, Path] = {}
+        self._rows: dict[int, Any] = {}
         self._batches: dict[int, tuple[Any, str, _Batch]] = {}
         self._undo: list[Callable[[], None]] = []
 
@@ -153,6 +170,9 @@ class ToolHook:
                 continue
             for method in tool.opens.split():
                 self._wrap(kind, method, functools.partial(self._opening, name, tool))
+            if name == "table":
+                self._wrap(kind, "row", self._lending)
+                self._wrap(getattr(package, "tablerow", object), "put", self._putting)
             for method in ("close", "done"):
                 self._wrap(kind, method, self._closing)
             writing = (m for m in (*tool.changes.split(), *tool.makes) if m not in tool.opens.split())
@@ -211,6 +231,7 @@ class ToolHook:
             with self._lock:
                 self._end(id(instance), closed=True)
                 self._open.pop(id(instance), None)
+                self._rows = {key: table for key, table in self._rows.items() if table is not instance}
 
     def _writing(
         self, name: str, tool: _Tool, original: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -232,15 +253,18 @@ class ToolHook:
         try:
             method = original.__name__
             arguments = _arguments(original, instance, args, kwargs)
-            made = str(arguments.get(tool.makes.get(method, ""), "") or "")
-            if method in tool.makes and not made:
+            made = [str(arguments[p]) for p in tool.makes.get(method, "").split() if arguments.get(p)]
+            changed = None
+            if method == "taql":
+                changed = _whole(_updated(str(arguments.get("taqlcommand", ""))))
+            elif method in tool.changes.split():
+                changed = self._product(tool, instance)
+            if changed is None and not made:
                 return None
-            changed = self._product(tool, instance) if method in tool.changes.split() else None
             with self._lock:
                 batch = self._begun(name, method, instance, changed)
                 batch.calls[_told(method, arguments)] += 1
-                if made:
-                    batch.made.append(absolute(made, Path.cwd()))
+                batch.made += [absolute(text, Path.cwd()) for text in made]
                 return batch
         except Exception:  # noqa: BLE001 - a recorder failure never breaks a cell
             return None
@@ -266,16 +290,24 @@ class ToolHook:
         return batch
 
     def _product(self, tool: _Tool, instance: Any) -> Path | None:
-        """Return the table or image that a tool has open, the whole of it if that is a sub-table."""
-        path = self._open.get(id(instance))
-        if tool.names:
-            # The image tool gives the last part of the path unless told otherwise.
-            path = Path(instance.name(strippath=False) if tool is _TOOLS["image"] else instance.name())
-        if path is None or not path.is_absolute():
-            return None
-        while is_table(path.parent):
-            path = path.parent
-        return path
+        """Return the table or image that a tool has open."""
+        if not tool.names:
+            return _whole(self._open.get(id(instance)))
+        # The image tool gives the last part of the path unless told otherwise.
+        name = instance.name(strippath=False) if tool is _TOOLS["image"] else instance.name()
+        return _whole(Path(name))
+
+    def _lending(self, original: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """``tb.row()``: what its answer writes, the table writes."""
+        row = original(instance, *args, **kwargs)
+        self._rows[id(row)] = instance
+        return row
+
+    def _putting(self, original: Any, row: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        table = self._rows.get(id(row))
+        if table is not None:
+            self._batch("table", _TOOLS["table"], original, table, args, kwargs)
+        return original(row, *args, **kwargs)
 
     def _end(self, key: int, *, closed: bool = False) -> None:
         found = self._batches.pop(key, None)
@@ -290,6 +322,22 @@ class ToolHook:
         parameters = {**activity.parameters, "calls": dict(batch.calls)}
         opened.activity = replace(activity, parameters=parameters, given=tuple(parameters))
         self._recording.end(opened, TaskResult(error=batch.error))
+
+
+def _whole(path: Path | None) -> Path | None:
+    """Return the product that a path belongs to: of a sub-table, the table."""
+    if path is None or not path.is_absolute():
+        return None
+    while is_table(path.parent):
+        path = path.parent
+    return path
+
+
+def _updated(command: str) -> Path | None:
+    """Return the table that a TaQL command changes, if it does."""
+    found = _TAQL_WRITES.match(command)
+    path = absolute(found["table"].strip("'\""), Path.cwd()) if found else None
+    return path if path is not None and is_table(path) else None
 
 
 def _arguments(method: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
