@@ -40,6 +40,12 @@ thread.join()
 """
 
 
+def elsewhere(change: str) -> str:
+    """A cell in which another process changes the table `t`."""
+    code = f"from casacore.tables import table\nt = table('n.ms', readonly=False, ack=False)\n{change}\nt.close()"
+    return f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {code!r}], check=True)"
+
+
 @dataclass(frozen=True)
 class Replayed:
     """A notebook that was run, packed and replayed."""
@@ -53,10 +59,12 @@ class Replayed:
         return all(self.verdicts[path] in ("identical", "same-content") for path in paths)
 
 
-def replay(folder: Path, fits: Path, *cells: str) -> Replayed:
+def replay(folder: Path, fits: Path, *cells: str, data: str = "") -> Replayed:
+    """Run cells, pack and replay them; inputs are searched in the folder `data` beside the notebook, too."""
     reduction = reduce(folder, fits, (START, *cells))
     work = folder.parent / f"{folder.name}-again"
-    code = main(["replay", str(reduction.crate), "--work", str(work), "--data", str(folder)])
+    search = ["--data", str(folder / data)] if data else []
+    code = main(["replay", str(reduction.crate), "--work", str(work), *search])
     report = json.loads((work / "replay-report.json").read_text())
     return Replayed(
         code=code,
@@ -147,8 +155,7 @@ def test_a_change_after_the_last_call_is_not_called_verified(ngc5921_fits: Path,
     found = replay(
         tmp_path / "n",
         ngc5921_fits,
-        "from casatools import table\nimport numpy as np\ntb = table()\ntb.open('n.ms', nomodify=False)\n"
-        "flags = tb.getcol('FLAG')\ntb.putcol('FLAG', np.ones_like(flags))\ntb.close()",
+        elsewhere("t.putcol('FLAG', ~t.getcol('FLAG'))"),
     )
     assert found.code == 1
     assert found.verdicts["n.ms"] == "not-verifiable"
@@ -160,8 +167,7 @@ def test_a_change_between_two_calls_stops_what_follows(ngc5921_fits: Path, tmp_p
     found = replay(
         tmp_path / "n",
         ngc5921_fits,
-        "from casatools import table\ntb = table()\ntb.open('n.ms', nomodify=False)\n"
-        "data = tb.getcol('DATA')\ntb.putcol('DATA', 1.1 * data)\ntb.close()",
+        elsewhere("t.putcol('DATA', 2 * t.getcol('DATA'))"),
         "split('n.ms', 's.ms', datacolumn='data')",
         "visstat('s.ms')",
     )
@@ -183,6 +189,7 @@ def test_an_input_that_the_notebook_overwrites_is_copied_first(ngc5921_fits: Pat
         f"importfits({str(mine)!r}, 'y.image')\nimsmooth('y.image', major='60arcsec', minor='60arcsec', pa='0deg',"
         " outfile='z.image')",
         f"exportfits('z.image', {str(mine)!r}, overwrite=True)",
+        data="original",
     )
     overwritten = mine.read_bytes()
     original = tmp_path / "n" / "original" / "mine.fits"

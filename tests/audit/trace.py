@@ -48,6 +48,7 @@ class _Event:
     name: str
     paths: tuple[Path, ...]
     flags: str
+    thread: int
 
 
 def command(output: Path) -> list[str]:
@@ -62,8 +63,11 @@ def read_trace(output: Path, cwd: Path) -> dict[int, Accesses]:
     calls: dict[int, Accesses] = {}
     running: tuple[int, ...] = ()
     held: Counter[Path] = Counter()
+    own: dict[int, Path] = {}  # working directories of processes that changed theirs
+    main = next((event.thread for event in events if str(event.paths[0]).startswith(MARK)), 0)
     for event in events:
         first = str(event.paths[0])
+        here = own.get(event.thread, own.get(main, cwd))
         if first.startswith(MARK):
             running = tuple(map(int, filter(None, first.removeprefix(MARK).split("-"))))
             for number in running:
@@ -71,9 +75,9 @@ def read_trace(output: Path, cwd: Path) -> dict[int, Accesses]:
         elif event.name == "close":
             held[event.paths[0]] -= 1
         elif event.name == "chdir":
-            cwd = Path(os.path.normpath(cwd / event.paths[0]))
+            own[event.thread] = Path(os.path.normpath(here / event.paths[0]))
         else:
-            paths = tuple(Path(os.path.normpath(cwd / path)) for path in event.paths)
+            paths = tuple(Path(os.path.normpath(here / path)) for path in event.paths)
             if event.name.startswith(("open", "creat")):
                 held[paths[0]] += 1
             for number in running:
@@ -100,6 +104,7 @@ def _note(call: Accesses, event: _Event, paths: tuple[Path, ...]) -> None:
 
 
 def _events(file: Path) -> Iterator[_Event]:
+    thread = int(file.suffix[1:])
     with file.open(encoding="utf-8", errors="surrogateescape") as stream:
         for line in stream:
             found = _LINE.match(line)
@@ -108,13 +113,13 @@ def _events(file: Path) -> Iterator[_Event]:
             if found["name"] == "close":
                 closed = _CLOSED.match(found["arguments"])
                 if closed is not None:
-                    yield _Event(float(found["time"]), "close", (Path(closed[1]),), "")
+                    yield _Event(float(found["time"]), "close", (Path(closed[1]),), "", thread)
                 continue
             named = list(_PATH.finditer(found["arguments"]))
             if named:
                 paths = tuple(Path(one["folder"] or "") / _unescaped(one["path"]) for one in named)
                 flags = found["arguments"][named[-1].end() :]
-                yield _Event(float(found["time"]), found["name"], paths, flags)
+                yield _Event(float(found["time"]), found["name"], paths, flags, thread)
 
 
 def _unescaped(text: str) -> str:
