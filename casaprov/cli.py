@@ -110,10 +110,7 @@ def run(*, notebook: Path, output: Path | None, kernel: str | None, timeout: flo
     if result.document is not None:
         out.print(calls_table(result.document))
     if result.failure is not None:
-        err.print(
-            f"[bold red]Cell {result.failure.number} failed:[/] {plain(result.failure.message, keep=_LINES)}",
-            soft_wrap=True,
-        )
+        err.print(f"[bold red]Cell {result.failure.number} failed:[/] {plain(result.failure.message, keep=_LINES)}", soft_wrap=True)
         kept = "Everything up to it is recorded and" if result.document else "No CASA task was called; the outputs are"
         err.print(f"{kept} written to {plain(str(result.notebook))}.", soft_wrap=True)
         return EXIT_COULD_NOT_RUN
