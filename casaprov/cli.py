@@ -6,10 +6,14 @@ Exit codes: 0 done and verified, 1 something differs or is not valid,
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
+import math
+import signal
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +42,17 @@ _LINES = "\n\t"  # what a message of several lines may keep
 EXIT_DIFFERS = 1
 EXIT_COULD_NOT_RUN = 3
 
+
+class _Finite(click.FloatRange):
+    """A number on the command line; ``nan`` and ``inf`` are none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no finite number.", param, ctx)
+        return number
+
+
 _notebook = click.Path(dir_okay=False, path_type=Path)
 _any_path = click.Path(path_type=Path)
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
@@ -50,7 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         code = cli.main(arguments, prog_name="casaprov", standalone_mode=False)
-    except click.exceptions.Abort:
+    except click.exceptions.Abort as aborted:
+        err.print(" ".join(("Interrupted.", *map(plain, map(str, aborted.args)))), soft_wrap=True)
         return 130
     except click.ClickException as error:
         told = io.StringIO()
@@ -65,6 +81,15 @@ def main(arguments: list[str] | None = None) -> int:
         err.print(error_view(error), soft_wrap=True)
         return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
     return code if isinstance(code, int) else 0
+
+
+@contextlib.contextmanager
+def _leaving(told: str) -> Iterator[None]:
+    """Say what is left of a command that is interrupted."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise click.exceptions.Abort(told) from None
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -88,13 +113,13 @@ def cli(verbose: int) -> None:
 @click.argument("notebook", type=_notebook)
 @click.option("-o", "--output", type=_notebook, help="Write the executed notebook here instead of in place.")
 @click.option("--kernel", help="Kernelspec to use instead of the notebook's own.")
-@click.option("--timeout", type=float, help="Longest time for one cell, in seconds.")
+@click.option("--timeout", type=_Finite(min=0, min_open=True), help="Longest time for one cell, in seconds.")
 def run(*, notebook: Path, output: Path | None, kernel: str | None, timeout: float | None) -> int:
     """Execute a notebook under recording.
 
     It runs in the folder of the executed notebook. A notebook that does not
-    load casaprov itself is recorded all the same. If a cell fails, everything
-    up to it is kept.
+    load casaprov itself is recorded all the same. If a cell fails, or you
+    interrupt the run, everything up to there is kept.
 
     \b
     Example:
@@ -107,23 +132,41 @@ def run(*, notebook: Path, output: Path | None, kernel: str | None, timeout: flo
 
     prepare()
     result = run_notebook(notebook, output or notebook, kernel=kernel, timeout_s=timeout, on_cell=tell_cell)
+    where = plain(str(result.notebook))
+    if result.signal is not None:
+        name, number = signal.Signals(result.signal).name, result.failure.number if result.failure else 0
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            err.print(f"Interrupted by {name} in cell {number}: what was executed is in {where}.", soft_wrap=True)
+            _tell_problems(result.problems)
+        return 128 + result.signal
     if result.document is not None:
         out.print(calls_table(result.document))
+    _tell_problems(result.problems)
     if result.failure is not None:
-        err.print(f"[bold red]Cell {result.failure.number} failed:[/] {plain(result.failure.message, keep=_LINES)}", soft_wrap=True)
+        what = f"Cell {result.failure.number} failed:" if result.failure.number else "The kernel failed:"
+        err.print(f"[bold red]{what}[/] {plain(result.failure.message, keep=_LINES)}", soft_wrap=True)
         kept = "Everything up to it is recorded and" if result.document else "No CASA task was called; the outputs are"
-        err.print(f"{kept} written to {plain(str(result.notebook))}.", soft_wrap=True)
+        err.print(f"{kept} written to {where}.", soft_wrap=True)
         return EXIT_COULD_NOT_RUN
-    out.print(f"Written: {plain(str(result.notebook))}", soft_wrap=True)
-    if result.document is None:
+    out.print(f"Written: {where}", soft_wrap=True)
+    if result.document is None and not result.problems:
         out.print("No CASA task was called, so nothing was recorded.")
-    return 0
+    return EXIT_COULD_NOT_RUN if result.problems else 0
+
+
+def _tell_problems(problems: Iterable[CasaprovError]) -> None:
+    from casaprov.render import error_view
+
+    for problem in problems:
+        err.print(error_view(problem), soft_wrap=True)
 
 
 @cli.command()
 @click.argument("notebook", type=_notebook)
 @click.option("-o", "--output", type=_notebook, required=True, help="The crate to write, a .zip file.")
-@click.option("--max-size", default=50.0, show_default=True, help="Ship no product larger than this, in MB.")
+@click.option(
+    "--max-size", type=_Finite(min=0), default=50.0, show_default=True, help="Ship no product larger than this, in MB."
+)
 @click.option("--with-visibilities", is_flag=True, help="Ship MeasurementSets too.")
 @click.option("--with-inputs", is_flag=True, help="Ship external inputs too.")
 @click.option("--title", help="Title of the crate; by default the notebook's name.")
@@ -152,7 +195,7 @@ def export(
     policy = PayloadPolicy(
         max_item_bytes=int(max_size * 1e6), ship_visibilities=with_visibilities, ship_inputs=with_inputs
     )
-    with opened_digester() as digester:
+    with _leaving(f"The crate {output} was not written."), opened_digester() as digester:
         packed = export_notebook(notebook, output, policy=policy, measure=digester.measure, title=title)
     show(packed, as_json, packed_view)
 
@@ -251,7 +294,7 @@ def replay(
         python=python,
         confined=not unconfined,
     )
-    with opened_digester() as digester:
+    with _leaving(f"What was replayed so far is in {folder}."), opened_digester() as digester:
         report = replay_crate(crate, folder, digester, options, on_step=tell_step)
     show(report, as_json, replay_view)
     if report.blocked:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,25 +10,26 @@ from pathlib import Path
 
 import nbformat
 from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpecManager, NoSuchKernel
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
-from casaprov.errors import RecordError, UsageError
-from casaprov.journal import journal_folder, read_document
+from casaprov.errors import CasaprovError, JournalError, UsageError
+from casaprov.journal import journal_folder, journals, read_document
 from casaprov.lineage import Lineage
 from casaprov.model import Document
-from casaprov.notebook.index import index_notebook
+from casaprov.notebook.cells import CellRun, signals
+from casaprov.notebook.index import index_notebook, recorded_sessions
+from casaprov.notebook.ipynb import check_target, read_notebook, save_notebook
 from casaprov.notebook.name import NOTEBOOK_VARIABLE
 
-__all__ = ["CellFailure", "RunResult", "read_notebook", "run_notebook", "write_notebook"]
+__all__ = ["CellFailure", "RunResult", "run_notebook"]
 
 _LOAD = "%load_ext casaprov"
 
 
 @dataclass(frozen=True, kw_only=True)
 class CellFailure:
-    """Why a run stopped before its last cell; `number` counts code cells from 1."""
+    """Why a run stopped before its last cell; `number` counts code cells from 1, 0 is the kernel's start."""
 
     number: int
     message: str
@@ -35,43 +37,25 @@ class CellFailure:
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """An executed notebook, what was recorded of it, and where it stopped, if it did."""
+    """An executed notebook, what was recorded of it, and where it stopped, if it did.
+
+    Attributes
+    ----------
+    notebook
+        Where it was written: not where it was asked for, if that was not possible.
+    document
+        Record of the calls of this run; None if no task was called, or it is lost.
+    signal
+        Number of the signal that stopped it, in the cell that `failure` names.
+    problems
+        What could not be kept as asked for.
+    """
 
     notebook: Path
     document: Document | None
     failure: CellFailure | None = None
-
-
-def read_notebook(path: Path) -> NotebookNode:
-    """Read and check a notebook.
-
-    Raises
-    ------
-    UsageError
-        If the file is missing or no notebook.
-    """
-    try:
-        notebook: NotebookNode = nbformat.read(path, as_version=4)
-        nbformat.validate(notebook)
-    except FileNotFoundError:
-        raise UsageError(f"There is no notebook {path}.", hint="Check the path.") from None
-    except Exception as error:  # nbformat trips over odd files in many ways
-        told = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UsageError(
-            f"{path} is no notebook that can be read: {told}", hint="Open it in Jupyter and save it again."
-        ) from error
-    return notebook
-
-
-def write_notebook(notebook: NotebookNode, path: Path) -> None:
-    """Write a notebook; the old file stays until the new one is complete."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        nbformat.write(notebook, part)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise RecordError(f"The notebook {path} cannot be written: {error.strerror or error}.") from error
+    signal: int | None = None
+    problems: tuple[CasaprovError, ...] = ()
 
 
 def run_notebook(
@@ -85,7 +69,8 @@ def run_notebook(
     """Execute `source` in the folder of `target` and write it there with its record.
 
     A notebook that does not load casaprov itself is recorded all the same. A
-    failing cell ends the run; everything up to it is written.
+    failing cell ends the run, and so do the signals that end a process;
+    everything up to it is written.
 
     Parameters
     ----------
@@ -94,45 +79,55 @@ def run_notebook(
     timeout_s
         Longest time for one cell, in seconds; None for no limit.
     on_cell
-        Called before each code cell with its number from 1, their count and its source.
+        Called before each code cell with its number from 1, their count and
+        its source, in another thread.
+
+    Raises
+    ------
+    UsageError
+        If `source` is no notebook, or there is no such kernel.
+    RecordError
+        If the executed notebook cannot be written: before the run to the
+        folder of `target`, after it to nowhere.
     """
     notebook = read_notebook(source)
     _check_kernel(notebook, source, kernel)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    check_target(target)
     loader = _add_loader(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell is not loader]
     numbers = {id(cell): number for number, cell in enumerate(code, start=1)}
     reached = 0
 
-    def before(cell: NotebookNode, cell_index: int) -> None:  # noqa: ARG001 - nbclient passes both by name
+    def before(cell: NotebookNode) -> None:
         nonlocal reached
         if id(cell) in numbers:
             reached = numbers[id(cell)]
-            on_cell(reached, len(code), cell.source)
+            with contextlib.suppress(OSError):  # nobody listens any more: the run goes on
+                on_cell(reached, len(code), cell.source)
 
-    client = NotebookClient(
-        notebook,
-        timeout=timeout_s,
-        resources={"metadata": {"path": str(target.parent)}},
-        on_cell_execute=before,
-        # ipykernel warns about TCP on every start; what goes wrong in a cell is in the notebook.
-        extra_arguments=["--IPKernelApp.log_level=ERROR"],
-        **({"kernel_name": kernel} if kernel else {}),
-    )
-    failure: CellFailure | None = None
-    earlier = _sessions(journal_folder(target))
-    try:
-        client.execute(env={**os.environ, NOTEBOOK_VARIABLE: str(target.resolve())})
-    except CellExecutionError as error:
-        failure = CellFailure(number=reached, message=f"{error.ename}: {error.evalue}")
-    except (CellTimeoutError, DeadKernelError) as error:
-        failure = CellFailure(number=reached, message=str(error).strip().splitlines()[0])
-    finally:
+    run = CellRun(notebook, target.parent, kernel=kernel, timeout_s=timeout_s, on_cell=before)
+    message = ""
+    earlier = _sessions(target) | recorded_sessions(notebook)
+    with signals(run.stop):
+        try:
+            run.execute({**os.environ, NOTEBOOK_VARIABLE: str(target.resolve())})
+        except CellExecutionError as error:
+            message = f"{error.ename}: {error.evalue}"
+        except Exception as error:  # noqa: BLE001 - whatever nbclient met, what was executed is kept
+            message = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if run.timed_out:
+            message = f"It took longer than the {timeout_s:g} s that --timeout allows."
         if loader is not None:
             notebook.cells.remove(loader)
-        document = _index(notebook, target, earlier)
-        write_notebook(notebook, target)
-    return RunResult(notebook=target, document=document, failure=failure)
+        document, unrecorded = _index(notebook, target, earlier)
+        written, unwritten = save_notebook(notebook, target)
+    return RunResult(
+        notebook=written,
+        document=document,
+        failure=CellFailure(number=reached, message=message) if message or run.signal else None,
+        signal=run.signal,
+        problems=tuple(problem for problem in (unrecorded, unwritten) if problem is not None),
+    )
 
 
 def _check_kernel(notebook: NotebookNode, source: Path, kernel: str | None) -> None:
@@ -154,17 +149,29 @@ def _add_loader(notebook: NotebookNode) -> NotebookNode | None:
     return loader
 
 
-def _index(notebook: NotebookNode, target: Path, earlier: frozenset[str]) -> Document | None:
-    """Index what this run recorded; None if it called no task."""
+def _index(
+    notebook: NotebookNode, target: Path, earlier: frozenset[str]
+) -> tuple[Document | None, CasaprovError | None]:
+    """Index what this run recorded, None if it called no task; and why a record is missing."""
     folder = journal_folder(target)
-    sessions = _sessions(folder) - earlier
-    if not sessions:
-        notebook.metadata.pop("casaprov", None)
-        return None
-    document = Lineage(read_document(folder, target.name)).only(sessions)
-    index_notebook(notebook, document, folder.relative_to(target.parent))
-    return document
+    sessions = _sessions(target) - earlier
+    problem: CasaprovError | None = None
+    if lost := recorded_sessions(notebook) - earlier - sessions:
+        problem = JournalError(
+            f"Of {len(lost)} session(s) of this run there is no record in {folder}.",
+            hint="The cells that called tasks say why. Run the notebook again when there is space and permission.",
+        )
+    if sessions:
+        try:
+            document = Lineage(read_document(folder, target.name)).only(sessions)
+            index_notebook(notebook, document, folder.relative_to(target.parent))
+        except CasaprovError as error:
+            problem = error
+        else:
+            return document, problem
+    notebook.metadata.pop("casaprov", None)
+    return None, problem
 
 
-def _sessions(folder: Path) -> frozenset[str]:
-    return frozenset(path.stem for path in folder.glob("*.jsonl"))
+def _sessions(target: Path) -> frozenset[str]:
+    return frozenset(path.stem for path in journals(journal_folder(target)))

@@ -12,8 +12,8 @@ from casaprov.errors import JournalError, RecordError
 from casaprov.journal import journal_folder, read_document
 from casaprov.lineage import Lineage
 from casaprov.model import Document, Entity
-from casaprov.notebook.execute import read_notebook
 from casaprov.notebook.index import recorded_sessions
+from casaprov.notebook.ipynb import read_notebook
 from casaprov.notebook.name import UNNAMED
 from casaprov.payload import PayloadPolicy, choose_payload
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from casaprov.journal import read_document
-from casaprov.notebook.execute import read_notebook, write_notebook
 from casaprov.notebook.export import find_journal
 from casaprov.notebook.index import index_notebook
+from casaprov.notebook.ipynb import read_notebook, write_notebook
 
 __all__ = ["sync_notebook"]
 

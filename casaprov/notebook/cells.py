@@ -1,0 +1,176 @@
+"""Executing the cells of a notebook: nbclient, with a time limit, and signals that lose nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+
+__all__ = ["CellRun", "signals"]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+# CASA's C++ hears an interrupt only when it is back in Python; then the kernel ends in the middle of a call.
+_GRACE_S = 5.0
+
+
+class _Stopped(Exception):
+    """No further cell is to be executed."""
+
+
+class CellRun:
+    """One execution of a notebook's cells.
+
+    Parameters
+    ----------
+    notebook
+        Its outputs are filled in, cell by cell.
+    folder
+        Where the kernel starts.
+    kernel
+        Name of the kernelspec; by default the notebook's own.
+    timeout_s
+        Longest time for one cell, in seconds; None for no limit.
+    on_cell
+        Called with each code cell before it is executed.
+
+    Attributes
+    ----------
+    signal
+        Number of the signal that stopped it; None if none did.
+    timed_out
+        Whether a cell took longer than `timeout_s`.
+    """
+
+    def __init__(
+        self,
+        notebook: NotebookNode,
+        folder: Path,
+        *,
+        kernel: str | None = None,
+        timeout_s: float | None = None,
+        on_cell: Callable[[NotebookNode], None] = lambda _cell: None,
+    ) -> None:
+        self.signal: int | None = None
+        self.timed_out = False
+        self._timeout_s = timeout_s
+        self._on_cell = on_cell
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._main: asyncio.Task[Any] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._interrupting: asyncio.Task[None] | None = None
+        self._ready = self._in_cell = False
+        self._client = NotebookClient(
+            notebook,
+            timeout=None,
+            resources={"metadata": {"path": str(folder)}},
+            on_cell_start=self._check,
+            on_cell_execute=self._begin,
+            on_cell_executed=self._end,
+            # ipykernel warns about TCP on every start, and complains when it is stopped in a
+            # cell; what goes wrong in a cell is in the notebook.
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
+            **({"kernel_name": kernel} if kernel else {}),
+        )
+
+    def execute(self, environment: Mapping[str, str]) -> None:
+        """Execute all cells, in a kernel with this environment; return when it has ended.
+
+        What nbclient raises comes through, unless a signal or the time limit
+        was the reason.
+        """
+        # nbclient answers signals by shutting the kernel down under its own feet, but only in
+        # the main thread. In another one they are ours, and the main thread hears them.
+        with ThreadPoolExecutor(1, thread_name_prefix="casaprov-run") as pool:
+            pool.submit(asyncio.run, self._execute(dict(environment))).result()
+
+    def stop(self, number: int) -> None:
+        """Stop because of a signal: interrupt the cell; a second time, kill the kernel. Safe in a signal handler."""
+        again = self.signal is not None
+        self.signal = self.signal or number
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has just ended
+                self._loop.call_soon_threadsafe(self._kill if again else self._interrupt)
+
+    async def _execute(self, environment: dict[str, str]) -> None:
+        self._main = asyncio.current_task()
+        self._loop = asyncio.get_running_loop()
+        try:
+            if self.signal is None:
+                await self._client.async_execute(env=environment)
+        except (Exception, asyncio.CancelledError):
+            if self.signal is None and not self.timed_out:
+                raise
+        finally:
+            self._loop = None
+
+    def _check(self, cell: NotebookNode, cell_index: int) -> None:
+        self._ready = True
+        if self.signal is not None:
+            raise _Stopped
+
+    def _begin(self, cell: NotebookNode, cell_index: int) -> None:
+        self._on_cell(cell)
+        self._in_cell = True
+        if self._timeout_s is not None:
+            self._timer = asyncio.get_running_loop().call_later(self._timeout_s, self._time_out)
+
+    def _end(self, cell: NotebookNode, cell_index: int, execute_reply: Any) -> None:
+        self._in_cell = False
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.timed_out or self.signal is not None:  # also if the cell caught the interrupt
+            raise _Stopped
+
+    def _time_out(self) -> None:
+        self.timed_out = True
+        self._interrupt()
+
+    def _interrupt(self) -> None:
+        if self._in_cell:  # else the next cell is not begun
+            loop = asyncio.get_running_loop()
+            self._interrupting = loop.create_task(self._interrupt_kernel())
+            loop.call_later(_GRACE_S, self._cancel)
+
+    async def _interrupt_kernel(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the kernel has just died
+            await self._client.km.interrupt_kernel()
+
+    def _kill(self) -> None:
+        self._client.shutdown_kernel = "immediate"
+        self._cancel()
+
+    def _cancel(self) -> None:
+        if self._main is not None and (self._in_cell or not self._ready):  # else it is shutting the kernel down
+            self._main.cancel()
+
+
+@contextlib.contextmanager
+def signals(stop: Callable[[int], None]) -> Iterator[None]:
+    """Call `stop` with the number of each signal that asks this process to end, for a while.
+
+    Signals that are ignored (``nohup``) stay so. Other threads than the main
+    one get no signals: there it does nothing.
+    """
+
+    def handler(number: int, _frame: FrameType | None) -> None:
+        stop(number)
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        wanted = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, handler) for number in wanted}
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)

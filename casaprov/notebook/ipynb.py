@@ -1,0 +1,123 @@
+"""Reading and writing .ipynb files: checked, in one piece, never lost."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode, reader
+
+from casaprov.errors import RecordError, UsageError
+
+__all__ = ["check_target", "read_notebook", "save_notebook", "write_notebook"]
+
+_PROBE = b"\0" * 65536
+
+
+def read_notebook(path: Path) -> NotebookNode:
+    """Read and check a notebook.
+
+    Raises
+    ------
+    UsageError
+        If the file is missing or no notebook.
+    """
+    try:
+        # nbformat.read does the same, but logs what is wrong besides raising it.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about cells without ids, which older notebooks have not
+            notebook: NotebookNode = nbformat.convert(reader.reads(path.read_text(encoding="utf-8")), 4)
+            nbformat.validate(notebook)
+    except FileNotFoundError:
+        raise UsageError(f"There is no notebook {path}.", hint="Check the path.") from None
+    except OSError as error:
+        raise UsageError(
+            f"The notebook {path} cannot be read: {error.strerror or error}.", hint="Check the path."
+        ) from error
+    except Exception as error:  # nbformat trips over odd files in many ways
+        told = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise UsageError(
+            f"{path} is no notebook that can be read: {told}.", hint="Open it in Jupyter and save it again."
+        ) from error
+    return notebook
+
+
+def write_notebook(notebook: NotebookNode, path: Path) -> None:
+    """Write a notebook; the old file stays until the new one is complete.
+
+    Raises
+    ------
+    RecordError
+        If it cannot be written.
+    """
+    # Half a character, which no file can hold, becomes the JSON escape that it came from.
+    data = (nbformat.writes(notebook) + "\n").encode("utf-8", "backslashreplace")
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(data)
+        part.replace(path)
+    except OSError as error:
+        _discard(part)
+        raise RecordError(f"The notebook {path} cannot be written: {error.strerror or error}.") from error
+
+
+def save_notebook(notebook: NotebookNode, path: Path) -> tuple[Path, RecordError | None]:
+    """Write a notebook that took long to make: if not to `path`, then to a new folder elsewhere.
+
+    Returns
+    -------
+    tuple
+        Where it is, and why it is not at `path`.
+
+    Raises
+    ------
+    RecordError
+        If it cannot be written anywhere.
+    """
+    try:
+        write_notebook(notebook, path)
+    except RecordError as error:
+        for refuge in (None, Path.home(), Path.cwd()):
+            try:
+                elsewhere = Path(tempfile.mkdtemp(prefix="casaprov-", dir=refuge)) / path.name
+                write_notebook(notebook, elsewhere)
+            except (RecordError, OSError):
+                continue
+            hint = f"It is in {elsewhere} instead: copy it from there when there is space and permission."
+            return elsewhere, RecordError(error.message, hint=hint)
+        raise
+    return path, None
+
+
+def check_target(path: Path) -> None:
+    """Find out whether a notebook can be written to `path`, before the time for its run is spent.
+
+    Raises
+    ------
+    UsageError
+        If `path` is no name of a notebook.
+    RecordError
+        If it cannot be written there.
+    """
+    if path.suffix != ".ipynb":
+        raise UsageError(f"The executed notebook cannot be written to {path}.", hint="Its name has to end in .ipynb.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent, buffering=0) as file:
+            if file.write(_PROBE) != len(_PROBE):
+                raise RecordError(f"There is no space left for the executed notebook in {path.parent}.", hint=_NOT_RUN)
+    except OSError as error:
+        told = f"The executed notebook cannot be written to {path.parent}: {error.strerror or error}."
+        raise RecordError(told, hint=_NOT_RUN) from error
+
+
+_NOT_RUN = "Nothing was run. Name another folder with --output."
+
+
+def _discard(part: Path) -> None:
+    try:
+        part.unlink(missing_ok=True)
+    except OSError:
+        return
