@@ -24,7 +24,7 @@ from casaprov import activities
 from casaprov.calls import FileTable, TaskCall, TaskResult
 from casaprov.casa.data import prepare
 from casaprov.casa.session import new_session, open_recorder
-from casaprov.casa.tasks import TASK_PACKAGES, FunctionExecutor, TaskHook
+from casaprov.casa.tasks import FunctionExecutor, TaskHook, hooked_modules
 from casaprov.casa.tools import TOOL_PACKAGE, ToolHook
 from casaprov.digest import digest_bytes
 from casaprov.journal import journal_folder
@@ -86,12 +86,12 @@ class KernelRecording:
         """Listen to the shell and wrap the tasks, now or when they are imported."""
         self._shell.events.register("pre_run_cell", self._before_cell)
         self._shell.events.register("post_run_cell", self._after_cell)
-        for package in TASK_PACKAGES:
-            wrapt.when_imported(package)(self._imported)
-        wrapt.when_imported(TOOL_PACKAGE)(self._imported)
+        for module in (*hooked_modules(), TOOL_PACKAGE):
+            wrapt.when_imported(module)(self._imported)
         activities.attach(self)
         self._shell.register_magic_function(partial(run_shell_cell, self._shell), "cell", MAGIC)
         atexit.register(self.stop)
+        os.register_at_fork(after_in_child=self._forked)
 
     def stop(self) -> None:
         """Close the session and take every wrapper out."""
@@ -112,6 +112,9 @@ class KernelRecording:
                 self._digester.close()
             except Exception:  # noqa: BLE001 - a recorder failure never breaks a kernel
                 _log.info("closing the session failed", exc_info=True)
+
+    def _forked(self) -> None:
+        self._stopped = True  # the session is the parent's: a child that ends does not close it
 
     # -- task calls ----------------------------------------------------------
 

@@ -56,10 +56,13 @@ def arguments_for(signature: inspect.Signature, parameters: Mapping[str, Any], g
         If the user gave a parameter that this version does not have.
     """
     arguments = {}
+    further = any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values())
     for name, value in parameters.items():
         parameter = signature.parameters.get(name)
         if parameter is None:
-            if name in given:
+            if name in given and further:  # sdcal takes its last parameters as **kwargs
+                arguments[name] = from_json(value)
+            elif name in given:
                 raise ReplayError(
                     f"This version of the task has no parameter {name!r}.",
                     hint="Replay with the CASA version that the crate names.",

@@ -7,6 +7,8 @@ work with validated, coerced parameters. Two thin wrappers go in: around
 called the task by, and around ``_gaincal.__call__``, which alone knows what
 was given and what was defaulted, and which alone sees a call that CASA's
 validation refuses. Signatures, docstrings and identities stay as they are.
+The modules of casashell (:mod:`casaprov.casa.shell`) are built alike, around
+the same task functions: a call in the CASA shell is recorded as one of casatasks.
 """
 
 from __future__ import annotations
@@ -25,18 +27,26 @@ from typing import Any
 
 from casaprov.calls import TaskCall, TaskResult
 from casaprov.casa.log import log_offset, log_since
+from casaprov.casa.shell import given_in_shell, shell_modules, shell_task
+from casaprov.values import to_json
 
-__all__ = ["TASK_PACKAGES", "FunctionExecutor", "TaskHook", "task_names"]
+__all__ = ["TASK_PACKAGES", "FunctionExecutor", "TaskHook", "hooked_modules", "task_names"]
 
 TASK_PACKAGES = ("casatasks",)
 """Packages whose tasks are recorded and replayed."""
 
+Given = Callable[[Any, tuple[Any, ...], dict[str, Any]], dict[str, Any]]
 Run = Callable[[TaskCall, "FunctionExecutor"], TaskResult]
 
 
 def task_names(package: ModuleType) -> tuple[str, ...]:
     """Names of the tasks that a package such as ``casatasks`` exports."""
     return tuple(name for name in package.__all__ if _task_class(sys.modules.get(f"{package.__name__}.{name}"), name))
+
+
+def hooked_modules() -> tuple[str, ...]:
+    """Names of the modules to be handed to :meth:`TaskHook.install` once they are imported."""
+    return (*TASK_PACKAGES, *shell_modules())
 
 
 @dataclass
@@ -58,6 +68,7 @@ class FunctionExecutor:
 
     def run(self, call: TaskCall) -> TaskResult:
         """Run the function; `call` is only what is recorded of it."""
+        __tracebackhide__ = True
         try:
             returned = self._function()
         except BaseException as error:  # noqa: BLE001 - KeyboardInterrupt is an outcome too; the caller raises it again
@@ -81,21 +92,35 @@ class TaskHook:
         self._wrapped: set[type] = set()
         self._undo: list[Callable[[], None]] = []
 
-    def install(self, package: ModuleType) -> None:
-        """Wrap every task of `package` (``casatasks`` or one built like it)."""
-        for name in package.__all__:
-            module = sys.modules.get(f"{package.__name__}.{name}")
-            task_class = _task_class(module, name)
-            if module is not None and task_class is not None and task_class not in self._wrapped:
-                signature = inspect.signature(task_class.__call__)
-                self._wrap_function(module, name, package.__name__, signature)
-                self._wrap_call(task_class, name, package.__name__, signature)
+    def install(self, module: ModuleType) -> None:
+        """Wrap the tasks of one of the :func:`hooked_modules`."""
+        in_shell = shell_task(module)
+        if in_shell is not None:
+            self._wrap(module, in_shell, "casatasks", in_shell=True)
+            return
+        for name in module.__all__:
+            part = sys.modules.get(f"{module.__name__}.{name}")
+            if part is not None:
+                self._wrap(part, name, module.__name__)
 
     def remove(self) -> None:
         """Restore every wrapped task."""
         while self._undo:
             self._undo.pop()()
         self._wrapped.clear()
+
+    def _wrap(self, module: ModuleType, name: str, package: str, *, in_shell: bool = False) -> None:
+        task_class = _task_class(module, name)
+        if task_class is None or task_class in self._wrapped:
+            return
+        signature = inspect.signature(task_class.__call__)
+
+        def given(task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+            arguments = _arguments(signature, task, args, kwargs)
+            return given_in_shell(task, name, list(signature.parameters)[1:], arguments) if in_shell else arguments
+
+        self._wrap_function(module, name, package, signature)
+        self._wrap_call(task_class, name, package, signature, given)
 
     def _wrap_function(self, module: ModuleType, name: str, package: str, public: inspect.Signature) -> None:
         attribute = f"_{name}_t"
@@ -118,7 +143,7 @@ class TaskHook:
                 task=name,
                 package=package,
                 parameters=parameters,
-                given=user_call.given if user_call is not None and own else tuple(parameters),
+                given=user_call.given if user_call is not None and own else _not_default(parameters, public),
                 cwd=Path.cwd(),
             )
             log_from = user_call.log_from if user_call is not None and own else log_offset()
@@ -131,13 +156,13 @@ class TaskHook:
         setattr(module, attribute, recorded)
         self._undo.append(lambda: setattr(module, attribute, function))
 
-    def _wrap_call(self, task_class: type, name: str, package: str, signature: inspect.Signature) -> None:
+    def _wrap_call(self, task_class: type, name: str, package: str, signature: inspect.Signature, find: Given) -> None:
         original = task_class.__call__
 
         @functools.wraps(original)
         def called(task: Any, *args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = True
-            given = _given(signature, task, args, kwargs)
+            given = find(task, args, kwargs)
             with self._noted(_UserCall(task=name, given=tuple(given), log_from=log_offset())) as user_call:
                 try:
                     return original(task, *args, **kwargs)
@@ -167,7 +192,9 @@ class TaskHook:
             raise error
 
         call = TaskCall(task=name, package=package, parameters=given, given=tuple(given), cwd=Path.cwd())
+        traceback = error.__traceback__
         self._run(call, FunctionExecutor(refuse, log_from))
+        error.__traceback__ = traceback  # the user sees where the task raised it, not that it passed here
 
 
 def _task_class(module: ModuleType | None, name: str) -> type | None:
@@ -175,10 +202,21 @@ def _task_class(module: ModuleType | None, name: str) -> type | None:
     return task_class if isinstance(task_class, type) and hasattr(module, f"_{name}_t") else None
 
 
-def _given(signature: inspect.Signature, task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+def _not_default(parameters: dict[str, Any], public: inspect.Signature) -> tuple[str, ...]:
+    """Names of the parameters that somebody must have given: a method bound before the hook does not say which."""
+    defaults = {name: to_json(parameter.default) for name, parameter in public.parameters.items()}
+    return tuple(name for name, value in parameters.items() if to_json(value) != defaults.get(name))
+
+
+def _arguments(
+    signature: inspect.Signature, task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any]:
     try:
         arguments = dict(signature.bind(task, *args, **kwargs).arguments)
     except TypeError:  # the task itself will say what is wrong with the call
         return dict(kwargs)
     arguments.pop("self", None)
+    for parameter in signature.parameters.values():  # sdcal takes its last parameters as **kwargs
+        if parameter.kind is parameter.VAR_KEYWORD:
+            arguments |= arguments.pop(parameter.name, {})
     return arguments
