@@ -347,7 +347,8 @@ def look(task):
         "documented": kind.__doc__,
         "called": [kind.__call__.__name__, kind.__call__.__qualname__, kind.__call__.__module__, kind.__call__.__doc__],
         "source": inspect.getsource(kind.__call__)[:200],
-        "identity": [kind.__name__, kind.__module__, isinstance(task, kind), callable(task), dir(task)],
+        "identity": [kind.__name__, kind.__module__, isinstance(task, kind), callable(task)],
+        "names": sorted(set(dir(task)) - {"__slotnames__"}),  # pickle adds it
         "function": str(inspect.signature(getattr(sys.modules[kind.__module__], kind.__name__ + "_t"))),
         "shown": re.sub("0x[0-9a-f]+", "ADDRESS", repr(task)),
         "pickled": type(pickle.loads(pickle.dumps(task))) is kind and pickle.loads(pickle.dumps(kind)) is kind,
