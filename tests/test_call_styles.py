@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from casaprov.calls import TaskCall, TaskResult
 from casaprov.casa.data import DataSource, import_casatasks
 from casaprov.casa.shell import shell_modules
 from casaprov.casa.task_server import arguments_for
-from casaprov.casa.tasks import TaskHook, task_names
+from casaprov.casa.tasks import FunctionExecutor, TaskHook, task_names
 from casaprov.cli import main
 from casaprov.digest import digest_bytes
 from casaprov.journal import journal_folder, read_document
@@ -415,8 +416,13 @@ def test_the_shell_has_the_tasks_of_casatasks_and_their_functions() -> None:
 def test_a_parameter_that_a_task_takes_as_a_keyword_is_recorded_and_replayed() -> None:
     """sdcal's `intent` is not in its signature."""
     casatasks = import_casatasks()
-    calls = []
-    hook = TaskHook(lambda call, executor: (calls.append(call), executor.run(call))[1])
+    calls: list[TaskCall] = []
+
+    def run(call: TaskCall, executor: FunctionExecutor) -> TaskResult:
+        calls.append(call)
+        return executor.run(call)
+
+    hook = TaskHook(run)
     hook.install(casatasks)
     try:
         with pytest.raises(AssertionError, match=r"not there\.ms"):
