@@ -10,10 +10,8 @@ import contextlib
 import io
 import json
 import logging
-import math
 import signal
 import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,18 @@ import click
 from rich.logging import RichHandler
 
 from casaprov import __version__
-from casaprov.console import err, extra, opened_digester, out, show, tell_cell, tell_step
+from casaprov.console import (
+    Finite,
+    err,
+    extra,
+    leaving,
+    opened_digester,
+    out,
+    show,
+    tell_cell,
+    tell_problems,
+    tell_step,
+)
 from casaprov.errors import CasaprovError, MissingDependency, RecordError, UsageError
 from casaprov.terminal import plain, visible
 
@@ -41,16 +50,6 @@ _LINES = "\n\t"  # what a message of several lines may keep
 
 EXIT_DIFFERS = 1
 EXIT_COULD_NOT_RUN = 3
-
-
-class _Finite(click.FloatRange):
-    """A number on the command line; ``nan`` and ``inf`` are none."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number: float = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"{value!r} is no finite number.", param, ctx)
-        return number
 
 
 _notebook = click.Path(dir_okay=False, path_type=Path)
@@ -83,15 +82,6 @@ def main(arguments: list[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
-@contextlib.contextmanager
-def _leaving(told: str) -> Iterator[None]:
-    """Say what is left of a command that is interrupted."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise click.exceptions.Abort(told) from None
-
-
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="casaprov")
 @click.option("-v", "--verbose", count=True, help="Say more; twice for everything.")
@@ -113,7 +103,7 @@ def cli(verbose: int) -> None:
 @click.argument("notebook", type=_notebook)
 @click.option("-o", "--output", type=_notebook, help="Write the executed notebook here instead of in place.")
 @click.option("--kernel", help="Kernelspec to use instead of the notebook's own.")
-@click.option("--timeout", type=_Finite(min=0, min_open=True), help="Longest time for one cell, in seconds.")
+@click.option("--timeout", type=Finite(min=0, min_open=True), help="Longest time for one cell, in seconds.")
 def run(*, notebook: Path, output: Path | None, kernel: str | None, timeout: float | None) -> int:
     """Execute a notebook under recording.
 
@@ -137,11 +127,11 @@ def run(*, notebook: Path, output: Path | None, kernel: str | None, timeout: flo
         name, number = signal.Signals(result.signal).name, result.failure.number if result.failure else 0
         with contextlib.suppress(OSError):  # the terminal may be gone
             err.print(f"Interrupted by {name} in cell {number}: what was executed is in {where}.", soft_wrap=True)
-            _tell_problems(result.problems)
+            tell_problems(result.problems)
         return 128 + result.signal
     if result.document is not None:
         out.print(calls_table(result.document))
-    _tell_problems(result.problems)
+    tell_problems(result.problems)
     if result.failure is not None:
         what = f"Cell {result.failure.number} failed:" if result.failure.number else "The kernel failed:"
         err.print(f"[bold red]{what}[/] {plain(result.failure.message, keep=_LINES)}", soft_wrap=True)
@@ -154,18 +144,11 @@ def run(*, notebook: Path, output: Path | None, kernel: str | None, timeout: flo
     return EXIT_COULD_NOT_RUN if result.problems else 0
 
 
-def _tell_problems(problems: Iterable[CasaprovError]) -> None:
-    from casaprov.render import error_view
-
-    for problem in problems:
-        err.print(error_view(problem), soft_wrap=True)
-
-
 @cli.command()
 @click.argument("notebook", type=_notebook)
 @click.option("-o", "--output", type=_notebook, required=True, help="The crate to write, a .zip file.")
 @click.option(
-    "--max-size", type=_Finite(min=0), default=50.0, show_default=True, help="Ship no product larger than this, in MB."
+    "--max-size", type=Finite(min=0), default=50.0, show_default=True, help="Ship no product larger than this, in MB."
 )
 @click.option("--with-visibilities", is_flag=True, help="Ship MeasurementSets too.")
 @click.option("--with-inputs", is_flag=True, help="Ship external inputs too.")
@@ -195,7 +178,7 @@ def export(
     policy = PayloadPolicy(
         max_item_bytes=int(max_size * 1e6), ship_visibilities=with_visibilities, ship_inputs=with_inputs
     )
-    with _leaving(f"The crate {output} was not written."), opened_digester() as digester:
+    with leaving(f"The crate {output} was not written."), opened_digester() as digester:
         packed = export_notebook(notebook, output, policy=policy, measure=digester.measure, title=title)
     show(packed, as_json, packed_view)
 
@@ -222,10 +205,11 @@ def validate(crate: Path, as_json: bool) -> int:
 @click.argument("subject", type=_any_path, required=False)
 @click.option("--graph", is_flag=False, flag_value="-", metavar="[X.svg|png|pdf|dot|json]", help="Show/draw the graph.")
 @click.option("--prov", type=_any_path, metavar="FILE", help="Write the record as PROV-JSON to FILE.")
+@click.option("--timing", is_flag=True, help="Show how long each call took, and how long you waited for casaprov.")
 @click.option("--upstream", "end", metavar="PATH", help="Only the calls that this file or table came from.")
 @click.option("--downstream", "start", metavar="PATH", help="Only the calls that used it or anything made from it.")
 @_json_option
-def inspect(*, subject: Path | None, graph: str | None, as_json: bool, **options: Any) -> None:
+def inspect(*, subject: Path | None, graph: str | None, timing: bool, as_json: bool, **options: Any) -> None:
     """Show what was done in a crate or a notebook, by which call, from what.
 
     \b
@@ -233,7 +217,7 @@ def inspect(*, subject: Path | None, graph: str | None, as_json: bool, **options
       casaprov inspect ngc5921.crate.zip --graph ngc5921.svg
     """
     from casaprov.inspection import inspect_document
-    from casaprov.render import calls_table, graph_view, issues_view
+    from casaprov.render import calls_table, graph_view, issues_view, timing_view
 
     if subject is None:  # "--graph SUBJECT": the option took the argument for its file
         subject, graph = Path(graph or ""), "-"
@@ -243,7 +227,7 @@ def inspect(*, subject: Path | None, graph: str | None, as_json: bool, **options
         document, cells = open_subject(subject)
     found = inspect_document(document, cells, graph=Path(graph) if graph and graph != "-" else None, **options)
     if as_json or not found.written:
-        show(found.document, as_json, graph_view if graph else calls_table)
+        show(found.document, as_json, timing_view if timing else graph_view if graph else calls_table)
     if not as_json and (lines := (*found.notes, *(f"Written: {path}" for path in found.written))):
         out.print(issues_view(lines), soft_wrap=True)
 
@@ -294,7 +278,7 @@ def replay(
         python=python,
         confined=not unconfined,
     )
-    with _leaving(f"What was replayed so far is in {folder}."), opened_digester() as digester:
+    with leaving(f"What was replayed so far is in {folder}."), opened_digester() as digester:
         report = replay_crate(crate, folder, digester, options, on_step=tell_step)
     show(report, as_json, replay_view)
     if report.blocked:

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from casaprov.errors import MissingDependency
+from casaprov.errors import CasaprovError, MissingDependency
 from casaprov.terminal import PlainConsole, plain
 
 if TYPE_CHECKING:
     from casaprov.checksum import Digester
 
-__all__ = ["err", "extra", "opened_digester", "out", "show", "tell_cell", "tell_step"]
+__all__ = [
+    "Finite",
+    "err",
+    "extra",
+    "leaving",
+    "opened_digester",
+    "out",
+    "show",
+    "tell_cell",
+    "tell_problems",
+    "tell_step",
+]
 
 # A file or pipe has no width; 80 columns would break paths for nothing.
 out = PlainConsole(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
@@ -66,3 +78,30 @@ def tell_cell(number: int, count: int, source: str) -> None:
 def tell_step(number: int, activity: Any) -> None:
     """Say which call runs now."""
     err.print(f"[dim]call {number}[/]  {plain(activity.task)}", soft_wrap=True)
+
+
+def tell_problems(problems: Iterable[CasaprovError]) -> None:
+    """Say what could not be kept as it was asked for."""
+    from casaprov.render import error_view
+
+    for problem in problems:
+        err.print(error_view(problem), soft_wrap=True)
+
+
+@contextmanager
+def leaving(told: str) -> Iterator[None]:
+    """Say what is left of a command that is interrupted."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise click.exceptions.Abort(told) from None
+
+
+class Finite(click.FloatRange):
+    """A number on the command line; ``nan`` and ``inf`` are none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no finite number.", param, ctx)
+        return number

@@ -29,6 +29,7 @@ __all__ = [
     "packed_view",
     "replay_view",
     "size",
+    "timing_view",
 ]
 
 _VERDICT_STYLE = {
@@ -75,6 +76,21 @@ def calls_table(document: Document) -> Table:
             "\n".join(left + _troubles(activity)),
         )
     return table
+
+
+def timing_view(document: Document) -> Group:
+    """How long every call took, and how long the user waited for casaprov because of it."""
+    table = _table("#", "task", "s", "waited for casaprov")
+    table.title, table.title_justify = plain(document.notebook), "left"
+    for number, activity in enumerate(document.activities, start=1):
+        seconds = f"{activity.seconds:.2f}" if activity.seconds is not None else ""
+        table.add_row(
+            str(number), ("  " if activity.parent else "") + _task(activity), seconds, f"{activity.waited_s:.3f}"
+        )
+    took = sum(activity.seconds or 0.0 for activity in document.activities if activity.parent is None)
+    waited = sum(activity.waited_s for activity in document.activities)
+    share = f", {waited / took:.1%} of that" if took else ""
+    return Group(table, f"The calls took {took:.1f} s; casaprov made you wait another {waited:.1f} s{share}.")
 
 
 def _task(activity: Activity) -> str:

@@ -158,6 +158,18 @@ def test_a_python_without_casaprov_is_told_what_to_install(tmp_path: Path, capsy
     assert "No module named 'casaprov'" in told
 
 
+def test_timing_tells_how_long_the_user_waited(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reduction = make_reduction(tmp_path / "nb")
+    waited = tuple(replace(activity, waited_s=0.5) for activity in reduction.document.activities)
+    crate = pack_reduction(
+        replace(reduction, document=replace(reduction.document, activities=waited)), tmp_path / "x.zip"
+    )
+    assert main(["inspect", str(crate), "--timing"]) == 0
+    told = capsys.readouterr().out
+    assert told.count("0.500") == len(waited)
+    assert f"wait another {0.5 * len(waited):.1f} s" in told
+
+
 def test_a_reader_who_leaves_early_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("one")
     command = f"{sys.executable} -m casaprov digest {' '.join([str(tmp_path / 'a.txt')] * 50)} | head -1"

@@ -133,6 +133,7 @@ VIEWS: dict[str, Callable[[Document], Any]] = {
     "issues_view": lambda _: render.issues_view([Issue(EVIL, EVIL, EVIL, EVIL)]),
     "packed_view": lambda document: render.packed_view(_packed(document)),
     "replay_view": lambda _: render.replay_view(_report()),
+    "timing_view": render.timing_view,
 }
 
 
