@@ -37,7 +37,7 @@ from casaprov.recorder import Opened
 from casaprov.runner import Runner
 
 if TYPE_CHECKING:
-    from IPython.core.interactiveshell import ExecutionInfo, InteractiveShell
+    from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
 __all__ = ["KernelRecording", "load_ipython_extension", "unload_ipython_extension"]
 
@@ -79,6 +79,7 @@ class KernelRecording:
         self._runner: Runner | None = None
         self._opening = threading.Lock()
         self._step: Step | None = None
+        self._executed = 0  # number of the last cell; IPython's own has grown already, or not yet, before a cell
         self._calls: list[dict[str, Any]] = []
         self._stopped = False
 
@@ -177,10 +178,11 @@ class KernelRecording:
         self._step = Step(
             source_digest=digest_bytes((info.raw_cell or "").encode("utf-8", "surrogatepass")),
             cell_id=getattr(info, "cell_id", None),
-            execution_count=self._shell.execution_count,
+            execution_count=self._executed + 1 if info.store_history else None,
         )
 
-    def _after_cell(self, _result: Any) -> None:
+    def _after_cell(self, result: ExecutionResult) -> None:
+        self._executed = result.execution_count or self._executed
         self._tools.settle()
         calls, self._calls, self._step = self._calls, [], None
         if calls and self._runner is not None:

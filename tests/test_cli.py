@@ -161,10 +161,9 @@ def test_a_python_without_casaprov_is_told_what_to_install(tmp_path: Path, capsy
 def test_timing_tells_how_long_the_user_waited(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     reduction = make_reduction(tmp_path / "nb")
     waited = tuple(replace(activity, waited_s=0.5) for activity in reduction.document.activities)
-    crate = pack_reduction(
-        replace(reduction, document=replace(reduction.document, activities=waited)), tmp_path / "x.zip"
-    )
-    assert main(["inspect", str(crate), "--timing"]) == 0
+    document = replace(reduction.document, activities=waited)
+    pack_reduction(replace(reduction, document=document), tmp_path / "x.zip")
+    assert main(["inspect", str(tmp_path / "x.zip"), "--timing"]) == 0
     told = capsys.readouterr().out
     assert told.count("0.500") == len(waited)
     assert f"wait another {0.5 * len(waited):.1f} s" in told

@@ -60,6 +60,9 @@ def test_tasks_are_recorded_however_they_were_imported(tmp_path: Path, ngc5921_f
     )
     assert result.failure is None
     assert [a.task for a in recorded(result)] == ["importuvfits", "vishead", "vishead", "vishead", "visstat"]
+    steps = [activity.step for activity in recorded(result)]
+    assert [step and step.execution_count for step in steps] == [3, 4, 5, 5, 6]
+    assert [cell.execution_count for cell in read(result).cells] == [1, 2, 3, 4, 5, 6]
     assert recorded(result)[0].given == ("fitsfile", "vis")
     assert recorded(result)[4].given == ("vis", "field")
     assert recorded(result)[4].parameters["useflags"] is True
