@@ -11,7 +11,7 @@ recorded one, it is not shipped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol
@@ -86,14 +86,14 @@ class Measured(Protocol):
 
 
 def choose_payload(
-    document: Document, folder: Path, policy: PayloadPolicy, *, measure: Callable[[Path], Measured]
+    document: Document, folders: Mapping[str, Path], policy: PayloadPolicy, *, measure: Callable[[Path], Measured]
 ) -> tuple[PayloadItem, ...]:
     """Decide for every input and product of a Document whether it is shipped.
 
     Parameters
     ----------
-    folder
-        Where relative paths of the records start.
+    folders
+        Where relative paths of the records start, by session id.
     measure
         Digests a path; called for every product that is still there, shipped
         or not, and for inputs that would be shipped.
@@ -105,7 +105,7 @@ def choose_payload(
     """
     lineage = Lineage(document)
     products = lineage.products()
-    chooser = _Chooser(document, folder, policy, measure, products)
+    chooser = _Chooser(document, folders, policy, measure, products)
     return tuple(map(chooser.item, dict.fromkeys((*lineage.inputs(), *products))))
 
 
@@ -123,12 +123,13 @@ class _Chooser:
     def __init__(
         self,
         document: Document,
-        folder: Path,
+        folders: Mapping[str, Path],
         policy: PayloadPolicy,
         measure: Callable[[Path], Measured],
         products: Iterable[Entity],
     ) -> None:
-        self._folder = folder
+        self._folders = folders
+        self._last_folder = list(folders.values())[-1]
         self._policy = policy
         self._measure = measure
         self._made_by = {activity.id: activity.task for activity in document.activities}
@@ -137,7 +138,7 @@ class _Chooser:
         self._shipped: set[str] = set()
 
     def item(self, entity: Entity) -> PayloadItem:
-        source = self._folder / entity.path
+        source = self._folders.get(entity.id.partition("/")[0], self._last_folder) / entity.path
         refusal = self._input_refusal(entity, source) if _is_input(entity) else self._product_refusal(entity, source)
         top = shipped_path(entity, directory=False)
         if not refusal and top in self._shipped:

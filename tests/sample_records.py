@@ -77,6 +77,10 @@ class Reduction:
     journal: Path
     document: Document
 
+    @property
+    def folders(self) -> dict[str, Path]:
+        return {session.id: self.folder for session in self.document.sessions}
+
 
 def make_reduction(folder: Path) -> Reduction:
     """Write the files of a small reduction and return it with its record."""
@@ -106,7 +110,7 @@ def make_reduction(folder: Path) -> Reduction:
 
 def pack_reduction(reduction: Reduction, out: Path, **policy: bool) -> Packed:
     """Pack a reduction as ``casaprov export`` does."""
-    items = choose_payload(reduction.document, reduction.folder, PayloadPolicy(**policy), measure=measure)
+    items = choose_payload(reduction.document, reduction.folders, PayloadPolicy(**policy), measure=measure)
     return pack(reduction.document, notebook=reduction.notebook, journal=reduction.journal, items=items, out=out)
 
 

@@ -84,7 +84,9 @@ def test_any_document_comes_back_from_a_crate_that_is_sound(
 ) -> None:
     folder = tmp_path_factory.mktemp("any")
     (folder / "n.ipynb").write_text("{}")
-    items = choose_payload(document, folder, PayloadPolicy(), measure=measure)
+    items = choose_payload(
+        document, {session.id: folder for session in document.sessions}, PayloadPolicy(), measure=measure
+    )
     pack(document, notebook=folder / "n.ipynb", journal=folder, items=items, out=folder / "x.zip")
     assert check_crate(folder / "x.zip") == ()
     assert open_crate(folder / "x.zip", folder / "o").document == document

@@ -83,7 +83,7 @@ def test_of_the_recommendations_only_what_nobody_knows_is_missing(
 ) -> None:
     author = Agent(id="https://orcid.org/0000-0002-1825-0097", type="Person", name="J. Carberry")
     document = replace(reduction.document, agents=(*reduction.document.agents, author))
-    items = choose_payload(document, reduction.folder, PayloadPolicy(), measure=measure)
+    items = choose_payload(document, reduction.folders, PayloadPolicy(), measure=measure)
     pack(
         document,
         notebook=reduction.notebook,

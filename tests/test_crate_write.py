@@ -103,7 +103,7 @@ def test_a_full_disk_leaves_the_earlier_crate_and_nothing_else(reduction: Reduct
 def test_a_file_that_vanishes_while_packing_leaves_the_earlier_crate(reduction: Reduction, tmp_path: Path) -> None:
     out = tmp_path / "x.zip"
     out.write_bytes(b"an earlier crate")
-    items = choose_payload(reduction.document, reduction.folder, PayloadPolicy(), measure=measure)
+    items = choose_payload(reduction.document, reduction.folders, PayloadPolicy(), measure=measure)
     (reduction.folder / "mom0.fits").unlink()
     with pytest.raises(CrateError, match=r"mom0\.fits") as caught:
         pack(reduction.document, notebook=reduction.notebook, journal=reduction.journal, items=items, out=out)

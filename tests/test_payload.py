@@ -21,7 +21,7 @@ def reduction(tmp_path: Path) -> Reduction:
 
 
 def choose(reduction: Reduction, **policy: bool | int) -> dict[str, PayloadItem]:
-    items = choose_payload(reduction.document, reduction.folder, PayloadPolicy(**policy), measure=measure)  # type: ignore[arg-type]
+    items = choose_payload(reduction.document, reduction.folders, PayloadPolicy(**policy), measure=measure)  # type: ignore[arg-type]
     assert all(item.reason for item in items)
     assert all((item.source is not None) == (item.decision == "shipped") for item in items)
     return {item.entity.path: item for item in items}
@@ -97,7 +97,7 @@ def test_what_cannot_be_digested_any_more_is_not_shipped(reduction: Reduction) -
     def broken(path: Path) -> Measured:
         raise DigestError(f"{path.name} is damaged.")
 
-    items = choose_payload(reduction.document, reduction.folder, PayloadPolicy(), measure=broken)
+    items = choose_payload(reduction.document, reduction.folders, PayloadPolicy(), measure=broken)
     assert {item.decision for item in items} == {"referenced"}
     assert "not readable any more (n.gcal is damaged.)" in {item.reason for item in items}
 
@@ -111,7 +111,7 @@ def test_products_are_measured_even_if_not_shipped_and_inputs_to_be_found_elsewh
         measured.append(path.name)
         return measure(path)
 
-    choose_payload(reduction.document, reduction.folder, PayloadPolicy(), measure=watched)
+    choose_payload(reduction.document, reduction.folders, PayloadPolicy(), measure=watched)
     assert "n.ms" in measured
     assert "N.fits" not in measured
 
@@ -193,7 +193,7 @@ def changed_in_place(reduction: Reduction, **facts: Any) -> Reduction:
 @pytest.mark.parametrize("size_bytes", [6, 6_000_000])
 def test_an_input_that_the_notebook_changed_asks_for_a_copy(reduction: Reduction, size_bytes: int) -> None:
     changed = changed_in_place(reduction, size_bytes=size_bytes)
-    items = choose_payload(changed.document, changed.folder, PayloadPolicy(), measure=measure)
+    items = choose_payload(changed.document, changed.folders, PayloadPolicy(), measure=measure)
     item = next(item for item in items if item.entity.id == changed.document.entities[0].id)
     assert item.decision == "referenced"
     assert item.reason == "changed in place by this notebook: keep a copy for replays"
@@ -213,7 +213,7 @@ def test_two_inputs_with_the_files_of_one_path_are_shipped_once(reduction: Reduc
     document = replace(
         local.document, entities=(first, *others, again), activities=(used, *local.document.activities[1:])
     )
-    items = choose_payload(document, local.folder, PayloadPolicy(), measure=measure)
+    items = choose_payload(document, local.folders, PayloadPolicy(), measure=measure)
     told = {item.entity.id: (item.decision, item.reason) for item in items if item.entity.path == first.path}
     assert told[first.id][0] == "shipped"
     assert told[again.id] == ("referenced", "another state of this path has the same files")

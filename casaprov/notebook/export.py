@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from casaprov.checksum import Measurement
 from casaprov.crate import Packed, pack
-from casaprov.errors import JournalError, RecordError
-from casaprov.journal import journal_folder, read_document
+from casaprov.errors import JournalError, RecordError, UsageError
+from casaprov.journal import journal_folder, present_folders, read_document
 from casaprov.lineage import Lineage
 from casaprov.model import Document, Entity
 from casaprov.notebook.index import recorded_sessions
@@ -33,24 +34,55 @@ def export_notebook(
     Raises
     ------
     UsageError
-        If there is no such notebook.
+        If there is no such notebook, or `out` is something that must not be replaced.
     JournalError
         If nothing is recorded of it.
     RecordError
         If the record holds no call.
     """
+    journal = find_journal(notebook)
     document = record_of(notebook)
+    folders = present_folders(journal, document)
+    _check_target(out, notebook, document, folders)
     if not document.activities:
         raise RecordError(f"The record of {notebook} holds no task call.", hint="Run its cells, then export again.")
-    document = with_present_states(document, measure)
-    folder = Path(document.sessions[-1].folder)
-    items = choose_payload(document, folder, policy, measure=measure)
-    return pack(document, notebook=notebook, journal=find_journal(notebook), items=items, out=out, title=title)
+    document = with_present_states(document, folders, measure)
+    items = choose_payload(document, folders, policy, measure=measure)
+    return pack(document, notebook=notebook, journal=journal, items=items, out=out, title=title)
 
 
-def with_present_states(document: Document, measure: Callable[[Path], Measurement]) -> Document:
-    """Add a gap for every product that was changed after the last call that left it."""
-    folders = {session.id: Path(session.folder) for session in document.sessions}
+def _check_target(out: Path, notebook: Path, document: Document, folders: Mapping[str, Path]) -> None:
+    """Refuse to write a crate over what somebody needs."""
+    hint = "Name another file with --output, one that ends in .zip."
+    target = out.resolve()
+    if target == notebook.resolve():
+        raise UsageError(f"The crate cannot take the place of its notebook {notebook}.", hint=hint)
+    for entity in document.entities:
+        recorded = (folders[entity.id.partition("/")[0]] / entity.path).resolve()
+        if recorded in (target, *target.parents):
+            raise UsageError(f"The crate cannot be written to {out}: {entity.path} is in the record.", hint=hint)
+    if out.exists() and not _is_crate(out):
+        raise UsageError(f"{out} exists and is no crate; it is not replaced.", hint=hint)
+
+
+def _is_crate(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.rpartition("/")[2] == "ro-crate-metadata.json" for name in archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def with_present_states(
+    document: Document, folders: Mapping[str, Path], measure: Callable[[Path], Measurement]
+) -> Document:
+    """Add a gap for every product that was changed after the last call that left it.
+
+    Parameters
+    ----------
+    folders
+        Where the folder of each session is now.
+    """
     gaps = []
     for product in Lineage(document).products():
         path = folders[product.id.partition("/")[0]] / product.path
@@ -103,10 +135,11 @@ def record_of(notebook: Path) -> Document:
         If there is no such notebook or no record of it.
     """
     read_notebook(notebook)
-    lineage = Lineage(read_document(find_journal(notebook), notebook.name))
+    journal = find_journal(notebook)
+    lineage = Lineage(read_document(journal, notebook.name))
     document = lineage.document
     last = document.sessions[-1].id
-    folders = {session.id: Path(session.folder) for session in document.sessions}
+    folders = present_folders(journal, document)
     present = [e for e in lineage.products() if (folders[e.id.partition("/")[0]] / e.path).exists()]
     looked_at = [lineage.entities[u.entity] for a in document.activities if a.session == last for u in a.used]
     contributed = {lineage.activities[a].session for a in lineage.upstream([*present, *looked_at])}
