@@ -10,7 +10,7 @@ from pathlib import Path
 from casaprov.checksum import Measurement
 from casaprov.crate import Packed, pack
 from casaprov.errors import JournalError, RecordError, UsageError
-from casaprov.journal import journal_folder, present_folders, read_document
+from casaprov.journal import journal_folder, journals, present_folders, read_document
 from casaprov.lineage import Lineage
 from casaprov.model import Document, Entity
 from casaprov.notebook.index import recorded_sessions
@@ -61,7 +61,7 @@ def _check_target(out: Path, notebook: Path, document: Document, folders: Mappin
         recorded = (folders[entity.id.partition("/")[0]] / entity.path).resolve()
         if recorded in (target, *target.parents):
             raise UsageError(f"The crate cannot be written to {out}: {entity.path} is in the record.", hint=hint)
-    if out.exists() and not _is_crate(out):
+    if out.exists() and not (out.is_file() and _is_crate(out)):
         raise UsageError(f"{out} exists and is no crate; it is not replaced.", hint=hint)
 
 
@@ -113,7 +113,7 @@ def find_journal(notebook: Path) -> Path:
         If there is none.
     """
     named = journal_folder(notebook)
-    if any(named.glob("*.jsonl")):
+    if journals(named):
         return named
     mentioned = recorded_sessions(read_notebook(notebook))
     folders = (named.parent / Path(UNNAMED).stem, *sorted(p for p in named.parent.glob("*") if p.is_dir()))
