@@ -68,6 +68,15 @@ def test_tasks_are_recorded_however_they_were_imported(tmp_path: Path, ngc5921_f
     assert recorded(result)[4].parameters["useflags"] is True
 
 
+def test_a_folder_that_was_moved_continues_its_record(tmp_path: Path, ngc5921_fits: Path) -> None:
+    (tmp_path / "old").mkdir()
+    first = run(tmp_path / "old", "from casatasks import *", IMPORT.format(fits=str(ngc5921_fits)))
+    (tmp_path / "old").rename(tmp_path / "new")
+    second = run(tmp_path / "new", "from casatasks import *\nlistobs('n.ms')")
+    assert [a.task for a in recorded(second)] == ["listobs"]
+    assert recorded(second)[0].used[0].entity == recorded(first)[0].generated[0].entity
+
+
 def test_tasks_imported_after_the_extension_are_recorded(tmp_path: Path, ngc5921_fits: Path) -> None:
     result = run(tmp_path, "%load_ext casaprov", "from casatasks import *", IMPORT.format(fits=str(ngc5921_fits)))
     assert [a.task for a in recorded(result)] == ["importuvfits"]

@@ -12,7 +12,7 @@ from casaprov.casa.data import casadata_path
 from casaprov.casa.environment import current_environment
 from casaprov.checksum import Digester
 from casaprov.errors import JournalError
-from casaprov.journal import Journal, read_document
+from casaprov.journal import Journal, present_folders, read_document
 from casaprov.lineage import Lineage
 from casaprov.model import Entity, Locator, Session
 from casaprov.recorder import Recorder, now
@@ -53,7 +53,8 @@ def _last_states(journal_folder: Path, session: Session) -> dict[str, Entity]:
         document = read_document(journal_folder, session.notebook)
     except JournalError:
         return {}
-    if any(earlier.folder != session.folder for earlier in document.sessions):
+    folders = present_folders(journal_folder, document)
+    if any(folder.resolve() != Path(session.folder).resolve() for folder in folders.values()):
         _log.info("Earlier sessions in %s ran in another folder; they are not continued.", journal_folder)
         return {}
     lineage = Lineage(document)
