@@ -26,7 +26,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from casaprov.calls import FileTable, TaskCall, TaskResult
 from casaprov.errors import UsageError
-from casaprov.pathnames import absolute
+from casaprov.pathnames import absolute, on_disk, strings
 from casaprov.taskspec import FileUse, Role
 from casaprov.values import summarise, to_json
 
@@ -102,32 +102,28 @@ class DeclaredFiles:
         found: dict[Path, FileUse] = {}
         for name in names:
             parameter = str(name) if name in self.arguments else None
-            for text in _texts(self.arguments[parameter] if parameter else name):
-                for path in _paths(_filled(text, self.arguments), cwd):
+            for text in (
+                strings(self.arguments[parameter], everywhere=True)
+                if parameter
+                else (_filled(name, self.arguments) for name in strings(name))
+            ):
+                for path in _paths(text, cwd):
                     found.setdefault(path, FileUse(role, parameter, path))
         return tuple(found.values())
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Names of files in a value: a path, or any nesting of lists of them."""
-    if isinstance(value, str | os.PathLike):
-        if text := os.fsdecode(value).strip():
-            yield text
-    elif isinstance(value, list | tuple | set | dict):
-        for member in value.values() if isinstance(value, dict) else value:
-            yield from _texts(member)
 
 
 def _filled(text: str, parameters: Mapping[str, Any]) -> str:
     try:
         return text.format_map(parameters)
-    except (LookupError, ValueError, AttributeError, TypeError):
-        return text  # a name with a brace
+    except Exception:  # noqa: BLE001 - a name with a brace, or an argument that cannot be printed
+        return text
 
 
 def _paths(text: str, cwd: Path) -> Iterator[Path]:
+    if "\0" in text:
+        return
     path = absolute(text, cwd)
-    if path.exists():
+    if on_disk(path):
         yield path
     elif has_magic(text):
         yield from (Path(found) for found in sorted(glob(str(path))))  # noqa: PTH207 - absolute patterns

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from casaprov.model import Failure, Outcome, Step
 from casaprov.taskspec import FileUse
 
-__all__ = ["Executor", "FileTable", "TaskCall", "TaskFailed", "TaskResult"]
+__all__ = ["Executor", "FileTable", "TaskCall", "TaskFailed", "TaskResult", "error_text"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,15 @@ class TaskResult:
         if self.error is None:
             return None
         name = self.error.type if isinstance(self.error, TaskFailed) else type(self.error).__name__
-        return Failure(type=name, message=str(self.error))
+        return Failure(type=name, message=error_text(self.error))
+
+
+def error_text(error: BaseException) -> str:
+    """Return what an exception says; nothing if it cannot be made to."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - a user's exception may raise another from its __str__
+        return ""
 
 
 class FileTable(Protocol):

@@ -97,19 +97,39 @@ def _in_expression(text: str, cwd: Path, exists: Exists) -> tuple[Piece, ...]:
     return tuple(found)
 
 
-def strings(value: Any) -> Iterator[str]:
-    """Yield the strings of a parameter's value that could name files: in lists, too, and a dict's ``file``."""
-    if isinstance(value, str | os.PathLike):
-        text = os.fspath(value)
-        if isinstance(text, str) and text.strip():
-            yield text
-    elif isinstance(value, dict):
-        yield from strings(value.get("file"))
-    elif isinstance(value, list | tuple):
-        for member in value:
-            yield from strings(member)
-    elif hasattr(value, "dtype") and getattr(value.dtype, "kind", "") in "UO":
-        yield from strings(value.tolist())
+def strings(value: Any, *, everywhere: bool = False) -> Iterator[str]:
+    """Yield the strings of a parameter's value that could name files: in lists, too, and a dict's ``file``.
+
+    Each list is looked at once, also one that holds itself; what cannot be read names nothing.
+
+    Parameters
+    ----------
+    everywhere
+        Whether to look at all values of dicts, and into sets.
+    """
+    waiting = [value]
+    met: dict[int, Any] = {}
+    while waiting:
+        value = waiting.pop()
+        try:
+            if isinstance(value, str | os.PathLike):
+                text = os.fspath(value)
+                if isinstance(text, str) and text.strip():
+                    yield str.__str__(text)
+            elif id(value) not in met:
+                met[id(value)] = value
+                waiting += reversed(_members(value, everywhere=everywhere))
+        except Exception:  # noqa: BLE001, S112 - foreign objects may raise anything from any method
+            continue
+
+
+def _members(value: Any, *, everywhere: bool) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values()) if everywhere else [value.get("file")]
+    if isinstance(value, list | tuple) or (everywhere and isinstance(value, set | frozenset)):
+        return list(value)
+    is_array = hasattr(value, "dtype") and getattr(value.dtype, "kind", "") in "UO"
+    return [value.tolist()] if is_array else []
 
 
 def map_value(value: Any, cwd: Path, naming: Naming, new_path: Callable[[Path], str], exists: Exists = on_disk) -> Any:

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from casaprov.calls import FileTable, TaskCall, TaskResult
+from casaprov.calls import FileTable, TaskCall, TaskResult, error_text
 from casaprov.checksum import Measurement
 from casaprov.digest import digest_record
 from casaprov.errors import CasaprovError, JournalError
@@ -28,8 +28,7 @@ from casaprov.journal import Journal
 from casaprov.model import Activity, Entity, Locator, LogSegment, Session, Usage
 from casaprov.stamps import Stamps, Walk, stamp, walk
 from casaprov.states import States
-from casaprov.tables import is_table
-from casaprov.taskspec import FileUse, TaskSpec
+from casaprov.taskspec import FileUse, TaskSpec, guess_inputs
 from casaprov.values import is_exact, summarise, to_json
 
 __all__ = ["Digester", "Opened", "Recorder", "now"]
@@ -139,7 +138,7 @@ class Recorder:
         """
         began = time.monotonic()
         files = files or self._spec(call)
-        uses = files.inputs(call.parameters, call.cwd) if files else _guess_inputs(call)
+        uses = files.inputs(call.parameters, call.cwd) if files else guess_inputs(call.parameters, call.cwd)
         outputs = files.outputs(call.parameters, call.cwd) if files else ()
         # What a call deletes need not be read for that.
         pending = {use.path: self._digester.submit(use.path) for use in uses if use.role != "deleted"}
@@ -184,13 +183,29 @@ class Recorder:
     # -- end -----------------------------------------------------------------
 
     def end(self, opened: Opened, result: TaskResult) -> tuple[Activity, tuple[Entity, ...]]:
-        """Record how a call ended; return its Activity and the Entities it names."""
-        began = time.monotonic()
+        """Record how a call ended; return its Activity and the Entities it names.
+
+        If that is interrupted or fails, the record says how the call ended all the same.
+        """
         ended_at = self._clock()
         parents = self._open.get()
         if opened in parents:
             parents = parents[: parents.index(opened)]
             self._open.set(parents)
+        try:
+            return self._ended(opened, result, ended_at, parents)
+        except BaseException as error:
+            told = f"What it read and wrote was not recorded ({type(error).__name__}: {error_text(error)})."
+            opened.problems.append(told)
+            activity = replace(opened.activity, ended_at=ended_at, outcome=result.outcome, failure=result.failure)
+            activity = replace(activity, problems=tuple(opened.problems))
+            self._write(self._journal.end, opened, activity, list(opened.found.values()))
+            raise
+
+    def _ended(
+        self, opened: Opened, result: TaskResult, ended_at: str, parents: tuple[Opened, ...]
+    ) -> tuple[Activity, tuple[Entity, ...]]:
+        began = time.monotonic()
         used = self._used(opened, parents)
         generated = [Usage(entity=entity, declared=False) for entity in opened.between]
         entities = {entity.id: entity for _, entity in used} | opened.between
@@ -349,18 +364,3 @@ def _changed_within(opened: Opened, path: Path, current: Entity | None) -> bool:
         if before is None:
             return opened.walked.complete
     return before is not None and stamp(path) != before
-
-
-def _guess_inputs(call: TaskCall) -> tuple[FileUse, ...]:
-    """Without a TaskSpec, a parameter that names an existing file is taken for one that the call may change."""
-    found: dict[Path, FileUse] = {}
-    for name, value in call.parameters.items():
-        for text in value if isinstance(value, list | tuple) else [value]:
-            if isinstance(text, str) and text.strip() and "\0" not in text and len(text) < 4096:
-                path = call.cwd / Path(text).expanduser()
-                try:
-                    if path.is_file() or is_table(path):
-                        found.setdefault(path, FileUse("changed", name, path))
-                except OSError:
-                    continue
-    return tuple(found.values())

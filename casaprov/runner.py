@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from casaprov.calls import Executor, FileTable, TaskCall, TaskResult
+from casaprov.calls import Executor, FileTable, TaskCall, TaskResult, error_text
 from casaprov.model import Activity, Entity
 from casaprov.recorder import Opened, Recorder
 
@@ -78,4 +78,4 @@ class Runner:
 
 
 def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {error_text(error)}"

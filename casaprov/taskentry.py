@@ -126,7 +126,8 @@ def condition_from(said: Mapping[str, list[Any]]) -> Condition:
 def _is(given: Any, value: Any) -> bool:
     """Compare as CASA does: '' is [] and [''], a list has the value as a member, '*' in a value stands for anything."""
     if isinstance(given, list | tuple):
-        return any(_is(member, value) for member in given) if given else value == ""
+        members = [member for member in given if not isinstance(member, list | tuple)]
+        return any(_is(member, value) for member in members) if given else value == ""
     if isinstance(given, str) and isinstance(value, str):
         return fnmatch.fnmatchcase(given.strip().casefold(), value.casefold())
     return type(given) is type(value) and bool(given == value)

@@ -18,10 +18,11 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from casaprov.errors import RecordError
-from casaprov.pathnames import Naming, map_value, on_disk
+from casaprov.pathnames import Naming, map_value, on_disk, pieces, strings
+from casaprov.tables import is_table
 from casaprov.taskentry import VERBS, Condition, Entry, Verb, condition_from, entry_from
 
-__all__ = ["ENTRY_POINT_GROUP", "FileUse", "Role", "TaskSpec", "load_specs", "read_specs"]
+__all__ = ["ENTRY_POINT_GROUP", "FileUse", "Role", "TaskSpec", "guess_inputs", "load_specs", "read_specs"]
 
 ENTRY_POINT_GROUP = "casaprov.taskspecs"
 
@@ -134,6 +135,17 @@ class TaskSpec:
                     for path in entry.paths(parameters, cwd):
                         found.setdefault(path, FileUse(role, entry.parameter, path))
         return tuple(found.values())
+
+
+def guess_inputs(parameters: Mapping[str, Any], cwd: Path) -> tuple[FileUse, ...]:
+    """Without a TaskSpec, a parameter that names an existing file or table is taken for one that the call may change."""
+    found: dict[Path, FileUse] = {}
+    for name, value in parameters.items():
+        for text in strings(value):
+            for piece in pieces(text, cwd, "path"):
+                if on_disk(piece.path) and (piece.path.is_file() or is_table(piece.path)):
+                    found.setdefault(piece.path, FileUse("changed", name, piece.path))
+    return tuple(found.values())
 
 
 @cache

@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, field
 from os import PathLike, fspath
 from typing import Any
 
@@ -31,39 +32,56 @@ from casaprov.digest import canonical_json
 __all__ = ["from_json", "is_exact", "summarise", "to_json"]
 
 _MAX_DEPTH = 40
+_MAX_REPEATS = 10_000  # sixty lists, each twice in the next one, are 2**60 lists to whoever follows every path
+_MAX_BITS = 10_000  # Python refuses to write longer integers in decimal
 _MAX_REPR = 200
 _MAX_MEMBERS = 2_000_000
 _MAX_BYTES = 2**30  # of an array that is read back: "<U100000000" is short to write
 
 
+@dataclass
+class _Way:
+    """The containers around a value, those that were met before, and how often one was met again."""
+
+    around: set[int] = field(default_factory=set)
+    met: set[int] = field(default_factory=set)
+    repeats: int = 0
+
+
 def to_json(value: Any) -> Any:
     """Return `value` as JSON values; never raises, whatever `value` is."""
+    return _to_json(value, _Way())
+
+
+def _to_json(value: Any, way: _Way) -> Any:
     try:
-        return _to_json(value, 0, set())
+        return _read(value, way)
     except Exception as error:  # noqa: BLE001 - foreign objects may raise anything from any method
         return {"@object": _type_name(value), "unreadable": type(error).__name__}
 
 
-def _to_json(value: Any, depth: int, open_ids: set[int]) -> Any:
+def _read(value: Any, way: _Way) -> Any:
     if value is None or type(value) in (bool, str):
         return value
     if isinstance(value, str):
-        return str(value)
+        return str.__str__(value)  # CASA sees the characters, not what an enum says of itself
     if isinstance(value, PathLike):
-        return fspath(value) if isinstance(fspath(value), str) else {"@bytes": fspath(value).hex()}
+        path = fspath(value)
+        return str.__str__(path) if isinstance(path, str) else {"@bytes": path.hex()}
     if isinstance(value, bytes | bytearray):
         return {"@bytes": bytes(value).hex()}
     if hasattr(value, "dtype") and hasattr(value, "tolist"):
-        return _array(value, depth, open_ids)
+        return _array(value, way)
     if isinstance(value, numbers.Integral):
-        return int(value)
+        number = int(value)
+        return number if number.bit_length() <= _MAX_BITS else _opaque(value, told=hex(number))
     if isinstance(value, numbers.Real):
         return _real(float(value))
     if isinstance(value, numbers.Complex):
-        number = complex(value)
-        return {"@complex": [_real(number.real), _real(number.imag)]}
+        pair = complex(value)
+        return {"@complex": [_real(pair.real), _real(pair.imag)]}
     if isinstance(value, Mapping | list | tuple | Set):
-        return _container(value, depth, open_ids)
+        return _container(value, way)
     return _opaque(value)
 
 
@@ -71,32 +89,36 @@ def _real(number: float) -> Any:
     return number if math.isfinite(number) else {"@float": repr(number)}
 
 
-def _array(value: Any, depth: int, open_ids: set[int]) -> Any:
+def _array(value: Any, way: _Way) -> Any:
+    # What has no equal among Python's numbers, as numpy.longdouble, stays numpy's in lists too.
+    plain = value.dtype.kind in "biufcSU" and not hasattr(value.dtype.type().tolist(), "dtype")
     if getattr(value, "ndim", 0) == 0:
-        return _scalar(value, depth, open_ids) if value.dtype.kind in "biufcSU" else _opaque(value)
-    if value.size > _MAX_MEMBERS or value.dtype.kind not in "biufcSU":
+        return _scalar(value, way) if plain else _opaque(value)
+    if value.size > _MAX_MEMBERS or not plain:
         return {**_opaque(value), "shape": list(value.shape), "dtype": str(value.dtype)}
-    return {"@array": _to_json(value.tolist(), depth, open_ids), "dtype": str(value.dtype), "shape": list(value.shape)}
+    return {"@array": _to_json(value.tolist(), way), "dtype": str(value.dtype), "shape": list(value.shape)}
 
 
-def _scalar(value: Any, depth: int, open_ids: set[int]) -> Any:
-    plain = _to_json(value.tolist(), depth, open_ids)
+def _scalar(value: Any, way: _Way) -> Any:
+    plain = _to_json(value.tolist(), way)
     return plain if value.dtype.kind in "SU" else {"@scalar": plain, "dtype": str(value.dtype)}
 
 
-def _container(value: Any, depth: int, open_ids: set[int]) -> Any:
-    if id(value) in open_ids or depth >= _MAX_DEPTH:
+def _container(value: Any, way: _Way) -> Any:
+    way.repeats += id(value) in way.met
+    if id(value) in way.around or len(way.around) >= _MAX_DEPTH or way.repeats > _MAX_REPEATS:
         return _opaque(value, told="…")
-    open_ids.add(id(value))
+    way.met.add(id(value))
+    way.around.add(id(value))
     try:
         if isinstance(value, Mapping):
             plain = all(type(key) is str and not key.startswith("@") for key in value)
-            members = [(_to_json(k, depth + 1, open_ids), _to_json(v, depth + 1, open_ids)) for k, v in value.items()]
+            members = [(_to_json(k, way), _to_json(v, way)) for k, v in value.items()]
             return dict(members) if plain else {"@items": [list(pair) for pair in members]}
         ordered = sorted(value, key=repr) if isinstance(value, Set) else value
-        return [_to_json(member, depth + 1, open_ids) for member in ordered]
+        return [_to_json(member, way) for member in ordered]
     finally:
-        open_ids.discard(id(value))
+        way.around.discard(id(value))
 
 
 def _opaque(value: Any, told: str | None = None) -> dict[str, Any]:

@@ -251,6 +251,27 @@ def test_an_unreadable_input_makes_the_record_incomplete_not_the_call_fail(noteb
     assert entities[activity.used[0].entity].content_digest is None
 
 
+@pytest.mark.parametrize("trouble", [KeyboardInterrupt, RuntimeError])
+def test_how_a_call_ended_is_recorded_even_if_what_it_left_is_not(
+    notebook: Notebook, folder: Path, trouble: type[BaseException]
+) -> None:
+    class Interrupted(HereDigester):
+        def submit(self, path: Path) -> Future[Measurement]:
+            if path.name == "out.txt":
+                raise trouble("now")
+            return super().submit(path)
+
+    notebook.recorder._digester = Interrupted()
+    with pytest.raises(trouble):
+        notebook.call("copy", copy(folder), source="in.txt", target="out.txt")
+    notebook.call("look", lambda: None, file="in.txt")
+    first, second = read_document(notebook.journal.folder, "n").activities
+    assert (first.outcome, second.outcome) == ("completed", "completed")
+    assert "What it read and wrote was not recorded" in first.problems[0]
+    assert trouble.__name__ in first.problems[0]
+    assert second.parent is None
+
+
 def test_a_journal_that_cannot_be_written_is_a_problem_of_the_record(notebook: Notebook, folder: Path) -> None:
     (folder / ".casaprov").write_text("in the way")
     activity, _ = notebook.call("look", lambda: None, file="in.txt")

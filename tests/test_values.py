@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -132,3 +133,45 @@ def test_an_array_of_long_strings_comes_back_and_a_bomb_does_not() -> None:
     for bomb in ({"@array": ["x"] * 9, "dtype": "<U50000000", "shape": [9]}, {"@scalar": "x", "dtype": "<U500000000"}):
         with pytest.raises(ValueError, match="no type of recorded values"):
             from_json(bomb)
+
+
+class Named(str, Enum):  # noqa: UP042 - StrEnum says its characters
+    """A text that says its name where its characters are asked for."""
+
+    XX = "xx"
+
+
+class Raises:
+    """An object that no attribute can be asked of."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+
+def test_a_text_of_another_type_is_its_characters() -> None:
+    assert to_json(Named.XX) == "xx"
+    assert type(to_json(Named.XX)) is str
+
+
+def test_what_cannot_be_read_costs_only_itself() -> None:
+    assert to_json(["n.ms", Raises(), {"a": Raises()}])[0] == "n.ms"
+    assert to_json([Raises()])[0]["unreadable"] == "RuntimeError"
+
+
+def test_a_list_that_is_met_on_many_paths_ends() -> None:
+    bushy: list[Any] = ["n.ms"]
+    for _ in range(60):
+        bushy = [bushy, bushy]
+    assert len(json.dumps(to_json(bushy))) < 2_000_000
+    shared = ["n.ms"]
+    assert to_json([shared] * 100) == [["n.ms"]] * 100
+
+
+NUMBERS = {"long": 10**6000, "longdouble": np.longdouble(1.5), "clongdouble": np.array([1], dtype=np.clongdouble)}
+
+
+@pytest.mark.parametrize("value", NUMBERS.values(), ids=NUMBERS)
+def test_numbers_without_a_json_form_are_told_as_objects(value: Any) -> None:
+    told = to_json(value)
+    assert not is_exact(told)
+    assert "@object" in json.loads(json.dumps(told))
