@@ -73,6 +73,7 @@ class Journal:
         self.folder = folder
         self.session = session
         self._started = False
+        self._waiting: list[dict[str, Any]] = []  # lines that could not be written when it was their turn
 
     @property
     def path(self) -> Path:
@@ -117,9 +118,12 @@ class Journal:
     def _write(self, line: dict[str, Any]) -> None:
         if not self._started:
             session = {"type": "session", "format": JOURNAL_FORMAT, "session": unstructure(self.session)}
-            self._append({**session, "place": self._place()})
+            self._waiting.append({**session, "place": self._place()})
             self._started = True
-        self._append(line)
+        self._waiting.append(line)
+        while self._waiting:
+            self._append(self._waiting[0])
+            del self._waiting[0]
 
     def _place(self) -> str:
         """Where the session's folder lies, from the folder that holds ``.casaprov``."""
@@ -138,7 +142,7 @@ class Journal:
                     self.path.unlink()
             raise JournalError(
                 f"The journal {self.path} cannot be written: {error.strerror or error}.",
-                hint="Calls go on unrecorded until there is space and permission to write there.",
+                hint="What happens is written as soon as there is space and permission; it is lost if the session ends before.",
             ) from error
 
     def _store(self, path: Path, text: str) -> None:

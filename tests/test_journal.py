@@ -177,6 +177,20 @@ def test_a_line_that_finds_no_space_leaves_nothing_of_itself(journal: Journal) -
     assert read_session(journal.path).activities == (DONE,)
 
 
+def test_lines_that_found_no_space_are_written_when_there_is(journal: Journal) -> None:
+    later = replace(CALL, id=f"{SESSION.id}/0002")
+    journal.begin(CALL)
+    with space_for(journal.path.stat().st_size + 10):
+        for write, activity in ((journal.end, DONE), (journal.begin, later)):
+            with pytest.raises(JournalError, match="as soon as there is space"):
+                write(activity, [MS])
+    journal.close("2026-05-01T10:00:03.000000+00:00")
+    record = read_session(journal.path)
+    assert record.activities == (DONE, later)
+    assert record.session.closed
+    assert record.damaged == ()
+
+
 def test_no_space_for_the_first_line_leaves_no_journal(journal: Journal) -> None:
     with space_for(10), pytest.raises(JournalError):
         journal.begin(CALL)
