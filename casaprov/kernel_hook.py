@@ -189,7 +189,6 @@ class KernelRecording:
             self._shell.display_pub.publish({BUNDLE_MIME: bundle(self._runner.recorder.session.id, calls)})
 
 
-
 def _tell(sentence: str) -> None:
     """Say something to the user, below the cell."""
     print(sentence, file=sys.stderr)  # noqa: T201 - a kernel's stderr is its way to speak
