@@ -255,12 +255,14 @@ class Recorder:
         return entity
 
     def _describe_gap(self, before: Entity, now: Measurement, after: str, until: str) -> str:
-        names = [
-            f"call {call.rpartition('/')[2]} ({self._names.get(call, 'of an earlier session')})"
-            for call in (after, until)
-        ]
         tree = self._journal.read_tree(before.content_digest)
-        return describe_gap(before, tree, now, after=names[0], until=names[1])
+        return describe_gap(before, tree, now, after=self._named(after), until=self._named(until))
+
+    def _named(self, call: str) -> str:
+        number = call.rpartition("/")[2]
+        if call in self._names:
+            return f"call {number} ({self._names[call]})"
+        return f"call {number} of an earlier session" if call else "an earlier session"
 
     def _used(self, opened: Opened, parents: tuple[Opened, ...]) -> list[tuple[Usage, Entity]]:
         used = []

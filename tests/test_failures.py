@@ -132,8 +132,8 @@ with open(".casaprov/filler", "wb", buffering=0) as filler:
 """
 
 
-def run_on(disk: str, notebook: Path) -> None:
-    """Run a notebook whose journal lies on a file system of its own; keep what was written there."""
+def run_on(disk: str, notebook: Path, *, code: int = 0) -> str:
+    """Run a notebook whose journal lies on a file system of its own, keep what was written there; return stderr."""
     journal = notebook.parent / ".casaprov"
     journal.mkdir()
     command = (
@@ -141,9 +141,10 @@ def run_on(disk: str, notebook: Path) -> None:
         f"cp -r {journal} {notebook.parent / 'kept'}; exit $code"
     )
     done = subprocess.run(["unshare", "-rm", "sh", "-c", command], check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     shutil.copytree(notebook.parent / "kept", journal, dirs_exist_ok=True)
+    return done.stderr
 
 
 @small_disk
@@ -180,7 +181,7 @@ def test_a_folder_that_is_read_only_stops_no_task_and_is_told_once(ngc5921_fits:
         tmp_path / "k.ipynb",
         (START.format(str(ngc5921_fits)), "v = visstat('n.ms', datacolumn='data')\nprint(sorted(v)[0])"),
     )
-    run_on("size=2m,ro", notebook)
+    assert "there is no record" in run_on("size=2m,ro", notebook, code=3)
     assert "DATA_DESC_ID=0" in printed(notebook)
     told = printed(notebook, "stderr")
     assert told.count("casaprov:") == 1

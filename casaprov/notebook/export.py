@@ -42,7 +42,8 @@ def export_notebook(
     """
     journal = find_journal(notebook)
     document = record_of(notebook)
-    folders = present_folders(journal, document)
+    # All sessions: a state may be of one that is not exported itself.
+    folders = present_folders(journal, read_document(journal, notebook.name))
     _check_target(out, notebook, document, folders)
     if not document.activities:
         raise RecordError(f"The record of {notebook} holds no task call.", hint="Run its cells, then export again.")
