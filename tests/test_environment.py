@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from casaprov.casa.data import DataSource
+from casaprov.casa.data import DataSource, import_casatasks
 from casaprov.casa.environment import (
     container_name,
     current_environment,
@@ -52,6 +52,11 @@ def test_the_environment_names_the_installed_versions(casa_site_config: DataSour
     assert environment.packages["numpy"] == version("numpy")
     assert environment.host
     assert environment.git is None
+
+
+def test_a_loaded_casa_is_named_as_its_distribution_is(casa_site_config: DataSource, tmp_path: Path) -> None:
+    import_casatasks()
+    assert current_environment(tmp_path).casatasks == version("casatasks")
 
 
 def test_the_environment_is_a_record_that_survives_json(casa_site_config: DataSource, repository: Path) -> None:

@@ -49,8 +49,9 @@ def current_environment(folder: Path) -> Environment:
     """
     packages = {name: version for name in _PACKAGES if (version := installed(name))}
     return Environment(
-        casatasks=_loaded_version("casatasks") or packages.get("casatasks", ""),
-        casatools=_loaded_version("casatools") or packages.get("casatools", ""),
+        # CASA itself writes 6.7.5-18 where its distribution says 6.7.5.18.
+        casatasks=packages.get("casatasks") or _loaded_version("casatasks"),
+        casatools=packages.get("casatools") or _loaded_version("casatools"),
         casadata=packages.get("casadata", ""),
         measures=_measures_version(),
         python=platform.python_version(),

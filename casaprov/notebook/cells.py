@@ -40,6 +40,8 @@ class CellRun:
         Name of the kernelspec; by default the notebook's own.
     timeout_s
         Longest time for one cell, in seconds; None for no limit.
+    unlimited
+        A cell that the limit is not for.
     on_cell
         Called with each code cell before it is executed.
 
@@ -58,11 +60,13 @@ class CellRun:
         *,
         kernel: str | None = None,
         timeout_s: float | None = None,
+        unlimited: NotebookNode | None = None,
         on_cell: Callable[[NotebookNode], None] = lambda _cell: None,
     ) -> None:
         self.signal: int | None = None
         self.timed_out = False
         self._timeout_s = timeout_s
+        self._unlimited = unlimited
         self._on_cell = on_cell
         self._loop: asyncio.AbstractEventLoop | None = None
         self._main: asyncio.Task[Any] | None = None
@@ -121,7 +125,7 @@ class CellRun:
     def _begin(self, cell: NotebookNode, cell_index: int) -> None:
         self._on_cell(cell)
         self._in_cell = True
-        if self._timeout_s is not None:
+        if self._timeout_s is not None and cell is not self._unlimited:
             self._timer = asyncio.get_running_loop().call_later(self._timeout_s, self._time_out)
 
     def _end(self, cell: NotebookNode, cell_index: int, execute_reply: Any) -> None:

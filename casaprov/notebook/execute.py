@@ -105,7 +105,7 @@ def run_notebook(
             with contextlib.suppress(OSError):  # nobody listens any more: the run goes on
                 on_cell(reached, len(code), cell.source)
 
-    run = CellRun(notebook, target.parent, kernel=kernel, timeout_s=timeout_s, on_cell=before)
+    run = CellRun(notebook, target.parent, kernel=kernel, timeout_s=timeout_s, unlimited=loader, on_cell=before)
     message = ""
     earlier = _sessions(target) | recorded_sessions(notebook)
     with signals(run.stop):
