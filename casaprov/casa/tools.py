@@ -219,7 +219,8 @@ class ToolHook:
             self._end(id(instance))
         if not tool.names:
             first = args[0] if args else next(iter(kwargs.values()), "")
-            self._open[id(instance)] = absolute(str(first), Path.cwd())
+            with suppress(OSError):  # the working directory was removed
+                self._open[id(instance)] = absolute(str(first), Path.cwd())
         if original.__name__ in tool.changes.split():
             return self._writing(name, tool, original, instance, args, kwargs)
         return original(instance, *args, **kwargs)
