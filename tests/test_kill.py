@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from casacore.tables import table
 
 from casaprov.cli import main
 from casaprov.journal import journal_folder, journals, read_document, read_session
@@ -142,6 +143,18 @@ class Victim:
         wait_until_gone(self.pid)
 
 
+def is_damaged(path: Path) -> bool:
+    """Tell whether a killed process left a table that casacore cannot read."""
+    try:
+        with table(str(path), lockoptions="usernoread", ack=False) as opened:
+            for name in opened.colnames():
+                if opened.iscelldefined(name, 0):
+                    opened.getcol(name)
+    except RuntimeError:
+        return True
+    return False
+
+
 def victim(kernels: Kernels, folder: Path) -> Victim:
     """Start a kernel in a folder where others were killed before."""
     notebook, ended = folder / "k.ipynb", folder.with_suffix(".ended")
@@ -149,6 +162,9 @@ def victim(kernels: Kernels, folder: Path) -> Victim:
         folder.mkdir()
         shutil.copytree(kernels.template, folder / "n.ms")
         write_notebook(notebook, ["1"])
+    elif is_damaged(folder / "n.ms"):  # CASA was killed while it wrote: nobody can go on with that
+        shutil.rmtree(folder / "n.ms")
+        shutil.copytree(kernels.template, folder / "n.ms")
     known, before = set(journals(journal_folder(notebook))), len(lines(ended))
     return Victim(notebook, ended, known, before, kernels.start(notebook, ended))
 
