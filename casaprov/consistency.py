@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from casaprov.errors import Issue
@@ -75,8 +75,11 @@ def _activities(document: Document) -> Iterator[Issue]:
     sessions = {session.id for session in document.sessions}
     activities = {activity.id: activity for activity in document.activities}
     entities = {entity.id: entity for entity in document.entities}
+    called = _endless({activity.id: activity.parent for activity in document.activities})
     for number, activity in enumerate(document.activities):
         at = f"/activities/{number}"
+        if activity.id in called:
+            yield Issue(at, f"Call {activity.id} was made by itself.")
         if activity.session not in sessions:
             yield Issue(at, f"Call {activity.id} belongs to a session {activity.session} that is not recorded.")
         if activity.parent is not None and activity.parent not in activities:
@@ -127,7 +130,8 @@ def _entities(document: Document) -> Iterator[Issue]:
     entities = {entity.id: entity for entity in document.entities}
     generated = {usage.entity for activity in document.activities for usage in activity.generated}
     activities = {activity.id for activity in document.activities}
-    circular = _circular(entities)
+    revised = _endless({entity.id: entity.revision_of for entity in document.entities})
+    copied = _endless({entity.id: entity.copy_of for entity in document.entities})
     for number, entity in enumerate(document.entities):
         at = f"/entities/{number}"
         if entity.generated_by in activities and entity.id not in generated:
@@ -135,20 +139,22 @@ def _entities(document: Document) -> Iterator[Issue]:
         before = entities.get(entity.revision_of or "")
         if before is not None and before.path != entity.path:
             yield Issue(at, f"{entity.path} ({entity.id}) was changed from another path.", before.path, entity.path)
-        if entity.id in circular:
+        if entity.id in revised:
             yield Issue(at, f"{entity.path} ({entity.id}) was changed from itself.")
+        if entity.id in copied:
+            yield Issue(at, f"{entity.path} ({entity.id}) was copied from itself.")
 
 
-def _circular(entities: dict[str, Entity]) -> set[str]:
-    """Ids of the Entities whose chain of revisions never ends."""
+def _endless(before: Mapping[str, str | None]) -> frozenset[str]:
+    """Ids from which the chain to what was before, and before that, never ends."""
     settled: dict[str, bool] = {}
-    for start in entities:
+    for start in before:
         chain: list[str] = []
         at: str | None = start
-        while at is not None and at in entities and at not in settled:
+        while at is not None and at in before and at not in settled:
             settled[at] = True  # until the chain is seen to end
             chain.append(at)
-            at = entities[at].revision_of
+            at = before[at]
         endless = at is not None and settled.get(at, False)
         settled |= dict.fromkeys(chain, endless)
-    return {identifier for identifier, endless in settled.items() if endless}
+    return frozenset(identifier for identifier, endless in settled.items() if endless)

@@ -82,6 +82,18 @@ def test_a_chain_of_revisions_without_beginning_is_found(document: Document) -> 
     assert told.count("changed from itself") == len(states)
 
 
+def test_a_chain_of_copies_without_beginning_is_found(document: Document) -> None:
+    first, second, *rest = document.entities
+    circle = (replace(first, copy_of=second.id), replace(second, copy_of=first.id))
+    assert messages(replace(document, entities=(*circle, *rest))).count("copied from itself") == 2
+
+
+def test_calls_that_made_each_other_are_found(document: Document) -> None:
+    first, second, *rest = document.activities
+    circle = (replace(first, parent=second.id), replace(second, parent=first.id))
+    assert messages(replace(document, activities=(*circle, *rest))).count("was made by itself") == 2
+
+
 def test_a_revision_of_another_path_is_found(document: Document) -> None:
     entities = tuple(replace(e, path="other.ms") if e.id.endswith("e0002") else e for e in document.entities)
     assert "changed from another path" in messages(replace(document, entities=entities))
