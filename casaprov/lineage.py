@@ -7,7 +7,7 @@ node; each state of a path is (:class:`~casaprov.model.Entity`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
@@ -96,13 +96,12 @@ class Lineage:
         for activity in self.document.activities:
             parent = activity.parent if activity.parent in self.activities else None
             made.setdefault(parent, []).append(activity)
-
-        def ending(parent: str | None) -> Iterator[Activity]:
-            for activity in made.get(parent, ()):
-                yield from ending(activity.id)
-                yield activity
-
-        return tuple(ending(None))
+        # The last first, and each call before those that it made: the other way round.
+        waiting, found = made.get(None, []), []
+        while waiting:
+            found.append(waiting.pop())
+            waiting += made.get(found[-1].id, ())
+        return tuple(reversed(found))
 
     def inputs(self) -> tuple[Entity, ...]:
         """Entities that were used and that no recorded Activity generated."""

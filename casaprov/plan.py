@@ -119,16 +119,17 @@ def _is_task(activity: Activity, known_tasks: Container[str]) -> bool:
     return f"{activity.package}.{activity.task}" in known_tasks
 
 
+def _is_run(activity: Activity | None, lineage: Lineage, known_tasks: Container[str]) -> bool:
+    """Tell whether a call is a task's, or was made by one."""
+    while activity is not None and not _is_task(activity, known_tasks):
+        activity = lineage.activities.get(activity.parent or "")
+    return activity is not None
+
+
 def _is_foreign(entity: Entity, lineage: Lineage, known_tasks: Container[str]) -> bool:
     """Tell whether a state came from something else than a task."""
     maker = lineage.generator(entity)
-    while maker is not None:
-        if _is_task(maker, known_tasks):
-            return False
-        if maker.parent is None:
-            return True
-        maker = lineage.activities.get(maker.parent)
-    return entity.gap
+    return entity.gap if maker is None else not _is_run(maker, lineage, known_tasks)
 
 
 class _Planner:
@@ -149,17 +150,14 @@ class _Planner:
     def steps(self) -> Iterator[PlanStep]:
         """Yield what becomes of each call that no other task makes."""
         for activity in self._lineage.by_end():
-            if self._runs_inside_a_task(activity):
+            outer = self._lineage.activities.get(activity.parent or "")
+            if _is_run(outer, self._lineage, self._known_tasks):
                 continue  # its outer call runs it
             step = self._step(activity)
             if step.action == "run":
                 for path in activity.deleted:
                     self._made.pop(path, None)
             yield step
-
-    def _runs_inside_a_task(self, activity: Activity) -> bool:
-        outer = self._lineage.activities.get(activity.parent or "")
-        return outer is not None and (_is_task(outer, self._known_tasks) or self._runs_inside_a_task(outer))
 
     def _step(self, activity: Activity) -> PlanStep:
         entities = self._lineage.entities
@@ -170,7 +168,7 @@ class _Planner:
         if not _is_task(activity, self._known_tasks):
             return self._taken(activity)
         originals = [self._lineage.original(entity) for entity in used]
-        if reason := _blocked(activity, originals, self._lost, self._at_hand):
+        if reason := self._blocked(activity, originals):
             self._lost.update(entity.id for entity in generated)
             return PlanStep(activity, "blocked", reason, leaves=activity.generated)
         restores = tuple(
@@ -193,6 +191,21 @@ class _Planner:
                 return f"the state of {entity.path} that it looked at was replaced later"
         return ""
 
+    def _blocked(self, activity: Activity, used: list[Entity]) -> str:
+        if activity.outcome in ("interrupted", "unfinished"):
+            return f"it was {activity.outcome} when recorded; what it left behind cannot be repeated"
+        for entity in used:
+            if entity.gap and entity.id not in self._at_hand:
+                return f"{entity.path} was changed before it by something that is no recorded task"
+            if entity.id in self._lost:
+                return f"{entity.path} could not be brought back"
+            if entity.content_digest is None:
+                return f"the content of {entity.path} is not recorded ({entity.note or 'no reason given'})"
+        for name in activity.given:
+            if not is_exact(activity.parameters.get(name)):
+                return f"the value of its parameter {name} could not be recorded exactly"
+        return ""
+
     def _taken(self, activity: Activity) -> PlanStep:
         """What becomes of a call that is no task; the tasks that it called are steps of their own."""
         entities = self._lineage.entities
@@ -212,19 +225,3 @@ class _Planner:
         return PlanStep(
             activity, "take", f"{name} is no task; what it left is taken as it is", restores=found, leaves=leaves
         )
-
-
-def _blocked(activity: Activity, used: list[Entity], lost: set[str], at_hand: Container[str]) -> str:
-    if activity.outcome in ("interrupted", "unfinished"):
-        return f"it was {activity.outcome} when recorded; what it left behind cannot be repeated"
-    for entity in used:
-        if entity.gap and entity.id not in at_hand:
-            return f"{entity.path} was changed before it by something that is no recorded task"
-        if entity.id in lost:
-            return f"{entity.path} could not be brought back"
-        if entity.content_digest is None:
-            return f"the content of {entity.path} is not recorded ({entity.note or 'no reason given'})"
-    for name in activity.given:
-        if not is_exact(activity.parameters.get(name)):
-            return f"the value of its parameter {name} could not be recorded exactly"
-    return ""
