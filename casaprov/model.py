@@ -115,6 +115,11 @@ class Entity:
     locators: tuple[Locator, ...] = ()
     note: str = ""
 
+    @property
+    def session(self) -> str:
+        """Id of the session that recorded it."""
+        return self.id.partition("/")[0]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:

@@ -138,7 +138,7 @@ class _Chooser:
         self._shipped: set[str] = set()
 
     def item(self, entity: Entity) -> PayloadItem:
-        source = self._folders.get(entity.id.partition("/")[0], self._last_folder) / entity.path
+        source = self._folders.get(entity.session, self._last_folder) / entity.path
         refusal = self._input_refusal(entity, source) if _is_input(entity) else self._product_refusal(entity, source)
         top = shipped_path(entity, directory=False)
         if not refusal and top in self._shipped:

@@ -109,7 +109,7 @@ EDGES: dict[str, str] = {
     ),
     "ingest": "compare crate prov store unpack validate / tornado",
     "notebook": (
-        "activities crate journal lineage payload recorder taskspec validate"
+        "activities crate crate_layout journal lineage payload recorder taskspec validate"
         " / IPython ipykernel jupyter_client jupyter_server nbclient nbformat traitlets"
     ),
     "readers": "compare fits_digest regular_files sketch / astropy casaconfig casacore casatools numpy",

@@ -119,7 +119,7 @@ def test_an_interrupted_export_says_what_is_left(
     def interrupt(*_given: Any, **_options: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("casaprov.notebook.export.record_of", interrupt)
+    monkeypatch.setattr("casaprov.notebook.export.read_document", interrupt)
     out = sample.folder / "n.zip"
     assert main(["export", str(sample.notebook), "-o", str(out)]) == 130
     assert capsys.readouterr().err.strip() == f"Interrupted. The crate {out} was not written."

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from casaprov.checksum import Measurement
 from casaprov.crate import Packed, pack
+from casaprov.crate_layout import METADATA
 from casaprov.errors import JournalError, RecordError, UsageError
 from casaprov.journal import journal_folder, journals, present_folders, read_document
 from casaprov.lineage import Lineage
@@ -40,10 +41,8 @@ def export_notebook(
     RecordError
         If the record holds no call.
     """
-    journal = find_journal(notebook)
-    document = record_of(notebook)
-    # All sessions: a state may be of one that is not exported itself.
-    folders = present_folders(journal, read_document(journal, notebook.name))
+    journal, recorded, folders = _recorded(notebook)
+    document = _contributing(recorded, folders)
     _check_target(out, notebook, document, folders)
     if not document.activities:
         raise RecordError(f"The record of {notebook} holds no task call.", hint="Run its cells, then export again.")
@@ -59,7 +58,7 @@ def _check_target(out: Path, notebook: Path, document: Document, folders: Mappin
     if target == notebook.resolve():
         raise UsageError(f"The crate cannot take the place of its notebook {notebook}.", hint=hint)
     for entity in document.entities:
-        recorded = (folders[entity.id.partition("/")[0]] / entity.path).resolve()
+        recorded = (folders[entity.session] / entity.path).resolve()
         if recorded in (target, *target.parents):
             raise UsageError(f"The crate cannot be written to {out}: {entity.path} is in the record.", hint=hint)
     if out.exists() and not (out.is_file() and _is_crate(out)):
@@ -69,7 +68,7 @@ def _check_target(out: Path, notebook: Path, document: Document, folders: Mappin
 def _is_crate(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
-            return any(name.rpartition("/")[2] == "ro-crate-metadata.json" for name in archive.namelist())
+            return any(name.rpartition("/")[2] == METADATA for name in archive.namelist())
     except (OSError, zipfile.BadZipFile):
         return False
 
@@ -86,7 +85,7 @@ def with_present_states(
     """
     gaps = []
     for product in Lineage(document).products():
-        path = folders[product.id.partition("/")[0]] / product.path
+        path = folders[product.session] / product.path
         if product.content_digest is None or not path.exists():
             continue
         present = measure(path)
@@ -135,13 +134,22 @@ def record_of(notebook: Path) -> Document:
     UsageError, JournalError
         If there is no such notebook or no record of it.
     """
+    _, document, folders = _recorded(notebook)
+    return _contributing(document, folders)
+
+
+def _recorded(notebook: Path) -> tuple[Path, Document, dict[str, Path]]:
+    """Return the journal of a notebook, all that is in it, and where the folder of each session is now."""
     read_notebook(notebook)
     journal = find_journal(notebook)
-    lineage = Lineage(read_document(journal, notebook.name))
-    document = lineage.document
+    document = read_document(journal, notebook.name)
+    return journal, document, present_folders(journal, document)
+
+
+def _contributing(document: Document, folders: Mapping[str, Path]) -> Document:
+    lineage = Lineage(document)
     last = document.sessions[-1].id
-    folders = present_folders(journal, document)
-    present = [e for e in lineage.products() if (folders[e.id.partition("/")[0]] / e.path).exists()]
+    present = [e for e in lineage.products() if (folders[e.session] / e.path).exists()]
     looked_at = [lineage.entities[u.entity] for a in document.activities if a.session == last for u in a.used]
     contributed = {lineage.activities[a].session for a in lineage.upstream([*present, *looked_at])}
     return lineage.only(contributed | {last})
