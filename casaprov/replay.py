@@ -18,14 +18,14 @@ from typing import Any
 from casaprov.calls import Executor, TaskCall, TaskResult
 from casaprov.compare import Comparison, Tolerance
 from casaprov.digest import digest_record
-from casaprov.errors import NoSpace, ReplayError, WorkerDied
+from casaprov.errors import ReplayError, WorkerDied
 from casaprov.model import Activity, Entity, Outcome, Session, Usage
 from casaprov.plan import Plan, PlanStep
 from casaprov.report import ProductReport, StepReport
 from casaprov.runner import Runner
 from casaprov.taskspec import TaskSpec
 from casaprov.values import from_json, is_exact, to_json
-from casaprov.work_folder import WorkFolder
+from casaprov.work_folder import WorkFolder, no_space
 
 __all__ = ["Replay", "place_inputs"]
 
@@ -170,10 +170,7 @@ class Replay:
     def _check_space(self, activity: Activity, result: TaskResult) -> None:
         full = isinstance(result.error, OSError) and result.error.errno == errno.ENOSPC
         if result.error is not None and (full or self.work.is_full()):
-            raise NoSpace(
-                f"There is no space left in the work folder {self.work.root} for {activity.task}.",
-                hint="Give a folder on a larger disk with --work; the crate and its inputs are unharmed.",
-            ) from result.error
+            raise no_space(f"{self.work.root} for {activity.task}") from result.error
 
     def _verdict(self, step: PlanStep, usage: Usage, entity: Entity) -> Comparison:
         if step.action == "blocked":

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from casaprov.errors import NoSpace, ReplayError
 
-__all__ = ["Files", "WorkFolder", "copy", "make_folder", "remove"]
+__all__ = ["Files", "WorkFolder", "copy", "make_folder", "no_space", "remove"]
 
 _MIN_FREE_BYTES = 2**20
 _DISTRUST = "This crate was not written by casaprov; do not trust it."
@@ -122,7 +122,7 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            raise _no_space(path) from error
+            raise no_space(f"for {path}") from error
         raise ReplayError(f"The folder {path} cannot be made: {error.strerror}.") from error
 
 
@@ -145,7 +145,7 @@ def copy(source: Path, target: Path) -> None:
     except (OSError, shutil.Error) as error:
         remove(target)
         if getattr(error, "errno", None) == errno.ENOSPC or shutil.disk_usage(target.parent).free < _MIN_FREE_BYTES:
-            raise _no_space(target) from error
+            raise no_space(f"for {target}") from error
         raise ReplayError(f"{source} cannot be copied to {target}: {error}.") from error
 
 
@@ -166,6 +166,7 @@ def remove(path: Path) -> None:
         raise ReplayError(f"{path} cannot be removed: {error.strerror}.") from error
 
 
-def _no_space(target: Path) -> NoSpace:
+def no_space(told: str) -> NoSpace:
+    """Return the error for a full work folder; `told` says which, or what did not fit."""
     hint = "Give a folder on a larger disk with --work; the crate and its inputs are unharmed."
-    return NoSpace(f"There is no space left in the work folder for {target}.", hint=hint)
+    return NoSpace(f"There is no space left in the work folder {told}.", hint=hint)

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from casaprov.casa.session import open_recorder
 from casaprov.checksum import Digester
 from casaprov.compare import Comparison, Tolerance, compare_trees
 from casaprov.crate import OpenCrate, open_crate
-from casaprov.errors import CrateError, DigestError, InputMissing, MissingDependency, NoSpace, UsageError, WorkerDied
+from casaprov.errors import CrateError, DigestError, InputMissing, MissingDependency, UsageError, WorkerDied
 from casaprov.listings import same_listing
 from casaprov.locate import InputFinder
 from casaprov.model import Activity, Entity, Environment, Session, unstructure
@@ -32,7 +32,7 @@ from casaprov.replay import Replay, place_inputs
 from casaprov.report import REPORT_FORMAT, ReplayReport, compare_environments
 from casaprov.runner import Runner
 from casaprov.taskspec import load_specs
-from casaprov.work_folder import WorkFolder
+from casaprov.work_folder import WorkFolder, no_space
 
 __all__ = ["REPORT_NAME", "ReplayOptions", "replay_crate"]
 
@@ -89,10 +89,9 @@ def replay_crate(
     with _removed_if_empty(work, made=made), _private_folder(work) as private:
         opened = open_crate(crate, private / "crate", verify=options.verify)
         try:
-            report = _replay(opened, work, private, digester, options, on_step)
+            report = _replay(opened, crate.name, work, private, digester, options, on_step)
         except OSError as error:
             raise _full(work, error) from error
-        report = replace(report, crate=crate.name)
         text = json.dumps(unstructure(report), indent=2) + "\n"
         (private / REPORT_NAME).write_text(text, encoding="utf-8")
         # A rename puts the report in the place of a link; writing would follow it.
@@ -102,6 +101,7 @@ def replay_crate(
 
 def _replay(
     opened: OpenCrate,
+    name: str,
     work: Path,
     private: Path,
     digester: Digester,
@@ -149,7 +149,7 @@ def _replay(
     finally:
         executor.close()
     return ReplayReport(
-        crate="",
+        crate=name,
         work=work.as_posix(),
         started_at=started_at,
         ended_at=now(),
@@ -301,8 +301,5 @@ class _Judge:
 
 def _full(work: Path, error: OSError) -> Exception:
     if error.errno == errno.ENOSPC or shutil.disk_usage(work).free == 0:
-        return NoSpace(
-            f"There is no space left in the work folder {work}.",
-            hint="Give a folder on a larger disk with --work; the crate and its inputs are unharmed.",
-        )
+        return no_space(str(work))
     return error
