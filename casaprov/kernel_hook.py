@@ -87,8 +87,9 @@ class KernelRecording:
         """Listen to the shell and wrap the tasks, now or when they are imported."""
         self._shell.events.register("pre_run_cell", self._before_cell)
         self._shell.events.register("post_run_cell", self._after_cell)
-        for module in (*hooked_modules(), TOOL_PACKAGE):
-            wrapt.when_imported(module)(self._imported)
+        for module in hooked_modules():
+            wrapt.when_imported(module)(partial(self._imported, self._hook))
+        wrapt.when_imported(TOOL_PACKAGE)(partial(self._imported, self._tools))
         activities.attach(self)
         self._shell.register_magic_function(partial(run_shell_cell, self._shell), "cell", MAGIC)
         atexit.register(self.stop)
@@ -119,11 +120,11 @@ class KernelRecording:
 
     # -- task calls ----------------------------------------------------------
 
-    def _imported(self, package: Any) -> None:
+    def _imported(self, hook: TaskHook | ToolHook, package: Any) -> None:
         if self._stopped:
             return
         try:
-            (self._tools if package.__name__ == TOOL_PACKAGE else self._hook).install(package)
+            hook.install(package)
         except Exception as error:  # noqa: BLE001 - a recorder failure never breaks an import
             _tell(f"casaprov: calls of {package.__name__} cannot be recorded ({type(error).__name__}: {error}).")
 

@@ -311,11 +311,10 @@ class ToolHook:
         return original(row, *args, **kwargs)
 
     def _end(self, key: int, *, closed: bool = False) -> None:
-        found = self._batches.pop(key, None)
-        if found is None or found[2].opened is None:
+        instance, flush, batch = self._batches.pop(key, (None, "", None))
+        if batch is None or batch.opened is None:
             return
-        instance, flush, batch = found
-        opened = found[2].opened
+        opened = batch.opened
         if flush and not closed:
             with suppress(Exception):  # what is not open has nothing to write
                 getattr(instance, flush)()
