@@ -18,6 +18,7 @@ import inspect
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from glob import glob, has_magic
 from pathlib import Path
@@ -102,13 +103,12 @@ class DeclaredFiles:
         found: dict[Path, FileUse] = {}
         for name in names:
             parameter = str(name) if name in self.arguments else None
-            for text in (
-                strings(self.arguments[parameter], everywhere=True)
-                if parameter
-                else (_filled(name, self.arguments) for name in strings(name))
-            ):
-                for path in _paths(text, cwd):
-                    found.setdefault(path, FileUse(role, parameter, path))
+            if parameter is None:
+                texts = [_filled(text, self.arguments) for text in strings(name)]
+            else:
+                texts = list(strings(self.arguments[parameter], everywhere=True))
+            for path in (path for text in texts for path in _paths(text, cwd)):
+                found.setdefault(path, FileUse(role, parameter, path))
         return tuple(found.values())
 
 
@@ -154,29 +154,34 @@ class _Activity:
 
             @functools.wraps(function)
             async def awaited(*args: P.args, **kwargs: P.kwargs) -> Any:
-                opened = self._begin_call(function, args, kwargs)
-                try:
-                    returned = await function(*args, **kwargs)
-                except BaseException as error:
-                    self._end(opened, TaskResult(error=error))
-                    raise
-                self._end(opened, TaskResult(returned=returned))
-                return returned
+                with self._recorded(function, args, kwargs) as returned:
+                    returned.append(await function(*args, **kwargs))
+                return returned[0]
 
             return awaited  # type: ignore[return-value]
 
         @functools.wraps(function)
         def called(*args: P.args, **kwargs: P.kwargs) -> T:
-            opened = self._begin_call(function, args, kwargs)
-            try:
-                returned = function(*args, **kwargs)
-            except BaseException as error:
-                self._end(opened, TaskResult(error=error))
-                raise
-            self._end(opened, TaskResult(returned=returned))
-            return returned
+            with self._recorded(function, args, kwargs) as returned:
+                returned.append(function(*args, **kwargs))
+            value: T = returned[0]
+            return value
 
         return called
+
+    @contextmanager
+    def _recorded(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Iterator[list[Any]]:
+        """Record a call; what the function returned is to be put into the list."""
+        opened = self._begin_call(function, args, kwargs)
+        returned: list[Any] = []
+        try:
+            yield returned
+        except BaseException as error:
+            self._end(opened, TaskResult(error=error))
+            raise
+        self._end(opened, TaskResult(returned=returned[0]))
 
     def _begin_call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Opened:
         try:
@@ -242,8 +247,9 @@ def activity(
         What it is called in the record; by default the function's name.
     used, changed, generated
         Names of files that it reads, changes in place, and makes; see
-        :class:`DeclaredFiles`. Without any, parameters that name files count
-        as used; what changes in the working directory is noticed either way.
+        :class:`DeclaredFiles`. Without any, files that parameters name count
+        as files that it may change; what changes in the working directory is
+        noticed either way.
     parameters
         What else is worth recording, by name.
 
