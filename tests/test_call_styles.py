@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import json
 import os
 import subprocess
 import sys
-import warnings
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -26,6 +24,7 @@ from casaprov.journal import journal_folder, read_document
 from casaprov.model import Activity
 from casaprov.notebook.execute import run_notebook
 from reductions import reduce, write_notebook
+from task_source import call_of_function, handed_over
 
 pytestmark = [pytest.mark.casa, pytest.mark.slow, pytest.mark.usefixtures("casa_site_config")]
 
@@ -400,15 +399,8 @@ def test_the_shell_has_the_tasks_of_casatasks_and_their_functions() -> None:
         module, own = import_module(f"casashell.private.{name}"), sys.modules[f"casatasks.{name}"]
         assert getattr(module, f"_{name}_t") is getattr(own, f"_{name}_t"), name
         public = list(inspect.signature(getattr(module, f"_{name}").__call__).parameters)[1:]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # backslashes in CASA's docstrings
-            tree = ast.parse(inspect.getsource(module))
-        (call,) = [
-            node
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == f"_{name}_t"
-        ]
-        handed = [ast.literal_eval(argument.slice) for argument in call.args if isinstance(argument, ast.Subscript)]
+        call = call_of_function(module, name)
+        handed = handed_over(call)
         assert handed == public, name
         assert not call.keywords, name
 

@@ -57,7 +57,7 @@ WITHOUT_EFFECT = {
 }
 ALLOWED = {
     "read an input": "open('{inputs}/a.txt').read()",
-    "write, copy and remove": "(shutil.copytree('.', '../work/sub'), shutil.rmtree('sub'))",
+    "write, copy and remove": "(shutil.copytree('.', '{work}/sub'), shutil.rmtree('sub'))",
     "rename within": "os.rename('own.txt', 'other.txt')",
     "rename between folders": "(os.mkdir('d'), os.rename('own.txt', 'd/own.txt'))",
     "run a program": "subprocess.run('ls | cat', shell=True, check=True, capture_output=True)",

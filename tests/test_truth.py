@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import json
 import sys
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from casaprov.journal import journal_folder, read_document
 from casaprov.model import Activity
 from casaprov.taskspec import load_specs
 from reductions import reduce
+from task_source import call_of_function, handed_over
 
 pytestmark = [pytest.mark.casa, pytest.mark.slow, pytest.mark.usefixtures("casa_site_config")]
 
@@ -122,15 +121,8 @@ def test_every_task_takes_its_values_in_the_order_of_its_parameters() -> None:
     casatasks = import_casatasks()
     for name in (n for n in casatasks.__all__ if n in load_specs()):
         module = sys.modules[f"casatasks.{name}"]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # backslashes in CASA's docstrings
-            tree = ast.parse(inspect.getsource(module))
-        (call,) = [
-            node
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == f"_{name}_t"
-        ]
-        handed = [ast.literal_eval(argument.slice) for argument in call.args if isinstance(argument, ast.Subscript)]
+        call = call_of_function(module, name)
+        handed = handed_over(call)
         public = list(inspect.signature(getattr(module, f"_{name}").__call__).parameters)[1:]
         assert handed == public[: len(handed)], name
         assert set(public[len(handed) :]) <= {"kwargs"}, name
