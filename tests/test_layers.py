@@ -35,6 +35,7 @@ CORE: dict[str, str] = {
     "compare_tables": "compare_values differences keywords tables / numpy",
     "compare_trees": "checksum compare_tables compare_values differences digest",
     "compare_values": "differences digest keywords / numpy",
+    "config": "errors",
     "consistency": "errors model values",
     "crate": "consistency crate_check crate_layout crate_write digest errors model payload unpack validate",
     "crate_calls": "crate_layout crate_nodes model terms",

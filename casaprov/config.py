@@ -1,0 +1,150 @@
+"""Settings: what a user may choose, and who chose it.
+
+A setting comes from, in this order: ``%casaprov config`` in the session, an environment
+variable ``CASAPROV_<NAME>``, the table ``[tool.casaprov]`` of the nearest
+``pyproject.toml`` in the working folder or above it, the default.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from casaprov.errors import UsageError
+
+__all__ = ["CHOICES", "Config", "load_config", "size_of"]
+
+CHOICES: Mapping[str, tuple[str, ...]] = {"digest": ("full", "fast"), "show_log": ("yes", "no")}
+"""Values of the settings that are words."""
+
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) *([kMGT]?)B?")
+_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_PREFIX = "CASAPROV_"
+_DEFAULT = "default"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """All settings of a session.
+
+    Attributes
+    ----------
+    digest
+        ``full``: everything is read for its digest. ``fast``: external inputs
+        of `fast_above` and more are not; the record says so.
+    fast_above
+        Size from which ``fast`` takes effect, in bytes; written ``10 GB``.
+    show_log
+        Whether the log of a task call is shown below its cell, folded.
+    workers
+        Child processes that compute digests.
+    cache_size
+        Most that the cache of digests takes on disk, in bytes; 0 for no cache.
+    sources
+        Who chose each setting, by its name.
+    """
+
+    digest: str = "full"
+    fast_above: int = 10 * 10**9
+    show_log: str = "yes"
+    workers: int = 2
+    cache_size: int = 256 * 10**6
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Names of all settings."""
+        return tuple(f.name for f in fields(cls) if f.default is not MISSING)
+
+    def changed(self, name: str, value: Any, source: str) -> Config:
+        """Return these settings with one of them changed.
+
+        Raises
+        ------
+        UsageError
+            If there is no such setting, or it cannot have this value.
+        """
+        if name not in self.names():
+            raise UsageError(
+                f"{source}: there is no setting {name!r}.", hint=f"The settings are {', '.join(self.names())}."
+            )
+        values = {known: getattr(self, known) for known in self.names()}
+        values[name] = _checked(name, value, source)
+        return Config(**values, sources={**self.sources, name: source})
+
+
+def load_config(
+    folder: Path, environment: Mapping[str, str] = os.environ, chosen: Iterable[tuple[str, Any]] = ()
+) -> Config:
+    """Return the settings in force for work in `folder`.
+
+    Parameters
+    ----------
+    chosen
+        What the user chose in the session.
+
+    Raises
+    ------
+    UsageError
+        If a file or a variable says something that cannot be understood; the
+        message names it.
+    """
+    config = Config(sources=dict.fromkeys(Config.names(), _DEFAULT))
+    for name, value, source in (*_from_file(folder), *_from_environment(environment)):
+        config = config.changed(name, value, source)
+    for name, value in chosen:
+        config = config.changed(name, value, "%casaprov config")
+    return config
+
+
+def size_of(text: Any) -> int:
+    """Return a size in bytes: ``10 GB``, ``500M``, ``4096``.
+
+    Raises
+    ------
+    ValueError
+        If it is no size.
+    """
+    found = _SIZE.fullmatch(str(text).strip())
+    if found is None or isinstance(text, bool):
+        raise ValueError(text)
+    return int(float(found[1]) * _UNITS[found[2]])
+
+
+def _from_file(folder: Path) -> Iterable[tuple[str, Any, str]]:
+    for parent in (folder, *folder.parents):
+        path = parent / "pyproject.toml"
+        if not path.is_file():
+            continue
+        try:
+            with path.open("rb") as file:
+                table = tomllib.load(file).get("tool", {}).get("casaprov", {})
+            return [(name.replace("-", "_"), value, str(path)) for name, value in table.items()]
+        except (OSError, ValueError, AttributeError) as error:
+            raise UsageError(f"{path} cannot be read: {error}.", hint="Mend it, or remove [tool.casaprov].") from error
+    return ()
+
+
+def _from_environment(environment: Mapping[str, str]) -> Iterable[tuple[str, Any, str]]:
+    variables = {name: f"{_PREFIX}{name.upper()}" for name in Config.names()}
+    return [(name, environment[variable], variable) for name, variable in variables.items() if variable in environment]
+
+
+def _checked(name: str, value: Any, source: str) -> Any:
+    if name in CHOICES:
+        if value not in CHOICES[name]:
+            raise UsageError(f"{source}: {name} cannot be {value!r}.", hint=f"It is {' or '.join(CHOICES[name])}.")
+        return value
+    try:
+        number = size_of(value)
+    except ValueError:
+        number = -1
+    if number < (name == "workers"):
+        example = "a number such as 2" if name == "workers" else "a size such as 10 GB"
+        raise UsageError(f"{source}: {name} cannot be {value!r}.", hint=f"It is {example}.")
+    return number
