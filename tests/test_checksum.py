@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from casaprov.readers import fits_reader, open_digester
 from casaprov.readers.casacore_tables import CasacoreReader
 from casaprov.stamps import stamp
 from casaprov.table_digest import table_node
-from casaprov.tables import Block, Column, Table
+from casaprov.tables import Block, Column, Runs, Storage, Table
 
 Maker = Callable[..., Path]
 
@@ -328,6 +329,21 @@ class MemoryTable:
                 taken.append(cells[row + len(taken)])
             yield from self._block(row, taken)
             row += len(taken)
+
+    def runs(self, column: str) -> Runs:
+        shapes = [None if cell is None else cell.shape[::-1] for cell in self.cells[column]]
+        return [(len(list(run)), shape) for shape, run in groupby(shapes)]
+
+    def stretch(
+        self, column: str, runs: Runs, first_row: int, first: int, count: int, *, max_bytes: int
+    ) -> Iterator[np.ndarray[Any, Any]]:
+        values = [cell.reshape(-1) for cell in self.cells[column][first_row:] if cell is not None]
+        stream = np.concatenate([*values, np.empty(0, self.columns[column].type)])[first : first + count]
+        piece = max_bytes if self.step == 1 else self.step + self.parts
+        yield from (stream[start : start + piece] for start in range(0, count, piece))
+
+    def storage(self) -> Mapping[str, Storage]:
+        return {}
 
     def _block(self, row: int, taken: list[np.ndarray[Any, Any] | None]) -> Iterator[Block]:
         values = [cell for cell in taken if cell is not None]
