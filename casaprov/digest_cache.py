@@ -73,7 +73,7 @@ class DigestCache:
                     return None
                 value, checksum, used_at = found
                 if _checksum(key, stamp, value) != checksum:
-                    raise sqlite3.DatabaseError("an entry does not have its checksum")  # noqa: TRY301
+                    raise sqlite3.DatabaseError("an entry does not have its checksum")
                 if time.time() - used_at > _FINE_S:
                     with connection:
                         connection.execute("UPDATE entries SET used_at = ? WHERE name = ?", (time.time(), key))
@@ -137,7 +137,7 @@ class DigestCache:
                 connection.execute("PRAGMA synchronous = OFF")
                 connection.execute("PRAGMA auto_vacuum = FULL")
                 if connection.execute("PRAGMA user_version").fetchone()[0] not in (0, _VERSION):
-                    raise sqlite3.DatabaseError("another version wrote the cache")  # noqa: TRY301
+                    raise sqlite3.DatabaseError("another version wrote the cache")
                 with connection:
                     connection.execute(_SCHEMA)
                     connection.execute(f"PRAGMA user_version = {_VERSION}")
@@ -157,11 +157,13 @@ class DigestCache:
 
     def _make_room(self) -> None:
         """Drop what was used longest ago once the file is full, a good part of it at once."""
-        if self._taken() <= self._max_bytes:
+        taken = self._taken()
+        if taken <= self._max_bytes:
             return
         connection = self._open()
-        sizes = connection.execute("SELECT name, length(value) + 200 FROM entries ORDER BY used_at").fetchall()
-        surplus = sum(size for _, size in sizes) - self._max_bytes * (_PART_DROPPED - 1) // _PART_DROPPED
+        sizes = connection.execute("SELECT name, length(value) FROM entries ORDER BY used_at").fetchall()
+        kept = self._max_bytes * (1 - 1 / _PART_DROPPED) / taken
+        surplus = sum(size for _, size in sizes) * (1 - kept)
         dropped = []
         for name, size in sizes:
             if surplus <= 0:

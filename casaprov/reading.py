@@ -280,7 +280,9 @@ def _describe(told: Mapping[str, Any], name: str) -> str:
     """Digest of what a table's description says of a column and of those that share its storage manager."""
     columns = told["columns"]
     storage = columns[name]["storage"]
-    shared = [[other, columns[other]["outline"], columns[other]["layout"]] for other in (storage[2] if storage else [name])]
+    shared = [
+        [other, columns[other]["outline"], columns[other]["layout"]] for other in (storage[2] if storage else [name])
+    ]
     return digest_bytes(canonical_json([told["outline"]["rows"], storage, shared]))
 
 

@@ -7,7 +7,6 @@ import json
 import shutil
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -22,8 +21,8 @@ from hypothesis import strategies as st
 
 from casaprov.checksum import Measurement, content_digest, measure
 from casaprov.digest import BLOCK_BYTES, parse_digest
-from casaprov.errors import DigestError, MissingDependency, WorkerDied
-from casaprov.readers import fits_reader, open_digester
+from casaprov.errors import DigestError, MissingDependency
+from casaprov.readers import fits_reader
 from casaprov.readers.casacore_tables import CasacoreReader
 from casaprov.stamps import stamp
 from casaprov.table_digest import table_node
