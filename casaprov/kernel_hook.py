@@ -23,7 +23,7 @@ import wrapt
 from casaprov import activities
 from casaprov.calls import FileTable, TaskCall, TaskResult
 from casaprov.casa.data import prepare
-from casaprov.casa.session import new_session, open_recorder
+from casaprov.casa.session import new_session, open_recorder, tier_by_size
 from casaprov.casa.tasks import TASK_PACKAGES, FunctionExecutor, TaskHook, hooked_modules
 from casaprov.casa.tools import TOOL_PACKAGE, ToolHook
 from casaprov.config import Config, load_config
@@ -80,6 +80,7 @@ class KernelRecording:
         self._notebook = notebook_path(shell.user_ns, self._folder)
         self._hook = TaskHook(self._run)
         self._tools = ToolHook(self)
+        self._config = _settings(self._folder)
         self._digester: Digester | None = None
         self._runner: Runner | None = None
         self._opening = threading.Lock()
@@ -144,7 +145,7 @@ class KernelRecording:
 
     def _opened_digester(self) -> Digester:
         if self._digester is None:
-            self._digester = open_digester(_settings(self._folder))
+            self._digester = open_digester(self._config)
         return self._digester
 
     def _run(self, call: TaskCall, executor: FunctionExecutor) -> TaskResult:
@@ -181,7 +182,9 @@ class KernelRecording:
             if self._runner is None and not self._stopped:
                 try:
                     session = new_session(self._folder, self._notebook.name)
-                    recorder = open_recorder(session, journal_folder(self._notebook), self._opened_digester())
+                    tier = tier_by_size(self._config)
+                    folder = journal_folder(self._notebook)
+                    recorder = open_recorder(session, folder, self._opened_digester(), tier)
                     self._runner = Runner(recorder, on_recorded=self._recorded, on_trouble=_tell)
                 except Exception as error:  # noqa: BLE001 - a recorder failure never breaks a cell
                     _tell(f"casaprov: this session is not recorded ({type(error).__name__}: {error}).")
