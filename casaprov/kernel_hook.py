@@ -24,7 +24,7 @@ from casaprov import activities
 from casaprov.calls import FileTable, TaskCall, TaskResult
 from casaprov.casa.data import prepare
 from casaprov.casa.session import new_session, open_recorder, tier_by_size
-from casaprov.casa.tasks import TASK_PACKAGES, FunctionExecutor, TaskHook, hooked_modules
+from casaprov.casa.tasks import FunctionExecutor, TaskHook, hooked_modules
 from casaprov.casa.tools import TOOL_PACKAGE, ToolHook
 from casaprov.config import Config, load_config
 from casaprov.digest import digest_bytes
@@ -68,9 +68,8 @@ def unload_ipython_extension(_shell: InteractiveShell) -> None:
 class KernelRecording:
     """Recording of one kernel, from ``%load_ext`` to its end.
 
-    The session starts with the first task call and its worker processes with
-    the import of casatasks, so that a notebook that has nothing to do with
-    CASA pays nothing and leaves nothing behind.
+    The session starts with the first task call: a notebook that calls no task
+    leaves nothing behind. The worker processes start at once.
     """
 
     def __init__(self, shell: InteractiveShell) -> None:
@@ -95,12 +94,12 @@ class KernelRecording:
         self._shell.events.register("post_run_cell", self._after_cell)
         for module in hooked_modules():
             wrapt.when_imported(module)(partial(self._imported, self._hook))
-        wrapt.when_imported(TASK_PACKAGES[0])(self._start_workers)
         wrapt.when_imported(TOOL_PACKAGE)(partial(self._imported, self._tools))
         activities.attach(self)
         self._shell.register_magic_function(partial(run_shell_cell, self._shell), "cell", MAGIC)
         atexit.register(self.stop)
         os.register_at_fork(after_in_child=self._forked)
+        self._start_workers()
 
     def stop(self) -> None:
         """Close the session and take every wrapper out."""
@@ -136,8 +135,8 @@ class KernelRecording:
         except Exception as error:  # noqa: BLE001 - a recorder failure never breaks an import
             _tell(f"casaprov: calls of {package.__name__} cannot be recorded ({type(error).__name__}: {error}).")
 
-    def _start_workers(self, _package: Any) -> None:
-        """Start the workers once CASA is imported: the first task call is not far, and does not wait for them then."""
+    def _start_workers(self) -> None:
+        """Start the workers while the notebook imports CASA, so that the first task call does not wait for them."""
         try:
             self._opened_digester().start()
         except Exception:  # noqa: BLE001 - it is tried again, and told, with the first call

@@ -154,6 +154,7 @@ class Recorder:
             self._calls += 1
             number = self._calls
         parents = self._open.get()
+        walked = walk(call.cwd)
         opened = Opened(
             call=call,
             activity=Activity(
@@ -172,9 +173,9 @@ class Recorder:
             ),
             files=files,
             uses=uses,
-            stamps={use.path: stamp(use.path) for use in (*uses, *outputs)},
+            stamps={use.path: walked.at(use.path) for use in (*uses, *outputs)},
             pending=pending,
-            walked=walk(call.cwd),
+            walked=walked,
         )
         self._names[opened.activity.id] = call.task
         for use in uses:
@@ -306,7 +307,7 @@ class Recorder:
         return [
             (parameter, path, declared)
             for path, (parameter, declared) in named.items()
-            if path.exists() and (path not in opened.stamps or stamp(path) != opened.stamps[path])
+            if path.exists() and (path not in opened.stamps or after.at(path) != opened.stamps[path])
         ]
 
     def _left(self, opened: Opened, path: Path, future: Future[Measurement], *, declared: bool) -> Entity | None:

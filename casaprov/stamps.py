@@ -217,6 +217,11 @@ class Walk:
         """Paths of all products, by name."""
         return tuple(self.folder / name for name in self.products)
 
+    def at(self, path: Path) -> Stamps:
+        """Stamps of one product: those of the walk, if it saw it."""
+        below = path.relative_to(self.folder).as_posix() if path.is_relative_to(self.folder) else ""
+        return self.products.get(below) or stamp(path)
+
     def changed_since(self, earlier: Walk) -> tuple[Path, ...]:
         """Paths of products that are new or different."""
         # Where a walk stopped depends on how many files came before: a product that
