@@ -138,7 +138,10 @@ class CasacoreTable:
 
     def cell(self, column: Column, row: int) -> np.ndarray[Any, Any]:
         """Return a cell in storage order, an array without axes for a scalar."""
-        return np.array(self._handle.getcell(column.name, row), dtype_of(column))
+        if column.ndim == 0:
+            # In steps of two a single row is never the whole column; getcell() would widen it, and quiet its NaNs.
+            return np.array(self._handle.getcol(column.name, row, 1, 2), dtype_of(column)).reshape(())
+        return np.asarray(self._handle.getcell(column.name, row), dtype_of(column), order="C")
 
     def part(self, column: Column, row: int, start: Shape, stop: Shape) -> np.ndarray[Any, Any]:
         """Return a part of a cell in storage order."""
