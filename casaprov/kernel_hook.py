@@ -26,7 +26,9 @@ from casaprov.casa.data import prepare
 from casaprov.casa.session import new_session, open_recorder
 from casaprov.casa.tasks import FunctionExecutor, TaskHook, hooked_modules
 from casaprov.casa.tools import TOOL_PACKAGE, ToolHook
+from casaprov.config import Config, load_config
 from casaprov.digest import digest_bytes
+from casaprov.errors import UsageError
 from casaprov.journal import journal_folder
 from casaprov.model import Activity, Entity, Step
 from casaprov.notebook.bundle import BUNDLE_MIME, bundle, call_summary
@@ -162,7 +164,7 @@ class KernelRecording:
             if self._runner is None and not self._stopped:
                 try:
                     session = new_session(self._folder, self._notebook.name)
-                    self._digester = open_digester()
+                    self._digester = open_digester(_settings(self._folder))
                     recorder = open_recorder(session, journal_folder(self._notebook), self._digester)
                     self._runner = Runner(recorder, on_recorded=self._recorded, on_trouble=_tell)
                 except Exception as error:  # noqa: BLE001 - a recorder failure never breaks a cell
@@ -188,6 +190,15 @@ class KernelRecording:
         calls, self._calls, self._step = self._calls, [], None
         if calls and self._runner is not None:
             self._shell.display_pub.publish({BUNDLE_MIME: bundle(self._runner.recorder.session.id, calls)})
+
+
+def _settings(folder: Path) -> Config:
+    """Return the user's settings, the defaults if they cannot be understood."""
+    try:
+        return load_config(folder)
+    except UsageError as error:
+        _tell(f"casaprov: {error} Until then the defaults hold.")
+        return Config()
 
 
 def _tell(sentence: str) -> None:

@@ -75,9 +75,7 @@ def outlined(table: Table) -> tuple[dict[str, Any], dict[str, Path]]:
     return outline, dict(sub_tables(keywords))
 
 
-def joined_node(
-    outline: Mapping[str, Any], columns: Mapping[str, Any], tables: Mapping[str, Any]
-) -> dict[str, Any]:
+def joined_node(outline: Mapping[str, Any], columns: Mapping[str, Any], tables: Mapping[str, Any]) -> dict[str, Any]:
     """Return the node of a table from its outline (:func:`outlined`), leaves and the nodes of its sub-tables."""
     node = {**outline, "columns": dict(columns), "tables": dict(tables)}
     return {"digest": _node_digest(node), **node}
