@@ -43,6 +43,11 @@ class Digester:
         self._pending: dict[Path, tuple[Stamps, Future[Measurement]]] = {}
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="casaprov-digest")
 
+    def start(self) -> None:
+        """Start the workers now, so that the first product need not wait for them."""
+        for _ in range(self._pool.size):
+            self._pool.submit("prepare")
+
     def submit(self, path: Path) -> Future[Measurement]:
         """Start to measure a product; the Future is finished already if nothing changed since the last time.
 

@@ -32,6 +32,7 @@ _SMALL_BYTES = 4 * 2**20
 _LARGE_BYTES = 2 * BLOCK_BYTES
 """Columns from this size are read in parts."""
 
+_GROUP_BYTES = 2**20
 _MOST_BYTES = 16 * BLOCK_BYTES
 _PARTS_PER_WORKER = 4
 
@@ -174,7 +175,9 @@ class Reading:
         runs = {name: self._ask("runs", path=str(folder), column=name) for name in large}
         small = [
             self._ask("leaves", path=str(folder), columns=group)
-            for group in _groups({name: columns[name]["bytes"] for name in missing if name not in large})
+            for group in _groups(
+                {name: columns[name]["bytes"] for name in missing if name not in large}, self._pool.size
+            )
         ]
         parts = {name: self._parts(folder, name, columns[name], runs[name]) for name in large}
         for call in small:
@@ -263,16 +266,17 @@ def _is_large(column: Mapping[str, Any]) -> bool:
     return column["bytes"] >= _LARGE_BYTES and column["outline"]["type"] not in _TEXTS
 
 
-def _groups(sizes: Mapping[str, int]) -> list[list[str]]:
-    """Put small columns together that are to be read by one call."""
+def _groups(sizes: Mapping[str, int], share: int) -> list[list[str]]:
+    """Put small columns together that are to be read by one call, so that there are about `share` calls."""
     groups: list[list[str]] = []
-    filled = _LARGE_BYTES
-    for name, size in sizes.items():
-        if filled + size > _LARGE_BYTES:
+    limit = max(_GROUP_BYTES, sum(sizes.values()) // share)
+    filled = limit
+    for name in sorted(sizes, key=lambda name: -sizes[name]):
+        if filled + sizes[name] // 2 > limit:
             groups.append([])
             filled = 0
         groups[-1].append(name)
-        filled += size
+        filled += sizes[name]
     return groups
 
 

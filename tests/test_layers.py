@@ -61,7 +61,7 @@ CORE: dict[str, str] = {
     "gaps": "checksum compare_trees differences model",
     "inspection": "drawing errors lineage model prov",
     "journal": "digest errors model",
-    "kernel_hook": "activities calls casa config digest errors journal model notebook readers recorder runner / wrapt",
+    "kernel_hook": "activities calls casa config digest digester errors journal model notebook readers recorder runner / wrapt",
     "keywords": "digest errors / numpy",
     "lineage": "errors model",
     "listings": "",

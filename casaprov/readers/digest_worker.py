@@ -8,18 +8,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from casaprov import table_parts
 from casaprov.checksum import measure as measure_product
 from casaprov.checksum import to_json
+from casaprov.errors import MissingDependency
 from casaprov.model import unstructure
 from casaprov.readers import fits_reader, table_reader
 from casaprov.table_parts import Noting, Part, plain_runs
 from casaprov.worker import serve
 
 __all__ = ["FUNCTIONS"]
+
+
+def _prepare() -> None:
+    """Load the libraries, before the first product is waited for."""
+    for reader in (table_reader, fits_reader):
+        with suppress(MissingDependency):
+            reader()
 
 
 def _measure(path: str) -> dict[str, Any]:
@@ -75,6 +84,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "nodes": _nodes,
     "outline": _outline,
     "part": _part,
+    "prepare": _prepare,
     "runs": _runs,
 }
 """What the child answers; see :mod:`casaprov.table_parts`."""
