@@ -73,7 +73,6 @@ class KernelRecording:
         self._shell = shell
         self._process = os.getpid()
         self._folder = Path.cwd()
-        self._notebook = notebook_path(shell.user_ns, self._folder)
         self._hook = TaskHook(self._run)
         self._tools = ToolHook(self)
         self._runner: Runner | None = None
@@ -161,9 +160,11 @@ class KernelRecording:
         with self._opening:  # calls from several threads are of one session
             if self._runner is None and not self._stopped:
                 try:
-                    session = new_session(self._folder, self._notebook.name)
+                    # Only now: VS Code names the notebook after the kernel has started.
+                    notebook = notebook_path(self._shell.user_ns, self._folder)
+                    session = new_session(self._folder, notebook.name)
                     self._digester = open_digester()
-                    recorder = open_recorder(session, journal_folder(self._notebook), self._digester)
+                    recorder = open_recorder(session, journal_folder(notebook), self._digester)
                     self._runner = Runner(recorder, on_recorded=self._recorded, on_trouble=_tell)
                 except Exception as error:  # noqa: BLE001 - a recorder failure never breaks a cell
                     _tell(f"casaprov: this session is not recorded ({type(error).__name__}: {error}).")

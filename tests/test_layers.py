@@ -24,6 +24,7 @@ CORE: dict[str, str] = {
     "activities": "calls errors pathnames taskspec values",
     "cache": "checksum digest errors model values / filelock",
     "calls": "model taskspec",
+    "casa_kernel": "casa kernel_hook",
     "checksum": "digest errors fits_digest model regular_files stamps table_digest tables",
     "compare": (
         "checksum compare_files compare_fits compare_tables compare_trees differences errors fits_digest regular_files"
@@ -98,7 +99,7 @@ CORE: dict[str, str] = {
 }
 
 # The command line is the top: all of the core when it is loaded, edges only inside functions.
-TOP = {"cli", "console"}
+TOP = {"cli", "cli_kernel", "console"}
 TOP_PACKAGES = {"click", "rich"}
 
 # What an edge may import: casaprov's modules (besides what every edge may), and the world it owns.
@@ -110,7 +111,7 @@ EDGES: dict[str, str] = {
     ),
     "ingest": "compare crate prov store unpack validate / tornado",
     "notebook": (
-        "activities crate crate_layout journal lineage payload recorder taskspec validate"
+        "activities crate crate_layout doctor journal lineage payload recorder taskspec validate"
         " / IPython ipykernel jupyter_client jupyter_server nbclient nbformat traitlets"
     ),
     "readers": "compare fits_digest regular_files sketch / astropy casaconfig casacore casatools numpy",
