@@ -24,12 +24,14 @@ from casaprov import activities
 from casaprov.calls import FileTable, TaskCall, TaskResult
 from casaprov.casa.data import prepare
 from casaprov.casa.session import new_session, open_recorder
+from casaprov.casa.task_help import read_task_help, tasks_by_category
 from casaprov.casa.tasks import FunctionExecutor, TaskHook, hooked_modules
 from casaprov.casa.tools import TOOL_PACKAGE, ToolHook
 from casaprov.digest import digest_bytes
 from casaprov.journal import journal_folder
 from casaprov.model import Activity, Entity, Step
 from casaprov.notebook.bundle import BUNDLE_MIME, bundle, call_summary
+from casaprov.notebook.help_magic import register_help, unregister_help
 from casaprov.notebook.name import notebook_path
 from casaprov.notebook.shell_magic import MAGIC, run_shell_cell
 from casaprov.readers import open_digester
@@ -91,6 +93,7 @@ class KernelRecording:
         wrapt.when_imported(TOOL_PACKAGE)(partial(self._imported, self._tools))
         activities.attach(self)
         self._shell.register_magic_function(partial(run_shell_cell, self._shell), "cell", MAGIC)
+        register_help(self._shell, read_task_help, tasks_by_category)
         atexit.register(self.stop)
         os.register_at_fork(after_in_child=self._forked)
 
@@ -101,6 +104,7 @@ class KernelRecording:
         self._stopped = True
         activities.attach(None)
         self._shell.magics_manager.magics["cell"].pop(MAGIC, None)
+        unregister_help(self._shell)
         self._tools.remove()
         self._hook.remove()
         atexit.unregister(self.stop)

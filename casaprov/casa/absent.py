@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from casaprov.errors import TaskMissing
 
-__all__ = ["GUI_PACKAGES", "RETIRED", "AbsentTask", "absent_tasks", "retired"]
+__all__ = ["GUI_PACKAGES", "RETIRED", "AbsentTask", "absent_tasks", "why_absent"]
 
 GUI_PACKAGES: Mapping[str, str] = {"plotms": "casaplotms", "imview": "casaviewer", "msview": "casaviewer"}
 """Tasks with a window, and the package that each comes in."""
@@ -34,21 +34,19 @@ class AbsentTask:
     ----------
     name
         The task's name.
-    reason, remedy
-        What is missing, and what to do.
+    told
+        Why it is not there, and what to do, as a sentence.
     """
 
-    def __init__(self, name: str, reason: str, remedy: str) -> None:
+    def __init__(self, name: str, told: str) -> None:
         self.__name__ = name
-        self._reason = reason
-        self._remedy = remedy
-        self.__doc__ = repr(self)
+        self.__doc__ = told
 
     def __repr__(self) -> str:
-        return f"{self._reason} {self._remedy}"
+        return self.__doc__ or self.__name__
 
     def _refuse(self, *_arguments: Any, **_keywords: Any) -> NoReturn:
-        raise TaskMissing(self._reason, hint=self._remedy)
+        raise TaskMissing(repr(self))
 
     # What the CASA shell's inp, go, default, tget and tput ask of a task.
     __call__ = inp = set_global_defaults = tget = tput = _refuse
@@ -56,17 +54,17 @@ class AbsentTask:
 
 def absent_tasks(present: Mapping[str, Any]) -> dict[str, AbsentTask]:
     """Return stand-ins for known tasks that are not in the namespace `present`, by name."""
-    found = {}
-    for name, package in GUI_PACKAGES.items():
-        lacking = importlib.util.find_spec(package) is None
-        reason = f"{name} is not there: the package {package} {'is not installed' if lacking else 'does not load'}."
-        remedy = f"Run 'pip install {package}' and restart the kernel." if lacking else "'casaprov doctor' may say more."
-        found[name] = AbsentTask(name, reason, remedy)
-    for name in RETIRED:
-        found[name] = AbsentTask(name, *retired(name))
-    return {name: task for name, task in found.items() if name not in present}
+    names = (*GUI_PACKAGES, *RETIRED)
+    return {name: AbsentTask(name, why_absent(name)) for name in names if name not in present}
 
 
-def retired(name: str) -> tuple[str, str]:
-    """What there is to say about a task of the table :data:`RETIRED`."""
-    return f"{name} is no longer part of CASA.", f"{RETIRED[name]} has taken its place."
+def why_absent(name: str) -> str:
+    """Why a task of :data:`GUI_PACKAGES` or :data:`RETIRED` is not there, and what to do; empty for any other."""
+    if name in RETIRED:
+        return f"{name} is no longer part of CASA; {RETIRED[name]} has taken its place."
+    if name not in GUI_PACKAGES:
+        return ""
+    package = GUI_PACKAGES[name]
+    if importlib.util.find_spec(package) is None:
+        return f"{name} is not there: install it with 'pip install {package}' and restart the kernel."
+    return f"{name} is not there: its package {package} does not load; 'casaprov doctor' may say why."

@@ -69,7 +69,7 @@ def start_casa(shell: Any) -> MissingDependency | None:
 
 def _start_shell(shell: Any, casatasks: ModuleType) -> None:
     namespace = shell.user_ns
-    casashell = importlib.import_module("casashell")
+    casashell: Any = importlib.import_module("casashell")
     config = casashell.casa_config_master
     # casashell itself would set these from its command line, which is none of a kernel's.
     quiet = {"log2term": config.log2term, "nologger": True, "nogui": config.nogui, "agg": config.agg}
@@ -115,13 +115,15 @@ def _window_tasks() -> dict[str, Any]:
         # Other people's packages, which may lack a library of the system: the kernel starts all the same.
         with contextlib.suppress(Exception):
             if importlib.util.find_spec(package) is not None:
-                found[name] = getattr(importlib.import_module(f"{package}.gotasks.{name}"), name)
+                task = getattr(importlib.import_module(f"{package}.gotasks.{name}"), name)
+                _show_defaults(task, getattr(importlib.import_module(package), name))
+                found[name] = task
     return found
 
 
 def _show_defaults(task: Any, original: Any) -> None:
     """Let the signature of a task of the shell name the defaults, as that of casatasks does: its own says None."""
-    call = type(task).__call__
+    call: Any = type(task).__call__
     own, public = inspect.signature(call), inspect.signature(type(original).__call__).parameters
     parameters = [
         parameter.replace(default=public[name].default) if name in public else parameter

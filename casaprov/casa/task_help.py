@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from casaprov.casa.absent import GUI_PACKAGES, RETIRED, retired
+from casaprov.casa.absent import GUI_PACKAGES, why_absent
 from casaprov.casa.task_module import TaskModule, read_task_module
 from casaprov.errors import CasaMissing, UsageError
 
@@ -200,9 +200,8 @@ def _task(file: Path) -> ET.Element:
 
 
 def _no_such_task(name: str, files: Mapping[str, Path]) -> UsageError:
-    if name in RETIRED:
-        reason, remedy = retired(name)
-        return UsageError(reason, hint=remedy)
+    if told := why_absent(name):
+        return UsageError(told)
     near = [known for known in sorted(files) if len(name) > 2 and name.lower() in known]
     near += [known for known in difflib.get_close_matches(name.lower(), sorted(files)) if known not in near]
     hint = f"Did you mean {' or '.join(near[:4])}?" if near else "'%casahelp' lists all tasks."
@@ -225,7 +224,8 @@ def _text(element: ET.Element | None) -> str:
 
 
 def _line(element: ET.Element) -> str:
-    return " ".join(_text(element.find("shortdescription")).split())
+    short = " ".join(_text(element.find("shortdescription")).split())
+    return short or _text(element.find("description")).partition("\n")[0]
 
 
 def _only_told(name: str, default: str, module: TaskModule) -> Parameter:
@@ -240,15 +240,14 @@ def _parameter(element: ET.Element, conditions: Mapping[str, list[Condition]], m
     limited = element.find("any")
     if types == ["any"] and limited is not None and limited.get("limittype"):
         types = limited.get("limittype", "").split()
-    long = _text(element.find("description"))
     return Parameter(
         name=name,
         types=tuple(dict.fromkeys(_TYPES.get(kind, kind) for kind in types)),
         # The XML's own default is not always that of the task: it can be a sub-parameter's, or a wrong type.
         default=module.defaults.get(name) or _value(element.find("value")),
         allowed=_allowed(element.find("allowed"), element.get("type", "")),
-        short=_line(element) or long.partition("\n")[0],
-        long=long,
+        short=_line(element),
+        long=_text(element.find("description")),
         conditions=tuple(conditions.get(name, ())),
     )
 
@@ -276,9 +275,7 @@ def _allowed(element: ET.Element | None, kind: str) -> tuple[str, ...]:
         return ()
     values = element.findall("value")
     if element.get("kind") == "range":
-        return tuple(
-            f"{'≥' if value.get('range') == 'min' else '≤'} {(value.text or '').strip()}" for value in values
-        )
+        return tuple(f"{'≥' if value.get('range') == 'min' else '≤'} {(value.text or '').strip()}" for value in values)
     numeric = kind.startswith(("int", "double"))
     texts = [(value.text or "").strip() for value in values]
     return tuple(dict.fromkeys(text if numeric else repr(text.strip("\"'")) for text in texts))

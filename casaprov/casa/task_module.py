@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,7 +48,9 @@ class TaskModule:
 def read_task_module(path: Path, name: str) -> TaskModule:
     """Read the module of a task; one that cannot be understood says nothing."""
     try:
-        tree = ast.parse(path.read_bytes())
+        with warnings.catch_warnings():  # their docstrings have escapes that Python does not know
+            warnings.simplefilter("ignore")
+            tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError):
         return TaskModule()
     kind = next((node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == f"_{name}"), None)
@@ -74,7 +77,7 @@ def _defaults(call: ast.FunctionDef) -> dict[str, str]:
 class _Casts(ast.NodeTransformer):
     """Turns ``int(1)``, as CASA's modules say, into ``1``."""
 
-    def visit_Call(self, node: ast.Call) -> ast.expr:  # noqa: N802 - the name that ast asks for
+    def visit_Call(self, node: ast.Call) -> ast.expr:
         if isinstance(node.func, ast.Name) and node.func.id in _CASTS:
             return ast.Constant(_CASTS[node.func.id](*map(ast.literal_eval, node.args)))
         return node

@@ -89,8 +89,8 @@ def install(name: str = NAME, display_name: str = DISPLAY_NAME, *, prefix: str |
         source = Path(made, "kernel")
         shutil.copytree(_LOGO, source)
         (source / "kernel.json").write_text(json.dumps(spec, indent=1) + "\n", encoding="utf-8")
-        try:
-            placed = manager.install_kernel_spec(str(source), name, user=prefix is None, prefix=prefix)
+        try:  # jupyter_client would take an empty name for none given
+            placed = manager.install_kernel_spec(str(source), name or " ", user=prefix is None, prefix=prefix)
         except ValueError as error:
             told = f"A kernel cannot be named {name!r}."
             raise UsageError(told, hint="Use letters, digits, '-', '_' and '.'.") from error
