@@ -17,9 +17,11 @@ from casaprov.casa.absent import RETIRED, absent_tasks
 from casaprov.casa.data import import_casatasks
 from casaprov.casa.startup import SCRIPTS
 from casaprov.casa.tasks import task_names
+from casaprov.casa.words import WORDS, without_parentheses
 from casaprov.cli import main
 from casaprov.errors import TaskMissing
 from casaprov.journal import journal_folder, read_document
+from casaprov.stamps import walk
 from live_kernel import CASA_EXTENSION, LiveKernel
 
 pytestmark = [pytest.mark.casa, pytest.mark.usefixtures("casa_site_config")]
@@ -93,6 +95,16 @@ def test_lists_of_tasks_and_tools_are_printed(casa_kernel: LiveKernel) -> None:
     assert "instances: tb" in casa_kernel.good("toolhelp()").stdout
 
 
+def test_the_words_of_the_shell_need_no_parentheses_in_a_cell_of_their_own(casa_kernel: LiveKernel) -> None:
+    assert casa_kernel.good("default imstat").data == []
+    assert casa_kernel.good("inp").stdout.startswith("# imstat -- ")
+    assert casa_kernel.good("inp visstat;\n").stdout.startswith("# visstat -- ")
+    assert casa_kernel.good("imstat").text.startswith("<casashell.private.imstat._imstat")
+    casa_kernel.good("kept = go\ngo = 'my own'")
+    assert casa_kernel.good("go").text == "'my own'"
+    casa_kernel.good("go = kept\ndel kept")
+
+
 def test_a_script_runs_in_the_namespace_of_the_notebook(casa_kernel: LiveKernel) -> None:
     (casa_kernel.folder / "script.py").write_text("from_script = type(tb).__name__\n")
     assert casa_kernel.good("execfile('script.py')\nfrom_script").text == "'table'"
@@ -121,6 +133,24 @@ def test_whatever_is_done_with_an_absent_task_says_one_sentence() -> None:
         with pytest.raises(TaskMissing, match=r"^clean is no longer part of CASA; tclean has taken its place\.$"):
             use("n.ms", niter=1)
     assert absent_tasks({"clean": 1, "plotms": 2}).keys().isdisjoint({"clean", "plotms"})
+
+
+@pytest.mark.parametrize(
+    ("cell", "meant"),
+    [
+        ("inp tclean", "inp(tclean)\n"),
+        ("\n  go ; \n", "go()\n"),
+        ("tget\ttclean\n", "tget(tclean)\n"),
+        *(
+            (cell, cell)
+            for cell in ("inp(tclean)", "inp tclean\ngo", "go.state", "inp = 3", "inps", "go 3", "x go", "")
+        ),
+    ],
+)
+def test_only_a_word_that_stands_alone_is_called(cell: str, meant: str) -> None:
+    transform = without_parentheses(dict.fromkeys(WORDS, print))
+    assert "".join(transform(cell.splitlines(keepends=True))) == meant
+    assert "".join(without_parentheses({})(cell.splitlines(keepends=True))) == cell
 
 
 def test_plotms_is_there_or_says_how_to_get_it(casa_kernel: LiveKernel) -> None:
@@ -178,6 +208,24 @@ def test_a_notebook_of_the_jupyter_casa_kernel_runs_and_is_recorded(
     ends = {"importuvfits.last", "listobs.last", "flagdata.last", "visstat.last"}
     assert left == {"old.ipynb", ".casaprov", "n.ms", "n.ms.flagversions", "n.txt", "flag.saved"} | ends
     assert not (tmp_path / "home" / ".casa").exists()
+
+
+def test_parameters_that_the_shell_keeps_are_no_products(tmp_path: Path) -> None:
+    for name in ("tclean.last", "n.txt"):
+        (tmp_path / name).touch()
+    assert set(walk(tmp_path).products) == {"n.txt"}
+
+
+def test_a_notebook_may_be_named_until_the_first_call(tmp_path: Path) -> None:
+    """VS Code does so with a variable, after the kernel has started; the CASA kernel records from its start."""
+    kernel = LiveKernel(tmp_path, ("--ext", "casaprov"))
+    try:
+        (tmp_path / "named.ipynb").write_text("{}")
+        kernel.good(f"__vsc_ipynb_file__ = {str(tmp_path / 'named.ipynb')!r}")
+        kernel.run("from casatasks import listobs\nlistobs('not there.ms')")
+        assert list(journal_folder(tmp_path / "named.ipynb").glob("*.jsonl"))
+    finally:
+        kernel.close()
 
 
 LACKING = {

@@ -38,8 +38,10 @@ def test_every_task_has_its_parameters_and_their_true_defaults() -> None:
     for name in task_names(casatasks):
         told = {one.name: one.default for one in read_task_help(name).parameters}
         for known in inspect.signature(getattr(casatasks, name)).parameters.values():
-            if known.kind is not known.VAR_KEYWORD:  # sdcal's intent
-                assert ast.literal_eval(told.pop(known.name)) == known.default, (name, known.name)
+            if known.kind is known.VAR_KEYWORD:  # sdcal's intent
+                continue
+            default = told.pop(known.name)
+            assert known.default == (ast.literal_eval(default) if default else known.empty), (name, known.name)
         assert set(told) == ({"intent"} if name == "sdcal" else set()), name
 
 
@@ -112,7 +114,7 @@ class _plotthing:
     """
     _info_group_ = """visualization, editing"""
 
-    def __call__( self, vis='', dpi=int(-1), sizes=[int(2), float(0.5)], title=UNKNOWN ):
+    def __call__( self, infile, vis='', dpi=int(-1), sizes=[int(2), float(0.5)], title=UNKNOWN ):
         pass
 '''
 
@@ -122,7 +124,7 @@ def test_a_task_without_xml_is_read_from_its_module(tmp_path: Path) -> None:
     told = read_task_module(tmp_path / "plotthing.py", "plotthing")
     assert told.short == "Draws a thing"
     assert told.categories == ("visualization", "editing")
-    assert told.defaults == {"vis": "''", "dpi": "-1", "sizes": "[2, 0.5]", "title": "UNKNOWN"}
+    assert told.defaults == {"infile": "", "vis": "''", "dpi": "-1", "sizes": "[2, 0.5]", "title": "UNKNOWN"}
     assert told.meanings == {"vis": "Name of a measurement set", "dpi": "Dots per inch"}
 
 
@@ -180,7 +182,7 @@ def test_the_html_is_well_formed_and_complete_without_its_script() -> None:
         assert table.open == []
         assert "<input" not in without
         shown = [(row[0].partition("\n")[0], row[2].partition("\n")[0]) for row in table.rows[1:]]
-        assert shown == [(one.name, one.default) for one in told.parameters]
+        assert shown == [(one.name, one.default or "must be given") for one in told.parameters]
 
 
 def test_the_plain_text_tells_the_same() -> None:

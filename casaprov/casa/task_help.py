@@ -70,7 +70,8 @@ class Parameter:
     Attributes
     ----------
     name, types, default
-        As in Python; of a sub-parameter the default where no condition says otherwise.
+        As in Python; of a sub-parameter the default where no condition says otherwise. No default
+        is empty: the parameter must be given.
     allowed
         The only values it can have; empty if there is no such list.
     short, long
@@ -244,7 +245,7 @@ def _parameter(element: ET.Element, conditions: Mapping[str, list[Condition]], m
         name=name,
         types=tuple(dict.fromkeys(_TYPES.get(kind, kind) for kind in types)),
         # The XML's own default is not always that of the task: it can be a sub-parameter's, or a wrong type.
-        default=module.defaults.get(name) or _value(element.find("value")),
+        default=module.defaults[name] if name in module.defaults else _value(element.find("value")),
         allowed=_allowed(element.find("allowed"), element.get("type", "")),
         short=_line(element),
         long=_text(element.find("description")),

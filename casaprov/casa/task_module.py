@@ -34,7 +34,8 @@ class TaskModule:
     categories
         Kinds of tasks that it belongs to.
     defaults
-        Defaults of the parameters, as one would write them, in the order of the signature.
+        Defaults of the parameters, as one would write them, in the order of the signature; empty
+        for one that must be given.
     meanings
         What each parameter means.
     """
@@ -69,9 +70,10 @@ def read_task_module(path: Path, name: str) -> TaskModule:
 
 
 def _defaults(call: ast.FunctionDef) -> dict[str, str]:
-    names = [argument.arg for argument in call.args.args]
+    names = [argument.arg for argument in call.args.args][1:]  # without self
     given = call.args.defaults
-    return {name: _written(node) for name, node in zip(names[len(names) - len(given) :], given, strict=True)}
+    required = dict.fromkeys(names[: len(names) - len(given)], "")
+    return required | dict(zip(names[len(required) :], map(_written, given), strict=True))
 
 
 class _Casts(ast.NodeTransformer):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["list_html", "list_text", "task_html", "task_text"]
 
 _WIDTH = 100
+_REQUIRED = "must be given"
 _LEFT = 'style="text-align:left;vertical-align:top"'
 
 # The box is made by the script: where none may run, as in a notebook that is not trusted, the
@@ -56,7 +57,8 @@ def task_text(task: TaskHelp) -> str:
     for parameter in task.parameters:
         indent = "  " * task.depth(parameter)
         ((default, _), *others) = _defaults(parameter)
-        lines += ("", f"{indent}{parameter.name} = {default}  ({' or '.join(parameter.types) or 'any'})")
+        types = f"  ({' or '.join(parameter.types)})" if parameter.types else ""
+        lines += ("", f"{indent}{parameter.name} {'= ' if parameter.default else ''}{default}{types}")
         told = [parameter.short]
         told += [f"Counts if {one}." for one in _conditions(parameter)]
         told += [f"Default {value}{when}." for value, when in others]
@@ -123,7 +125,10 @@ def _defaults(parameter: Parameter) -> list[tuple[str, str]]:
     for condition in parameter.conditions:
         if condition.default != parameter.default:
             others.setdefault(condition.default, []).append(str(condition))
-    return [(parameter.default, ""), *((value, f" if {' or '.join(when)}") for value, when in others.items())]
+    return [
+        (parameter.default or _REQUIRED, ""),
+        *((value, f" if {' or '.join(when)}") for value, when in others.items()),
+    ]
 
 
 def _meaning(short: str, long: str) -> str:
