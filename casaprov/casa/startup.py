@@ -33,7 +33,7 @@ SCRIPTS = ("load_tasks.py", "load_tools.py", "init_subparam.py")
 _HELP_SCRIPT = "init_doc.py"
 _HELP = ("doc", "taskhelp", "toolhelp")
 
-_NO_SHELL = "casashell is not installed, so inp, go, default, tget and tasks without arguments are not there."
+_NO_SHELL = "casashell is not installed, so inp, go, default and the tools' instances are not there."
 _NO_SHELL_HINT = "Run 'pip install \"casaprov[kernel]\"' and restart the kernel."
 
 
