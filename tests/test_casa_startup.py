@@ -250,6 +250,9 @@ def test_a_kernel_that_lacks_something_starts_and_says_it_once(
         assert (first.text, second.text, second.stderr) == ("2", "4", "")
         there = kernel.good("'tclean' in globals(), 'inp' in globals()").text
         assert there == ("(True, False)" if lacking == "casashell" else "(False, False)")
+        told = kernel.run("%casahelp").stderr
+        assert told.startswith("UsageError: casatasks is not installed") if lacking == "casatasks" else told == ""
+        assert kernel.complete("%casahelp tcl") == ([] if lacking == "casatasks" else ["tclean"])
     finally:
         kernel.close()
 

@@ -71,7 +71,9 @@ def shell() -> Finding:
     if found := installed("casashell"):
         return Finding("CASA's shell", "ok", f"casashell {found}: the CASA kernel has inp, go and default.")
     release = RELEASES.get(sys.version_info[:2])
-    message = "casashell is not installed: the CASA kernel has tasks, but not inp, go, default and the tools' instances."
+    message = (
+        "casashell is not installed: the CASA kernel has tasks, but not inp, go, default and the tools' instances."
+    )
     pinned = f"=={release}" if release else ""
     return Finding("CASA's shell", "warning", message, f"Run 'pip install casashell{pinned}'.")
 

@@ -149,9 +149,7 @@ def read_task_help(name: str) -> TaskHelp:
     CasaMissing
         If there is no task at all.
     """
-    files = task_files()
-    if not files:
-        raise CasaMissing("casatasks is not installed in this Python.", hint="'casaprov doctor' says what to do.")
+    files = _present()
     if name not in files:
         raise _no_such_task(name, files)
     file = files[name]
@@ -174,9 +172,15 @@ def read_task_help(name: str) -> TaskHelp:
 
 @functools.cache
 def tasks_by_category() -> Mapping[str, tuple[TaskSummary, ...]]:
-    """Return all tasks by category, in alphabetical order; a task may be in several."""
+    """Return all tasks by category, in alphabetical order; a task may be in several.
+
+    Raises
+    ------
+    CasaMissing
+        If there is no task at all.
+    """
     found: dict[str, list[TaskSummary]] = {}
-    for name, file in sorted(task_files().items()):
+    for name, file in sorted(_present().items()):
         if file.suffix == ".py":
             module = read_task_module(file, name)
             told = TaskSummary(name, module.categories or (_OTHERS,), module.short)
@@ -188,13 +192,22 @@ def tasks_by_category() -> Mapping[str, tuple[TaskSummary, ...]]:
     return {category: tuple(found[category]) for category in sorted(found, key=lambda key: (key == _OTHERS, key))}
 
 
+def _present() -> Mapping[str, Path]:
+    if not (files := task_files()):
+        raise CasaMissing("casatasks is not installed in this Python.", hint="'casaprov doctor' says what to do.")
+    return files
+
+
 def _folders(package: str) -> tuple[Path, ...]:
     spec = importlib.util.find_spec(package)
     return tuple(map(Path, spec.submodule_search_locations or ())) if spec is not None else ()
 
 
 def _task(file: Path) -> ET.Element:
-    root = ET.parse(file).getroot()  # noqa: S314 - CASA's own files
+    try:
+        root = ET.parse(file).getroot()  # noqa: S314 - CASA's own files
+    except (OSError, ET.ParseError) as error:
+        raise CasaMissing(f"{file} cannot be read: {error}.", hint="Install casatasks anew.") from error
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
     return _child(root, "task")

@@ -45,7 +45,10 @@ def register_help(shell: InteractiveShell, read: Callable[[str], TaskHelp], cate
             raise UsageError(str(error)) from error
 
     def complete(_shell: InteractiveShell, _event: Any) -> list[str]:
-        return sorted({task.name for tasks in categories().values() for task in tasks})
+        try:
+            return sorted({task.name for tasks in categories().values() for task in tasks})
+        except CasaprovError:  # the magic itself says why
+            return []
 
     shell.register_magic_function(casahelp, "line", HELP_MAGIC)
     shell.set_hook(_COMPLETE, complete, str_key=f"%{HELP_MAGIC}")
