@@ -24,6 +24,7 @@ from casaprov import activities
 from casaprov.calls import FileTable, TaskCall, TaskResult
 from casaprov.casa.data import prepare
 from casaprov.casa.session import new_session, open_recorder, tier_by_size
+from casaprov.casa.task_help import read_task_help, tasks_by_category
 from casaprov.casa.tasks import FunctionExecutor, TaskHook, hooked_modules
 from casaprov.casa.tools import TOOL_PACKAGE, ToolHook
 from casaprov.config import Config, load_config
@@ -33,6 +34,7 @@ from casaprov.errors import UsageError
 from casaprov.journal import journal_folder
 from casaprov.model import Activity, Entity, Step
 from casaprov.notebook.bundle import BUNDLE_MIME, bundle, call_summary
+from casaprov.notebook.help_magic import register_help, unregister_help
 from casaprov.notebook.name import notebook_path
 from casaprov.notebook.shell_magic import MAGIC, run_shell_cell
 from casaprov.readers import open_digester
@@ -76,7 +78,6 @@ class KernelRecording:
         self._shell = shell
         self._process = os.getpid()
         self._folder = Path.cwd()
-        self._notebook = notebook_path(shell.user_ns, self._folder)
         self._hook = TaskHook(self._run)
         self._tools = ToolHook(self)
         self._config = _settings(self._folder)
@@ -97,6 +98,7 @@ class KernelRecording:
         wrapt.when_imported(TOOL_PACKAGE)(partial(self._imported, self._tools))
         activities.attach(self)
         self._shell.register_magic_function(partial(run_shell_cell, self._shell), "cell", MAGIC)
+        register_help(self._shell, read_task_help, tasks_by_category)
         atexit.register(self.stop)
         os.register_at_fork(after_in_child=self._forked)
         self._start_workers()
@@ -108,6 +110,7 @@ class KernelRecording:
         self._stopped = True
         activities.attach(None)
         self._shell.magics_manager.magics["cell"].pop(MAGIC, None)
+        unregister_help(self._shell)
         self._tools.remove()
         self._hook.remove()
         atexit.unregister(self.stop)
@@ -180,10 +183,11 @@ class KernelRecording:
         with self._opening:  # calls from several threads are of one session
             if self._runner is None and not self._stopped:
                 try:
-                    session = new_session(self._folder, self._notebook.name)
+                    # Only now: VS Code names the notebook after the kernel has started.
+                    notebook = notebook_path(self._shell.user_ns, self._folder)
+                    session = new_session(self._folder, notebook.name)
                     tier = tier_by_size(self._config)
-                    folder = journal_folder(self._notebook)
-                    recorder = open_recorder(session, folder, self._opened_digester(), tier)
+                    recorder = open_recorder(session, journal_folder(notebook), self._opened_digester(), tier)
                     self._runner = Runner(recorder, on_recorded=self._recorded, on_trouble=_tell)
                 except Exception as error:  # noqa: BLE001 - a recorder failure never breaks a cell
                     _tell(f"casaprov: this session is not recorded ({type(error).__name__}: {error}).")

@@ -29,6 +29,7 @@ from casaprov.readers.casacore_tables import CasacoreReader
 from casaprov.recorder import Recorder
 from casaprov.render import comparison_view
 from casaprov.sketch import sample_places
+from casaprov.stamps import stamp
 from casaprov.taskspec import TaskSpec, load_specs
 from test_digester import HerePool
 
@@ -154,6 +155,13 @@ def test_golden_fast_digests(ms: Path, tmp_path: Path) -> None:
     tree = _here(ms, "fast").tree
     assert tree is not None
     assert tree["table"]["columns"]["DATA"]["digest"] == "sha256:" + hashlib.sha256(told.encode()).hexdigest()
+
+
+def test_golden_digest_of_stamps(tmp_path: Path) -> None:
+    (tmp_path / "b").write_bytes(b"12")
+    os.utime(tmp_path / "b", ns=(0, 1_700_000_000_123_456_789))
+    told = '["casaprov/stamps/1",[["b",2,1700000000123456789]]]'
+    assert stamp(tmp_path).told == "sha256:" + hashlib.sha256(told.encode()).hexdigest()
 
 
 def test_verdicts_name_the_tier(ms: Path) -> None:
