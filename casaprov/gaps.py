@@ -1,18 +1,33 @@
-"""What is known of a change that no recorded call made: in which file, to what, between which calls."""
+"""What is known of a change that no recorded call made: in which file, to what, between which calls, in which pause."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from casaprov.checksum import Measurement
 from casaprov.compare_trees import compare_trees
 from casaprov.differences import Tolerance
 from casaprov.model import Entity
+from casaprov.stamps import Stamps
 
-__all__ = ["describe_gap"]
+__all__ = ["Pause", "describe_gap", "describe_new", "describe_pauses"]
 
 _MAX_NAMED = 8
+
+
+@dataclass(frozen=True)
+class Pause:
+    """A time in which the user had recording switched off, after so many calls of the session."""
+
+    since: str
+    until: str
+    calls: int
+
+    def __str__(self) -> str:
+        return f"from {_clock(self.since)} to {_clock(self.until)}"
 
 
 def describe_gap(before: Entity, tree: Mapping[str, Any] | None, now: Measurement, *, after: str, until: str) -> str:
@@ -34,3 +49,26 @@ def describe_gap(before: Entity, tree: Mapping[str, Any] | None, now: Measuremen
     shown = ", ".join(names[:_MAX_NAMED]) or "its content"
     more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
     return f"Something that is no recorded call changed {shown}{more} between {after} and {until}."
+
+
+def describe_pauses(pauses: Iterable[Pause], *, after_call: int) -> list[str]:
+    """Say which pauses there were since a call of the session."""
+    named = [str(pause) for pause in pauses if pause.calls >= after_call]
+    return [f"Recording was paused {' and '.join(named)}."] if named else []
+
+
+def describe_new(found: Stamps, pauses: Iterable[Pause]) -> str:
+    """Say whether a file that no call made was last changed during a pause; empty if not."""
+    changed = found.newest_ns / 1e9
+    for pause in pauses:
+        if (
+            datetime.fromisoformat(pause.since).timestamp()
+            <= changed
+            <= datetime.fromisoformat(pause.until).timestamp()
+        ):
+            return f"It was made or changed while recording was paused, {pause}."
+    return ""
+
+
+def _clock(time: str) -> str:
+    return f"{time.partition('.')[0].replace('T', ' ')} UTC"

@@ -13,6 +13,7 @@ import logging
 import os
 import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,18 +23,25 @@ import wrapt
 
 from casaprov import activities
 from casaprov.calls import FileTable, TaskCall, TaskResult
+from casaprov.casa import log as casa_log
 from casaprov.casa.data import prepare
 from casaprov.casa.session import new_session, open_recorder
 from casaprov.casa.tasks import FunctionExecutor, TaskHook, hooked_modules
 from casaprov.casa.tools import TOOL_PACKAGE, ToolHook
+from casaprov.checksum import Digester
 from casaprov.digest import digest_bytes
 from casaprov.journal import journal_folder
 from casaprov.model import Activity, Entity, Step
 from casaprov.notebook.bundle import BUNDLE_MIME, bundle, call_summary
+from casaprov.notebook.magics import CasaprovMagic
 from casaprov.notebook.name import notebook_path
+from casaprov.notebook.page import bundle_of
+from casaprov.notebook.reruns import Reruns
+from casaprov.notebook.settings import Settings
 from casaprov.notebook.shell_magic import MAGIC, run_shell_cell
+from casaprov.notebook.shown import Shown
 from casaprov.readers import open_digester
-from casaprov.recorder import Opened
+from casaprov.recorder import Opened, now
 from casaprov.runner import Runner
 
 if TYPE_CHECKING:
@@ -73,8 +81,16 @@ class KernelRecording:
         self._shell = shell
         self._process = os.getpid()
         self._folder = Path.cwd()
-        self._notebook = notebook_path(shell.user_ns, self._folder)
-        self._hook = TaskHook(self._run)
+        self.notebook = notebook_path(shell.user_ns, self._folder)
+        self.settings = Settings(self._folder)
+        self.paused_at = ""
+        self._pauses: list[tuple[str, str]] = []
+        self._magic = CasaprovMagic(shell, self)
+        self._reruns = Reruns(self.notebook)
+        self._shown = Shown(
+            shell, casa_log, journal_folder(self.notebook), lambda: self.settings.config.show_log == "yes"
+        )
+        self._hook = TaskHook(self._run, self._shown.public_call)
         self._tools = ToolHook(self)
         self._runner: Runner | None = None
         self._opening = threading.Lock()
@@ -92,6 +108,9 @@ class KernelRecording:
         wrapt.when_imported(TOOL_PACKAGE)(partial(self._imported, self._tools))
         activities.attach(self)
         self._shell.register_magic_function(partial(run_shell_cell, self._shell), "cell", MAGIC)
+        self._magic.register()
+        if self.settings.trouble:
+            _tell(f"casaprov: {self.settings.trouble}")
         atexit.register(self.stop)
         os.register_at_fork(after_in_child=self._forked)
 
@@ -102,6 +121,7 @@ class KernelRecording:
         self._stopped = True
         activities.attach(None)
         self._shell.magics_manager.magics["cell"].pop(MAGIC, None)
+        self._magic.unregister()
         self._tools.remove()
         self._hook.remove()
         atexit.unregister(self.stop)
@@ -114,6 +134,34 @@ class KernelRecording:
                 self._digester.close()
             except Exception:  # noqa: BLE001 - a recorder failure never breaks a kernel
                 _log.info("closing the session failed", exc_info=True)
+
+    # -- what %casaprov asks for -----------------------------------------------
+
+    @property
+    def session_id(self) -> str:
+        """Id of the session; empty before the first call."""
+        return self._runner.recorder.session.id if self._runner is not None else ""
+
+    def pause(self) -> None:
+        """Record nothing from now on."""
+        self._tools.settle()
+        self.paused_at = now()
+
+    def resume(self) -> None:
+        """Record again; what changed meanwhile shows when it is used."""
+        self._pauses.append((self.paused_at, now()))
+        self.paused_at = ""
+        if self._runner is not None:
+            self._runner.recorder.was_paused(*self._pauses[-1])
+
+    @contextlib.contextmanager
+    def digester(self) -> Iterator[Digester]:
+        """Open what measures files: the session's own, or one for a while."""
+        if self._runner is not None:
+            yield self._digester
+        else:
+            with contextlib.closing(open_digester()) as digester:
+                yield digester
 
     def _forked(self) -> None:
         self._stopped = True  # the session is the parent's: a child that ends does not close it
@@ -129,15 +177,17 @@ class KernelRecording:
             _tell(f"casaprov: calls of {package.__name__} cannot be recorded ({type(error).__name__}: {error}).")
 
     def _run(self, call: TaskCall, executor: FunctionExecutor) -> TaskResult:
+        if self.paused_at:
+            return self._shown.run(call, executor)
         runner = self._open_session()
         if runner is None:
             return executor.run(call)
         self._tools.settle()
-        return runner.run(replace(call, step=self._step), executor)
+        return self._shown.run(replace(call, step=self._step), executor, runner.run)
 
     def begin(self, call: TaskCall, files: FileTable | None) -> Opened | None:
         """Record that an activity begins that is no task (:mod:`casaprov.activities`)."""
-        if os.getpid() != self._process:  # a fork has no journal of its own
+        if os.getpid() != self._process or self.paused_at:  # a fork has no journal of its own
             return None
         runner = self._open_session()
         if runner is None:
@@ -161,9 +211,11 @@ class KernelRecording:
         with self._opening:  # calls from several threads are of one session
             if self._runner is None and not self._stopped:
                 try:
-                    session = new_session(self._folder, self._notebook.name)
+                    session = new_session(self._folder, self.notebook.name)
                     self._digester = open_digester()
-                    recorder = open_recorder(session, journal_folder(self._notebook), self._digester)
+                    recorder = open_recorder(session, journal_folder(self.notebook), self._digester)
+                    for pause in self._pauses:
+                        recorder.was_paused(*pause)
                     self._runner = Runner(recorder, on_recorded=self._recorded, on_trouble=_tell)
                 except Exception as error:  # noqa: BLE001 - a recorder failure never breaks a cell
                     _tell(f"casaprov: this session is not recorded ({type(error).__name__}: {error}).")
@@ -172,10 +224,13 @@ class KernelRecording:
 
     def _recorded(self, activity: Activity, entities: tuple[Entity, ...]) -> None:
         self._calls.append(call_summary(activity, entities))
+        self._shown.recorded(activity)
+        self._reruns.note(activity, entities)
 
     # -- cells ---------------------------------------------------------------
 
     def _before_cell(self, info: ExecutionInfo) -> None:
+        self._shown.begin_cell()
         self._step = Step(
             source_digest=digest_bytes((info.raw_cell or "").encode("utf-8", "surrogatepass")),
             cell_id=getattr(info, "cell_id", None),
@@ -185,6 +240,9 @@ class KernelRecording:
     def _after_cell(self, result: ExecutionResult) -> None:
         self._executed = result.execution_count or self._executed
         self._tools.settle()
+        self._shown.end_cell()
+        if warnings := self._reruns.warnings():
+            self._shell.display_pub.publish(bundle_of(warnings))
         calls, self._calls, self._step = self._calls, [], None
         if calls and self._runner is not None:
             self._shell.display_pub.publish({BUNDLE_MIME: bundle(self._runner.recorder.session.id, calls)})

@@ -23,7 +23,7 @@ from casaprov.calls import FileTable, TaskCall, TaskResult, error_text
 from casaprov.checksum import Measurement
 from casaprov.digest import digest_record
 from casaprov.errors import CasaprovError, JournalError
-from casaprov.gaps import describe_gap
+from casaprov.gaps import Pause, describe_gap, describe_new, describe_pauses
 from casaprov.journal import Journal
 from casaprov.model import Activity, Entity, Locator, LogSegment, Session, Usage
 from casaprov.stamps import Stamps, Walk, stamp, walk
@@ -105,12 +105,13 @@ class Recorder:
         self._journal = journal
         self._digester = digester
         self._specs = specs
-        self._states = States(journal.session, states or {}, locate, self._describe_gap)
+        self._states = States(journal.session, states or {}, locate, self._describe_gap, self._describe_new)
         self._clock = clock
         self._lock = threading.Lock()
         self._calls = 0
         self._names: dict[str, str] = {}
         self._written: set[str] = set()
+        self._pauses: list[Pause] = []
         # Of the thread or the asyncio task: what is under way there, the outermost first.
         self._open: ContextVar[tuple[Opened, ...]] = ContextVar("casaprov_open", default=())
 
@@ -234,6 +235,10 @@ class Recorder:
         self._write(self._journal.end, opened, activity, list(entities.values()))
         return replace(activity, problems=tuple(opened.problems)), tuple(entities.values())
 
+    def was_paused(self, since: str, until: str) -> None:
+        """Take note that nothing was recorded between two times: what changed then has that for a reason."""
+        self._pauses.append(Pause(since, until, self._calls))
+
     def close(self) -> None:
         """Record that the session ends here."""
         self._journal.close(self._clock())
@@ -256,7 +261,16 @@ class Recorder:
 
     def _describe_gap(self, before: Entity, now: Measurement, after: str, until: str) -> str:
         tree = self._journal.read_tree(before.content_digest)
-        return describe_gap(before, tree, now, after=self._named(after), until=self._named(until))
+        told = describe_gap(before, tree, now, after=self._named(after), until=self._named(until))
+        return " ".join([told, *describe_pauses(self._pauses, after_call=self._number(after))])
+
+    def _describe_new(self, path: Path) -> str:
+        """Say what is known of a file that no call made."""
+        return describe_new(stamp(path), self._pauses)
+
+    def _number(self, call: str) -> int:
+        """Number of a call of this session; 0 for one of an earlier session."""
+        return int(call.rpartition("/")[2]) if call in self._names else 0
 
     def _named(self, call: str) -> str:
         number = call.rpartition("/")[2]

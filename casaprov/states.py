@@ -30,6 +30,8 @@ class States:
         Says what was changed by no call, from the state before, what is there
         now, and the ids of the last call that knew the one and the first that
         found the other.
+    describe_new
+        Says what is known of an external input.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class States:
         known: Mapping[str, Entity],
         locate: Callable[[Path], tuple[Locator, ...]],
         describe: Callable[[Entity, Measurement, str, str], str],
+        describe_new: Callable[[Path], str] = lambda _path: "",
     ) -> None:
         self._session = session
         self._folder = Path(session.folder)
@@ -45,6 +48,7 @@ class States:
         self._by_content = {e.content_digest: e for e in known.values() if e.content_digest}
         self._locate = locate
         self._describe = describe
+        self._describe_new = describe_new
         self._seen = {key: entity.generated_by or "" for key, entity in known.items()}  # by which call, last
         self._lock = threading.Lock()
         self._count = 0
@@ -88,7 +92,7 @@ class States:
             if current is not None:
                 note = self._describe(current, measured, last, by)
                 return self._new(path, measured, revision_of=current.id, gap=True, note=note)
-            return self._new(path, measured, locators=self._locate(path))
+            return self._new(path, measured, locators=self._locate(path), note=self._describe_new(path))
 
     def left(
         self,

@@ -56,10 +56,10 @@ CORE: dict[str, str] = {
     "errors": "",
     "fits_digest": "digest fits_tables keywords sketch / numpy",
     "fits_tables": "/ numpy",
-    "gaps": "checksum compare_trees differences model",
+    "gaps": "checksum compare_trees differences model stamps",
     "inspection": "drawing errors lineage model prov",
     "journal": "digest errors model",
-    "kernel_hook": "activities calls casa digest errors journal model notebook readers recorder runner / wrapt",
+    "kernel_hook": "activities calls casa checksum digest errors journal model notebook readers recorder runner / wrapt",
     "keywords": "digest errors / numpy",
     "lineage": "errors model",
     "listings": "",
@@ -110,7 +110,7 @@ EDGES: dict[str, str] = {
     ),
     "ingest": "compare crate prov store unpack validate / tornado",
     "notebook": (
-        "activities crate crate_layout journal lineage payload recorder taskspec validate"
+        "activities calls config crate crate_layout drawing journal lineage payload recorder taskspec validate"
         " / IPython ipykernel jupyter_client jupyter_server nbclient nbformat traitlets"
     ),
     "readers": "compare fits_digest regular_files sketch / astropy casaconfig casacore casatools numpy",

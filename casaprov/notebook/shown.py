@@ -1,0 +1,294 @@
+"""What is shown of task calls below their cell: a live line while they run, then their log, folded.
+
+All logs of a cell are one output, which is updated; so a loop of two hundred
+calls stays one block. A terminal shows what CASA prints, as it always did.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import logging
+import os
+import secrets
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from casaprov.calls import Executor, TaskCall, TaskResult
+from casaprov.model import Activity
+from casaprov.notebook.log_block import CallLog, Running, call_log, log_block, progress
+from casaprov.notebook.printed import Printed, joined, taken, unlogged
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__all__ = ["CasaLog", "Shown"]
+
+_log = logging.getLogger(__name__)
+
+_FIRST_S = 1.0  # a call that takes less has no live line
+_INTERVAL_S = 0.5
+_MAX_TABLES = 5
+
+
+class CasaLog(Protocol):
+    """The log file of CASA: :mod:`casaprov.casa.log`."""
+
+    def log_offset(self) -> int:
+        """Size of the file now."""
+        ...
+
+    def log_since(self, offset: int) -> str:
+        """What was logged since."""
+        ...
+
+
+@dataclass
+class _Watch:
+    """One call, while it runs and until it is shown."""
+
+    call: TaskCall
+    recorded: bool
+    began: float = field(default_factory=time.monotonic)
+    result: TaskResult | None = None
+    activity: Activity | None = None
+
+
+class _Cell:
+    """The block of one cell. Its calls and threads may show it at the same time."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+        self._id = f"casaprov-{secrets.token_hex(8)}"
+        self._calls: list[CallLog] = []
+        self._running: Running | None = None
+        self._published: float | None = None
+        self._fresh = True
+        self._lock = threading.Lock()
+        self.tables = 0
+
+    def add(self, call: CallLog) -> None:
+        """Show a call that has ended; the last of many at the latest with :meth:`finish`."""
+        with self._lock:
+            self._calls.append(call)
+            self._running = None
+            self._fresh = False
+            if self._published is None or time.monotonic() - self._published >= _INTERVAL_S:
+                self._publish()
+
+    def live(self, running: Running) -> None:
+        """Show how far a call is."""
+        with self._lock:
+            self._running = running
+            self._publish()
+
+    def cleared(self) -> None:
+        """Nothing runs any more; show it if something was shown as running."""
+        with self._lock:
+            if self._running is not None:
+                self._running = None
+                self._fresh = False
+
+    def finish(self) -> None:
+        """Show all that is not shown yet."""
+        with self._lock:
+            if not self._fresh:
+                self._publish()
+
+    def _publish(self) -> None:
+        html, plain = log_block(self._calls, self._running)
+        update = self._published is not None
+        self._published = time.monotonic()
+        self._fresh = True
+        self._shell.display_pub.publish(
+            {"text/html": html, "text/plain": plain}, transient={"display_id": self._id}, update=update
+        )
+
+
+class Shown:
+    """Shows task calls in the notebook of a kernel.
+
+    Parameters
+    ----------
+    casa_log
+        Where CASA logs to.
+    folder
+        Journal folder, that logs are named from.
+    wanted
+        Whether the user wants to see logs.
+    """
+
+    def __init__(self, shell: InteractiveShell, casa_log: CasaLog, folder: Path, wanted: Callable[[], bool]) -> None:
+        self._shell = shell
+        self._casa_log = casa_log
+        self._folder = folder
+        self._wanted = wanted
+        # A terminal shows no HTML, and prints what CASA prints by itself.
+        self._in_notebook = getattr(shell, "kernel", None) is not None
+        self._cell: _Cell | None = None
+        self._here = threading.local()  # the call that this thread is in
+
+    # -- cells ---------------------------------------------------------------
+
+    def begin_cell(self) -> None:
+        """Begin the block of a new cell."""
+        self.end_cell()
+
+    def end_cell(self) -> None:
+        """Show what is not shown yet of the cell that ends."""
+        cell, self._cell = self._cell, None
+        if cell is not None:
+            with _harmless("the end of a cell"):
+                cell.finish()
+
+    # -- calls ---------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def public_call(self) -> Iterator[None]:
+        """Take what CASA prints around a task: that it failed, which the user sees anyway."""
+        if not (self._in_notebook and self._wanted()):
+            yield
+            return
+        printed = Printed(None)
+        try:
+            with taken() as printed:
+                yield
+        finally:
+            if rest := unlogged(printed.text()):
+                sys.stdout.write(rest)
+
+    def run(
+        self,
+        call: TaskCall,
+        executor: Executor,
+        run: Callable[[TaskCall, Executor], TaskResult] | None = None,
+    ) -> TaskResult:
+        """Run a call with `run`, which records it, or without recording it, and show it; calls that it makes itself are part of it."""
+        __tracebackhide__ = True
+        if not self._in_notebook or getattr(self._here, "watch", None) is not None:
+            return run(call, executor) if run is not None else executor.run(call)
+        watch = self._here.watch = _Watch(call, recorded=run is not None)
+        try:
+            with self._followed(watch) as printed:
+                watched = _Watched(executor, watch, printed)
+                return run(call, watched) if run is not None else watched.run(call)
+        finally:
+            self._here.watch = None
+            with _harmless(call.task):
+                self._show(watch)
+
+    def recorded(self, activity: Activity) -> None:
+        """Take note of how a call was recorded, before it is shown."""
+        watch = getattr(self._here, "watch", None)
+        if watch is not None and activity.task == watch.call.task:
+            watch.activity = activity  # the call ends after all that it made
+
+    def _show(self, watch: _Watch) -> None:
+        if watch.result is None:
+            return
+        activity, result = watch.activity, watch.result
+        cell = self._cell = self._cell or _Cell(self._shell)
+        if self._wanted():
+            path = self._folder / activity.log.path if activity is not None and activity.log is not None else None
+            cell.add(
+                call_log(
+                    watch.call.task,
+                    result.log,
+                    outcome=result.outcome,
+                    seconds=(activity.seconds if activity is not None else None) or time.monotonic() - watch.began,
+                    number=int(activity.id.rpartition("/")[2]) if activity is not None else None,
+                    path=os.path.relpath(path, self._folder.parent.parent) if path is not None else "",
+                    recorded=watch.recorded,
+                )
+            )
+
+    # -- while it runs -------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _followed(self, watch: _Watch) -> Iterator[Callable[[], contextlib.AbstractContextManager[Printed]]]:
+        """Show a live line if the call takes long."""
+        if not self._wanted():
+            yield _nothing
+            return
+        cell = self._cell = self._cell or _Cell(self._shell)
+        ended = threading.Event()
+        current: list[Printed] = []
+
+        @contextlib.contextmanager
+        def printed() -> Iterator[Printed]:
+            with taken() as text:
+                current.append(text)
+                yield text
+
+        # What is published belongs to the cell that this thread is in.
+        context = contextvars.copy_context()
+        follower = threading.Thread(
+            target=context.run, args=(self._follow, watch, cell, current, ended), name="casaprov-live", daemon=True
+        )
+        follower.start()
+        try:
+            yield printed
+        finally:
+            ended.set()
+            follower.join()
+            cell.cleared()
+
+    def _follow(self, watch: _Watch, cell: _Cell, current: list[Printed], ended: threading.Event) -> None:
+        offset, percent, said = self._casa_log.log_offset(), None, ""
+        pause_s = _FIRST_S
+        with _harmless(watch.call.task):
+            while not ended.wait(pause_s):
+                pause_s = _INTERVAL_S
+                size = self._casa_log.log_offset()
+                news = self._casa_log.log_since(offset) if size > offset else ""
+                offset = size
+                found, last = progress(news, current[0].text()[-4000:] if current else "")
+                percent = found if found is not None else percent
+                said = last or said
+                if watch.result is not None:
+                    percent, said = None, "it has ended; casaprov reads what it wrote"
+                cell.live(
+                    Running(task=watch.call.task, seconds=time.monotonic() - watch.began, percent=percent, said=said)
+                )
+
+
+class _Watched:
+    """An executor whose call is watched: what it prints joins its log."""
+
+    def __init__(
+        self,
+        executor: Executor,
+        watch: _Watch,
+        printed: Callable[[], contextlib.AbstractContextManager[Printed]],
+    ) -> None:
+        self._executor = executor
+        self._watch = watch
+        self._printed = printed
+
+    def run(self, call: TaskCall) -> TaskResult:
+        """Run the call."""
+        __tracebackhide__ = True
+        with self._printed() as printed:
+            result = self._executor.run(call)
+        result = replace(result, log=joined(result.log, printed.text()))
+        self._watch.result = result
+        return result
+
+
+@contextlib.contextmanager
+def _nothing() -> Iterator[Printed]:
+    yield Printed(None)
+
+
+@contextlib.contextmanager
+def _harmless(what: str) -> Iterator[None]:
+    """Nothing that is shown is worth breaking a cell."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001 - see above
+        _log.info("%s is not shown", what, exc_info=True)
