@@ -20,7 +20,16 @@ from typing import Any, NewType
 
 from casaprov.errors import DigestError
 
-__all__ = ["BLOCK_BYTES", "BlockHasher", "Digest", "canonical_json", "digest_bytes", "digest_record", "parse_digest"]
+__all__ = [
+    "BLOCK_BYTES",
+    "BlockHasher",
+    "Digest",
+    "canonical_json",
+    "digest_blocks",
+    "digest_bytes",
+    "digest_record",
+    "parse_digest",
+]
 
 Buffer = bytes | bytearray | memoryview
 
@@ -82,6 +91,11 @@ def digest_record(record_type: str, *members: Any) -> Digest:
     return digest_bytes(canonical_json([record_type, *members]))
 
 
+def digest_blocks(length: int, blocks: Sequence[str]) -> Digest:
+    """Digest of a stream of `length` bytes from the digests of its blocks of :data:`BLOCK_BYTES`, hexadecimal."""
+    return digest_record("casaprov/values/1", length, blocks)
+
+
 class BlockHasher:
     """Digest of a stream of bytes, independent of how it is cut into pieces.
 
@@ -110,9 +124,13 @@ class BlockHasher:
 
     def digest(self) -> Digest:
         """Digest of all that was appended; call it once, at the end."""
+        return digest_blocks(self._length, self.blocks())
+
+    def blocks(self) -> list[str]:
+        """Digests of the blocks of all that was appended, hexadecimal; call it once, at the end."""
         if self._filled:
             self._close_block()
-        return digest_record("casaprov/values/1", self._length, self._blocks)
+        return self._blocks
 
     def _close_block(self) -> None:
         self._blocks.append(self._open.hexdigest())

@@ -28,8 +28,9 @@ from casaprov.casa.data import prepare
 from casaprov.casa.session import new_session, open_recorder
 from casaprov.casa.tasks import FunctionExecutor, TaskHook, hooked_modules
 from casaprov.casa.tools import TOOL_PACKAGE, ToolHook
-from casaprov.checksum import Digester
+from casaprov.config import Config
 from casaprov.digest import digest_bytes
+from casaprov.digester import Digester
 from casaprov.journal import journal_folder
 from casaprov.model import Activity, Entity, Step
 from casaprov.notebook.bundle import BUNDLE_MIME, bundle, call_summary
@@ -82,7 +83,7 @@ class KernelRecording:
         self._process = os.getpid()
         self._folder = Path.cwd()
         self.notebook = notebook_path(shell.user_ns, self._folder)
-        self.settings = Settings(self._folder)
+        self.settings = Settings(self._folder, self._configured)
         self.paused_at = ""
         self._pauses: list[tuple[str, str]] = []
         self._magic = CasaprovMagic(shell, self)
@@ -93,6 +94,7 @@ class KernelRecording:
         self._hook = TaskHook(self._run, self._shown.public_call)
         self._tools = ToolHook(self)
         self._runner: Runner | None = None
+        self._old_digesters: list[Digester] = []  # calls that run may still wait for them
         self._opening = threading.Lock()
         self._step: Step | None = None
         self._executed = 0  # number of the last cell; IPython's own has grown already, or not yet, before a cell
@@ -131,7 +133,8 @@ class KernelRecording:
         if self._runner is not None:
             try:
                 self._runner.recorder.close()
-                self._digester.close()
+                for digester in (self._digester, *self._old_digesters):
+                    digester.close()
             except Exception:  # noqa: BLE001 - a recorder failure never breaks a kernel
                 _log.info("closing the session failed", exc_info=True)
 
@@ -154,14 +157,29 @@ class KernelRecording:
         if self._runner is not None:
             self._runner.recorder.was_paused(*self._pauses[-1])
 
+    def cached_bytes(self) -> int | None:
+        """How much the cache of digests holds; None before the first call."""
+        return self._digester.cached_bytes() if self._runner is not None else None
+
     @contextlib.contextmanager
     def digester(self) -> Iterator[Digester]:
         """Open what measures files: the session's own, or one for a while."""
         if self._runner is not None:
             yield self._digester
         else:
-            with contextlib.closing(open_digester()) as digester:
+            with contextlib.closing(open_digester(self.settings.config)) as digester:
                 yield digester
+
+    def _configured(self, config: Config) -> None:
+        """Apply settings that were chosen."""
+        if self._runner is not None and (config.workers, config.cache_size) != self._measured_with:
+            self._old_digesters.append(self._digester)
+            self._open_digester(config)
+            self._runner.recorder.measure_with(self._digester)
+
+    def _open_digester(self, config: Config) -> None:
+        self._digester = open_digester(config)
+        self._measured_with = (config.workers, config.cache_size)
 
     def _forked(self) -> None:
         self._stopped = True  # the session is the parent's: a child that ends does not close it
@@ -212,7 +230,7 @@ class KernelRecording:
             if self._runner is None and not self._stopped:
                 try:
                     session = new_session(self._folder, self.notebook.name)
-                    self._digester = open_digester()
+                    self._open_digester(self.settings.config)
                     recorder = open_recorder(session, journal_folder(self.notebook), self._digester)
                     for pause in self._pauses:
                         recorder.was_paused(*pause)

@@ -235,6 +235,10 @@ class Recorder:
         self._write(self._journal.end, opened, activity, list(entities.values()))
         return replace(activity, problems=tuple(opened.problems)), tuple(entities.values())
 
+    def measure_with(self, digester: Digester) -> None:
+        """Measure with another digester from the next call on."""
+        self._digester = digester
+
     def was_paused(self, since: str, until: str) -> None:
         """Take note that nothing was recorded between two times: what changed then has that for a reason."""
         self._pauses.append(Pause(since, until, self._calls))

@@ -25,7 +25,7 @@ from casaprov.notebook.settings import Settings
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from casaprov.checksum import Digester
+    from casaprov.digester import Digester
 
 __all__ = ["NAME", "CasaprovMagic", "Controlled"]
 
@@ -45,6 +45,10 @@ class Controlled(Protocol):
     @property
     def session_id(self) -> str:
         """Id of the session; empty before the first call."""
+        ...
+
+    def cached_bytes(self) -> int | None:
+        """How much the cache of digests holds; None before the first call."""
         ...
 
     def pause(self) -> None:
@@ -143,6 +147,7 @@ class CasaprovMagic:
             config=recording.settings.config,
             order=order,
             paused=recording.paused_at,
+            cached_bytes=recording.cached_bytes(),
         )
         return [*status_page(recorded), *([Line(trouble, "⚠️")] if trouble else [])]
 

@@ -30,6 +30,8 @@ class Recorded:
         Id of the session of this kernel; empty before its first call.
     paused
         Since when recording is paused; empty if it is not.
+    cached_bytes
+        What the cache of digests holds; None if that is not known.
     """
 
     document: Document | None
@@ -39,6 +41,7 @@ class Recorded:
     config: Config
     order: CellOrder
     paused: str = ""
+    cached_bytes: int | None = None
 
 
 def status_page(recorded: Recorded) -> list[Part]:
@@ -72,13 +75,17 @@ def _facts(recorded: Recorded, document: Document, lineage: Lineage) -> list[tup
     calls = f"{len(here)} in this session" + (f", {len(bad)} of them failed or interrupted" if bad else "")
     if earlier:
         calls += f"; {earlier} in {sessions} earlier session{'s' if sessions > 1 else ''}"
-    return [
+    facts = [
         ("Calls", calls),
         ("Inputs", _names(entity.path for entity in lineage.inputs() if not entity.gap)),
         ("Products", _names(entity.path for entity in lineage.products() if entity.kind != "Directory")),
         ("Time", f"tasks took {took:.1f} s, you waited {waited:.1f} s for casaprov"),
         ("Journal", str(recorded.journal)),
     ]
+    if recorded.cached_bytes is not None and recorded.config.cache_size:
+        limit = recorded.config.cache_size / 1e6
+        facts.append(("Cache of digests", f"{recorded.cached_bytes / 1e6:.1f} MB of at most {limit:.0f} MB"))
+    return facts
 
 
 def _oddities(lineage: Lineage, order: CellOrder, session: str) -> list[Part]:

@@ -11,15 +11,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from casaprov.errors import DigestError
-from casaprov.readers.blocks import CASA_TYPES, Shape, blocks, dtype_of
+from casaprov.readers.blocks import CASA_TYPES, Shape, blocks, dtype_of, runs, storage_of, stretch
 from casaprov.regular_files import refuse_special
-from casaprov.tables import Block, Column
+from casaprov.tables import Block, Column, Runs, Storage
 
 
 def _import_casatools() -> Any:
@@ -77,8 +78,29 @@ class CasatoolsTable:
 
     def blocks(self, column: str, *, max_bytes: int) -> Iterator[Block]:
         """Read a column in blocks of at most `max_bytes`."""
-        try:
+        with self._reading(column):
             yield from blocks(self, self.columns[column], self.rows, max_bytes=max_bytes)
+
+    def runs(self, column: str) -> Runs:
+        """Return the maximal runs of equal shapes of the cells of a column."""
+        with self._reading(column):
+            return runs(self, self.columns[column], self.rows)
+
+    def stretch(
+        self, column: str, runs: Runs, first_row: int, first: int, count: int, *, max_bytes: int
+    ) -> Iterator[np.ndarray[Any, Any]]:
+        """Read a part of a column of numbers."""
+        with self._reading(column):
+            yield from stretch(self, self.columns[column], runs, first_row, first, count, max_bytes=max_bytes)
+
+    def storage(self) -> Mapping[str, Storage]:
+        """Return the storage manager by column."""
+        return storage_of(self._handle.getdminfo(), self.columns)
+
+    @contextmanager
+    def _reading(self, column: str) -> Iterator[None]:
+        try:
+            yield
         except RuntimeError as error:
             raise DigestError(f"Column {column} of {self.path} cannot be read: {error}") from error
 
@@ -105,7 +127,9 @@ class CasatoolsTable:
         shapes = [known[text] for text in texts]
         return shapes * count if len(shapes) == 1 else shapes
 
-    def values(self, column: Column, first: int, count: int, shape: Shape) -> np.ndarray[Any, Any]:
+    def values(
+        self, column: Column, first: int, count: int, shape: Shape, out: np.ndarray[Any, Any] | None = None
+    ) -> np.ndarray[Any, Any]:
         """Return `count` cells of one shape in storage order."""
         if column.type in _ONLY_CELLWISE:
             self._refuse_arrays(column)
