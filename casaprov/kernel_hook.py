@@ -89,7 +89,11 @@ class KernelRecording:
         self._magic = CasaprovMagic(shell, self)
         self._reruns = Reruns(self.notebook)
         self._shown = Shown(
-            shell, casa_log, journal_folder(self.notebook), lambda: self.settings.config.show_log == "yes"
+            shell,
+            casa_log,
+            journal=journal_folder(self.notebook),
+            folder=self._folder,
+            wanted=lambda: self.settings.config.show_log == "yes",
         )
         self._hook = TaskHook(self._run, self._shown.public_call)
         self._tools = ToolHook(self)
@@ -242,7 +246,7 @@ class KernelRecording:
 
     def _recorded(self, activity: Activity, entities: tuple[Entity, ...]) -> None:
         self._calls.append(call_summary(activity, entities))
-        self._shown.recorded(activity)
+        self._shown.recorded(activity, entities)
         self._reruns.note(activity, entities)
 
     # -- cells ---------------------------------------------------------------

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["CallLog", "Running", "call_log", "log_block", "progress"]
+__all__ = ["CallLog", "Running", "call_log", "log_block", "messages", "progress"]
 
 MAX_FOLDED_BYTES = 1600
 """Most of a call's log that goes into the notebook; the journal has all of it."""
@@ -174,6 +174,11 @@ def progress(log: str, printed: str) -> tuple[int | None, str]:
             percent = int(found[0])
             break
     return percent, _clipped(said, 80)
+
+
+def messages(log: str) -> list[str]:
+    """Return what a log says, without its times and origins, and without what frames a call."""
+    return [entry[1].rstrip() for entry in map(_entry, log.splitlines()) if _worth_it(*entry)]
 
 
 def _entry(line: str) -> tuple[str, str, bool]:

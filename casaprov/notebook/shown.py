@@ -10,19 +10,22 @@ import contextlib
 import contextvars
 import logging
 import os
-import secrets
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from casaprov.calls import Executor, TaskCall, TaskResult
-from casaprov.model import Activity
-from casaprov.notebook.log_block import CallLog, Running, call_log, log_block, progress
+from casaprov.model import Activity, Entity
+from casaprov.notebook.cell_block import INTERVAL_S, CellBlock
+from casaprov.notebook.figures import PICTURES, Figures
+from casaprov.notebook.log_block import Running, call_log, progress
+from casaprov.notebook.page import bundle_of
 from casaprov.notebook.printed import Printed, joined, taken, unlogged
+from casaprov.notebook.task_tables import page_of
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -32,8 +35,7 @@ __all__ = ["CasaLog", "Shown"]
 _log = logging.getLogger(__name__)
 
 _FIRST_S = 1.0  # a call that takes less has no live line
-_INTERVAL_S = 0.5
-_MAX_TABLES = 5
+_MAX_PAGES = 5  # tables of a cell
 
 
 class CasaLog(Protocol):
@@ -57,57 +59,7 @@ class _Watch:
     began: float = field(default_factory=time.monotonic)
     result: TaskResult | None = None
     activity: Activity | None = None
-
-
-class _Cell:
-    """The block of one cell. Its calls and threads may show it at the same time."""
-
-    def __init__(self, shell: InteractiveShell) -> None:
-        self._shell = shell
-        self._id = f"casaprov-{secrets.token_hex(8)}"
-        self._calls: list[CallLog] = []
-        self._running: Running | None = None
-        self._published: float | None = None
-        self._fresh = True
-        self._lock = threading.Lock()
-        self.tables = 0
-
-    def add(self, call: CallLog) -> None:
-        """Show a call that has ended; the last of many at the latest with :meth:`finish`."""
-        with self._lock:
-            self._calls.append(call)
-            self._running = None
-            self._fresh = False
-            if self._published is None or time.monotonic() - self._published >= _INTERVAL_S:
-                self._publish()
-
-    def live(self, running: Running) -> None:
-        """Show how far a call is."""
-        with self._lock:
-            self._running = running
-            self._publish()
-
-    def cleared(self) -> None:
-        """Nothing runs any more; show it if something was shown as running."""
-        with self._lock:
-            if self._running is not None:
-                self._running = None
-                self._fresh = False
-
-    def finish(self) -> None:
-        """Show all that is not shown yet."""
-        with self._lock:
-            if not self._fresh:
-                self._publish()
-
-    def _publish(self) -> None:
-        html, plain = log_block(self._calls, self._running)
-        update = self._published is not None
-        self._published = time.monotonic()
-        self._fresh = True
-        self._shell.display_pub.publish(
-            {"text/html": html, "text/plain": plain}, transient={"display_id": self._id}, update=update
-        )
+    pictures: list[Path] = field(default_factory=list)
 
 
 class Shown:
@@ -117,20 +69,26 @@ class Shown:
     ----------
     casa_log
         Where CASA logs to.
+    journal
+        Journal folder.
     folder
-        Journal folder, that logs are named from.
+        Where paths of records start.
     wanted
         Whether the user wants to see logs.
     """
 
-    def __init__(self, shell: InteractiveShell, casa_log: CasaLog, folder: Path, wanted: Callable[[], bool]) -> None:
+    def __init__(
+        self, shell: InteractiveShell, casa_log: CasaLog, *, journal: Path, folder: Path, wanted: Callable[[], bool]
+    ) -> None:
         self._shell = shell
         self._casa_log = casa_log
+        self._journal = journal
         self._folder = folder
         self._wanted = wanted
         # A terminal shows no HTML, and prints what CASA prints by itself.
         self._in_notebook = getattr(shell, "kernel", None) is not None
-        self._cell: _Cell | None = None
+        self._cell: CellBlock | None = None
+        self._figures = Figures(shell)
         self._here = threading.local()  # the call that this thread is in
 
     # -- cells ---------------------------------------------------------------
@@ -145,6 +103,7 @@ class Shown:
         if cell is not None:
             with _harmless("the end of a cell"):
                 cell.finish()
+        self._figures.end_cell()
 
     # -- calls ---------------------------------------------------------------
 
@@ -168,12 +127,21 @@ class Shown:
         executor: Executor,
         run: Callable[[TaskCall, Executor], TaskResult] | None = None,
     ) -> TaskResult:
-        """Run a call with `run`, which records it, or without recording it, and show it; calls that it makes itself are part of it."""
+        """Run a call and show it; calls that it makes itself are part of it.
+
+        Parameters
+        ----------
+        run
+            Runs it under recording; None if it is not to be recorded.
+        """
         __tracebackhide__ = True
         if not self._in_notebook or getattr(self._here, "watch", None) is not None:
             return run(call, executor) if run is not None else executor.run(call)
         watch = self._here.watch = _Watch(call, recorded=run is not None)
+        opened: dict[int, Any] = {}
         try:
+            with _harmless("an earlier figure"):
+                opened = self._figures.begin_call()
             with self._followed(watch) as printed:
                 watched = _Watched(executor, watch, printed)
                 return run(call, watched) if run is not None else watched.run(call)
@@ -181,20 +149,29 @@ class Shown:
             self._here.watch = None
             with _harmless(call.task):
                 self._show(watch)
+            with _harmless(f"what {call.task} drew"):
+                self._figures.end_call(opened, watch.pictures)
 
-    def recorded(self, activity: Activity) -> None:
+    def recorded(self, activity: Activity, entities: Iterable[Entity]) -> None:
         """Take note of how a call was recorded, before it is shown."""
         watch = getattr(self._here, "watch", None)
-        if watch is not None and activity.task == watch.call.task:
+        if watch is None:
+            return
+        if activity.task == watch.call.task:
             watch.activity = activity  # the call ends after all that it made
+        left = {usage.entity for usage in activity.generated}
+        for entity in entities:
+            path = self._folder / entity.path
+            if entity.id in left and path.suffix.lower() in PICTURES and path not in watch.pictures:
+                watch.pictures.append(path)
 
     def _show(self, watch: _Watch) -> None:
         if watch.result is None:
             return
         activity, result = watch.activity, watch.result
-        cell = self._cell = self._cell or _Cell(self._shell)
+        cell = self._cell = self._cell or CellBlock(self._shell)
         if self._wanted():
-            path = self._folder / activity.log.path if activity is not None and activity.log is not None else None
+            path = self._journal / activity.log.path if activity is not None and activity.log is not None else None
             cell.add(
                 call_log(
                     watch.call.task,
@@ -202,10 +179,14 @@ class Shown:
                     outcome=result.outcome,
                     seconds=(activity.seconds if activity is not None else None) or time.monotonic() - watch.began,
                     number=int(activity.id.rpartition("/")[2]) if activity is not None else None,
-                    path=os.path.relpath(path, self._folder.parent.parent) if path is not None else "",
+                    path=os.path.relpath(path, self._journal.parent.parent) if path is not None else "",
                     recorded=watch.recorded,
                 )
             )
+        parts = page_of(watch.call, result)
+        if parts and cell.pages < _MAX_PAGES:
+            cell.pages += 1
+            self._shell.display_pub.publish(bundle_of(parts))
 
     # -- while it runs -------------------------------------------------------
 
@@ -215,7 +196,7 @@ class Shown:
         if not self._wanted():
             yield _nothing
             return
-        cell = self._cell = self._cell or _Cell(self._shell)
+        cell = self._cell = self._cell or CellBlock(self._shell)
         ended = threading.Event()
         current: list[Printed] = []
 
@@ -238,12 +219,12 @@ class Shown:
             follower.join()
             cell.cleared()
 
-    def _follow(self, watch: _Watch, cell: _Cell, current: list[Printed], ended: threading.Event) -> None:
+    def _follow(self, watch: _Watch, cell: CellBlock, current: list[Printed], ended: threading.Event) -> None:
         offset, percent, said = self._casa_log.log_offset(), None, ""
         pause_s = _FIRST_S
         with _harmless(watch.call.task):
             while not ended.wait(pause_s):
-                pause_s = _INTERVAL_S
+                pause_s = INTERVAL_S
                 size = self._casa_log.log_offset()
                 news = self._casa_log.log_since(offset) if size > offset else ""
                 offset = size
