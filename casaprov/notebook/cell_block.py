@@ -29,7 +29,7 @@ class CellBlock:
         self._published: float | None = None
         self._fresh = True
         self._lock = threading.Lock()
-        self.pages = 0
+        self.pages: list[object] = []  # what is shown beside the logs
 
     def add(self, call: CallLog) -> None:
         """Show a call that has ended; the last of many at the latest with :meth:`finish`."""

@@ -11,6 +11,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from casaprov.notebook.page import preformatted
+
 __all__ = ["CallLog", "Running", "call_log", "log_block", "messages", "progress"]
 
 MAX_FOLDED_BYTES = 1600
@@ -237,10 +239,7 @@ def _folded(call: CallLog) -> str:
 
 
 def _details(summary: str, text: str) -> str:
-    return (
-        f"<details><summary>{html.escape(summary, quote=False)}</summary>"
-        f"<pre>{html.escape(text, quote=False)}</pre></details>"
-    )
+    return f"<details><summary>{html.escape(summary, quote=False)}</summary>{preformatted(text)}</details>"
 
 
 def _troubles(calls: Sequence[CallLog]) -> list[tuple[str, str]]:

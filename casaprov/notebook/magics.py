@@ -137,7 +137,7 @@ class CasaprovMagic:
 
         _none_left("status", words)
         recording, document = self._recording, self._document()
-        order = cell_order(document, recording.notebook) if document is not None else CellOrder({}, saved=False)
+        order = cell_order(document, recording.notebook) if document is not None else CellOrder({}, {})
         trouble = recording.settings.trouble
         recorded = Recorded(
             document=document,
@@ -203,11 +203,15 @@ class CasaprovMagic:
             raise UsageError("One file at most can be named.", hint=f"Write: %{NAME} export reduction.crate.zip")
         document, notebook = self._needed(), self._recording.notebook
         out = Path(words[0]).expanduser() if words else notebook.with_suffix(".crate.zip")
-        with self._recording.digester() as digester:
-            return exported(document, notebook, out, digester.measure, self._recording.session_id)
+        try:
+            with self._recording.digester() as digester:
+                return exported(document, notebook, out, digester.measure, self._recording.session_id)
+        except UsageError as error:
+            hint = f"Write: %{NAME} export OTHER.zip" if "--output" in error.hint else error.hint
+            raise UsageError(error.message, hint=hint) from error
 
     def _config(self, words: list[str]) -> list[Part]:
-        from casaprov.notebook.overview import settings_table
+        from casaprov.notebook.overview import settings_table, shown_setting
 
         settings = self._recording.settings
         if words and words[0] not in Config.names():
@@ -215,10 +219,10 @@ class CasaprovMagic:
         if len(words) == 1:
             name = words[0]
             config = settings.config
-            return [Line(f"{name} = {getattr(config, name)} (chosen by: {config.sources.get(name, 'default')})")]
+            return [Line(f"{name} = {shown_setting(config, name)} (chosen by: {config.sources.get(name, 'default')})")]
         if words:
             config = settings.choose(words[0], " ".join(words[1:]))
-            return [Line(f"{words[0]} = {getattr(config, words[0])} from now on, in this session.")]
+            return [Line(f"{words[0]} = {shown_setting(config, words[0])} from now on, in this session.")]
         return [settings_table(settings.config)]
 
     def _pause(self, words: list[str]) -> list[Part]:
@@ -304,5 +308,5 @@ def _none_left(name: str, words: list[str]) -> None:
 
 def _close(word: str, known: Any) -> str:
     names = list(known)
-    near = difflib.get_close_matches(word, names, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(word, names, n=3, cutoff=0.6)
     return f"Did you mean {' or '.join(near)}?" if near else f"There are {', '.join(names)}."

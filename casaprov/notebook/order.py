@@ -1,8 +1,8 @@
 """In which order the cells of a notebook stand, as far as its kernel can know.
 
 The kernel sees no notebook, only requests to run cells. The saved file tells
-the order, if every cell that ran is in it; else cells count in the order in
-which they ran for the first time, which is how a notebook is written.
+the order. A cell that is not in it counts as standing below the one that ran
+before it did for the first time, which is how a notebook is written.
 """
 
 from __future__ import annotations
@@ -21,26 +21,25 @@ __all__ = ["CellOrder", "cell_order", "stale_notes", "used_stale"]
 
 @dataclass(frozen=True)
 class CellOrder:
-    """Number of the cell of each call, and how cells are called.
+    """Where the cells of calls stand, and how they are called.
 
     Attributes
     ----------
     numbers
-        By id of the Activity.
+        By id of the Activity: cells further down have larger ones.
     saved
-        Whether the numbers are those of the saved notebook's code cells.
+        Number among the code cells of the saved notebook; of cells that are not in it none.
     """
 
     numbers: Mapping[str, int]
-    saved: bool
+    saved: Mapping[str, int]
 
     def named(self, activity: Activity) -> str:
         """Name of the cell that a call ran in: its number, its ``In [n]``, or both."""
         count = activity.step.execution_count if activity.step is not None else None
-        prompt = f"In [{count}]" if count is not None else ""
-        if not self.saved or activity.id not in self.numbers:
-            return prompt or "a cell"
-        return f"cell {self.numbers[activity.id]}" + (f", {prompt}" if prompt else "")
+        names = [f"cell {self.saved[activity.id]}"] if activity.id in self.saved else []
+        names += [f"In [{count}]"] if count is not None else []
+        return ", ".join(names) or "a cell"
 
 
 def cell_order(document: Document, notebook: Path) -> CellOrder:
@@ -49,15 +48,14 @@ def cell_order(document: Document, notebook: Path) -> CellOrder:
         saved = cell_numbers(notebook.read_bytes(), document) if notebook.is_file() else {}
     except (OSError, CasaprovError):
         saved = {}
-    in_cells = [activity for activity in document.activities if activity.step is not None]
-    if saved and all(activity.id in saved for activity in in_cells):
-        return CellOrder(saved, saved=True)
-    positions: dict[str, int] = {}
-    numbers = {}
-    for activity in in_cells:
-        assert activity.step is not None
-        numbers[activity.id] = positions.setdefault(_cell(activity.step), len(positions) + 1)
-    return CellOrder(numbers, saved=False)
+    places: dict[str, tuple[int, int]] = {}  # of each cell
+    last = 0  # saved cell that ran before
+    in_cells = {a.id: _cell(a.step) for a in document.activities if a.step is not None}
+    for activity, cell in in_cells.items():
+        last = saved.get(activity, last)
+        places.setdefault(cell, (last, 0 if activity in saved else len(places) + 1))
+    dense = {place: number for number, place in enumerate(sorted(set(places.values())), start=1)}
+    return CellOrder({activity: dense[places[cell]] for activity, cell in in_cells.items()}, saved)
 
 
 def _cell(step: Step) -> str:

@@ -10,12 +10,15 @@ from pathlib import Path
 from casaprov.config import Config
 from casaprov.lineage import Lineage
 from casaprov.model import Activity, Document
+from casaprov.notebook.name import UNNAMED
 from casaprov.notebook.order import CellOrder, stale_notes
 from casaprov.notebook.page import Line, Part, Preformatted, Table
 
-__all__ = ["Recorded", "call_page", "calls_table", "settings_table", "status_page"]
+__all__ = ["Recorded", "call_page", "calls_table", "settings_table", "shown_setting", "status_page"]
 
 _MAX_LISTED = 50
+_SIZES = ("fast_above", "cache_size")
+_UNITS = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +55,13 @@ def status_page(recorded: Recorded) -> list[Part]:
         lineage = Lineage(document)
         parts.append(Table("", (), tuple(_facts(recorded, document, lineage))))
         parts += _oddities(lineage, recorded.order, recorded.session)
-    told = [f"{name} = {getattr(recorded.config, name)}" for name in Config.names()]
-    parts.append(Line(", ".join(told) + " (change one with %casaprov config NAME VALUE)", "Settings:"))
+    told = ", ".join(f"{name} = {shown_setting(recorded.config, name)}" for name in Config.names())
+    parts.append(Line(f"{told} (change one with %casaprov config NAME VALUE)", "Settings:"))
     return parts
 
 
 def _state(recorded: Recorded) -> Line:
-    name = recorded.notebook.name
+    name = "This notebook" if recorded.notebook.name == UNNAMED else recorded.notebook.name
     if recorded.paused:
         return Line(f"since {_time(recorded.paused)}. %casaprov resume goes on.", "Recording is paused")
     if not recorded.session:
@@ -94,7 +97,7 @@ def _oddities(lineage: Lineage, order: CellOrder, session: str) -> list[Part]:
     if stale:
         title = f"⚠️ {len(stale)} stale: run again the cells that made them"
         parts.append(Table(title, ("product", "why"), tuple(stale[:_MAX_LISTED])))
-    strange = [str(found) for found in lineage.out_of_order(order.numbers)] if order.saved else []
+    strange = [str(found) for found in lineage.out_of_order(order.saved)]
     if strange:
         parts.append(Preformatted("\n".join(strange[:_MAX_LISTED]), "⚠️ Run out of order"))
     gaps = [
@@ -180,8 +183,17 @@ def call_page(activity: Activity, lineage: Lineage, order: CellOrder, journal: P
 
 def settings_table(config: Config) -> Table:
     """All settings, and who chose them."""
-    rows = tuple((name, str(getattr(config, name)), config.sources.get(name, "default")) for name in Config.names())
+    rows = tuple((name, shown_setting(config, name), config.sources.get(name, "default")) for name in Config.names())
     return Table("", ("setting", "value", "chosen by"), rows)
+
+
+def shown_setting(config: Config, name: str) -> str:
+    """Return the value of a setting as a user would write it."""
+    value = getattr(config, name)
+    if name not in _SIZES or not value:
+        return str(value)
+    unit, size = next((unit, size) for unit, size in _UNITS if value >= size)
+    return f"{value / size:g} {unit}"
 
 
 def _number(activity: Activity) -> str:

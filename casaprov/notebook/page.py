@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Line", "Part", "Preformatted", "Table", "bundle_of"]
+__all__ = ["Line", "Part", "Preformatted", "Table", "bundle_of", "preformatted"]
 
 _WIDTH = 110  # of plain text
 _MAX_CELL = 60
@@ -57,7 +57,7 @@ class Preformatted:
 
     def html(self) -> str:
         """As HTML."""
-        text = f"<pre>{_escaped(self.text)}</pre>"
+        text = preformatted(self.text)
         if not self.title:
             return text
         opened = "" if self.folded else " open"
@@ -87,8 +87,10 @@ class Table:
 
     def html(self) -> str:
         """As HTML."""
-        head = "".join(f"<th>{_escaped(name)}</th>" for name in self.head)
-        body = "".join(f"<tr>{''.join(f'<td>{_escaped(cell)}</td>' for cell in row)}</tr>" for row in self.rows)
+        right = self._numeric()
+        head = "".join(_cell("th", *column) for column in zip(self.head, right, strict=False))
+        rows = ("".join(_cell("td", *column) for column in zip(row, right, strict=False)) for row in self.rows)
+        body = "".join(f"<tr>{row}</tr>" for row in rows)
         parts = [f"<div><b>{_escaped(self.title)}</b></div>"] if self.title else []
         if self.rows:
             parts.append(f"<table>{f'<thead><tr>{head}</tr></thead>' if head else ''}<tbody>{body}</tbody></table>")
@@ -97,14 +99,21 @@ class Table:
     def plain(self) -> str:
         """As plain text."""
         lines = [self.title] if self.title else []
-        rows = [tuple(_one_line(cell) for cell in row) for row in (*([self.head] if self.head else []), *self.rows)]
+        rows = [_short(row) for row in (*([self.head] if self.head else []), *self.rows)]
         if self.rows:
             widths = [max(len(row[column]) for row in rows if column < len(row)) for column in range(len(rows[0]))]
-            numeric = [
-                all(_is_number(row[column]) for row in self.rows if column < len(row)) for column in range(len(widths))
-            ]
-            lines += [_aligned(row, widths, numeric) for row in rows]
+            lines += [_aligned(row, widths, self._numeric()) for row in rows]
         return "\n".join([*lines, *(line for note in self.notes for line in textwrap.wrap(note, _WIDTH))])
+
+    def _numeric(self) -> list[bool]:
+        """Which columns hold nothing but numbers."""
+        columns = len(self.rows[0]) if self.rows else 0
+        return [all(_is_number(row[column]) for row in self.rows if column < len(row)) for column in range(columns)]
+
+
+def preformatted(text: str) -> str:
+    """Return text with its own line breaks as HTML, in letters of one width also in JupyterLab."""
+    return f'<pre style="overflow-x: auto"><code style="white-space: pre">{_escaped(text)}</code></pre>'
 
 
 def bundle_of(parts: Sequence[Part]) -> dict[str, str]:
@@ -119,8 +128,19 @@ def _escaped(text: str) -> str:
     return html.escape(text, quote=False)
 
 
-def _one_line(text: str) -> str:
-    text = " ".join(text.split())
+def _cell(tag: str, text: str, right: bool) -> str:
+    # Front ends put all cells to the right; where styles are taken out it stays so.
+    style = "" if right else ' style="text-align: left"'
+    return f"<{tag}{style}>{_escaped(text)}</{tag}>"
+
+
+def _short(row: Sequence[str]) -> tuple[str, ...]:
+    """Cells that are a line each; only the last may be long."""
+    lines = [" ".join(cell.split()) for cell in row]
+    return (*(_clipped(line) for line in lines[:-1]), *lines[-1:])
+
+
+def _clipped(text: str) -> str:
     return text if len(text) <= _MAX_CELL else f"{text[: _MAX_CELL - 3]}..."
 
 

@@ -184,8 +184,8 @@ class Shown:
                 )
             )
         parts = page_of(watch.call, result)
-        if parts and cell.pages < _MAX_PAGES:
-            cell.pages += 1
+        if parts and parts not in cell.pages and len(cell.pages) < _MAX_PAGES:
+            cell.pages.append(parts)
             self._shell.display_pub.publish(bundle_of(parts))
 
     # -- while it runs -------------------------------------------------------

@@ -19,7 +19,7 @@ from casaprov.notebook.printed import HEADING
 __all__ = ["page_of"]
 
 _MAX_ROWS = 40
-_MAX_TEXT = 12_000
+_MAX_TEXT = 6_000
 _OPEN_LINES = 45  # longer texts are folded
 _MJD_ZERO = datetime(1858, 11, 17)  # noqa: DTZ001 - time scales are CASA's, not ours
 _PROMPT = re.compile(r"Type Q to quit[^\n]*?\[continue\]: ?")
@@ -77,7 +77,9 @@ def _flag_summary(call: TaskCall, result: TaskResult) -> list[Part]:
     rows: list[tuple[str, ...]] = []
     for kind in ("field", "spw", "scan", "correlation", "antenna"):
         parts = sorted(found.get(kind, {}).items(), key=lambda item: (-_share(item[1]), item[0]))
-        shown = 12 if kind == "antenna" else 8
+        if not found["flagged"]:
+            continue
+        shown = 10 if kind == "antenna" else 6
         rows += [(f"{kind} {name}", *_flags(part)) for name, part in parts[:shown]]
         if len(parts) > shown:
             rest = _added(part for _, part in parts[shown:])
