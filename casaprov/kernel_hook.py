@@ -128,6 +128,7 @@ class KernelRecording:
         activities.attach(None)
         self._shell.magics_manager.magics["cell"].pop(MAGIC, None)
         self._magic.unregister()
+        self._shown.end_cell()
         self._tools.remove()
         self._hook.remove()
         atexit.unregister(self.stop)

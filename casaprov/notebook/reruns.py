@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from casaprov.model import Activity, Document, Entity
 from casaprov.notebook.page import Line
 
 __all__ = ["Reruns"]
+
+_log = logging.getLogger(__name__)
 
 
 class Reruns:
@@ -34,14 +37,24 @@ class Reruns:
 
     def note(self, activity: Activity, entities: Iterable[Entity]) -> None:
         """Take note of a call that was recorded."""
-        if not self._known:
-            self._known = True
-            self._remember(activity.session)
-        self._add(activity, entities)
-        self._new.append(activity.id)
+        try:
+            if not self._known:
+                self._known = True
+                self._remember(activity.session)
+            self._add(activity, entities)
+            self._new.append(activity.id)
+        except Exception:  # noqa: BLE001 - a warning is not worth a record
+            _log.info("%s is not watched for staleness", activity.task, exc_info=True)
 
     def warnings(self) -> list[Line]:
         """Say which calls since the last time used something stale."""
+        try:
+            return self._warnings()
+        except Exception:  # noqa: BLE001 - a warning is not worth a cell
+            _log.info("staleness is not known", exc_info=True)
+            return []
+
+    def _warnings(self) -> list[Line]:
         new, self._new = self._new, []
         if not new or not self._again:  # in a notebook that is run once from top to bottom nothing is stale
             return []
