@@ -39,6 +39,7 @@ Digest = NewType("Digest", str)
 BLOCK_BYTES = 16 * 2**20
 """Values are hashed in blocks of this many bytes of their value stream."""
 
+_PLAIN = (str, int, bool, type(None))
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -67,6 +68,8 @@ def canonical_json(value: Any) -> bytes:
 
 
 def _check(value: Any) -> None:
+    if type(value) in _PLAIN:
+        return
     if isinstance(value, float) and not math.isfinite(value):
         raise DigestError(f"{value!r} has no canonical JSON form.")
     if isinstance(value, Mapping):

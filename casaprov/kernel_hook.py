@@ -13,7 +13,6 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,14 +24,14 @@ from casaprov import activities
 from casaprov.calls import FileTable, TaskCall, TaskResult
 from casaprov.casa import log as casa_log
 from casaprov.casa.data import prepare
-from casaprov.casa.session import new_session, open_recorder
+from casaprov.casa.session import new_session, open_recorder, tier_by_size
 from casaprov.casa.tasks import FunctionExecutor, TaskHook, hooked_modules
 from casaprov.casa.tools import TOOL_PACKAGE, ToolHook
 from casaprov.config import Config
 from casaprov.digest import digest_bytes
 from casaprov.digester import Digester
 from casaprov.journal import journal_folder
-from casaprov.model import Activity, Entity, Step
+from casaprov.model import Activity, Entity, Step, Tier
 from casaprov.notebook.bundle import BUNDLE_MIME, bundle, call_summary
 from casaprov.notebook.magics import CasaprovMagic
 from casaprov.notebook.name import notebook_path
@@ -74,8 +73,8 @@ def unload_ipython_extension(_shell: InteractiveShell) -> None:
 class KernelRecording:
     """Recording of one kernel, from ``%load_ext`` to its end.
 
-    The session and its worker processes start with the first task call, so
-    that a notebook that calls no task pays nothing and leaves nothing behind.
+    The session starts with the first task call: a notebook that calls no task
+    leaves nothing behind. The worker processes start at once.
     """
 
     def __init__(self, shell: InteractiveShell) -> None:
@@ -97,6 +96,7 @@ class KernelRecording:
         )
         self._hook = TaskHook(self._run, self._shown.public_call)
         self._tools = ToolHook(self)
+        self._digester: Digester | None = None
         self._runner: Runner | None = None
         self._old_digesters: list[Digester] = []  # calls that run may still wait for them
         self._opening = threading.Lock()
@@ -116,9 +116,10 @@ class KernelRecording:
         self._shell.register_magic_function(partial(run_shell_cell, self._shell), "cell", MAGIC)
         self._magic.register()
         if self.settings.trouble:
-            _tell(f"casaprov: {self.settings.trouble}")
+            _tell(f"casaprov: {self.settings.trouble} Until then the defaults hold.")
         atexit.register(self.stop)
         os.register_at_fork(after_in_child=self._forked)
+        self._start_workers()
 
     def stop(self) -> None:
         """Close the session and take every wrapper out."""
@@ -135,13 +136,14 @@ class KernelRecording:
         for event, callback in (("pre_run_cell", self._before_cell), ("post_run_cell", self._after_cell)):
             with contextlib.suppress(ValueError):
                 self._shell.events.unregister(event, callback)
-        if self._runner is not None:
-            try:
+        try:
+            if self._runner is not None:
                 self._runner.recorder.close()
-                for digester in (self._digester, *self._old_digesters):
+            for digester in (self._digester, *self._old_digesters):
+                if digester is not None:
                     digester.close()
-            except Exception:  # noqa: BLE001 - a recorder failure never breaks a kernel
-                _log.info("closing the session failed", exc_info=True)
+        except Exception:  # noqa: BLE001 - a recorder failure never breaks a kernel
+            _log.info("closing the session failed", exc_info=True)
 
     # -- what %casaprov asks for -----------------------------------------------
 
@@ -162,29 +164,17 @@ class KernelRecording:
         if self._runner is not None:
             self._runner.recorder.was_paused(*self._pauses[-1])
 
-    def cached_bytes(self) -> int | None:
-        """How much the cache of digests holds; None before the first call."""
-        return self._digester.cached_bytes() if self._runner is not None else None
-
-    @contextlib.contextmanager
-    def digester(self) -> Iterator[Digester]:
-        """Open what measures files: the session's own, or one for a while."""
-        if self._runner is not None:
-            yield self._digester
-        else:
-            with contextlib.closing(open_digester(self.settings.config)) as digester:
-                yield digester
+    def digester(self) -> Digester:
+        """What measures files in this session."""
+        return self._opened_digester()
 
     def _configured(self, config: Config) -> None:
         """Apply settings that were chosen."""
-        if self._runner is not None and (config.workers, config.cache_size) != self._measured_with:
+        if self._digester is not None and (config.workers, config.cache_size) != self._measured_with:
             self._old_digesters.append(self._digester)
-            self._open_digester(config)
-            self._runner.recorder.measure_with(self._digester)
-
-    def _open_digester(self, config: Config) -> None:
-        self._digester = open_digester(config)
-        self._measured_with = (config.workers, config.cache_size)
+            self._digester = None
+            if self._runner is not None:
+                self._runner.recorder.measure_with(self._opened_digester())
 
     def _forked(self) -> None:
         self._stopped = True  # the session is the parent's: a child that ends does not close it
@@ -198,6 +188,22 @@ class KernelRecording:
             hook.install(package)
         except Exception as error:  # noqa: BLE001 - a recorder failure never breaks an import
             _tell(f"casaprov: calls of {package.__name__} cannot be recorded ({type(error).__name__}: {error}).")
+
+    def _start_workers(self) -> None:
+        """Start the workers while the notebook imports CASA, so that the first task call does not wait for them."""
+        try:
+            self._opened_digester().start()
+        except Exception:  # noqa: BLE001 - it is tried again, and told, with the first call
+            _log.info("the workers were not started", exc_info=True)
+
+    def _opened_digester(self) -> Digester:
+        if self._digester is None:
+            config = self.settings.config
+            self._digester, self._measured_with = open_digester(config), (config.workers, config.cache_size)
+        return self._digester
+
+    def _tier(self, path: Path) -> Tier:
+        return tier_by_size(self.settings.config)(path)
 
     def _run(self, call: TaskCall, executor: FunctionExecutor) -> TaskResult:
         if self.paused_at:
@@ -235,8 +241,8 @@ class KernelRecording:
             if self._runner is None and not self._stopped:
                 try:
                     session = new_session(self._folder, self.notebook.name)
-                    self._open_digester(self.settings.config)
-                    recorder = open_recorder(session, journal_folder(self.notebook), self._digester)
+                    folder = journal_folder(self.notebook)
+                    recorder = open_recorder(session, folder, self._opened_digester(), self._tier)
                     for pause in self._pauses:
                         recorder.was_paused(*pause)
                     self._runner = Runner(recorder, on_recorded=self._recorded, on_trouble=_tell)

@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -109,7 +109,7 @@ class Sketch:
             "sum": self._sum,
             "squares": self._squares,
             "parts": None if self._parts is None else [self._parts.real, self._parts.imag],
-            "samples": [[place, _json(value)] for place, value in self._samples.items()],
+            "samples": list(self._samples.items()),
         }
 
     @classmethod
@@ -153,7 +153,7 @@ class Sketch:
             told["mean_re"] = _finite(self._parts.real / good) if good else None
             told["mean_im"] = _finite(self._parts.imag / good) if good else None
         places = sample_places(self._count)
-        told["samples"] = [_json(self._samples[place]) for place in places.tolist()]
+        told["samples"] = [self._samples[place] for place in places.tolist()]
         return told
 
     def _sample(self, flat: np.ndarray[Any, Any]) -> None:
@@ -163,8 +163,7 @@ class Sketch:
             kept = set(places.tolist())
             self._samples = {place: value for place, value in self._samples.items() if place in kept}
         inside = places[(places >= self._place) & (places < end)]
-        taken = flat[inside - self._place]
-        self._samples.update(zip(inside.tolist(), taken, strict=True))
+        self._samples.update(zip(inside.tolist(), _json(flat[inside - self._place]), strict=True))
 
     def _summarise(self, chunk: np.ndarray[Any, Any]) -> None:
         numbers = chunk
@@ -191,11 +190,13 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _json(value: Any) -> Any:
-    if isinstance(value, np.complexfloating):
-        parts = [_json(value.real), _json(value.imag)]
-        return None if None in parts else parts
-    if isinstance(value, np.floating):
+def _json(values: np.ndarray[Any, Any]) -> list[Any]:
+    """Return numbers as JSON values: pairs for complex ones, None for what is not finite."""
+    if values.dtype.kind == "c":
+        pairs = zip(_json(values.real), _json(values.imag), strict=True)
+        return [None if None in pair else list(pair) for pair in pairs]
+    if values.dtype.kind == "f":
         # str() gives the shortest text for the stored precision: 0.1, not 0.10000000149011612.
-        return float(str(value)) if np.isfinite(value) else None
-    return int(value) if isinstance(value, np.integer) else value
+        numbers = values.tolist() if values.itemsize == 8 else [float(str(value)) for value in values]
+        return [number if math.isfinite(number) else None for number in numbers]
+    return cast("list[Any]", values.tolist())

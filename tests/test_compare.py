@@ -63,12 +63,12 @@ class Memory:
     def close(self) -> None:
         pass
 
-    def defined(self, column: str, row: int) -> bool:
-        return self._cells[row] is not None
+    def defined(self, column: str, first: int, count: int) -> list[bool]:
+        return [cell is not None for cell in self._cells[first : first + count]]
 
-    def shapes(self, column: str, first: int, count: int) -> list[tuple[int, ...]] | None:
-        found = [cell.shape[::-1] for cell in self._cells[first : first + count] if cell is not None]
-        return found if len(found) == count else None
+    def shapes(self, column: str, first: int, count: int) -> Runs | None:
+        found = [(1, cell.shape[::-1]) for cell in self._cells[first : first + count] if cell is not None]
+        return [*found] if len(found) == count else None
 
     def values(
         self, column: Column, first: int, count: int, shape: tuple[int, ...], out: np.ndarray[Any, Any] | None = None

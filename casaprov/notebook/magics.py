@@ -6,7 +6,6 @@ shows. What the user mistyped is answered by one sentence, never by a traceback.
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import logging
 import shlex
@@ -47,10 +46,6 @@ class Controlled(Protocol):
         """Id of the session; empty before the first call."""
         ...
 
-    def cached_bytes(self) -> int | None:
-        """How much the cache of digests holds; None before the first call."""
-        ...
-
     def pause(self) -> None:
         """Record nothing from now on."""
         ...
@@ -59,8 +54,8 @@ class Controlled(Protocol):
         """Record again."""
         ...
 
-    def digester(self) -> contextlib.AbstractContextManager[Digester]:
-        """Open what measures files."""
+    def digester(self) -> Digester:
+        """What measures files in this session."""
         ...
 
 
@@ -147,7 +142,7 @@ class CasaprovMagic:
             config=recording.settings.config,
             order=order,
             paused=recording.paused_at,
-            cached_bytes=recording.cached_bytes(),
+            cached_bytes=recording.digester().cached_bytes(),
         )
         return [*status_page(recorded), *([Line(trouble, "⚠️")] if trouble else [])]
 
@@ -204,8 +199,8 @@ class CasaprovMagic:
         document, notebook = self._needed(), self._recording.notebook
         out = Path(words[0]).expanduser() if words else notebook.with_suffix(".crate.zip")
         try:
-            with self._recording.digester() as digester:
-                return exported(document, notebook, out, digester.measure, self._recording.session_id)
+            measure = self._recording.digester().measure
+            return exported(document, notebook, out, measure, self._recording.session_id)
         except UsageError as error:
             hint = f"Write: %{NAME} export OTHER.zip" if "--output" in error.hint else error.hint
             raise UsageError(error.message, hint=hint) from error

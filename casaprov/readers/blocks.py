@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any, Protocol
 
 import numpy as np
 
 from casaprov.tables import Block, Column, Runs, Storage, ValueType
 
-__all__ = ["CASA_TYPES", "Cells", "Shape", "blocks", "dtype_of", "runs", "storage_of", "stretch"]
+__all__ = ["CASA_TYPES", "Cells", "Shape", "blocks", "dtype_of", "equal_runs", "runs", "storage_of", "stretch"]
 
 Shape = tuple[int, ...]
 
@@ -46,12 +47,12 @@ _STRING_BYTES = 64
 class Cells(Protocol):
     """How a library gives the cells of one column."""
 
-    def defined(self, column: str, row: int) -> bool:
-        """Tell whether the cell holds a value."""
+    def defined(self, column: str, first: int, count: int) -> Sequence[bool]:
+        """Tell which of `count` cells hold a value."""
         ...
 
-    def shapes(self, column: str, first: int, count: int) -> list[Shape] | None:
-        """Return the shapes of `count` cells in casacore's axis order; None if one of them is undefined."""
+    def shapes(self, column: str, first: int, count: int) -> Runs | None:
+        """Return runs of equal shapes of `count` cells; None if one of them is undefined."""
         ...
 
     def values(
@@ -111,14 +112,13 @@ def blocks(cells: Cells, column: Column, rows: int, *, max_bytes: int) -> Iterat
     elif column.shape is not None:
         yield from _cut(cells, column, range(rows), column.shape, max_bytes)
     else:
-        for first in range(0, rows, _ROWS_AT_ONCE):
-            for run_first, count, shape in _runs(cells, column.name, first, min(_ROWS_AT_ONCE, rows - first)):
-                if shape is None:
-                    yield Block(run_first, count, None, None)
-                else:
-                    # cvel leaves arrays without any dimension, which hold nothing and cannot be read.
-                    rows_of_run = range(run_first, run_first + count)
-                    yield from _cut(cells, column, rows_of_run, shape or (0,), max_bytes)
+        row = 0
+        for count, shape in runs(cells, column, rows):
+            if shape is None:
+                yield Block(row, count, None, None)
+            else:
+                yield from _cut(cells, column, range(row, row + count), shape, max_bytes)
+            row += count
 
 
 def runs(cells: Cells, column: Column, rows: int) -> Runs:
@@ -129,7 +129,8 @@ def runs(cells: Cells, column: Column, rows: int) -> Runs:
         return [(rows, column.shape)] if rows else []
     found: Runs = []
     for first in range(0, rows, _ROWS_AT_ONCE):
-        for _, count, shape in _runs(cells, column.name, first, min(_ROWS_AT_ONCE, rows - first)):
+        for count, shape in _runs(cells, column.name, first, min(_ROWS_AT_ONCE, rows - first)):
+            # cvel leaves arrays without any dimension, which hold nothing and cannot be read.
             told = shape if shape is None else shape or (0,)
             if found and found[-1][1] == told:
                 found[-1] = (found[-1][0] + count, told)
@@ -190,30 +191,36 @@ def _slabs_between(
             place = following
 
 
-def _runs(cells: Cells, column: str, first: int, count: int) -> Iterator[tuple[int, int, Shape | None]]:
-    """Yield (first row, cells, shape) of maximal stretches of cells with one shape."""
-    shapes: Sequence[Shape | None] | None = cells.shapes(column, first, count)
-    if shapes is None:
-        # One undefined cell spoils the request for the whole range; asking cell
-        # by cell costs less than a microsecond each.
-        shapes = _shapes_one_by_one(cells, column, first, count)
-    start = 0
-    for index in range(1, count + 1):
-        if index == count or shapes[index] != shapes[start]:
-            yield first + start, index - start, shapes[start]
-            start = index
+def equal_runs(texts: Sequence[str], order: int) -> Runs:
+    """Return the runs of equal shapes, from one text such as ``[2, 63]`` for each cell.
+
+    Parameters
+    ----------
+    order
+        1 if the texts are in casacore's axis order, -1 if the axes are reversed.
+    """
+    if texts and texts.count(texts[0]) == len(texts):  # nearly always, and far quicker than to look at each
+        return [(len(texts), _shape(texts[0], order))]
+    return [(len(list(run)), _shape(text, order)) for text, run in groupby(texts)]
 
 
-def _shapes_one_by_one(cells: Cells, column: str, first: int, count: int) -> list[Shape | None]:
-    shapes: list[Shape | None] = [None] * count
-    defined = [cells.defined(column, row) for row in range(first, first + count)]
-    start = 0
-    for index in range(1, count + 1):
-        if index == count or defined[index] != defined[start]:
-            if defined[start]:
-                shapes[start:index] = cells.shapes(column, first + start, index - start) or []
-            start = index
-    return shapes
+def _shape(text: str, order: int) -> Shape:
+    return tuple(int(n) for n in text.strip("[]").split(",") if n.strip())[::order]
+
+
+def _runs(cells: Cells, column: str, first: int, count: int) -> Runs:
+    """Return maximal runs of equal shapes."""
+    told = cells.shapes(column, first, count)
+    if told is not None:
+        return told
+    # One undefined cell spoils the request for the whole range.
+    found: Runs = []
+    row = first
+    for is_defined, run in groupby(cells.defined(column, first, count)):
+        length = len(list(run))
+        found += (cells.shapes(column, row, length) or []) if is_defined else [(length, None)]
+        row += length
+    return found
 
 
 def _cut(cells: Cells, column: Column, rows: range, shape: Shape, max_bytes: int) -> Iterator[Block]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from casaprov.errors import DigestError
-from casaprov.readers.blocks import CASA_TYPES, Shape, blocks, dtype_of, runs, storage_of, stretch
+from casaprov.readers.blocks import CASA_TYPES, Shape, blocks, dtype_of, equal_runs, runs, storage_of, stretch
 from casaprov.regular_files import refuse_special
 from casaprov.tables import Block, Column, Runs, Storage
 
@@ -110,22 +110,21 @@ class CasatoolsTable:
             self._handle.done()
             self._handle = None
 
-    def defined(self, column: str, row: int) -> bool:
-        """Tell whether the cell holds a value."""
-        return bool(self._handle.iscelldefined(column, row))
+    def defined(self, column: str, first: int, count: int) -> Sequence[bool]:
+        """Tell which of `count` cells hold a value."""
+        return [bool(self._handle.iscelldefined(column, row)) for row in range(first, first + count)]
 
-    def shapes(self, column: str, first: int, count: int) -> list[Shape] | None:
-        """Return the shapes of `count` cells; None if one of them is undefined."""
+    def shapes(self, column: str, first: int, count: int) -> Runs | None:
+        """Return runs of equal shapes of `count` cells; None if one of them is undefined."""
         # Asking for the shape of an undefined cell writes an error to the CASA log.
-        if not (self.defined(column, first) and self.defined(column, first + count - 1)):
+        if not all(self._handle.iscelldefined(column, row) for row in (first, first + count - 1)):
             return None
         try:
             texts = self._handle.getcolshapestring(column, first, count)
         except RuntimeError:
             return None
-        known = {text: tuple(int(n) for n in text.strip("[]").split(",") if n.strip()) for text in set(texts)}
-        shapes = [known[text] for text in texts]
-        return shapes * count if len(shapes) == 1 else shapes
+        found = equal_runs(list(texts), order=1)
+        return [(count, found[0][1])] if len(texts) == 1 else found
 
     def values(
         self, column: Column, first: int, count: int, shape: Shape, out: np.ndarray[Any, Any] | None = None
