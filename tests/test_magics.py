@@ -16,7 +16,7 @@ from casaprov.cli import main
 from casaprov.journal import journal_folder, read_document
 from casaprov.notebook.settings import Settings
 from casaprov.validate import validate_record
-from live_kernel import LiveKernel
+from watched_kernel import WatchedKernel
 
 pytestmark = [pytest.mark.casa, pytest.mark.usefixtures("casa_site_config")]
 
@@ -33,13 +33,13 @@ CELLS = {
 @pytest.fixture(scope="module")
 def kernel(
     casa_site_config: DataSource, ngc5921_fits: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[LiveKernel]:
+) -> Iterator[WatchedKernel]:
     """A kernel of a saved notebook whose cells were run from top to bottom."""
     folder = tmp_path_factory.mktemp("magics")
     sources = {name: source.replace("{fits!r}", repr(str(ngc5921_fits))) for name, source in CELLS.items()}
     cells = [nbformat.v4.new_code_cell(source, id=name) for name, source in sources.items()]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "n.ipynb")
-    kernel = LiveKernel(folder)
+    kernel = WatchedKernel(folder)
     try:
         for name, source in sources.items():
             kernel.run(source, name)
@@ -48,7 +48,7 @@ def kernel(
         kernel.close()
 
 
-def told(kernel: LiveKernel, line: str) -> str:
+def told(kernel: WatchedKernel, line: str) -> str:
     shown = kernel.run(line)
     assert shown.error == ""
     assert shown.streams == {}
@@ -56,7 +56,7 @@ def told(kernel: LiveKernel, line: str) -> str:
     return shown.plain
 
 
-def test_alone_it_tells_what_is_recorded_and_what_that_cost(kernel: LiveKernel) -> None:
+def test_alone_it_tells_what_is_recorded_and_what_that_cost(kernel: WatchedKernel) -> None:
     plain = told(kernel, "%casaprov")
     assert plain == told(kernel, "%casaprov status")
     assert "n.ipynb is recorded." in plain
@@ -85,14 +85,14 @@ def test_alone_it_tells_what_is_recorded_and_what_that_cost(kernel: LiveKernel) 
         ("log 'open", "cannot be read: No closing quotation."),
     ],
 )
-def test_a_mistake_is_answered_by_a_sentence(kernel: LiveKernel, line: str, sentence: str) -> None:
+def test_a_mistake_is_answered_by_a_sentence(kernel: WatchedKernel, line: str, sentence: str) -> None:
     plain = told(kernel, f"%casaprov {line}")
     assert plain.startswith("%casaprov: ")
     assert sentence in plain
     assert "\n" not in plain
 
 
-def test_calls_are_shown_with_all_that_is_recorded(kernel: LiveKernel) -> None:
+def test_calls_are_shown_with_all_that_is_recorded(kernel: WatchedKernel) -> None:
     plain = told(kernel, "%casaprov show 2")
     document = read_document(journal_folder(kernel.folder / "n.ipynb"), "n.ipynb")
     call = document.activities[1]
@@ -105,7 +105,7 @@ def test_calls_are_shown_with_all_that_is_recorded(kernel: LiveKernel) -> None:
     assert "call 1" in html
 
 
-def test_logs_are_listed_and_shown(kernel: LiveKernel) -> None:
+def test_logs_are_listed_and_shown(kernel: WatchedKernel) -> None:
     assert [line.split()[1] for line in told(kernel, "%casaprov log").splitlines()[1:5]] == [
         "importuvfits",
         "gaincal",
@@ -117,14 +117,14 @@ def test_logs_are_listed_and_shown(kernel: LiveKernel) -> None:
 
 
 @pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz is not installed: apt-get install graphviz")
-def test_the_graph_is_drawn_inline(kernel: LiveKernel) -> None:
+def test_the_graph_is_drawn_inline(kernel: WatchedKernel) -> None:
     (svg,) = kernel.run("%casaprov graph").of("image/svg+xml")
     assert svg.startswith("<svg")
     assert "gaincal" in svg
     assert "n.gcal" in svg
 
 
-def test_a_missing_graphviz_is_said_in_a_sentence(kernel: LiveKernel) -> None:
+def test_a_missing_graphviz_is_said_in_a_sentence(kernel: WatchedKernel) -> None:
     try:
         kernel.run("import os; path = os.environ['PATH']; os.environ['PATH'] = ''")
         assert "apt-get install graphviz" in told(kernel, "%casaprov graph")
@@ -132,7 +132,7 @@ def test_a_missing_graphviz_is_said_in_a_sentence(kernel: LiveKernel) -> None:
         kernel.run("os.environ['PATH'] = path")
 
 
-def test_everything_completes(kernel: LiveKernel) -> None:
+def test_everything_completes(kernel: WatchedKernel) -> None:
     assert {"status", "graph", "log", "show"} <= set(kernel.completions("%casaprov "))
     assert kernel.completions("%casaprov st") == ["status"]
     assert {"1", "4", "gaincal"} <= set(kernel.completions("%casaprov show "))
@@ -143,7 +143,7 @@ def test_everything_completes(kernel: LiveKernel) -> None:
     assert "n.crate.zip" in kernel.completions("%casaprov export n")
 
 
-def test_settings_are_chosen_for_the_session(kernel: LiveKernel) -> None:
+def test_settings_are_chosen_for_the_session(kernel: WatchedKernel) -> None:
     assert "workers     2       default" in told(kernel, "%casaprov config")
     assert told(kernel, "%casaprov config workers 1") == "workers = 1 from now on, in this session."
     assert told(kernel, "%casaprov config workers") == "workers = 1 (chosen by: %casaprov config)"
@@ -154,7 +154,7 @@ def test_settings_are_chosen_for_the_session(kernel: LiveKernel) -> None:
     told(kernel, "%casaprov config workers 2")
 
 
-def test_what_used_something_stale_says_so_and_what_to_do(kernel: LiveKernel) -> None:
+def test_what_used_something_stale_says_so_and_what_to_do(kernel: WatchedKernel) -> None:
     assert "Stale" not in kernel.run(GAIN, "gain").plain  # the same content again wakes nobody
     assert "Stale" not in kernel.run(CELLS["stat"], "stat").plain
     kernel.run("interval = '60s'", "set")
@@ -168,7 +168,7 @@ def test_what_used_something_stale_says_so_and_what_to_do(kernel: LiveKernel) ->
     assert "stale: run" not in told(kernel, "%casaprov")
 
 
-def test_what_changed_in_a_pause_is_a_gap_that_says_why(kernel: LiveKernel) -> None:
+def test_what_changed_in_a_pause_is_a_gap_that_says_why(kernel: WatchedKernel) -> None:
     before = len(read_document(journal_folder(kernel.folder / "n.ipynb"), "n.ipynb").activities)
     assert "not recorded" in told(kernel, "%casaprov pause")
     assert "paused already" in told(kernel, "%casaprov pause")
@@ -191,7 +191,7 @@ def test_what_changed_in_a_pause_is_a_gap_that_says_why(kernel: LiveKernel) -> N
         validate_record(json.loads(line), "journal-1")
 
 
-def test_a_crate_is_packed_and_what_is_in_it_said(kernel: LiveKernel, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_crate_is_packed_and_what_is_in_it_said(kernel: WatchedKernel, capsys: pytest.CaptureFixture[str]) -> None:
     kernel.run("vishead('n.ms')", "new")
     plain = told(kernel, "%casaprov export")
     assert "n.crate.zip" in plain
@@ -205,7 +205,7 @@ def test_a_crate_is_packed_and_what_is_in_it_said(kernel: LiveKernel, capsys: py
     assert refused.endswith("Write: %casaprov export OTHER.zip")
 
 
-def test_a_notebook_that_the_kernel_does_not_know_is_not_packed(kernel: LiveKernel) -> None:
+def test_a_notebook_that_the_kernel_does_not_know_is_not_packed(kernel: WatchedKernel) -> None:
     (kernel.folder / "n.ipynb").rename(kernel.folder / "other.ipynb")
     try:
         assert "casaprov export NOTEBOOK.ipynb" in told(kernel, "%casaprov export")
@@ -214,7 +214,7 @@ def test_a_notebook_that_the_kernel_does_not_know_is_not_packed(kernel: LiveKern
         (kernel.folder / "other.ipynb").rename(kernel.folder / "n.ipynb")
 
 
-def test_unloading_takes_the_magic_away(kernel: LiveKernel) -> None:
+def test_unloading_takes_the_magic_away(kernel: WatchedKernel) -> None:
     kernel.run("%unload_ext casaprov")
     assert "not found" in kernel.run("%casaprov").streams["stderr"]
     assert kernel.run("vishead('n.ms')").html == ""

@@ -16,8 +16,8 @@ from casaprov.casa.data import DataSource
 from casaprov.journal import journal_folder, read_document
 from casaprov.notebook.bundle import BUNDLE_MIME
 from casaprov.notebook.execute import run_notebook
-from live_kernel import LiveKernel
 from reductions import Reduction, write_notebook
+from watched_kernel import WatchedKernel
 
 pytestmark = [pytest.mark.casa, pytest.mark.usefixtures("casa_site_config")]
 
@@ -27,11 +27,11 @@ SOLVE = "gaincal(vis='n.ms', caltable='n.gcal', field='0', spw='0:6~56', solint=
 @pytest.fixture(scope="module")
 def kernel(
     casa_site_config: DataSource, ngc5921_fits: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[LiveKernel]:
+) -> Iterator[WatchedKernel]:
     """A kernel with casaprov loaded and n.ms, n.gcal and n.image made."""
     folder = tmp_path_factory.mktemp("shown")
     write_notebook(folder / "n.ipynb", ["%load_ext casaprov"])
-    kernel = LiveKernel(folder)
+    kernel = WatchedKernel(folder)
     try:
         kernel.run("%load_ext casaprov\nfrom casatasks import *")
         kernel.run(f"importuvfits({str(ngc5921_fits)!r}, 'n.ms')")
@@ -42,7 +42,7 @@ def kernel(
         kernel.close()
 
 
-def test_warnings_stand_below_the_cell_and_not_in_its_streams(kernel: LiveKernel) -> None:
+def test_warnings_stand_below_the_cell_and_not_in_its_streams(kernel: WatchedKernel) -> None:
     shown = kernel.run("flagdata('n.ms', autocorr=True)")
     assert shown.streams == {}
     assert "1 warning" in shown.plain
@@ -50,7 +50,7 @@ def test_warnings_stand_below_the_cell_and_not_in_its_streams(kernel: LiveKernel
     assert "Table type is Measurement Set" in shown.html
 
 
-def test_what_a_task_prints_is_whole_in_its_own_cell_and_in_the_journal(kernel: LiveKernel) -> None:
+def test_what_a_task_prints_is_whole_in_its_own_cell_and_in_the_journal(kernel: WatchedKernel) -> None:
     shown = kernel.run("listcal('n.ms', 'n.gcal')")
     assert shown.streams == {}
     assert "Ant = 28" in shown.html
@@ -63,7 +63,7 @@ def test_what_a_task_prints_is_whole_in_its_own_cell_and_in_the_journal(kernel: 
     assert "Listed 28 antenna solutions." in text
 
 
-def test_a_failure_is_said_once(kernel: LiveKernel) -> None:
+def test_a_failure_is_said_once(kernel: WatchedKernel) -> None:
     shown = kernel.run("statwt('n.ms')")
     assert shown.error.startswith("RuntimeError")
     assert shown.streams == {}
@@ -71,7 +71,7 @@ def test_a_failure_is_said_once(kernel: LiveKernel) -> None:
     assert kernel.run("listobs('not there.ms')").plain.startswith("listobs failed")
 
 
-def test_two_hundred_calls_are_one_block_and_few_bytes(kernel: LiveKernel) -> None:
+def test_two_hundred_calls_are_one_block_and_few_bytes(kernel: WatchedKernel) -> None:
     shown = kernel.run("for n in range(200): vishead('n.ms', mode='get', hdkey='telescope')")
     assert len(shown.of("text/html")) == 1
     assert "197 more calls: 197 × vishead" in shown.plain
@@ -91,7 +91,7 @@ def test_calls_grow_the_notebook_by_less_than_5_kb_each(reduction: Reduction) ->
     assert all(len(json.dumps(data)) < 12_000 for data in tables)
 
 
-def test_a_long_call_shows_how_far_it_is_and_then_only_its_log(kernel: LiveKernel) -> None:
+def test_a_long_call_shows_how_far_it_is_and_then_only_its_log(kernel: WatchedKernel) -> None:
     shown = kernel.run(
         "tclean(vis='n.ms', imagename='long', field='2', imsize=512, cell='5arcsec', niter=300, specmode='cube',"
         " nchan=5, start=10);\nprint('after')"
@@ -106,7 +106,7 @@ def test_a_long_call_shows_how_far_it_is_and_then_only_its_log(kernel: LiveKerne
     assert shown.streams == {"stdout": "after\n"}
 
 
-def test_logs_can_be_switched_off(kernel: LiveKernel) -> None:
+def test_logs_can_be_switched_off(kernel: WatchedKernel) -> None:
     try:
         kernel.run("%casaprov config show_log no")
         shown = kernel.run("vishead('n.ms', mode='get', hdkey='telescope');")
@@ -117,7 +117,7 @@ def test_logs_can_be_switched_off(kernel: LiveKernel) -> None:
     assert kernel.run("vishead('n.ms', mode='get', hdkey='telescope');").of("text/html")
 
 
-def test_output_that_the_user_captures_is_the_users(kernel: LiveKernel) -> None:
+def test_output_that_the_user_captures_is_the_users(kernel: WatchedKernel) -> None:
     shown = kernel.run("%%capture got\nvishead('n.ms', mode='list')")
     assert shown.html == ""
     assert "vishead: " in kernel.run("got.show()").plain
@@ -142,7 +142,7 @@ def test_output_that_the_user_captures_is_the_users(kernel: LiveKernel) -> None:
         ("listpartition('n.ms');", "Nrows"),
     ],
 )
-def test_tasks_that_only_print_show_a_table(kernel: LiveKernel, source: str, told: str) -> None:
+def test_tasks_that_only_print_show_a_table(kernel: WatchedKernel, source: str, told: str) -> None:
     shown = kernel.run(source)
     assert shown.error == ""
     first, second, *_ = shown.of("text/html")
@@ -151,12 +151,12 @@ def test_tasks_that_only_print_show_a_table(kernel: LiveKernel, source: str, tol
     assert told in shown.plain
 
 
-def test_the_same_table_is_shown_once_in_a_cell(kernel: LiveKernel) -> None:
+def test_the_same_table_is_shown_once_in_a_cell(kernel: WatchedKernel) -> None:
     shown = kernel.run("for n in range(9): imstat('n.image')")
     assert len(shown.of("text/html")) == 2
 
 
-def test_return_values_are_what_they_are(kernel: LiveKernel) -> None:
+def test_return_values_are_what_they_are(kernel: WatchedKernel) -> None:
     assert kernel.run("import casatasks; type(listobs('n.ms')), sorted(imstat('n.image'))[0]").of("text/plain")[-1] == (
         "(dict, 'blc')"
     )
@@ -165,7 +165,7 @@ def test_return_values_are_what_they_are(kernel: LiveKernel) -> None:
 # -- figures -------------------------------------------------------------------
 
 
-def test_a_figure_is_shown_once_whether_it_is_saved_or_not(kernel: LiveKernel) -> None:
+def test_a_figure_is_shown_once_whether_it_is_saved_or_not(kernel: WatchedKernel) -> None:
     assert len(kernel.run("plotants('n.ms')").of("image/png")) == 1
     shown = kernel.run("plotants('n.ms', figfile='ants.png')")
     assert len(shown.of("image/png")) == 1
@@ -174,20 +174,20 @@ def test_a_figure_is_shown_once_whether_it_is_saved_or_not(kernel: LiveKernel) -
     assert [document.entity(usage.entity).path for usage in last.generated] == ["ants.png"]
 
 
-def test_two_figures_of_a_cell_are_both_shown_in_their_order(kernel: LiveKernel) -> None:
+def test_two_figures_of_a_cell_are_both_shown_in_their_order(kernel: WatchedKernel) -> None:
     pictures = kernel.run("plotants('n.ms')\nplotants('n.ms', logpos=True)").of("image/png")
     assert len(pictures) == 2
     assert pictures[0] != pictures[1]
 
 
-def test_a_figure_is_still_the_users_to_change_in_its_cell(kernel: LiveKernel) -> None:
+def test_a_figure_is_still_the_users_to_change_in_its_cell(kernel: WatchedKernel) -> None:
     plain = kernel.run("plotants('n.ms')").of("image/png")
     shown = kernel.run("import matplotlib.pyplot as plt\nplotants('n.ms')\nplt.title('mine');")
     assert len(shown.of("image/png")) == 1
     assert shown.of("image/png") != plain
 
 
-def test_pages_that_a_task_saves_are_all_shown(kernel: LiveKernel) -> None:
+def test_pages_that_a_task_saves_are_all_shown(kernel: WatchedKernel) -> None:
     kernel.run("bandpass(vis='n.ms', caltable='n.bcal', field='0', refant='15')")
     shown = kernel.run(
         "plotbandpass('n.bcal', figfile='bp.png', interactive=False, antenna='0,1,2', yaxis='amp', subplot=11);"
@@ -198,12 +198,12 @@ def test_pages_that_a_task_saves_are_all_shown(kernel: LiveKernel) -> None:
     assert [data["text/plain"] for data in shown.outputs if "image/png" in data] == [f"<{name}>" for name in files]
 
 
-def test_figures_of_the_user_are_left_alone(kernel: LiveKernel) -> None:
+def test_figures_of_the_user_are_left_alone(kernel: WatchedKernel) -> None:
     shown = kernel.run("import matplotlib.pyplot as plt\nplt.figure(7); plt.plot([1, 2])\nvishead('n.ms')")
     assert len(shown.of("image/png")) == 1
 
 
-def test_a_figure_is_shown_where_no_backend_would(kernel: LiveKernel) -> None:
+def test_a_figure_is_shown_where_no_backend_would(kernel: WatchedKernel) -> None:
     try:
         kernel.run("import matplotlib; matplotlib.use('agg')")
         assert len(kernel.run("plotants('n.ms')").of("image/png")) == 1
@@ -236,7 +236,7 @@ for source in sys.argv[1:]:
 """
 
 
-def test_a_terminal_shows_what_casa_shows(kernel: LiveKernel, tmp_path: Path) -> None:
+def test_a_terminal_shows_what_casa_shows(kernel: WatchedKernel, tmp_path: Path) -> None:
     listing = f"listcal('{kernel.folder}/n.ms', '{kernel.folder}/n.gcal'); s = imstat('{kernel.folder}/n.image')"
     told = []
     for first in ("pass", "%load_ext casaprov"):

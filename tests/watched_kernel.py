@@ -47,7 +47,7 @@ class Shown:
         return [data[kind] for data in self.outputs if kind in data]
 
 
-class LiveKernel:
+class WatchedKernel:
     """A kernel in a folder, as Jupyter starts it for a notebook there."""
 
     def __init__(self, folder: Path, notebook: str = "n.ipynb") -> None:
