@@ -25,6 +25,7 @@ from casaprov.calls import FileTable, TaskCall, TaskResult
 from casaprov.casa import log as casa_log
 from casaprov.casa.data import prepare
 from casaprov.casa.session import new_session, open_recorder, tier_by_size
+from casaprov.casa.task_help import read_task_help, tasks_by_category
 from casaprov.casa.tasks import FunctionExecutor, TaskHook, hooked_modules
 from casaprov.casa.tools import TOOL_PACKAGE, ToolHook
 from casaprov.config import Config
@@ -33,6 +34,7 @@ from casaprov.digester import Digester
 from casaprov.journal import journal_folder
 from casaprov.model import Activity, Entity, Step, Tier
 from casaprov.notebook.bundle import BUNDLE_MIME, bundle, call_summary
+from casaprov.notebook.help_magic import register_help, unregister_help
 from casaprov.notebook.magics import CasaprovMagic
 from casaprov.notebook.name import notebook_path
 from casaprov.notebook.page import bundle_of
@@ -81,16 +83,16 @@ class KernelRecording:
         self._shell = shell
         self._process = os.getpid()
         self._folder = Path.cwd()
-        self.notebook = notebook_path(shell.user_ns, self._folder)
+        self._notebook: Path | None = None
         self.settings = Settings(self._folder, self._configured)
         self.paused_at = ""
         self._pauses: list[tuple[str, str]] = []
         self._magic = CasaprovMagic(shell, self)
-        self._reruns = Reruns(self.notebook)
+        self._reruns = Reruns(lambda: self.notebook)
         self._shown = Shown(
             shell,
             casa_log,
-            journal=journal_folder(self.notebook),
+            journal=lambda: journal_folder(self.notebook),
             folder=self._folder,
             wanted=lambda: self.settings.config.show_log == "yes",
         )
@@ -117,6 +119,7 @@ class KernelRecording:
         self._magic.register()
         if self.settings.trouble:
             _tell(f"casaprov: {self.settings.trouble} Until then the defaults hold.")
+        register_help(self._shell, read_task_help, tasks_by_category)
         atexit.register(self.stop)
         os.register_at_fork(after_in_child=self._forked)
         self._start_workers()
@@ -130,6 +133,7 @@ class KernelRecording:
         self._shell.magics_manager.magics["cell"].pop(MAGIC, None)
         self._magic.unregister()
         self._shown.end_cell()
+        unregister_help(self._shell)
         self._tools.remove()
         self._hook.remove()
         atexit.unregister(self.stop)
@@ -146,6 +150,11 @@ class KernelRecording:
             _log.info("closing the session failed", exc_info=True)
 
     # -- what %casaprov asks for -----------------------------------------------
+
+    @property
+    def notebook(self) -> Path:
+        """The notebook that is recorded; known for certain from the first call on."""
+        return self._notebook or notebook_path(self._shell.user_ns, self._folder)
 
     @property
     def session_id(self) -> str:
@@ -240,8 +249,10 @@ class KernelRecording:
         with self._opening:  # calls from several threads are of one session
             if self._runner is None and not self._stopped:
                 try:
-                    session = new_session(self._folder, self.notebook.name)
-                    folder = journal_folder(self.notebook)
+                    # Only now: VS Code names the notebook after the kernel has started.
+                    self._notebook = self.notebook
+                    session = new_session(self._folder, self._notebook.name)
+                    folder = journal_folder(self._notebook)
                     recorder = open_recorder(session, folder, self._opened_digester(), self._tier)
                     for pause in self._pauses:
                         recorder.was_paused(*pause)

@@ -31,7 +31,7 @@ __all__ = [
     "walk",
 ]
 
-IGNORED = (".git", ".casaprov", ".ipynb_checkpoints", "*.ipynb", "casa-*.log", "__pycache__")
+IGNORED = (".git", ".casaprov", ".ipynb_checkpoints", "*.ipynb", "casa-*.log", "*.last", "__pycache__")
 """Names that :func:`walk` does not look at: what notebooks, CASA and git leave anyway."""
 
 MAX_ENTRIES = 20_000

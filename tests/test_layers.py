@@ -25,6 +25,7 @@ CORE: dict[str, str] = {
     "archive_checksums": "errors model regular_files",
     "cache": "checksum digest errors model values / filelock",
     "calls": "model taskspec",
+    "casa_kernel": "casa kernel_hook",
     "checksum": "digest errors fits_digest model regular_files sketch stamps table_digest tables",
     "compare": (
         "checksum compare_files compare_fits compare_tables compare_trees differences errors fits_digest regular_files"
@@ -103,7 +104,7 @@ CORE: dict[str, str] = {
 }
 
 # The command line is the top: all of the core when it is loaded, edges only inside functions.
-TOP = {"cli", "console"}
+TOP = {"cli", "cli_kernel", "console"}
 TOP_PACKAGES = {"click", "rich"}
 
 # What an edge may import: casaprov's modules (besides what every edge may), and the world it owns.
@@ -115,7 +116,7 @@ EDGES: dict[str, str] = {
     ),
     "ingest": "compare crate prov store unpack validate / tornado",
     "notebook": (
-        "activities calls config crate crate_layout drawing journal lineage payload recorder taskspec validate"
+        "activities calls config crate crate_layout doctor drawing journal lineage payload recorder taskspec validate"
         " / IPython ipykernel jupyter_client jupyter_server nbclient nbformat traitlets"
     ),
     "readers": (

@@ -29,6 +29,7 @@ from casaprov.readers.casacore_tables import CasacoreReader
 from casaprov.recorder import Recorder
 from casaprov.render import comparison_view
 from casaprov.sketch import sample_places
+from casaprov.stamps import stamp
 from casaprov.taskspec import TaskSpec, load_specs
 from test_digester import HerePool
 
@@ -156,6 +157,13 @@ def test_golden_fast_digests(ms: Path, tmp_path: Path) -> None:
     assert tree["table"]["columns"]["DATA"]["digest"] == "sha256:" + hashlib.sha256(told.encode()).hexdigest()
 
 
+def test_golden_digest_of_stamps(tmp_path: Path) -> None:
+    (tmp_path / "b").write_bytes(b"12")
+    os.utime(tmp_path / "b", ns=(0, 1_700_000_000_123_456_789))
+    told = '["casaprov/stamps/1",[["b",2,1700000000123456789]]]'
+    assert stamp(tmp_path).told == "sha256:" + hashlib.sha256(told.encode()).hexdigest()
+
+
 def test_verdicts_name_the_tier(ms: Path) -> None:
     recorded = _here(ms, "fast")
     same = compare_trees(recorded.tree, recorded.content_digest, None, _here(ms, "fast"), Tolerance())
@@ -239,7 +247,7 @@ def test_what_the_calls_make_is_read_as_a_whole(story: Story, ms: Path) -> None:
 def test_a_change_in_place_that_no_sample_shows_is_a_new_state(story: Story, ms: Path) -> None:
     places = sample_places(ROWS * 32).tolist()
     outside = next(place for place in range(10**4) if place not in places)
-    states = story.call("flagdata", lambda: _put(ms, "DATA", outside, 77), vis=str(ms))
+    states = story.call("uvsub", lambda: _put(ms, "DATA", outside, 77), vis=str(ms))
     assert [(e.path, e.tier) for e in states] == [("raw.ms", "fast")] * 2
     assert states[0].content_digest == states[1].content_digest
     assert states[1].revision_of == states[0].id

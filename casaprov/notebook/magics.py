@@ -37,9 +37,13 @@ _MAX_LOG_CHARACTERS = 100_000
 class Controlled(Protocol):
     """The recording that the magic asks and commands: that of the kernel."""
 
-    notebook: Path
     settings: Settings
     paused_at: str
+
+    @property
+    def notebook(self) -> Path:
+        """The notebook that is recorded."""
+        ...
 
     @property
     def session_id(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from casaprov.errors import CasaprovError
@@ -23,10 +23,10 @@ class Reruns:
     Parameters
     ----------
     notebook
-        Its saved file, if there is one, tells the order of cells; its journal, what earlier sessions did.
+        Returns where it is. Its saved file, if there is one, tells the order of cells; its journal, what earlier sessions did.
     """
 
-    def __init__(self, notebook: Path) -> None:
+    def __init__(self, notebook: Callable[[], Path]) -> None:
         self._notebook = notebook
         self._activities: dict[str, Activity] = {}
         self._entities: dict[str, Entity] = {}
@@ -62,9 +62,9 @@ class Reruns:
 
         calls = sorted(self._activities.values(), key=lambda a: a.started_at)
         document = Document(
-            notebook=self._notebook.name, activities=tuple(calls), entities=tuple(self._entities.values())
+            notebook=self._notebook().name, activities=tuple(calls), entities=tuple(self._entities.values())
         )
-        order = cell_order(document, self._notebook)
+        order = cell_order(document, self._notebook())
         return [
             Line(f"{note} %casaprov status lists all.", "⚠️ Stale:")
             for note in used_stale(Lineage(document), order, new)
@@ -72,7 +72,7 @@ class Reruns:
 
     def _remember(self, session: str) -> None:
         try:
-            document = read_document(journal_folder(self._notebook), self._notebook.name)
+            document = read_document(journal_folder(self._notebook()), self._notebook().name)
         except CasaprovError:
             return
         entities = {entity.id: entity for entity in document.entities}

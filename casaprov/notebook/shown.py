@@ -70,7 +70,7 @@ class Shown:
     casa_log
         Where CASA logs to.
     journal
-        Journal folder.
+        Returns the journal folder.
     folder
         Where paths of records start.
     wanted
@@ -78,7 +78,13 @@ class Shown:
     """
 
     def __init__(
-        self, shell: InteractiveShell, casa_log: CasaLog, *, journal: Path, folder: Path, wanted: Callable[[], bool]
+        self,
+        shell: InteractiveShell,
+        casa_log: CasaLog,
+        *,
+        journal: Callable[[], Path],
+        folder: Path,
+        wanted: Callable[[], bool],
     ) -> None:
         self._shell = shell
         self._casa_log = casa_log
@@ -171,7 +177,7 @@ class Shown:
         activity, result = watch.activity, watch.result
         cell = self._cell = self._cell or CellBlock(self._shell)
         if self._wanted():
-            path = self._journal / activity.log.path if activity is not None and activity.log is not None else None
+            path = self._journal() / activity.log.path if activity is not None and activity.log is not None else None
             cell.add(
                 call_log(
                     watch.call.task,
@@ -179,7 +185,7 @@ class Shown:
                     outcome=result.outcome,
                     seconds=(activity.seconds if activity is not None else None) or time.monotonic() - watch.began,
                     number=int(activity.id.rpartition("/")[2]) if activity is not None else None,
-                    path=os.path.relpath(path, self._journal.parent.parent) if path is not None else "",
+                    path=os.path.relpath(path, self._journal().parent.parent) if path is not None else "",
                     recorded=watch.recorded,
                 )
             )
