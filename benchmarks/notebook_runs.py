@@ -77,18 +77,18 @@ class Run:
 
 
 def cells_of(notebook: Path, *, recorded: bool) -> list[str]:
-    """Source of a notebook's code cells, with or without the line that loads casaprov."""
-    sources = [cell.source for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code"]
-    plain = [source.replace(LOAD, "pass") for source in sources]
-    return [LOAD, *plain] if recorded else plain
+    """Source of a notebook's code cells, with or without the line that loads casaprov.
+
+    Other lines of magics are left out: they choose how pictures are shown, and here nobody looks.
+    """
+    cells = [cell.source.splitlines() for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code"]
+    plain = ["\n".join(line for line in cell if not line.startswith("%")) for cell in cells]
+    return [LOAD if recorded else "pass", *plain]
 
 
 def script_of(notebook: Path) -> str:
     """Return the code cells as a plain script, without magics; pictures are drawn and not shown."""
-    lines = ["import matplotlib", 'matplotlib.use("agg")']
-    for source in cells_of(notebook, recorded=False):
-        lines += [line for line in source.splitlines() if not line.startswith("%")]
-    return "\n".join(lines) + "\n"
+    return "\n".join(["import matplotlib", 'matplotlib.use("agg")', *cells_of(notebook, recorded=False), ""])
 
 
 def run_cells(
