@@ -11,6 +11,8 @@ import argparse
 import json
 import os
 import statistics
+import sys
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -86,10 +88,16 @@ class Options:
 def in_turns(sides: Mapping[str, Callable[[], T]], repeats: int) -> dict[str, list[T]]:
     """Measure each side `repeats` times, one after the other: A B A B ..."""
     found: dict[str, list[T]] = {name: [] for name in sides}
-    for _ in range(repeats):
+    for turn in range(repeats):
         for name, side in sides.items():
+            say(f"{turn + 1}/{repeats} {name}")
             found[name].append(side())
     return found
+
+
+def say(what: str) -> None:
+    """Say what is measured now, on stderr: a benchmark takes minutes."""
+    print(f"{time.strftime('%H:%M:%S')} {what}", file=sys.stderr, flush=True)
 
 
 def number(values: Sequence[float]) -> Number:
