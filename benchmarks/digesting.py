@@ -49,7 +49,9 @@ def digest_warm(path: Path, *, memory: bool = False) -> Digested:
     """Digest a product with warm workers; sampling their memory takes time of its own."""
     with tempfile.TemporaryDirectory(prefix="casaprov-bench-") as cache:
         command = [sys.executable, __file__, str(path), *(["--memory"] if memory else [])]
-        done = subprocess.run(command, check=False, capture_output=True, text=True, env=nothing_cached(cache), timeout=TIMEOUT_S)
+        done = subprocess.run(
+            command, check=False, capture_output=True, text=True, env=nothing_cached(cache), timeout=TIMEOUT_S
+        )
     if done.returncode:
         raise RuntimeError(f"{path.name} was not digested: {done.stderr.strip()[-500:]}")
     return Digested(**json.loads(done.stdout.splitlines()[-1]))

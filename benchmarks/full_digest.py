@@ -89,9 +89,7 @@ def dvc_add(dvc: Path, ms: Path) -> float:
 
 def _seconds(command: list[str], *, cwd: str | None = None, env: Mapping[str, str] | None = None) -> float:
     began = time.perf_counter()
-    done = subprocess.run(
-        command, check=False, capture_output=True, text=True, cwd=cwd, env=env, timeout=TIMEOUT_S
-    )
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=cwd, env=env, timeout=TIMEOUT_S)
     took = time.perf_counter() - began
     if done.returncode:
         raise RuntimeError(f"{Path(command[0]).name} failed: {(done.stderr or done.stdout).strip()[-300:]}")
@@ -148,12 +146,12 @@ def _memory(letter: str, what: str, sizes_mb: list[float]) -> Finding:
 def main() -> None:
     """Measure, and tell."""
     parser = measuring.parser(__doc__)
-    parser.add_argument("--size", type=float, default=3.5, metavar="GB", help="size of the MeasurementSet (default 3.5)")
+    parser.add_argument(
+        "--size", type=float, default=3.5, metavar="GB", help="size of the MeasurementSet (default 3.5)"
+    )
     options = measuring.options(parser)
     size = options.chosen["size"]
-    measuring.tell(
-        guarded("b", "full digest", lambda: measure(options.cache, size, options.repeats)), options.output
-    )
+    measuring.tell(guarded("b", "full digest", lambda: measure(options.cache, size, options.repeats)), options.output)
 
 
 if __name__ == "__main__":

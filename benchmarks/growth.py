@@ -104,8 +104,7 @@ def measure(cache: Path, sizes_gb: Sequence[float], calls: Sequence[int], repeat
 
 def main() -> None:
     """Measure, and tell."""
-    parser = measuring.parser(__doc__)
-    parser.set_defaults(repeats=1)
+    parser = measuring.parser(__doc__, repeats=1)
     parser.add_argument("--sizes", type=float, nargs="*", default=[1.0, 3.0], metavar="GB", help="sizes (default 1 3)")
     parser.add_argument("--large", action="store_true", help=f"{LARGE_GB:g} GB as well: 11 GB on disk, 5 min to make")
     parser.add_argument(

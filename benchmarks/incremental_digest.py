@@ -34,11 +34,12 @@ APPLYCAL = Goal(0.10, "≤ 0.10")
 
 def calls(name: str, turn: int) -> dict[str, Any]:
     """Parameters of a task, which change the data anew at each turn."""
-    return {
+    given: dict[str, dict[str, Any]] = {
         "flagdata": {"mode": "manual", "antenna": str(turn % 27)},
         "applycal": {"gaintable": [("one.gcal", "two.gcal")[turn % 2]]},
         "setjy": {"standard": "manual", "fluxdensity": [2.0 + turn, 0, 0, 0], "usescratch": True},
-    }[name]
+    }
+    return given[name]
 
 
 def measure(cache: Path, size_gb: float, repeats: int) -> list[Finding]:
@@ -62,7 +63,9 @@ def measure(cache: Path, size_gb: float, repeats: int) -> list[Finding]:
         for task in TASKS:
             times = found[task]
             goal = APPLYCAL if task == "applycal" else None
-            told.append(compared("c", f"digest after {task} / {task}", times["digest"], times["task"], goal=goal, note=size))
+            told.append(
+                compared("c", f"digest after {task} / {task}", times["digest"], times["task"], goal=goal, note=size)
+            )
             full = [found["full"]] * len(times["digest"])
             told.append(compared("c", f"digest after {task} / full digest", times["digest"], full, note=size))
         again = number([1000 * seconds for seconds in found["unchanged"]])
@@ -127,7 +130,9 @@ def _seconds(act: Callable[[], object]) -> float:
 def main() -> None:
     """Measure, and tell."""
     parser = measuring.parser(__doc__)
-    parser.add_argument("--size", type=float, default=3.5, metavar="GB", help="size of the MeasurementSet (default 3.5)")
+    parser.add_argument(
+        "--size", type=float, default=3.5, metavar="GB", help="size of the MeasurementSet (default 3.5)"
+    )
     parser.add_argument("--child", type=json.loads, help=argparse.SUPPRESS)
     options = measuring.options(parser)
     if options.chosen["child"]:

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 import platformdirs
 
-__all__ = ["Finding", "TIMEOUT_S", "Goal", "Number", "Options", "compared", "in_turns", "number", "table", "tell"]
+__all__ = ["TIMEOUT_S", "Finding", "Goal", "Number", "Options", "compared", "in_turns", "number", "table", "tell"]
 
 T = TypeVar("T")
 _CACHE_VARIABLE = "CASAPROV_BENCH_CACHE"
@@ -164,10 +164,13 @@ def _short(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def parser(description: str | None) -> argparse.ArgumentParser:
-    """Return the command line that all benchmarks share."""
+def parser(description: str | None, *, repeats: int | None = 3) -> argparse.ArgumentParser:
+    """Return the command line that all benchmarks share; without ``--repeats`` if that is None."""
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--repeats", type=int, default=3, metavar="N", help="measure each side N times (default 3)")
+    if repeats is not None:
+        made.add_argument(
+            "--repeats", type=int, default=repeats, metavar="N", help=f"measure each side N times (default {repeats})"
+        )
     made.add_argument(
         "--cache",
         type=Path,
@@ -182,7 +185,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 def options(made: argparse.ArgumentParser) -> Options:
     """Read the command line."""
     chosen = vars(made.parse_args())
-    repeats, cache, output = chosen.pop("repeats"), chosen.pop("cache"), chosen.pop("output")
+    repeats, cache, output = chosen.pop("repeats", 1), chosen.pop("cache"), chosen.pop("output")
     if repeats < 1:
         made.error("--repeats is at least 1")
     cache.mkdir(parents=True, exist_ok=True)

@@ -13,12 +13,11 @@ from pathlib import Path
 
 import nbformat
 
-from measuring import TIMEOUT_S
-
 from casaprov.casa.data import casadata_path, prepare
 from casaprov.journal import journal_folder, read_document
 from casaprov.model import Activity
 from casaprov.notebook.name import NOTEBOOK_VARIABLE
+from measuring import TIMEOUT_S
 
 __all__ = ["EXAMPLE", "LOAD", "Run", "cells_of", "ngc5921_fits", "run_cells", "script_of"]
 
@@ -81,7 +80,9 @@ def cells_of(notebook: Path, *, recorded: bool) -> list[str]:
 
     Other lines of magics are left out: they choose how pictures are shown, and here nobody looks.
     """
-    cells = [cell.source.splitlines() for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code"]
+    cells = [
+        cell.source.splitlines() for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code"
+    ]
     plain = ["\n".join(line for line in cell if not line.startswith("%")) for cell in cells]
     return [LOAD if recorded else "pass", *plain]
 
@@ -91,9 +92,7 @@ def script_of(notebook: Path) -> str:
     return "\n".join(["import matplotlib", 'matplotlib.use("agg")', *cells_of(notebook, recorded=False), ""])
 
 
-def run_cells(
-    cells: Sequence[str], *, memory: bool = False, before: Callable[[Path], None] | None = None
-) -> Run:
+def run_cells(cells: Sequence[str], *, memory: bool = False, before: Callable[[Path], None] | None = None) -> Run:
     """Run cells in a fresh process and folder, with a cache of digests that is empty at first.
 
     Parameters
@@ -113,8 +112,15 @@ def run_cells(
         source.write_text(json.dumps(list(cells)))
         command = [sys.executable, "-c", _RUN, str(source)]
         command += [str(Path(__file__).parent)] if memory else []
-        environment = {**os.environ, NOTEBOOK_VARIABLE: str(notebook), "XDG_CACHE_HOME": f"{name}/cache", "IPYTHONDIR": f"{name}/ipython"}
-        done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, env=environment, timeout=TIMEOUT_S)
+        environment = {
+            **os.environ,
+            NOTEBOOK_VARIABLE: str(notebook),
+            "XDG_CACHE_HOME": f"{name}/cache",
+            "IPYTHONDIR": f"{name}/ipython",
+        }
+        done = subprocess.run(
+            command, cwd=folder, check=False, capture_output=True, text=True, env=environment, timeout=TIMEOUT_S
+        )
         if done.returncode:
             raise RuntimeError(f"the cells did not run: {done.stderr.strip()[-500:]}")
         seconds, sizes = json.loads(done.stdout.splitlines()[-1])

@@ -23,11 +23,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import measuring
+from casaprov.casa.data import prepare
 from environments import program, version_of
 from measuring import TIMEOUT_S, Finding, compared, failed, guarded, number
 from notebook_runs import EXAMPLE, script_of
-
-from casaprov.casa.data import prepare
 
 _PLAIN = "python"
 
@@ -120,7 +119,7 @@ def _written(folder: Path, script: str) -> str:
     return path.name
 
 
-def _turn(name: str, side: Side) -> None:
+def _turn(side: Side) -> None:
     """Run a side once, and pack what it left."""
     with tempfile.TemporaryDirectory(prefix="casaprov-bench-") as made:
         folder = Path(made)
@@ -148,7 +147,7 @@ def measure(cache: Path, notebook: Path, repeats: int) -> list[Finding]:
         for name, side in list(sides.items()):
             measuring.say(name)
             try:
-                _turn(name, side)
+                _turn(side)
             except Exception as error:  # noqa: BLE001 - likewise
                 told.append(failed("f", f"{name} / {_PLAIN}", error))
                 del sides[name]
@@ -174,8 +173,7 @@ def _ratios(what: str, sides: Mapping[str, Side]) -> Sequence[Finding]:
 
 def main() -> None:
     """Measure, and tell."""
-    parser = measuring.parser(__doc__)
-    parser.set_defaults(repeats=1)
+    parser = measuring.parser(__doc__, repeats=1)
     parser.add_argument("--notebook", type=Path, default=EXAMPLE, metavar="FILE", help="default: the NGC 5921 example")
     options = measuring.options(parser)
     notebook = options.chosen["notebook"].resolve()

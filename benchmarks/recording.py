@@ -31,7 +31,9 @@ def measure(repeats: int) -> list[Finding]:
     most = [max(activity.waited_s for activity in run.activities) for run in found["recorded"]]
     return [
         compared("a", f"NGC 5921, {calls} calls: recorded / plain", recorded, plain, goal=WALL),
-        Finding(letter="a", what="seconds that recording added, whole example", number=_added(recorded, plain), unit="s"),
+        Finding(
+            letter="a", what="seconds that recording added, whole example", number=_added(recorded, plain), unit="s"
+        ),
         Finding(letter="a", what="sum of what the record says the user waited", number=waited, unit="s"),
         Finding(letter="a", what="longest wait in one call", number=number(most), unit="s"),
         Finding(

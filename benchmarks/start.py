@@ -20,10 +20,9 @@ from pathlib import Path
 import nbformat
 
 import measuring
+from casaprov.journal import journal_folder, read_document
 from measuring import TIMEOUT_S, Finding, Goal, guarded, number
 from notebook_runs import EXAMPLE
-
-from casaprov.journal import journal_folder, read_document
 
 __all__ = ["executed", "import_ms", "notebook_bytes"]
 
@@ -90,9 +89,7 @@ def measure(repeats: int) -> list[Finding]:
 def _imported(repeats: int) -> Finding:
     import_ms()  # compiles, and reads the files once
     milliseconds = number([import_ms() for _ in range(repeats)])
-    return Finding(
-        letter="g", what="`import casaprov`, no CASA loaded", number=milliseconds, unit="ms", goal=IMPORT
-    )
+    return Finding(letter="g", what="`import casaprov`, no CASA loaded", number=milliseconds, unit="ms", goal=IMPORT)
 
 
 def _grown() -> Finding:
@@ -106,8 +103,7 @@ def _grown() -> Finding:
 
 def main() -> None:
     """Measure, and tell."""
-    parser = measuring.parser(__doc__)
-    parser.set_defaults(repeats=5)
+    parser = measuring.parser(__doc__, repeats=5)
     options = measuring.options(parser)
     measuring.tell(measure(options.repeats), options.output)
 
