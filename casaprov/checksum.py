@@ -1,8 +1,9 @@
 """Content digests of tables, FITS files, plain files and directories.
 
 :func:`measure` reads a product through readers that are passed in and returns
-its digest with the tree that the digest is the root of; a :class:`Digester`
-has that done by worker processes. The protocol is documented in
+its digest with the tree that the digest is the root of;
+:class:`casaprov.digester.Digester` has that done by worker processes. The
+protocol is documented in
 ``docs/explanation/digests.md``; what it yields never changes under the same
 version.
 """
@@ -11,35 +12,35 @@ from __future__ import annotations
 
 import hashlib
 import re
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Protocol
 
 from casaprov.digest import Digest, digest_bytes, digest_record
-from casaprov.errors import DigestError, WorkerDied
+from casaprov.errors import DigestError
 from casaprov.fits_digest import FitsReader, fits_digest, hdu_node
-from casaprov.model import Kind
+from casaprov.model import Kind, Tier
 from casaprov.regular_files import open_regular
-from casaprov.stamps import Stamps, is_self_contained, settle, stamp
-from casaprov.table_digest import check_node, table_node
+from casaprov.sketch import sample_places
+from casaprov.stamps import Stamps, stamp
+from casaprov.table_digest import SAMPLED_BYTES, check_node, table_node
 from casaprov.tables import TableReader, is_table
 
 __all__ = [
     "FLAG_VERSIONS",
     "TREE_FORMAT",
-    "CallPool",
-    "Digester",
+    "Measure",
     "Measurement",
     "content_digest",
     "digest_file",
     "flag_versions",
     "is_fits",
     "measure",
+    "measured_table",
     "members_of",
+    "to_json",
 ]
 
 TREE_FORMAT = "casaprov/tree/1"
@@ -47,6 +48,7 @@ TREE_FORMAT = "casaprov/tree/1"
 _KINDS: Mapping[str, Kind] = {"Measurement Set": "MeasurementSet", "Calibration": "CalibrationTable", "Image": "Image"}
 _GARBAGE = (".DS_Store", "._*", "table.lock")
 FLAG_VERSIONS = "FLAG_VERSION_LIST"
+_SAMPLE_BYTES = 4096
 _SAVED_ON = re.compile(rb" on \d{4}-\d\d-\d\d \d\d:\d\d:\d\d[ \t]*$", re.MULTILINE)
 
 
@@ -63,6 +65,10 @@ class Measurement:
     tree
         JSON values that `content_digest` can be computed from
         (:func:`content_digest`), with sketches; None for a plain file.
+    tier
+        ``fast`` if of a large column or file only samples were read.
+    stamp
+        In the tier ``fast``, the stamps of the files before they were read (:attr:`casaprov.stamps.Stamps.told`).
     """
 
     kind: Kind
@@ -70,15 +76,29 @@ class Measurement:
     size_bytes: int
     byte_digest: Digest | None = None
     tree: dict[str, Any] | None = None
+    tier: Tier = "full"
+    stamp: Digest | None = None
 
 
-def measure(path: Path, reader: Callable[[], TableReader], fits: Callable[[], FitsReader]) -> Measurement:
+class Measure(Protocol):
+    """What measures a product (:meth:`casaprov.digester.Digester.measure`)."""
+
+    def __call__(self, path: Path, /, *, tier: Tier = "full") -> Measurement:
+        """Measure it."""
+        ...
+
+
+def measure(
+    path: Path, reader: Callable[[], TableReader], fits: Callable[[], FitsReader], *, tier: Tier = "full"
+) -> Measurement:
     """Digest and sketch a table, a FITS file, any other file or a directory.
 
     Parameters
     ----------
     reader, fits
         Return what reads tables and FITS files; called only if there is one.
+    tier
+        ``fast`` reads samples only of columns and files of more than 64 MiB.
 
     Raises
     ------
@@ -90,12 +110,13 @@ def measure(path: Path, reader: Callable[[], TableReader], fits: Callable[[], Fi
     """
     try:
         if is_table(path):
-            return _measure_table(path, reader())
+            before = stamp(path)
+            return measured_table(table_node(path, reader(), tier=tier), before)
         if path.is_dir():
-            return _measure_directory(path, reader, fits)
+            return _measure_directory(path, reader, fits, tier)
         if not path.exists():
             raise DigestError(f"There is no file or table {path}.", hint="Check the name and the working folder.")
-        return _measure_file(path, fits)
+        return _sampled_file(path) if tier == "fast" and _is_sampled(path) else _measure_file(path, fits)
     except OSError as error:
         raise DigestError(f"{path} cannot be read: {error.strerror or error}.") from error
 
@@ -128,11 +149,45 @@ def digest_file(path: Path) -> Digest:
         return Digest("sha256:" + hashlib.file_digest(stream, "sha256").hexdigest())
 
 
-def _measure_table(path: Path, reader: TableReader) -> Measurement:
-    node = table_node(path, reader)
+def measured_table(node: dict[str, Any], before: Stamps) -> Measurement:
+    """Return the measurement of a table from its node, and its stamps before it was read."""
     kind = _KINDS.get(node["type"], "Table")
     tree = {"format": TREE_FORMAT, "kind": kind, "table": node}
-    return Measurement(kind=kind, content_digest=node["digest"], size_bytes=stamp(path).size_bytes, tree=tree)
+    return Measurement(
+        kind=kind,
+        content_digest=node["digest"],
+        size_bytes=before.size_bytes,
+        tree=tree,
+        **_tier(before, fast=_has_samples(node)),
+    )
+
+
+def _tier(before: Stamps, *, fast: bool) -> dict[str, Any]:
+    return {"tier": "fast", "stamp": before.told} if fast else {}
+
+
+def _has_samples(node: Mapping[str, Any]) -> bool:
+    return any("samples" in column for column in node["columns"].values()) or any(
+        sub is not None and _has_samples(sub) for sub in node["tables"].values()
+    )
+
+
+def _is_sampled(path: Path) -> bool:
+    return path.stat().st_size > SAMPLED_BYTES
+
+
+def _sampled_file(path: Path) -> Measurement:
+    """Digest blocks of a large file, at the places of the samples of a sketch of so many blocks."""
+    before = stamp(path)
+    size = before.size_bytes
+    hasher = hashlib.sha256()
+    with open_regular(path) as stream:
+        for block in sample_places(-(-size // _SAMPLE_BYTES)).tolist():
+            stream.seek(block * _SAMPLE_BYTES)
+            hasher.update(stream.read(_SAMPLE_BYTES))
+    digest = digest_record("casaprov/file-samples/1", size, hasher.hexdigest())
+    kind: Kind = "FITS" if is_fits(path) else "File"
+    return Measurement(kind=kind, content_digest=digest, size_bytes=size, **_tier(before, fast=True))
 
 
 def _measure_file(path: Path, fits: Callable[[], FitsReader]) -> Measurement:
@@ -145,11 +200,19 @@ def _measure_file(path: Path, fits: Callable[[], FitsReader]) -> Measurement:
     return Measurement(kind="FITS", content_digest=fits_digest(hdus), size_bytes=size, byte_digest=in_bytes, tree=tree)
 
 
-def _measure_directory(path: Path, reader: Callable[[], TableReader], fits: Callable[[], FitsReader]) -> Measurement:
-    members = {member.relative_to(path).as_posix(): _member_digest(member, reader, fits) for member in members_of(path)}
-    tree = {"format": TREE_FORMAT, "kind": "Directory", "members": members}
-    size = stamp(path).size_bytes
-    return Measurement(kind="Directory", content_digest=_directory_digest(members), size_bytes=size, tree=tree)
+def _measure_directory(
+    path: Path, reader: Callable[[], TableReader], fits: Callable[[], FitsReader], tier: Tier
+) -> Measurement:
+    before = stamp(path)
+    found = {m.relative_to(path).as_posix(): _member(m, reader, fits, tier) for m in members_of(path)}
+    members = {name: digest for name, (digest, _) in found.items()}
+    return Measurement(
+        kind="Directory",
+        content_digest=_directory_digest(members),
+        size_bytes=before.size_bytes,
+        tree={"format": TREE_FORMAT, "kind": "Directory", "members": members},
+        **_tier(before, fast=any(told == "fast" for _, told in found.values())),
+    )
 
 
 def _directory_digest(members: Mapping[str, Digest]) -> Digest:
@@ -167,105 +230,22 @@ def members_of(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _member_digest(path: Path, reader: Callable[[], TableReader], fits: Callable[[], FitsReader]) -> Digest:
+def _member(
+    path: Path, reader: Callable[[], TableReader], fits: Callable[[], FitsReader], tier: Tier
+) -> tuple[Digest, Tier]:
     if path.is_symlink() and (path.is_dir() or not path.exists()):
         # Followed, it could lead anywhere, even back here.
-        return digest_record("casaprov/link/1", path.readlink().name)
+        return digest_record("casaprov/link/1", path.readlink().name), "full"
     if path.name == FLAG_VERSIONS:
-        return digest_bytes(flag_versions(path))
-    return measure(path, reader, fits).content_digest
+        return digest_bytes(flag_versions(path)), "full"
+    measured = measure(path, reader, fits, tier=tier)
+    return measured.content_digest, measured.tier
 
 
 def flag_versions(path: Path) -> bytes:
     """Read a list of flag versions without what flagmanager and flagdata note of when each was saved."""
     with open_regular(path) as stream:
         return _SAVED_ON.sub(b"", stream.read())
-
-
-class CallPool(Protocol):
-    """What runs calls elsewhere (:class:`casaprov.worker.WorkerPool`)."""
-
-    def submit(self, name: str, /, **arguments: Any) -> Future[Any]:
-        """Call a function of another process."""
-        ...
-
-    def close(self) -> None:
-        """End the other processes."""
-        ...
-
-
-class Digester:
-    """Measures products in worker processes, and remembers what has not changed since.
-
-    Parameters
-    ----------
-    pool
-        Workers that serve ``measure(path)``.
-    """
-
-    def __init__(self, pool: CallPool) -> None:
-        self._pool = pool
-        self._lock = threading.Lock()
-        self._known: dict[Path, tuple[Stamps, Measurement]] = {}
-        self._pending: dict[Path, tuple[Stamps, Future[Measurement]]] = {}
-
-    def submit(self, path: Path) -> Future[Measurement]:
-        """Start to measure a product; the Future is finished already if nothing changed since the last time.
-
-        The Future raises what :func:`measure` raises, and
-        :class:`casaprov.errors.WorkerDied`.
-        """
-        path = path.absolute()
-        result: Future[Measurement] = Future()
-        result.set_running_or_notify_cancel()
-        with self._lock:
-            known, pending = self._known.get(path), self._pending.get(path)
-        now = stamp(path)
-        if known is not None and known[0] == now:
-            result.set_result(known[1])
-            return result
-        if pending is not None and pending[0] == now:
-            return pending[1]
-        before = settle(path)
-        if before is not None:
-            with self._lock:
-                self._pending[path] = (before, result)
-        self._pool.submit("measure", path=str(path)).add_done_callback(
-            lambda answer: self._finish(path, before, answer, result)
-        )
-        return result
-
-    def measure(self, path: Path) -> Measurement:
-        """Measure a product and wait for it."""
-        return self.submit(path).result()
-
-    def forget(self, path: Path) -> None:
-        """Measure this product anew the next time, whatever its stamps say."""
-        with self._lock:
-            self._known.pop(path.absolute(), None)
-
-    def close(self) -> None:
-        """End the workers."""
-        self._pool.close()
-
-    def _finish(self, path: Path, before: Stamps | None, answer: Future[Any], result: Future[Measurement]) -> None:
-        with self._lock:
-            if path in self._pending and self._pending[path][1] is result:
-                del self._pending[path]
-        error = (
-            WorkerDied(f"{path} was not measured: the workers were closed.")
-            if answer.cancelled()
-            else answer.exception()
-        )
-        if error is not None:
-            result.set_exception(error)
-            return
-        measured = Measurement(**answer.result())
-        # Only what did not change while it was read, and would have shown it, is remembered.
-        if before and stamp(path) == before and is_self_contained(path, before):
-            with self._lock:
-                self._known[path] = (before, measured)
-        result.set_result(measured)
 
 
 def to_json(measured: Measurement) -> dict[str, Any]:

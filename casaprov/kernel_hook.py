@@ -23,13 +23,18 @@ import wrapt
 from casaprov import activities
 from casaprov.calls import FileTable, TaskCall, TaskResult
 from casaprov.casa.data import prepare
-from casaprov.casa.session import new_session, open_recorder
+from casaprov.casa.session import new_session, open_recorder, tier_by_size
+from casaprov.casa.task_help import read_task_help, tasks_by_category
 from casaprov.casa.tasks import FunctionExecutor, TaskHook, hooked_modules
 from casaprov.casa.tools import TOOL_PACKAGE, ToolHook
+from casaprov.config import Config, load_config
 from casaprov.digest import digest_bytes
+from casaprov.digester import Digester
+from casaprov.errors import UsageError
 from casaprov.journal import journal_folder
 from casaprov.model import Activity, Entity, Step
 from casaprov.notebook.bundle import BUNDLE_MIME, bundle, call_summary
+from casaprov.notebook.help_magic import register_help, unregister_help
 from casaprov.notebook.name import notebook_path
 from casaprov.notebook.shell_magic import MAGIC, run_shell_cell
 from casaprov.readers import open_digester
@@ -65,17 +70,18 @@ def unload_ipython_extension(_shell: InteractiveShell) -> None:
 class KernelRecording:
     """Recording of one kernel, from ``%load_ext`` to its end.
 
-    The session and its worker processes start with the first task call, so
-    that a notebook that calls no task pays nothing and leaves nothing behind.
+    The session starts with the first task call: a notebook that calls no task
+    leaves nothing behind. The worker processes start at once.
     """
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
         self._process = os.getpid()
         self._folder = Path.cwd()
-        self._notebook = notebook_path(shell.user_ns, self._folder)
         self._hook = TaskHook(self._run)
         self._tools = ToolHook(self)
+        self._config = _settings(self._folder)
+        self._digester: Digester | None = None
         self._runner: Runner | None = None
         self._opening = threading.Lock()
         self._step: Step | None = None
@@ -92,8 +98,10 @@ class KernelRecording:
         wrapt.when_imported(TOOL_PACKAGE)(partial(self._imported, self._tools))
         activities.attach(self)
         self._shell.register_magic_function(partial(run_shell_cell, self._shell), "cell", MAGIC)
+        register_help(self._shell, read_task_help, tasks_by_category)
         atexit.register(self.stop)
         os.register_at_fork(after_in_child=self._forked)
+        self._start_workers()
 
     def stop(self) -> None:
         """Close the session and take every wrapper out."""
@@ -102,18 +110,20 @@ class KernelRecording:
         self._stopped = True
         activities.attach(None)
         self._shell.magics_manager.magics["cell"].pop(MAGIC, None)
+        unregister_help(self._shell)
         self._tools.remove()
         self._hook.remove()
         atexit.unregister(self.stop)
         for event, callback in (("pre_run_cell", self._before_cell), ("post_run_cell", self._after_cell)):
             with contextlib.suppress(ValueError):
                 self._shell.events.unregister(event, callback)
-        if self._runner is not None:
-            try:
+        try:
+            if self._runner is not None:
                 self._runner.recorder.close()
+            if self._digester is not None:
                 self._digester.close()
-            except Exception:  # noqa: BLE001 - a recorder failure never breaks a kernel
-                _log.info("closing the session failed", exc_info=True)
+        except Exception:  # noqa: BLE001 - a recorder failure never breaks a kernel
+            _log.info("closing the session failed", exc_info=True)
 
     def _forked(self) -> None:
         self._stopped = True  # the session is the parent's: a child that ends does not close it
@@ -127,6 +137,18 @@ class KernelRecording:
             hook.install(package)
         except Exception as error:  # noqa: BLE001 - a recorder failure never breaks an import
             _tell(f"casaprov: calls of {package.__name__} cannot be recorded ({type(error).__name__}: {error}).")
+
+    def _start_workers(self) -> None:
+        """Start the workers while the notebook imports CASA, so that the first task call does not wait for them."""
+        try:
+            self._opened_digester().start()
+        except Exception:  # noqa: BLE001 - it is tried again, and told, with the first call
+            _log.info("the workers were not started", exc_info=True)
+
+    def _opened_digester(self) -> Digester:
+        if self._digester is None:
+            self._digester = open_digester(self._config)
+        return self._digester
 
     def _run(self, call: TaskCall, executor: FunctionExecutor) -> TaskResult:
         runner = self._open_session()
@@ -161,9 +183,11 @@ class KernelRecording:
         with self._opening:  # calls from several threads are of one session
             if self._runner is None and not self._stopped:
                 try:
-                    session = new_session(self._folder, self._notebook.name)
-                    self._digester = open_digester()
-                    recorder = open_recorder(session, journal_folder(self._notebook), self._digester)
+                    # Only now: VS Code names the notebook after the kernel has started.
+                    notebook = notebook_path(self._shell.user_ns, self._folder)
+                    session = new_session(self._folder, notebook.name)
+                    tier = tier_by_size(self._config)
+                    recorder = open_recorder(session, journal_folder(notebook), self._opened_digester(), tier)
                     self._runner = Runner(recorder, on_recorded=self._recorded, on_trouble=_tell)
                 except Exception as error:  # noqa: BLE001 - a recorder failure never breaks a cell
                     _tell(f"casaprov: this session is not recorded ({type(error).__name__}: {error}).")
@@ -188,6 +212,15 @@ class KernelRecording:
         calls, self._calls, self._step = self._calls, [], None
         if calls and self._runner is not None:
             self._shell.display_pub.publish({BUNDLE_MIME: bundle(self._runner.recorder.session.id, calls)})
+
+
+def _settings(folder: Path) -> Config:
+    """Return the user's settings, the defaults if they cannot be understood."""
+    try:
+        return load_config(folder)
+    except UsageError as error:
+        _tell(f"casaprov: {error} Until then the defaults hold.")
+        return Config()
 
 
 def _tell(sentence: str) -> None:

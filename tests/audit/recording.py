@@ -18,7 +18,9 @@ from audit.trace import MARK
 from casaprov.calls import Executor, TaskCall, TaskResult
 from casaprov.casa.session import new_session, open_recorder
 from casaprov.casa.tasks import FunctionExecutor, TaskHook
-from casaprov.checksum import Digester, Measurement
+from casaprov.checksum import Measurement
+from casaprov.digester import Digester
+from casaprov.model import Tier
 from casaprov.readers import open_digester
 from casaprov.runner import Runner
 
@@ -39,9 +41,9 @@ class PatientDigester:
     def __init__(self, digester: Digester) -> None:
         self._digester = digester
 
-    def submit(self, path: Path) -> Future[Measurement]:
+    def submit(self, path: Path, *, tier: Tier = "full") -> Future[Measurement]:
         """Measure `path` now."""
-        measured = self._digester.submit(path)
+        measured = self._digester.submit(path, tier=tier)
         wait([measured])
         return measured
 

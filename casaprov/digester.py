@@ -1,0 +1,123 @@
+"""The digester: measures products in worker processes, and only what has changed since.
+
+What was measured is kept, in memory and in a cache on disk, and holds as long
+as the stat stamps of all files are what they were. How a product is read is
+the matter of :mod:`casaprov.reading`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import get_args
+
+from casaprov.checksum import Measurement
+from casaprov.errors import WorkerDied
+from casaprov.model import Tier
+from casaprov.reading import Cache, CallPool, Reading, product_name
+from casaprov.stamps import Stamps, is_self_contained, is_settled, settle, stamp
+
+__all__ = ["Digester"]
+
+_REMEMBERED = 32
+_THREADS = 8
+
+
+class Digester:
+    """Measures products in worker processes, and remembers what has not changed since.
+
+    Parameters
+    ----------
+    pool
+        Workers that serve the functions of :mod:`casaprov.readers.digest_worker`.
+    cache
+        Keeps what was measured.
+    """
+
+    def __init__(self, pool: CallPool, cache: Cache) -> None:
+        self._pool = pool
+        self._cache = cache
+        self._lock = threading.Lock()
+        self._known: OrderedDict[tuple[Path, Tier], tuple[Stamps, Measurement]] = OrderedDict()
+        self._pending: dict[tuple[Path, Tier], tuple[Stamps, Future[Measurement]]] = {}
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="casaprov-digest")
+
+    def start(self) -> None:
+        """Start the workers now, so that the first product need not wait for them."""
+        for _ in range(self._pool.size):
+            self._pool.submit("prepare")
+
+    def submit(self, path: Path, *, tier: Tier = "full") -> Future[Measurement]:
+        """Start to measure a product; the Future is finished already if nothing changed since the last time.
+
+        The tier ``fast`` reads only samples of large columns and files.
+
+        The Future raises what :func:`casaprov.checksum.measure` raises, and
+        :class:`casaprov.errors.WorkerDied`.
+        """
+        path = path.absolute()
+        what = (path, tier)
+        now = stamp(path)
+        with self._lock:
+            known, pending = self._known.get(what), self._pending.get(what)
+            if known is not None and known[0] == now:
+                self._known.move_to_end(what)
+                finished: Future[Measurement] = Future()
+                finished.set_result(known[1])
+                return finished
+            if pending is not None and pending[0] == now:
+                return pending[1]
+        # Only a stamp that a later write would change can stand for what is measured from now on.
+        before = now if is_settled(now, time.time_ns()) else None
+        try:
+            result = self._threads.submit(self._measure, path, tier, before)
+        except RuntimeError as error:
+            raise WorkerDied("The workers that compute digests were closed.") from error
+        if before is not None:
+            with self._lock:
+                self._pending[what] = (before, result)
+            result.add_done_callback(lambda done: self._no_longer_pending(what, done))
+        return result
+
+    def measure(self, path: Path, *, tier: Tier = "full") -> Measurement:
+        """Measure a product and wait for it."""
+        return self.submit(path, tier=tier).result()
+
+    def forget(self, path: Path) -> None:
+        """Measure this product anew the next time, whatever its stamps say."""
+        for tier in get_args(Tier):
+            with self._lock:
+                self._known.pop((path.absolute(), tier), None)
+            self._cache.forget(product_name(path.absolute(), tier))
+
+    def close(self) -> None:
+        """End the workers."""
+        self._pool.close()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._cache.close()
+
+    def _no_longer_pending(self, what: tuple[Path, Tier], done: Future[Measurement]) -> None:
+        with self._lock:
+            if what in self._pending and self._pending[what][1] is done:
+                del self._pending[what]
+
+    def _measure(self, path: Path, tier: Tier, before: Stamps | None) -> Measurement:
+        before = before or settle(path)
+        whole = before if before and is_self_contained(path, before) else None
+        reading = Reading(path, whole, pool=self._pool, cache=self._cache, tier=tier)
+        measured = reading.known()
+        if measured is None:
+            measured = reading.measure()
+            # Only what did not change while it was read, and would have shown it, is remembered.
+            if reading.stamps is None or stamp(path) != reading.stamps:
+                return measured
+            self._cache.put(reading.found)
+        if reading.stamps is not None:
+            with self._lock:
+                self._known[path, tier] = (reading.stamps, measured)
+                while len(self._known) > _REMEMBERED:
+                    self._known.popitem(last=False)
+        return measured
