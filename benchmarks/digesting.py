@@ -20,11 +20,15 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from measuring import TIMEOUT_S
 from memory import PeakMemory
 
-__all__ = ["Digested", "digest_warm", "nothing_cached"]
+if TYPE_CHECKING:
+    from casaprov.digester import Digester
+
+__all__ = ["Digested", "digest_warm", "nothing_cached", "warm_digester"]
 
 _SMALL = ("ANTENNA", "SPECTRAL_WINDOW", "FEED", "FIELD")
 
@@ -62,7 +66,8 @@ def nothing_cached(folder: str) -> dict[str, str]:
     return {**os.environ, "XDG_CACHE_HOME": folder}
 
 
-def _digest(path: Path, *, memory: bool) -> Digested:
+def warm_digester(path: Path) -> Digester:
+    """Open a Digester whose workers have imported what a product like `path` needs."""
     from casaprov.readers import open_digester
 
     digester = open_digester()
@@ -71,6 +76,11 @@ def _digest(path: Path, *, memory: bool) -> Digested:
         small = [shutil.copytree(path / name, Path(folder, name)) for name in _SMALL if (path / name).is_dir()]
         for future in [digester.submit(Path(one)) for one in small]:
             future.result()
+    return digester
+
+
+def _digest(path: Path, *, memory: bool) -> Digested:
+    digester = warm_digester(path)
     peak = PeakMemory()
     with peak if memory else nullcontext():
         began = time.perf_counter()

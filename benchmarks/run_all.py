@@ -36,6 +36,7 @@ GROUPS: dict[str, tuple[str, str, list[str], list[str]]] = {
     "e": ("growth.py", "growth", ["--repeats", "2"], ["--sizes", "0.2", "0.4", "--calls", "10", "50"]),
     "f": ("other_tools.py", "other recorders", ["--repeats", "1"], ["--repeats", "1"]),
     "g": ("start.py", "import and notebook growth", ["--repeats", "9"], ["--repeats", "3"]),
+    "h": ("kernel_start.py", "start of the CASA kernel", ["--repeats", "5"], ["--repeats", "1"]),
 }
 """Script, what it measures, its arguments, and those for a quick look, by letter."""
 

@@ -22,10 +22,13 @@ from typing import Any
 
 import measuring
 
-__all__ = ["caltables", "copy_of", "read_once", "simulated_ms", "size_of"]
+__all__ = ["NOMINAL_GB", "caltables", "copy_of", "read_once", "simulated_ms", "size_of"]
 
 CHANNELS = 256
-INTEGRATIONS_OF_3_5_GB = 360
+NOMINAL_GB = 3.5
+"""The goals of the digests are for this size; smaller data show that a benchmark works."""
+
+_NOMINAL_INTEGRATIONS = 360
 _ROWS_AT_ONCE = 2000
 
 
@@ -34,7 +37,9 @@ def simulated_ms(cache: Path, size_gb: float) -> Path:
     made = cache / f"simulated-{size_gb:g}GB.ms"
     if not made.is_dir():
         with tempfile.TemporaryDirectory(prefix="simulating-", dir=cache) as folder:
-            _run("simulate", folder, Path(folder, made.name), max(2, round(INTEGRATIONS_OF_3_5_GB * size_gb / 3.5)))
+            _run(
+                "simulate", folder, Path(folder, made.name), max(2, round(_NOMINAL_INTEGRATIONS * size_gb / NOMINAL_GB))
+            )
             Path(folder, made.name).rename(made)
     return made
 
@@ -160,7 +165,7 @@ def _fill(tool: Any) -> None:
 def main() -> None:
     """Make one and say where it is."""
     parser = measuring.parser(__doc__)
-    parser.add_argument("--size", type=float, default=3.5, metavar="GB", help="size in GB (default 3.5)")
+    parser.add_argument("--size", type=float, default=NOMINAL_GB, metavar="GB", help="size in GB (default 3.5)")
     parser.add_argument("--child", type=json.loads, help=argparse.SUPPRESS)
     options = measuring.options(parser)
     if options.chosen["child"]:
