@@ -9,6 +9,8 @@ VENV ?= .venv
 OTHER ?= python3.12
 # What pytest is given in addition: make test PYTEST_ARGS="-k digest"
 PYTEST_ARGS ?=
+# What the benchmarks are given in addition: make bench BENCH_ARGS="--quick", or --large, or --only b c
+BENCH_ARGS ?=
 
 BIN := $(VENV)/bin
 # pip must neither ask nor look for a newer version of itself.
@@ -64,8 +66,8 @@ lint: $(VENV)/dev.stamp ## check style, format, types and spelling
 docs: $(VENV)/dev.stamp ## check that every link in the documentation leads somewhere
 	$(PYTEST) -q tests/test_project.py -k links_of_the_documentation
 
-bench: $(VENV)/dev.stamp ## run the benchmarks
-	@set -e; for script in $(wildcard benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script; done
+bench: $(VENV)/dev.stamp ## run the benchmarks (30 min, 15 GB of disk), write benchmarks/results.md
+	$(BIN)/python benchmarks/run_all.py --output benchmarks/results.md $(BENCH_ARGS)
 
 clean: ## remove what the other targets made, but not the virtual environment
 	rm -rf build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

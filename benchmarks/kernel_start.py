@@ -1,4 +1,4 @@
-"""How long the CASA kernel takes until its first cell has run, against what one would start without it.
+"""(h) How long the CASA kernel takes until its first cell has run, against what one would start without it.
 
     python benchmarks/kernel_start.py [--repeats 5]
 
@@ -10,19 +10,20 @@ processor spent says more than the time that passed.
 
 from __future__ import annotations
 
-import argparse
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 
 from jupyter_client.manager import KernelManager
 
+import measuring
 from casaprov.casa.data import prepare
+from measuring import Finding, compared, guarded, in_turns
 
 _TIMEOUT_S = 120
 
@@ -62,31 +63,35 @@ def shell() -> float:
         return time.perf_counter() - began
 
 
-def main() -> None:
-    """Print a table of medians, and what the CASA kernel adds to the others."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5)
-    repeats = parser.parse_args().repeats
+def measure(repeats: int) -> list[Finding]:
+    """Start all sides in turns; compare the CASA kernel with each of the others."""
     prepare()
+    ours = "CASA kernel"
     sides: dict[str, Callable[[], float]] = {
+        ours: lambda: kernel(["--ext", "casaprov.casa_kernel"], "tclean"),
         "plain kernel, import casatasks, casatools": lambda: kernel([], "import casatasks, casatools"),
         "CASA's own shell": shell,
-        "CASA kernel": lambda: kernel(["--ext", "casaprov.casa_kernel"], "tclean"),
     }
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
-    for _ in range(repeats):
-        for name, side in sides.items():
-            before = processor_s()
-            took = side()
-            found[name].append((took, processor_s() - before))
-    print("| until the first cell has run | time | of the processor | the CASA kernel adds | of the processor |")
-    print("|---|---|---|---|---|")
-    for name, measured in found.items():
-        medians = [f"{statistics.median(column):.2f} s" for column in zip(*measured, strict=True)]
-        for column in (0, 1):
-            pairs = zip(found["CASA kernel"], measured, strict=True)
-            medians.append(f"{statistics.median(ours[column] - theirs[column] for ours, theirs in pairs):+.2f} s")
-        print(f"| {name} | {' | '.join(medians)} |")
+    found = in_turns({name: partial(_timed, side) for name, side in sides.items()}, repeats)
+    passed, spent = ({name: [times[which] for times in found[name]] for name in sides} for which in (0, 1))
+    told = []
+    for name in sides:
+        if name != ours:
+            told.append(compared("h", f"until the first cell has run: {ours} / {name}", passed[ours], passed[name]))
+            told.append(compared("h", f"the same, of the processor: {ours} / {name}", spent[ours], spent[name]))
+    return told
+
+
+def _timed(side: Callable[[], float]) -> tuple[float, float]:
+    """Time that passed, and time that the processor spent."""
+    before = processor_s()
+    return side(), processor_s() - before
+
+
+def main() -> None:
+    """Measure, and tell."""
+    options = measuring.options(measuring.parser(__doc__, repeats=5))
+    measuring.tell(guarded("h", "start of the CASA kernel", lambda: measure(options.repeats)), options.output)
 
 
 if __name__ == "__main__":

@@ -27,8 +27,8 @@ __all__ = ["MAX_SAMPLES", "Sketch", "sample_places"]
 
 MAX_SAMPLES = 256
 
-_CHUNK = 2**14
-"""Values summarised at once: intermediate results then stay in the processor's cache."""
+_CHUNK = 2**13
+"""Values summarised at once: intermediate results then stay in the processor's cache, and BLAS in one thread."""
 
 
 def sample_places(count: int) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -193,7 +193,7 @@ def tasks_by_category() -> Mapping[str, tuple[TaskSummary, ...]]:
 
 
 def _present() -> Mapping[str, Path]:
-    if not (files := task_files()):
+    if importlib.util.find_spec("casatasks") is None or not (files := task_files()):
         raise CasaMissing("casatasks is not installed in this Python.", hint="'casaprov doctor' says what to do.")
     return files
 

@@ -1,0 +1,145 @@
+"""Run the cells of a notebook in a fresh process, with or without recording."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+
+from casaprov.casa.data import casadata_path, prepare
+from casaprov.journal import journal_folder, read_document
+from casaprov.model import Activity
+from casaprov.notebook.name import NOTEBOOK_VARIABLE
+from measuring import TIMEOUT_S
+
+__all__ = ["EXAMPLE", "LOAD", "Run", "cells_of", "ngc5921_fits", "run_cells", "script_of"]
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLE = ROOT / "examples" / "ngc5921.ipynb"
+LOAD = "%load_ext casaprov"
+
+# Times the cells inside the kernel: starting a kernel is not what recording costs.
+_RUN = """
+import json, sys, time
+from IPython.core.interactiveshell import InteractiveShell
+import matplotlib
+matplotlib.use("agg")
+shell = InteractiveShell.instance()
+took = []
+for source in json.load(open(sys.argv[1])):
+    began = time.perf_counter()
+    shell.run_cell(source, store_history=True).raise_error()
+    took.append(time.perf_counter() - began)
+if len(sys.argv) > 2:
+    sys.path.append(sys.argv[2])
+    from memory import descendants, memory_of
+    import os
+    told = {"kernel": memory_of(os.getpid())[0], "workers": sum(memory_of(pid)[0] for pid in descendants(os.getpid()))}
+else:
+    told = {}
+print("\\n" + json.dumps([took, told]))
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What running cells gave.
+
+    Attributes
+    ----------
+    seconds
+        How long each cell took.
+    activities
+        What was recorded.
+    journal_bytes
+        Size of the journal's folder at the end.
+    memory
+        PSS of ``kernel`` and ``workers`` after the last cell, in bytes, if asked for.
+    """
+
+    seconds: list[float]
+    activities: tuple[Activity, ...]
+    journal_bytes: int
+    memory: dict[str, int]
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds that the user waited for casaprov, as the record says."""
+        return sum(activity.waited_s for activity in self.activities)
+
+
+def cells_of(notebook: Path, *, recorded: bool) -> list[str]:
+    """Source of a notebook's code cells, with or without the line that loads casaprov.
+
+    Other lines of magics are left out: they choose how pictures are shown, and here nobody looks.
+    """
+    cells = [
+        cell.source.splitlines() for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code"
+    ]
+    plain = ["\n".join(line for line in cell if not line.startswith("%")) for cell in cells]
+    return [LOAD if recorded else "pass", *plain]
+
+
+def script_of(notebook: Path) -> str:
+    """Return the code cells as a plain script, without magics; pictures are drawn and not shown."""
+    return "\n".join(["import matplotlib", 'matplotlib.use("agg")', *cells_of(notebook, recorded=False), ""])
+
+
+def run_cells(cells: Sequence[str], *, memory: bool = False, before: Callable[[Path], None] | None = None) -> Run:
+    """Run cells in a fresh process and folder, with a cache of digests that is empty at first.
+
+    Parameters
+    ----------
+    memory
+        Look at the memory of kernel and workers at the end.
+    before
+        Called with the folder before the cells run: puts data there.
+    """
+    prepare()
+    with tempfile.TemporaryDirectory(prefix="casaprov-bench-") as name:
+        folder = Path(name, "work")
+        folder.mkdir()
+        if before is not None:
+            before(folder)
+        source, notebook = Path(name, "cells.json"), folder / "bench.ipynb"
+        source.write_text(json.dumps(list(cells)))
+        command = [sys.executable, "-c", _RUN, str(source)]
+        command += [str(Path(__file__).parent)] if memory else []
+        environment = {
+            **os.environ,
+            NOTEBOOK_VARIABLE: str(notebook),
+            "XDG_CACHE_HOME": f"{name}/cache",
+            "IPYTHONDIR": f"{name}/ipython",
+        }
+        done = subprocess.run(
+            command, cwd=folder, check=False, capture_output=True, text=True, env=environment, timeout=TIMEOUT_S
+        )
+        if done.returncode:
+            raise RuntimeError(f"the cells did not run: {done.stderr.strip()[-500:]}")
+        seconds, sizes = json.loads(done.stdout.splitlines()[-1])
+        journal = journal_folder(notebook)
+        if not journal.is_dir():
+            return Run(seconds, (), 0, sizes)
+        size = sum(file.stat().st_size for file in journal.rglob("*") if file.is_file())
+        return Run(seconds, read_document(journal, notebook.name).activities, size, sizes)
+
+
+def ngc5921_fits() -> Path:
+    """Return the observation that comes with CASA's data.
+
+    Raises
+    ------
+    RuntimeError
+        If CASA's data are not installed.
+    """
+    data = casadata_path()
+    if data is None:
+        raise RuntimeError("CASA's data are not installed: pip install casadata")
+    return data / "demo" / "NGC5921.fits"
