@@ -29,6 +29,7 @@ from casaprov.casa.tools import TOOL_PACKAGE, ToolHook
 from casaprov.digest import digest_bytes
 from casaprov.journal import journal_folder
 from casaprov.model import Activity, Entity, Step
+from casaprov.notebook.adopt import adopt_sessions
 from casaprov.notebook.bundle import BUNDLE_MIME, bundle, call_summary
 from casaprov.notebook.name import notebook_path
 from casaprov.notebook.shell_magic import MAGIC, run_shell_cell
@@ -161,6 +162,7 @@ class KernelRecording:
         with self._opening:  # calls from several threads are of one session
             if self._runner is None and not self._stopped:
                 try:
+                    adopt_sessions(self._notebook)  # it may have had another name
                     session = new_session(self._folder, self._notebook.name)
                     self._digester = open_digester()
                     recorder = open_recorder(session, journal_folder(self._notebook), self._digester)
