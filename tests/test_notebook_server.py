@@ -38,7 +38,7 @@ def sample(tmp_path: Path) -> Reduction:
 
 
 @pytest.fixture
-def contents(sample: Reduction) -> LargeFileManager:
+def contents(sample: Reduction) -> Any:
     return _extended(LargeFileManager(root_dir=str(sample.folder)))
 
 
@@ -101,33 +101,33 @@ def test_saving_writes_the_index_that_sync_writes(sample: Reduction, kind: type)
     assert sync_notebook(sample.notebook) == written["casaprov"]
 
 
-def test_saving_twice_is_saving_once(contents: LargeFileManager, sample: Reduction) -> None:
+def test_saving_twice_is_saving_once(contents: Any, sample: Reduction) -> None:
     save(contents, notebook(cell("a", SESSION)))
     before = sample.notebook.read_bytes()
     save(contents, json.loads(before))
     assert sample.notebook.read_bytes() == before
 
 
-def test_what_was_recorded_since_is_in_the_next_save(contents: LargeFileManager, sample: Reduction) -> None:
+def test_what_was_recorded_since_is_in_the_next_save(contents: Any, sample: Reduction) -> None:
     before = calls(save(contents, notebook(cell("a", SESSION))))
     last = replace(sample.document.activities[1], id=f"{SESSION}/0009")
     Journal(sample.journal, sample.document.sessions[0]).end(last)
     assert calls(save(contents, notebook(cell("a", SESSION)))) == [*before, last.id]
 
 
-def test_a_notebook_without_casaprov_is_left_alone(contents: LargeFileManager, sample: Reduction) -> None:
+def test_a_notebook_without_casaprov_is_left_alone(contents: Any, sample: Reduction) -> None:
     assert save(contents, notebook(cell("x"), kept=1), "plain.ipynb") == {"kept": 1}
     # the journals of a notebook that once had this name are not its own
     assert save(contents, notebook(cell("x"))) == {}
     assert not (sample.folder / ".casaprov" / "plain").exists()
 
 
-def test_a_notebook_with_cleared_outputs_keeps_its_index(contents: LargeFileManager, sample: Reduction) -> None:
+def test_a_notebook_with_cleared_outputs_keeps_its_index(contents: Any, sample: Reduction) -> None:
     # A front end holds the metadata as it loaded them: the index of the last save is not among them.
     assert len(calls(save(contents, notebook(cell("cell-1"), cell("cell-2"))))) == len(sample.document.activities)
 
 
-def test_a_renamed_and_a_copied_notebook_find_their_journal(contents: LargeFileManager, sample: Reduction) -> None:
+def test_a_renamed_and_a_copied_notebook_find_their_journal(contents: Any, sample: Reduction) -> None:
     written = save(contents, notebook(cell("a", SESSION)), "renamed.ipynb")
     assert written["casaprov"]["sessions"][0]["journal"] == f".casaprov/{sample.notebook.stem}/{SESSION}.jsonl"
     assert len(calls(written)) == len(sample.document.activities)
@@ -135,16 +135,14 @@ def test_a_renamed_and_a_copied_notebook_find_their_journal(contents: LargeFileM
     assert calls(save(contents, notebook(cell("a"), **written), "renamed.ipynb")) == calls(written)
 
 
-def test_sessions_before_and_after_a_rename_are_both_there(contents: LargeFileManager, sample: Reduction) -> None:
+def test_sessions_before_and_after_a_rename_are_both_there(contents: Any, sample: Reduction) -> None:
     renamed = replace(sample, journal=sample.folder / ".casaprov" / "renamed")
     other_session(renamed, "20260601-ffff", sample.document.activities[1])
     found = calls(save(contents, notebook(cell("a", SESSION), cell("b", "20260601-ffff")), "renamed.ipynb"))
     assert found == [*(a.id for a in sample.document.activities), "20260601-ffff/0001"]
 
 
-def test_a_copy_without_its_journal_keeps_what_the_index_says(
-    contents: LargeFileManager, sample: Reduction, tmp_path: Path
-) -> None:
+def test_a_copy_without_its_journal_keeps_what_the_index_says(contents: Any, sample: Reduction, tmp_path: Path) -> None:
     written = save(contents, notebook(cell("a", SESSION)))
     away = _extended(LargeFileManager(root_dir=str(tmp_path)))
     (tmp_path / "away").mkdir()
@@ -156,7 +154,7 @@ def test_a_copy_without_its_journal_keeps_what_the_index_says(
     assert calls(again) == [*calls(written), "20260601-ffff/0001"]
 
 
-def test_the_users_own_hook_runs_as_well(contents: LargeFileManager) -> None:
+def test_the_users_own_hook_runs_as_well(contents: Any) -> None:
     def own(model: dict[str, Any], path: str, contents_manager: Any) -> None:
         model["content"]["metadata"]["own"] = path
 
@@ -170,7 +168,7 @@ def test_the_users_own_hook_runs_as_well(contents: LargeFileManager) -> None:
     "index",
     ["mine", 3, [], {"theirs": True}, {"format": "casaprov/notebook-metadata/2", "calls": {}}],
 )
-def test_what_others_wrote_there_stays(contents: LargeFileManager, index: Any) -> None:
+def test_what_others_wrote_there_stays(contents: Any, index: Any) -> None:
     assert save(contents, notebook(cell("a", SESSION), casaprov=index))["casaprov"] == index
 
 
@@ -178,7 +176,7 @@ def test_what_others_wrote_there_stays(contents: LargeFileManager, index: Any) -
     "facts",
     [{"calls": 3}, {"sessions": [3], "calls": [{"id": 3}]}, {"sessions": [{"id": "../../x"}], "calls": []}],
 )
-def test_a_damaged_index_is_replaced_or_left(contents: LargeFileManager, facts: dict[str, Any]) -> None:
+def test_a_damaged_index_is_replaced_or_left(contents: Any, facts: dict[str, Any]) -> None:
     index = {"format": "casaprov/notebook-metadata/1", **facts}
     assert save(contents, notebook(cell("a"), casaprov=index), "other.ipynb")["casaprov"] == index
     assert calls(save(contents, notebook(cell("a", SESSION), casaprov=index)))
@@ -189,13 +187,13 @@ def test_a_damaged_index_is_replaced_or_left(contents: LargeFileManager, facts: 
     [b"", b"\xff\xfe", b"{}\n", b"[" * 100_000 + b"\n", b'{"type": "session", "session": 3}\n'],
 )
 def test_a_journal_that_is_damaged_from_its_start_stops_no_save(
-    contents: LargeFileManager, sample: Reduction, damage: bytes
+    contents: Any, sample: Reduction, damage: bytes
 ) -> None:
     (sample.journal / f"{SESSION}.jsonl").write_bytes(damage)
     assert save(contents, notebook(cell("a", SESSION), kept=1)) == {"kept": 1}
 
 
-def test_of_a_journal_with_damaged_lines_the_rest_is_used(contents: LargeFileManager, sample: Reduction) -> None:
+def test_of_a_journal_with_damaged_lines_the_rest_is_used(contents: Any, sample: Reduction) -> None:
     path = sample.journal / f"{SESSION}.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*lines[:3], b"\xff broken\n", *lines[3:-2], lines[-2][:50]]))
@@ -235,14 +233,14 @@ def test_odd_notebooks_come_through_the_hook_as_they_are(
     assert [r for r in caplog.records if r.levelno >= logging.WARNING] == []
 
 
-def test_other_files_are_not_looked_at(contents: LargeFileManager, sample: Reduction) -> None:
+def test_other_files_are_not_looked_at(contents: Any, sample: Reduction) -> None:
     contents.save({"type": "file", "format": "text", "content": "x"}, "a.txt")
     contents.save({"type": "directory"}, "folder")
     assert (sample.folder / "a.txt").read_text() == "x"
 
 
 def test_a_failure_is_logged_and_the_notebook_saved(
-    contents: LargeFileManager, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    contents: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_given: Any) -> None:
         raise MemoryError("no memory")
