@@ -30,7 +30,7 @@ from casaprov.digest import digest_bytes
 from casaprov.journal import journal_folder
 from casaprov.model import Activity, Entity, Step
 from casaprov.notebook.adopt import adopt_sessions
-from casaprov.notebook.bundle import BUNDLE_MIME, bundle, call_summary
+from casaprov.notebook.bundle import call_summary, display_data
 from casaprov.notebook.name import notebook_path
 from casaprov.notebook.shell_magic import MAGIC, run_shell_cell
 from casaprov.readers import open_digester
@@ -189,7 +189,7 @@ class KernelRecording:
         self._tools.settle()
         calls, self._calls, self._step = self._calls, [], None
         if calls and self._runner is not None:
-            self._shell.display_pub.publish({BUNDLE_MIME: bundle(self._runner.recorder.session.id, calls)})
+            self._shell.display_pub.publish(display_data(self._runner.recorder.session.id, calls))
 
 
 def _tell(sentence: str) -> None:

@@ -160,7 +160,11 @@ class NotebookPage:
         wait_until(lambda: self._kernel() == "idle", 60, "the kernel is idle", self.page)
 
     def _kernel(self) -> str:
-        states = [s["kernel"]["execution_state"] for s in self._server.request("GET", "sessions") if s["path"] == self.path.name]
+        states = [
+            s["kernel"]["execution_state"]
+            for s in self._server.request("GET", "sessions")
+            if s["path"] == self.path.name
+        ]
         return states[0] if states else ""
 
     def run_all(self, timeout_s: float = 120) -> None:
@@ -168,7 +172,9 @@ class NotebookPage:
         self._menu("Run", "Run All Cells")
         prompts = self.page.locator(".jp-CodeCell .jp-InputPrompt")
         count = len([cell for cell in self.read()["cells"] if cell["cell_type"] == "code" and cell["source"]])
-        wait_until(lambda: sum(map(_numbered, prompts.all_inner_texts())) == count, timeout_s, "all cells ran", self.page)
+        wait_until(
+            lambda: sum(map(_numbered, prompts.all_inner_texts())) == count, timeout_s, "all cells ran", self.page
+        )
 
     def _menu(self, menu: str, item: str) -> None:
         self.page.locator(".lm-MenuBar-itemLabel", has_text=re.compile(f"^{menu}$")).click()

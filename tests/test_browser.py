@@ -50,7 +50,7 @@ def opened(window: Browser, jupyter: JupyterServer, application: str, name: str)
 def test_a_notebook_runs_and_is_saved_with_its_record(
     window: Browser, jupyter: JupyterServer, application: str, ngc5921_fits: Path
 ) -> None:
-    folder = f"{application.split()[0]}"
+    folder = application.split(maxsplit=1)[0]
     write_notebook(
         jupyter.folder / f"{folder}.ipynb",
         [
