@@ -22,8 +22,8 @@ from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 __all__ = ["APPLICATIONS", "JupyterServer", "NotebookPage", "browser", "chromium", "server", "wait_until"]
 
-APPLICATIONS = {"JupyterLab": "lab/tree", "Notebook 7": "notebooks"}
-"""Where each application opens a notebook."""
+APPLICATIONS = {"JupyterLab": "lab/workspaces/{name}/tree/{path}", "Notebook 7": "notebooks/{path}"}
+"""Where each application opens a notebook; JupyterLab with no other notebook beside it."""
 
 _SETTINGS = {
     # Every cell in the page, wherever it is scrolled to; no questions about news.
@@ -154,9 +154,9 @@ class NotebookPage:
 
     def open(self) -> None:
         """Open it, or open it again as from a bookmark, and wait for its cells and its kernel."""
-        address = f"{APPLICATIONS[self.application]}/{self.path.relative_to(self._server.folder)}"
-        self.page.goto(self._server.url(address))
-        self.page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
+        path = self.path.relative_to(self._server.folder).as_posix()
+        self.page.goto(self._server.url(APPLICATIONS[self.application].format(name=self.path.stem, path=path)))
+        self.cells().first.wait_for(timeout=60_000)
         wait_until(lambda: self._kernel() == "idle", 60, "the kernel is idle", self.page)
 
     def _kernel(self) -> str:
@@ -167,23 +167,38 @@ class NotebookPage:
         ]
         return states[0] if states else ""
 
+    def menu(self, menu: str, item: str) -> None:
+        """Choose an item of a menu."""
+        self.page.locator(".lm-MenuBar-itemLabel", has_text=re.compile(f"^{menu}$")).click()
+        self.page.locator(".lm-Menu-itemLabel", has_text=re.compile(f"^{item}$")).click()
+
     def run_all(self, timeout_s: float = 120) -> None:
         """Choose Run All Cells from the menu and wait until every code cell has its number."""
-        self._menu("Run", "Run All Cells")
+        self.menu("Run", "Run All Cells")
         prompts = self.page.locator(".jp-CodeCell .jp-InputPrompt")
         count = len([cell for cell in self.read()["cells"] if cell["cell_type"] == "code" and cell["source"]])
         wait_until(
             lambda: sum(map(_numbered, prompts.all_inner_texts())) == count, timeout_s, "all cells ran", self.page
         )
 
-    def _menu(self, menu: str, item: str) -> None:
-        self.page.locator(".lm-MenuBar-itemLabel", has_text=re.compile(f"^{menu}$")).click()
-        self.page.locator(".lm-Menu-itemLabel", has_text=re.compile(f"^{item}$")).click()
+    def run(self, cell: int, timeout_s: float = 60) -> None:
+        """Click into a cell, by its place from 0, press Shift-Enter, and wait until it has its number."""
+        prompt = self.cells().nth(cell).locator(".jp-InputPrompt")
+        prompt.evaluate("element => { element.textContent = '' }")  # the number may be the same after a restart
+        self.cells().nth(cell).locator(".cm-content").click()
+        self.page.keyboard.press("Shift+Enter")
+        wait_until(lambda: _numbered(prompt.inner_text()), timeout_s, "the cell ran", self.page)
+
+    def restart_kernel(self) -> None:
+        """Restart the kernel, as the menu does after its question."""
+        (kernel,) = [s["kernel"]["id"] for s in self._server.request("GET", "sessions") if s["path"] == self.path.name]
+        self._server.request("POST", f"kernels/{kernel}/restart")
+        wait_until(lambda: self._kernel() == "idle", 60, "the kernel is back", self.page)
 
     def save(self) -> dict[str, Any]:
         """Press Ctrl-S; return the notebook that is on disk then."""
         before = self.path.stat().st_mtime_ns
-        self.page.locator(".jp-Notebook .jp-Cell").first.click()
+        self.cells().first.click()
         self.page.keyboard.press("Control+s")
         wait_until(lambda: self.path.stat().st_mtime_ns != before, 20, "the notebook is saved", self.page)
         return self.read()
@@ -194,9 +209,15 @@ class NotebookPage:
         return notebook
 
     def rename(self, name: str) -> None:
-        """Give it another name while it is open, as the file browser does."""
-        self._server.request("PATCH", f"contents/{quote(self.path.name)}", {"path": name})
+        """Give it another name while it is open."""
+        self.menu("File", "Rename(…| Notebook…)")
+        field = self.page.locator(".jp-Dialog input")
+        field.fill(name)
+        self.page.keyboard.press("Enter")
         self.path = self.path.with_name(name)
+        wait_until(self.path.is_file, 20, f"it is called {name}", self.page)
+        wait_until(lambda: self._kernel() == "idle", 20, "the server knows", self.page)
+        self._dialogs.clear()  # that one was asked for
 
     def cells(self) -> Locator:
         """All its cells."""
