@@ -1,8 +1,9 @@
 """Content digests of tables, FITS files, plain files and directories.
 
 :func:`measure` reads a product through readers that are passed in and returns
-its digest with the tree that the digest is the root of; a :class:`Digester`
-has that done by worker processes. The protocol is documented in
+its digest with the tree that the digest is the root of;
+:class:`casaprov.digester.Digester` has that done by worker processes. The
+protocol is documented in
 ``docs/explanation/digests.md``; what it yields never changes under the same
 version.
 """
@@ -11,35 +12,33 @@ from __future__ import annotations
 
 import hashlib
 import re
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from casaprov.digest import Digest, digest_bytes, digest_record
-from casaprov.errors import DigestError, WorkerDied
+from casaprov.errors import DigestError
 from casaprov.fits_digest import FitsReader, fits_digest, hdu_node
 from casaprov.model import Kind
 from casaprov.regular_files import open_regular
-from casaprov.stamps import Stamps, is_self_contained, settle, stamp
+from casaprov.stamps import stamp
 from casaprov.table_digest import check_node, table_node
 from casaprov.tables import TableReader, is_table
 
 __all__ = [
     "FLAG_VERSIONS",
     "TREE_FORMAT",
-    "CallPool",
-    "Digester",
     "Measurement",
     "content_digest",
     "digest_file",
     "flag_versions",
     "is_fits",
     "measure",
+    "measured_table",
     "members_of",
+    "to_json",
 ]
 
 TREE_FORMAT = "casaprov/tree/1"
@@ -90,7 +89,7 @@ def measure(path: Path, reader: Callable[[], TableReader], fits: Callable[[], Fi
     """
     try:
         if is_table(path):
-            return _measure_table(path, reader())
+            return measured_table(table_node(path, reader()), stamp(path).size_bytes)
         if path.is_dir():
             return _measure_directory(path, reader, fits)
         if not path.exists():
@@ -128,11 +127,11 @@ def digest_file(path: Path) -> Digest:
         return Digest("sha256:" + hashlib.file_digest(stream, "sha256").hexdigest())
 
 
-def _measure_table(path: Path, reader: TableReader) -> Measurement:
-    node = table_node(path, reader)
+def measured_table(node: dict[str, Any], size_bytes: int) -> Measurement:
+    """Return the measurement of a table from its node."""
     kind = _KINDS.get(node["type"], "Table")
     tree = {"format": TREE_FORMAT, "kind": kind, "table": node}
-    return Measurement(kind=kind, content_digest=node["digest"], size_bytes=stamp(path).size_bytes, tree=tree)
+    return Measurement(kind=kind, content_digest=node["digest"], size_bytes=size_bytes, tree=tree)
 
 
 def _measure_file(path: Path, fits: Callable[[], FitsReader]) -> Measurement:
@@ -180,92 +179,6 @@ def flag_versions(path: Path) -> bytes:
     """Read a list of flag versions without what flagmanager and flagdata note of when each was saved."""
     with open_regular(path) as stream:
         return _SAVED_ON.sub(b"", stream.read())
-
-
-class CallPool(Protocol):
-    """What runs calls elsewhere (:class:`casaprov.worker.WorkerPool`)."""
-
-    def submit(self, name: str, /, **arguments: Any) -> Future[Any]:
-        """Call a function of another process."""
-        ...
-
-    def close(self) -> None:
-        """End the other processes."""
-        ...
-
-
-class Digester:
-    """Measures products in worker processes, and remembers what has not changed since.
-
-    Parameters
-    ----------
-    pool
-        Workers that serve ``measure(path)``.
-    """
-
-    def __init__(self, pool: CallPool) -> None:
-        self._pool = pool
-        self._lock = threading.Lock()
-        self._known: dict[Path, tuple[Stamps, Measurement]] = {}
-        self._pending: dict[Path, tuple[Stamps, Future[Measurement]]] = {}
-
-    def submit(self, path: Path) -> Future[Measurement]:
-        """Start to measure a product; the Future is finished already if nothing changed since the last time.
-
-        The Future raises what :func:`measure` raises, and
-        :class:`casaprov.errors.WorkerDied`.
-        """
-        path = path.absolute()
-        result: Future[Measurement] = Future()
-        result.set_running_or_notify_cancel()
-        with self._lock:
-            known, pending = self._known.get(path), self._pending.get(path)
-        now = stamp(path)
-        if known is not None and known[0] == now:
-            result.set_result(known[1])
-            return result
-        if pending is not None and pending[0] == now:
-            return pending[1]
-        before = settle(path)
-        if before is not None:
-            with self._lock:
-                self._pending[path] = (before, result)
-        self._pool.submit("measure", path=str(path)).add_done_callback(
-            lambda answer: self._finish(path, before, answer, result)
-        )
-        return result
-
-    def measure(self, path: Path) -> Measurement:
-        """Measure a product and wait for it."""
-        return self.submit(path).result()
-
-    def forget(self, path: Path) -> None:
-        """Measure this product anew the next time, whatever its stamps say."""
-        with self._lock:
-            self._known.pop(path.absolute(), None)
-
-    def close(self) -> None:
-        """End the workers."""
-        self._pool.close()
-
-    def _finish(self, path: Path, before: Stamps | None, answer: Future[Any], result: Future[Measurement]) -> None:
-        with self._lock:
-            if path in self._pending and self._pending[path][1] is result:
-                del self._pending[path]
-        error = (
-            WorkerDied(f"{path} was not measured: the workers were closed.")
-            if answer.cancelled()
-            else answer.exception()
-        )
-        if error is not None:
-            result.set_exception(error)
-            return
-        measured = Measurement(**answer.result())
-        # Only what did not change while it was read, and would have shown it, is remembered.
-        if before and stamp(path) == before and is_self_contained(path, before):
-            with self._lock:
-                self._known[path] = (before, measured)
-        result.set_result(measured)
 
 
 def to_json(measured: Measurement) -> dict[str, Any]:

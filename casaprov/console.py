@@ -16,7 +16,7 @@ from casaprov.errors import CasaprovError, MissingDependency
 from casaprov.terminal import PlainConsole, plain
 
 if TYPE_CHECKING:
-    from casaprov.checksum import Digester
+    from casaprov.digester import Digester
 
 __all__ = [
     "Finite",

@@ -20,7 +20,16 @@ from typing import Any, NewType
 
 from casaprov.errors import DigestError
 
-__all__ = ["BLOCK_BYTES", "BlockHasher", "Digest", "canonical_json", "digest_bytes", "digest_record", "parse_digest"]
+__all__ = [
+    "BLOCK_BYTES",
+    "BlockHasher",
+    "Digest",
+    "canonical_json",
+    "digest_blocks",
+    "digest_bytes",
+    "digest_record",
+    "parse_digest",
+]
 
 Buffer = bytes | bytearray | memoryview
 
@@ -30,6 +39,7 @@ Digest = NewType("Digest", str)
 BLOCK_BYTES = 16 * 2**20
 """Values are hashed in blocks of this many bytes of their value stream."""
 
+_PLAIN = (str, int, bool, type(None))
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -58,6 +68,8 @@ def canonical_json(value: Any) -> bytes:
 
 
 def _check(value: Any) -> None:
+    if type(value) in _PLAIN:
+        return
     if isinstance(value, float) and not math.isfinite(value):
         raise DigestError(f"{value!r} has no canonical JSON form.")
     if isinstance(value, Mapping):
@@ -80,6 +92,11 @@ def digest_bytes(data: Buffer) -> Digest:
 def digest_record(record_type: str, *members: Any) -> Digest:
     """Digest of a typed record: ``sha256`` of ``[record_type, *members]`` in canonical JSON."""
     return digest_bytes(canonical_json([record_type, *members]))
+
+
+def digest_blocks(length: int, blocks: Sequence[str]) -> Digest:
+    """Digest of a stream of `length` bytes from the digests of its blocks of :data:`BLOCK_BYTES`, hexadecimal."""
+    return digest_record("casaprov/values/1", length, blocks)
 
 
 class BlockHasher:
@@ -110,9 +127,13 @@ class BlockHasher:
 
     def digest(self) -> Digest:
         """Digest of all that was appended; call it once, at the end."""
+        return digest_blocks(self._length, self.blocks())
+
+    def blocks(self) -> list[str]:
+        """Digests of the blocks of all that was appended, hexadecimal; call it once, at the end."""
         if self._filled:
             self._close_block()
-        return digest_record("casaprov/values/1", self._length, self._blocks)
+        return self._blocks
 
     def _close_block(self) -> None:
         self._blocks.append(self._open.hexdigest())

@@ -24,9 +24,12 @@ from casaprov import activities
 from casaprov.calls import FileTable, TaskCall, TaskResult
 from casaprov.casa.data import prepare
 from casaprov.casa.session import new_session, open_recorder
-from casaprov.casa.tasks import FunctionExecutor, TaskHook, hooked_modules
+from casaprov.casa.tasks import TASK_PACKAGES, FunctionExecutor, TaskHook, hooked_modules
 from casaprov.casa.tools import TOOL_PACKAGE, ToolHook
+from casaprov.config import Config, load_config
 from casaprov.digest import digest_bytes
+from casaprov.digester import Digester
+from casaprov.errors import UsageError
 from casaprov.journal import journal_folder
 from casaprov.model import Activity, Entity, Step
 from casaprov.notebook.adopt import adopt_sessions
@@ -66,8 +69,9 @@ def unload_ipython_extension(_shell: InteractiveShell) -> None:
 class KernelRecording:
     """Recording of one kernel, from ``%load_ext`` to its end.
 
-    The session and its worker processes start with the first task call, so
-    that a notebook that calls no task pays nothing and leaves nothing behind.
+    The session starts with the first task call and its worker processes with
+    the import of casatasks, so that a notebook that has nothing to do with
+    CASA pays nothing and leaves nothing behind.
     """
 
     def __init__(self, shell: InteractiveShell) -> None:
@@ -77,6 +81,7 @@ class KernelRecording:
         self._notebook = notebook_path(shell.user_ns, self._folder)
         self._hook = TaskHook(self._run)
         self._tools = ToolHook(self)
+        self._digester: Digester | None = None
         self._runner: Runner | None = None
         self._opening = threading.Lock()
         self._step: Step | None = None
@@ -90,6 +95,7 @@ class KernelRecording:
         self._shell.events.register("post_run_cell", self._after_cell)
         for module in hooked_modules():
             wrapt.when_imported(module)(partial(self._imported, self._hook))
+        wrapt.when_imported(TASK_PACKAGES[0])(self._start_workers)
         wrapt.when_imported(TOOL_PACKAGE)(partial(self._imported, self._tools))
         activities.attach(self)
         self._shell.register_magic_function(partial(run_shell_cell, self._shell), "cell", MAGIC)
@@ -109,12 +115,13 @@ class KernelRecording:
         for event, callback in (("pre_run_cell", self._before_cell), ("post_run_cell", self._after_cell)):
             with contextlib.suppress(ValueError):
                 self._shell.events.unregister(event, callback)
-        if self._runner is not None:
-            try:
+        try:
+            if self._runner is not None:
                 self._runner.recorder.close()
+            if self._digester is not None:
                 self._digester.close()
-            except Exception:  # noqa: BLE001 - a recorder failure never breaks a kernel
-                _log.info("closing the session failed", exc_info=True)
+        except Exception:  # noqa: BLE001 - a recorder failure never breaks a kernel
+            _log.info("closing the session failed", exc_info=True)
 
     def _forked(self) -> None:
         self._stopped = True  # the session is the parent's: a child that ends does not close it
@@ -128,6 +135,18 @@ class KernelRecording:
             hook.install(package)
         except Exception as error:  # noqa: BLE001 - a recorder failure never breaks an import
             _tell(f"casaprov: calls of {package.__name__} cannot be recorded ({type(error).__name__}: {error}).")
+
+    def _start_workers(self, _package: Any) -> None:
+        """Start the workers once CASA is imported: the first task call is not far, and does not wait for them then."""
+        try:
+            self._opened_digester().start()
+        except Exception:  # noqa: BLE001 - it is tried again, and told, with the first call
+            _log.info("the workers were not started", exc_info=True)
+
+    def _opened_digester(self) -> Digester:
+        if self._digester is None:
+            self._digester = open_digester(_settings(self._folder))
+        return self._digester
 
     def _run(self, call: TaskCall, executor: FunctionExecutor) -> TaskResult:
         runner = self._open_session()
@@ -164,8 +183,7 @@ class KernelRecording:
                 try:
                     adopt_sessions(self._notebook)  # it may have had another name
                     session = new_session(self._folder, self._notebook.name)
-                    self._digester = open_digester()
-                    recorder = open_recorder(session, journal_folder(self._notebook), self._digester)
+                    recorder = open_recorder(session, journal_folder(self._notebook), self._opened_digester())
                     self._runner = Runner(recorder, on_recorded=self._recorded, on_trouble=_tell)
                 except Exception as error:  # noqa: BLE001 - a recorder failure never breaks a cell
                     _tell(f"casaprov: this session is not recorded ({type(error).__name__}: {error}).")
@@ -190,6 +208,15 @@ class KernelRecording:
         calls, self._calls, self._step = self._calls, [], None
         if calls and self._runner is not None:
             self._shell.display_pub.publish(display_data(self._runner.recorder.session.id, calls))
+
+
+def _settings(folder: Path) -> Config:
+    """Return the user's settings, the defaults if they cannot be understood."""
+    try:
+        return load_config(folder)
+    except UsageError as error:
+        _tell(f"casaprov: {error} Until then the defaults hold.")
+        return Config()
 
 
 def _tell(sentence: str) -> None:

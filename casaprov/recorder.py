@@ -209,8 +209,11 @@ class Recorder:
         used = self._used(opened, parents)
         generated = [Usage(entity=entity, declared=False) for entity in opened.between]
         entities = {entity.id: entity for _, entity in used} | opened.between
-        for parameter, path, declared in self._written_paths(opened):
-            entity = self._left(opened, path, declared=declared)
+        written = self._written_paths(opened)
+        # All are under way before the first is waited for.
+        pending = {path: self._digester.submit(path) for _, path, _ in written}
+        for parameter, path, declared in written:
+            entity = self._left(opened, path, pending[path], declared=declared)
             if entity is not None:
                 entities[entity.id] = entity
                 generated = [usage for usage in generated if usage.entity != entity.id]
@@ -293,11 +296,11 @@ class Recorder:
             if path.exists() and (path not in opened.stamps or stamp(path) != opened.stamps[path])
         ]
 
-    def _left(self, opened: Opened, path: Path, *, declared: bool) -> Entity | None:
+    def _left(self, opened: Opened, path: Path, future: Future[Measurement], *, declared: bool) -> Entity | None:
         """Return the new state that the call left at `path`; None if the content is what it was."""
         return self._states.left(
             path,
-            self._measured(opened, path, self._digester.submit(path)),
+            self._measured(opened, path, future),
             by=opened.activity.id,
             children=opened.children,
             before=opened.found.get(path),

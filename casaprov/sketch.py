@@ -17,8 +17,9 @@ of its samples and go on, without having known its length.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -26,7 +27,7 @@ __all__ = ["MAX_SAMPLES", "Sketch", "sample_places"]
 
 MAX_SAMPLES = 256
 
-_CHUNK = 2**15
+_CHUNK = 2**14
 """Values summarised at once: intermediate results then stay in the processor's cache."""
 
 
@@ -63,12 +64,22 @@ def _bits(stratum: np.ndarray[Any, np.dtype[np.uint64]], level: int) -> np.ndarr
 class Sketch:
     """Count, range, mean, rms and samples of a stream of numbers.
 
-    For complex numbers, range, mean and rms are those of the amplitudes, and
-    the means of real and imaginary parts are given beside them. Values that
-    are not finite are counted as ``nan`` and left out of everything else.
+    For complex numbers, range, mean and rms are those of the amplitudes (in the
+    precision of the values: computed in double precision they would take twice as
+    long), and the means of real and imaginary parts are given beside them. Values
+    that are not finite are counted as ``nan`` and left out of everything else.
+
+    Parameters
+    ----------
+    first, total
+        Of a part of a stream: the place of its first value, and how many
+        values the whole stream has. Without them the whole stream is to come,
+        of any length.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, first: int = 0, total: int | None = None) -> None:
+        self._place = first
+        self._total = total
         self._count = 0
         self._bad = 0
         self._low = math.inf
@@ -82,10 +93,40 @@ class Sketch:
         """Append numbers in native byte order, in the array's C order."""
         flat = values.reshape(-1)
         self._sample(flat)
+        self._place += flat.size
         self._count += flat.size
         with np.errstate(all="ignore"):
             for start in range(0, flat.size, _CHUNK):
                 self._summarise(flat[start : start + _CHUNK])
+
+    def state(self) -> dict[str, Any]:
+        """Return all that :meth:`join` needs to know, as JSON values."""
+        return {
+            "count": self._count,
+            "bad": self._bad,
+            "low": self._low,
+            "high": self._high,
+            "sum": self._sum,
+            "squares": self._squares,
+            "parts": None if self._parts is None else [self._parts.real, self._parts.imag],
+            "samples": list(self._samples.items()),
+        }
+
+    @classmethod
+    def join(cls, states: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+        """Return the sketch (:meth:`result`) of a stream from the states of all its parts, in their order."""
+        whole = cls(total=0)
+        for state in states:
+            whole._count += state["count"]
+            whole._bad += state["bad"]
+            whole._low = min(whole._low, state["low"])
+            whole._high = max(whole._high, state["high"])
+            whole._sum += state["sum"]
+            whole._squares += state["squares"]
+            if state["parts"] is not None:
+                whole._parts = (whole._parts or 0j) + complex(*state["parts"])
+            whole._samples.update(state["samples"])
+        return whole.result()
 
     def result(self) -> dict[str, Any]:
         """Return the sketch as JSON values.
@@ -112,58 +153,50 @@ class Sketch:
             told["mean_re"] = _finite(self._parts.real / good) if good else None
             told["mean_im"] = _finite(self._parts.imag / good) if good else None
         places = sample_places(self._count)
-        told["samples"] = [_json(self._samples[place]) for place in places.tolist()]
+        told["samples"] = [self._samples[place] for place in places.tolist()]
         return told
 
     def _sample(self, flat: np.ndarray[Any, Any]) -> None:
-        end = self._count + flat.size
-        places = _representatives(_level(end))
+        end = self._place + flat.size
+        places = _representatives(_level(end if self._total is None else self._total))
         if self._samples and len(self._samples) > MAX_SAMPLES:
             kept = set(places.tolist())
             self._samples = {place: value for place, value in self._samples.items() if place in kept}
-        inside = places[(places >= self._count) & (places < end)]
-        taken = flat[inside - self._count]
-        self._samples.update(zip(inside.tolist(), taken, strict=True))
+        inside = places[(places >= self._place) & (places < end)]
+        self._samples.update(zip(inside.tolist(), _json(flat[inside - self._place]), strict=True))
 
     def _summarise(self, chunk: np.ndarray[Any, Any]) -> None:
-        if chunk.dtype.kind == "c":
-            pairs = chunk.astype(np.complex128)
-            good = self._good(pairs)
-            if good is not None:
-                pairs = pairs[good]
-            self._parts = (self._parts or 0j) + complex(pairs.sum())
-            squares = np.square(pairs.view(np.float64))
-            numbers = np.sqrt(squares[0::2] + squares[1::2])
-        else:
-            numbers = chunk.astype(np.float64)
-            good = self._good(numbers) if chunk.dtype.kind == "f" else None
-            if good is not None:
-                numbers = numbers[good]
+        numbers = chunk
+        if chunk.dtype.kind in "fc":
+            # One sum is cheaper than a look at each value, and is finite nearly always.
+            total = chunk.sum()
+            if not np.isfinite(total):
+                good = np.isfinite(chunk)
+                self._bad += int(chunk.size - np.count_nonzero(good))
+                numbers = chunk[good].astype(np.result_type(chunk.dtype, np.float64))
+                total = numbers.sum()
+            if chunk.dtype.kind == "c":
+                self._parts = (self._parts or 0j) + complex(total)
+                numbers = np.abs(numbers)
         if numbers.size:
             self._low = min(self._low, float(numbers.min()))
             self._high = max(self._high, float(numbers.max()))
+            numbers = numbers.astype(np.float64)
             self._sum += float(numbers.sum())
-            self._squares += float(np.square(numbers).sum())
-
-    def _good(self, numbers: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.bool_]] | None:
-        """Count what is not finite; return where the rest is, None if that is everywhere."""
-        # One sum is cheaper than a look at each value, and is finite nearly always.
-        if np.isfinite(numbers.sum()):
-            return None
-        good: np.ndarray[Any, np.dtype[np.bool_]] = np.isfinite(numbers)
-        self._bad += int(numbers.size - np.count_nonzero(good))
-        return good
+            self._squares += float(np.dot(numbers, numbers))
 
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _json(value: Any) -> Any:
-    if isinstance(value, np.complexfloating):
-        parts = [_json(value.real), _json(value.imag)]
-        return None if None in parts else parts
-    if isinstance(value, np.floating):
+def _json(values: np.ndarray[Any, Any]) -> list[Any]:
+    """Return numbers as JSON values: pairs for complex ones, None for what is not finite."""
+    if values.dtype.kind == "c":
+        pairs = zip(_json(values.real), _json(values.imag), strict=True)
+        return [None if None in pair else list(pair) for pair in pairs]
+    if values.dtype.kind == "f":
         # str() gives the shortest text for the stored precision: 0.1, not 0.10000000149011612.
-        return float(str(value)) if np.isfinite(value) else None
-    return int(value)
+        numbers = values.tolist() if values.itemsize == 8 else [float(str(value)) for value in values]
+        return [number if math.isfinite(number) else None for number in numbers]
+    return cast("list[Any]", values.tolist())

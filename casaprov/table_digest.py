@@ -5,23 +5,36 @@ The pre-images are documented in ``docs/explanation/digests.md``.
 
 from __future__ import annotations
 
+import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from casaprov.digest import BlockHasher, Digest, canonical_json, digest_record
+from casaprov.digest import BlockHasher, Digest, canonical_json, digest_blocks, digest_record
 from casaprov.errors import DigestError
 from casaprov.keywords import digest_keywords, encode, science_keywords, sub_tables
 from casaprov.sketch import Sketch
-from casaprov.tables import Block, Column, Table, TableReader, is_table
+from casaprov.tables import Column, Runs, Table, TableReader, is_table
 
-__all__ = ["check_node", "table_node"]
+__all__ = [
+    "check_node",
+    "column_leaf",
+    "column_outline",
+    "column_part",
+    "count_values",
+    "joined_leaf",
+    "joined_node",
+    "outlined",
+    "table_node",
+]
 
 READ_BYTES = 2 * 2**20
 """Columns are read in blocks of this size: larger ones fall out of the processor's cache."""
+
+_TEXTS = ("string", "record")
 
 
 def table_node(path: Path, reader: TableReader, above: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -37,22 +50,34 @@ def table_node(path: Path, reader: TableReader, above: tuple[Path, ...] = ()) ->
     """
     table = reader.open(path)
     try:
-        keywords = science_keywords(table.keywords, table.type)
-        node: dict[str, Any] = {
-            "type": table.type,
-            "subtype": table.subtype,
-            "rows": table.rows,
-            "keywords": digest_keywords(keywords),
-            "columns": {name: _column(table, column) for name, column in table.columns.items()},
-        }
+        outline, sub_tables = outlined(table)
+        columns = {name: column_leaf(table, name) for name in table.columns}
     finally:
         table.close()
     # Sub-tables are read after the table is closed: one table is open at a time.
     line = (*above, path.resolve())
-    node["tables"] = {
+    tables = {
         name: table_node(sub, reader, line) if is_table(sub) and sub.resolve() not in line else None
-        for name, sub in sub_tables(keywords)
+        for name, sub in sub_tables.items()
     }
+    return joined_node(outline, columns, tables)
+
+
+def outlined(table: Table) -> tuple[dict[str, Any], dict[str, Path]]:
+    """Return what the node of a table holds beside columns and sub-tables, and where its sub-tables are."""
+    keywords = science_keywords(table.keywords, table.type)
+    outline = {
+        "type": table.type,
+        "subtype": table.subtype,
+        "rows": table.rows,
+        "keywords": digest_keywords(keywords),
+    }
+    return outline, dict(sub_tables(keywords))
+
+
+def joined_node(outline: Mapping[str, Any], columns: Mapping[str, Any], tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the node of a table from its outline (:func:`outlined`), leaves and the nodes of its sub-tables."""
+    node = {**outline, "columns": dict(columns), "tables": dict(tables)}
     return {"digest": _node_digest(node), **node}
 
 
@@ -78,48 +103,97 @@ def _node_digest(node: Mapping[str, Any]) -> Digest:
     )
 
 
-def _column(table: Table, column: Column) -> dict[str, Any]:
+def column_leaf(table: Table, name: str) -> dict[str, Any]:
     """Digest and sketch a column in one pass."""
-    hasher = BlockHasher()
-    runs: list[list[Any]] = []
-    sketch = None if column.type in ("bool", "string", "record") else Sketch()
-    last_row = -1
-    for block in table.blocks(column.name, max_bytes=READ_BYTES):
-        if block.first_row != last_row:
-            _extend(runs, block)
-        # A cell in several parts comes as blocks of the same first row.
-        last_row = block.first_row
-        if block.values is not None:
-            hasher.update(_stream(block.values, column))
-            if sketch is not None:
-                sketch.update(block.values)
-    told: dict[str, Any] = {
-        "digest": digest_record("casaprov/column/1", column.type, runs, hasher.digest()),
-        "type": column.type,
-    }
+    column = table.columns[name]
+    if column.type in _TEXTS:
+        return _text_leaf(table, column)
+    runs = table.runs(name)
+    count = count_values(runs)
+    part = column_part(table, name, runs, 0, 0, 0, count, count)
+    return joined_leaf(column_outline(column), runs, [part])
+
+
+def column_outline(column: Column) -> dict[str, Any]:
+    """Return what the leaf of a column holds beside its values."""
+    told: dict[str, Any] = {"type": column.type}
     if column.keywords:
         told["keywords"] = digest_keywords(column.keywords)
-    if sketch is not None:
-        told["sketch"] = sketch.result()
     return told
 
 
-def _extend(runs: list[list[Any]], block: Block) -> None:
-    """Append the cells of a block to the maximal runs of equal shapes."""
-    shape = None if block.shape is None else list(block.shape)
-    if runs and runs[-1][1] == shape:
-        runs[-1][0] += block.cells
-    else:
-        runs.append([block.cells, shape])
+def column_part(
+    table: Table, name: str, runs: Runs, first_row: int, first: int, place: int, count: int, total: int
+) -> dict[str, Any]:
+    """Digest and sketch a part of a column of numbers or flags, which begins with a block of the value stream.
+
+    Parameters
+    ----------
+    runs, first_row, first, count
+        What to read, as for :meth:`casaprov.tables.Table.stretch`.
+    place, total
+        Place of the part's first value in the column, and how many values the column has.
+
+    Returns
+    -------
+    dict
+        ``blocks``: digests of the blocks; ``sketch``: a state (:meth:`casaprov.sketch.Sketch.state`), None of flags.
+    """
+    column = table.columns[name]
+    hasher = BlockHasher()
+    sketch = None if column.type == "bool" else Sketch(first=place, total=total)
+    for values in table.stretch(name, runs, first_row, first, count, max_bytes=READ_BYTES):
+        hasher.update(_numbers(values))
+        if sketch is not None:
+            sketch.update(values)
+    return {"blocks": hasher.blocks(), "sketch": sketch and sketch.state()}
 
 
-def _stream(values: np.ndarray[Any, Any], column: Column) -> memoryview:
-    """Bytes of values in the value stream: little-endian, strings with their length before them."""
-    if column.type == "string":
-        texts = [str(text).partition("\0")[0].encode("utf-8", "surrogatepass") for text in values.ravel()]
-        return memoryview(b"".join(struct.pack("<I", len(text)) + text for text in texts))
-    if column.type == "record":
-        texts = [canonical_json(encode(record)) for record in values.ravel()]
-        return memoryview(b"".join(struct.pack("<I", len(text)) + text for text in texts))
+def joined_leaf(outline: Mapping[str, Any], runs: Runs, parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the leaf of a column of numbers or flags from its outline and all its parts, in their order."""
+    parts = list(parts)
+    length = count_values(runs) * np.dtype(outline["type"]).itemsize
+    values = digest_blocks(length, [block for part in parts for block in part["blocks"]])
+    leaf = _leaf(outline, runs, values)
+    if outline["type"] != "bool":
+        leaf["sketch"] = Sketch.join(part["sketch"] for part in parts)
+    return leaf
+
+
+def count_values(runs: Runs) -> int:
+    """Count the values of cells of these shapes."""
+    return sum(cells * math.prod(shape) for cells, shape in runs if shape is not None)
+
+
+def _leaf(outline: Mapping[str, Any], runs: Runs, values: Digest) -> dict[str, Any]:
+    shapes = [[cells, None if shape is None else list(shape)] for cells, shape in runs]
+    return {"digest": digest_record("casaprov/column/1", outline["type"], shapes, values), **outline}
+
+
+def _text_leaf(table: Table, column: Column) -> dict[str, Any]:
+    """Digest a column of strings or records."""
+    hasher = BlockHasher()
+    runs: Runs = []
+    for block in table.blocks(column.name, max_bytes=READ_BYTES):
+        if runs and runs[-1][1] == block.shape:
+            runs[-1] = (runs[-1][0] + block.cells, block.shape)
+        else:
+            runs.append((block.cells, block.shape))
+        if block.values is not None:
+            hasher.update(_texts(block.values, column))
+    return _leaf(column_outline(column), runs, hasher.digest())
+
+
+def _numbers(values: np.ndarray[Any, Any]) -> memoryview:
+    """Bytes of numbers in the value stream: little-endian."""
     little = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
     return little.reshape(-1).view(np.uint8).data
+
+
+def _texts(values: np.ndarray[Any, Any], column: Column) -> memoryview:
+    """Bytes of strings and records in the value stream: each with its length before it."""
+    if column.type == "string":
+        texts = [str(text).partition("\0")[0].encode("utf-8", "surrogatepass") for text in values.ravel()]
+    else:
+        texts = [canonical_json(encode(record)) for record in values.ravel()]
+    return memoryview(b"".join(struct.pack("<I", len(text)) + text for text in texts))

@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-__all__ = ["Block", "Column", "Table", "TableReader", "ValueType", "is_table"]
+__all__ = ["Block", "Column", "Runs", "Storage", "Table", "TableReader", "ValueType", "is_table"]
 
 ValueType = Literal[
     "bool", "uint8", "int16", "uint16", "int32", "uint32", "int64",
@@ -72,6 +72,29 @@ class Block:
     values: np.ndarray[Any, Any] | None
 
 
+Runs = list[tuple[int, tuple[int, ...] | None]]
+"""Shapes of consecutive cells: how many, and their shape in casacore's axis order; None where they are undefined."""
+
+
+@dataclass(frozen=True)
+class Storage:
+    """The storage manager that holds a column.
+
+    Attributes
+    ----------
+    type
+        As casacore names it: ``TiledShapeStMan``, ...
+    number
+        Its sequence number in the table; its files are ``table.f<number>*``.
+    columns
+        Names of the columns that it holds, in the order of the table.
+    """
+
+    type: str
+    number: int
+    columns: tuple[str, ...]
+
+
 class Table(Protocol):
     """An open table. Closing it leaves no lock and no open file behind."""
 
@@ -86,6 +109,32 @@ class Table(Protocol):
 
     def blocks(self, column: str, *, max_bytes: int) -> Iterator[Block]:
         """Read a column in blocks of at most `max_bytes` (one row of a long cell at least)."""
+        ...
+
+    def storage(self) -> Mapping[str, Storage]:
+        """Storage manager by column."""
+        ...
+
+    def runs(self, column: str) -> Runs:
+        """Maximal runs of equal shapes of the cells of a column, in row order."""
+        ...
+
+    def stretch(
+        self, column: str, runs: Runs, first_row: int, first: int, count: int, *, max_bytes: int
+    ) -> Iterator[np.ndarray[Any, Any]]:
+        """Read `count` numbers of the stream that cells of the shapes `runs` make from `first_row` on.
+
+        Parameters
+        ----------
+        first
+            Place of the first number, counted from the first one of `first_row`.
+
+        Yields
+        ------
+        numpy.ndarray
+            Consecutive numbers, at most `max_bytes` at a time, or one cell. An array is
+            valid until the next one is asked for.
+        """
         ...
 
     def close(self) -> None:

@@ -224,6 +224,7 @@ class WorkerPool:
     """
 
     def __init__(self, size: int, module: str, *, environment: Mapping[str, str] | None = None) -> None:
+        self.size = size
         self._workers = [Worker(module, environment=environment) for _ in range(size)]
         self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
         for worker in self._workers:

@@ -7,8 +7,8 @@ import json
 import shutil
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,14 @@ from casacore import tables as casacore
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from casaprov.checksum import Digester, Measurement, content_digest, measure
+from casaprov.checksum import Measurement, content_digest, measure
 from casaprov.digest import BLOCK_BYTES, parse_digest
-from casaprov.errors import DigestError, MissingDependency, WorkerDied
-from casaprov.readers import fits_reader, open_digester
+from casaprov.errors import DigestError, MissingDependency
+from casaprov.readers import fits_reader
 from casaprov.readers.casacore_tables import CasacoreReader
 from casaprov.stamps import stamp
 from casaprov.table_digest import table_node
-from casaprov.tables import Block, Column, Table
+from casaprov.tables import Block, Column, Runs, Storage, Table
 
 Maker = Callable[..., Path]
 
@@ -329,6 +329,21 @@ class MemoryTable:
             yield from self._block(row, taken)
             row += len(taken)
 
+    def runs(self, column: str) -> Runs:
+        shapes = [None if cell is None else cell.shape[::-1] for cell in self.cells[column]]
+        return [(len(list(run)), shape) for shape, run in groupby(shapes)]
+
+    def stretch(
+        self, column: str, runs: Runs, first_row: int, first: int, count: int, *, max_bytes: int
+    ) -> Iterator[np.ndarray[Any, Any]]:
+        values = [cell.reshape(-1) for cell in self.cells[column][first_row:] if cell is not None]
+        stream = np.concatenate([*values, np.empty(0, self.columns[column].type)])[first : first + count]
+        piece = max_bytes if self.step == 1 else self.step + self.parts
+        yield from (stream[start : start + piece] for start in range(0, count, piece))
+
+    def storage(self) -> Mapping[str, Storage]:
+        return {}
+
     def _block(self, row: int, taken: list[np.ndarray[Any, Any] | None]) -> Iterator[Block]:
         values = [cell for cell in taken if cell is not None]
         if not values:
@@ -574,89 +589,3 @@ def test_a_truncated_fits_file_is_told(tmp_path: Path, keep: int) -> None:
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(DigestError, match=r"a\.fits"):
         _measure(path)
-
-
-# -- the digester ----------------------------------------------------------------------
-
-
-class CountingPool:
-    """Measures at once, and counts."""
-
-    def __init__(self) -> None:
-        self.calls: list[str] = []
-        self.before_answer: Callable[[], None] = lambda: None
-
-    def submit(self, name: str, /, **arguments: Any) -> Future[Any]:
-        self.calls.append(arguments["path"])
-        future: Future[Any] = Future()
-        try:
-            answer = vars(_measure(Path(arguments["path"])))
-            self.before_answer()
-            future.set_result(answer)
-        except DigestError as error:
-            future.set_exception(error)
-        return future
-
-    def close(self) -> None:
-        """There is nothing to close."""
-
-
-def test_what_has_not_changed_is_not_measured_again(make: Maker) -> None:
-    path, pool = make(), CountingPool()
-    digester = Digester(pool)
-    first = digester.measure(path)
-    (path / "table.lock").write_bytes(b"opened for writing")
-    assert digester.submit(path).done()
-    assert digester.measure(path) is first
-    assert len(pool.calls) == 1
-    with casacore.table(str(path), readonly=False, ack=False) as table:
-        table.putcell("TIME", 0, 9.0)
-    assert digester.measure(path).content_digest != first.content_digest
-    digester.forget(path)
-    digester.measure(path)
-    assert len(pool.calls) == 3
-
-
-def test_what_changed_while_it_was_measured_is_measured_again(make: Maker) -> None:
-    path, pool = make(), CountingPool()
-    pool.before_answer = (path / "table.f0").touch
-    digester = Digester(pool)
-    digester.measure(path)
-    digester.measure(path)
-    assert len(pool.calls) == 2
-
-
-def test_a_selection_is_measured_again_each_time(make: Maker, tmp_path: Path) -> None:
-    path, pool = make(), CountingPool()
-    with casacore.table(str(path), ack=False) as table:
-        table.query("TIME>2", name=str(tmp_path / "selected.tab")).close()
-    digester = Digester(pool)
-    first = digester.measure(tmp_path / "selected.tab")
-    with casacore.table(str(path), readonly=False, ack=False) as table:
-        table.putcell("NAME", 4, "changed")
-    assert stamp(tmp_path / "selected.tab")
-    assert digester.measure(tmp_path / "selected.tab").content_digest != first.content_digest
-
-
-def test_errors_are_raised_and_not_remembered(tmp_path: Path) -> None:
-    digester = Digester(CountingPool())
-    with pytest.raises(DigestError):
-        digester.measure(tmp_path / "a")
-    (tmp_path / "a").write_text("x")
-    assert digester.measure(tmp_path / "a").kind == "File"
-
-
-def test_workers_measure_as_this_process_does(make: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
-    paths = [make(), _write_fits(tmp_path / "a.fits"), tmp_path / "plain"]
-    paths[2].write_text("x")
-    digester = open_digester()
-    try:
-        futures = [digester.submit(path) for path in paths]
-        assert [future.result() for future in futures] == [_measure(path) for path in paths]
-        with pytest.raises(DigestError, match="There is no file or table"):
-            digester.measure(tmp_path / "nothing")
-    finally:
-        digester.close()
-    with pytest.raises((WorkerDied, RuntimeError)):
-        digester.measure(tmp_path)

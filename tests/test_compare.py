@@ -21,9 +21,9 @@ from casaprov.compare_tables import compare_columns, compare_keywords
 from casaprov.compare_values import Tally, distances, same_bits, told_change
 from casaprov.digest import Digest, digest_bytes
 from casaprov.errors import UsageError
-from casaprov.readers.blocks import blocks
+from casaprov.readers.blocks import blocks, runs, stretch
 from casaprov.table_digest import table_node
-from casaprov.tables import Block, Column, Table
+from casaprov.tables import Block, Column, Runs, Storage, Table
 
 ARRAYS = st.one_of(
     *(
@@ -49,17 +49,30 @@ class Memory:
         # Far smaller blocks than asked for, so that a few values fill several of them.
         return blocks(self, self.columns[column], self.rows, max_bytes=min(max_bytes, 40))
 
+    def runs(self, column: str) -> Runs:
+        return runs(self, self.columns[column], self.rows)
+
+    def stretch(
+        self, column: str, runs: Runs, first_row: int, first: int, count: int, *, max_bytes: int
+    ) -> Iterator[np.ndarray[Any, Any]]:
+        return stretch(self, self.columns[column], runs, first_row, first, count, max_bytes=min(max_bytes, 40))
+
+    def storage(self) -> Mapping[str, Storage]:
+        return {}
+
     def close(self) -> None:
         pass
 
-    def defined(self, column: str, row: int) -> bool:
-        return self._cells[row] is not None
+    def defined(self, column: str, first: int, count: int) -> list[bool]:
+        return [cell is not None for cell in self._cells[first : first + count]]
 
-    def shapes(self, column: str, first: int, count: int) -> list[tuple[int, ...]] | None:
-        found = [cell.shape[::-1] for cell in self._cells[first : first + count] if cell is not None]
-        return found if len(found) == count else None
+    def shapes(self, column: str, first: int, count: int) -> Runs | None:
+        found = [(1, cell.shape[::-1]) for cell in self._cells[first : first + count] if cell is not None]
+        return [*found] if len(found) == count else None
 
-    def values(self, column: Column, first: int, count: int, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    def values(
+        self, column: Column, first: int, count: int, shape: tuple[int, ...], out: np.ndarray[Any, Any] | None = None
+    ) -> np.ndarray[Any, Any]:
         return np.stack([self.cell(row) for row in range(first, first + count)])
 
     def part(self, column: Column, row: int, start: tuple[int, ...], stop: tuple[int, ...]) -> np.ndarray[Any, Any]:

@@ -16,6 +16,7 @@ import pytest
 from jupyter_client.manager import start_new_kernel
 
 from casaprov.cli import main
+from casaprov.config import Config
 from casaprov.journal import journal_folder, read_document
 from casaprov.lineage import Lineage
 from casaprov.model import Activity, Document, Entity
@@ -244,7 +245,7 @@ def present(notebook: Path, path: str) -> tuple[Entity, Activity]:
     """The recorded state of a file, which is what is there now, and the call that made it."""
     lineage = Lineage(document_of(notebook))
     (entity,) = (product for product in lineage.products() if product.path == path)
-    digester = open_digester(1)
+    digester = open_digester(Config(workers=1))
     try:
         assert digester.measure(notebook.parent / path).content_digest == entity.content_digest
     finally:

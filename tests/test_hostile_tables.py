@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from casacore.tables import makescacoldesc, maketabdesc, table
 
+from casaprov.config import Config
 from casaprov.errors import DigestError, UsageError
 from casaprov.readers import open_digester
 from casaprov.readers.products import compare_products
@@ -32,7 +33,7 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_digest_loads_no_library_that_a_table_names(hostile: Path) -> None:
-    digester = open_digester(1)
+    digester = open_digester(Config(workers=1))
     try:
         with pytest.raises(DigestError, match="cannot be opened as a table") as caught:
             digester.measure(hostile)

@@ -51,6 +51,8 @@ CORE: dict[str, str] = {
     ),
     "differences": "errors",
     "digest": "errors",
+    "digest_cache": "",
+    "digester": "checksum errors reading stamps",
     "doctor": "errors / platformdirs",
     "drawing": "errors lineage model",
     "errors": "",
@@ -59,7 +61,7 @@ CORE: dict[str, str] = {
     "gaps": "checksum compare_trees differences model",
     "inspection": "drawing errors lineage model prov",
     "journal": "digest errors model",
-    "kernel_hook": "activities calls casa digest errors journal model notebook readers recorder runner / wrapt",
+    "kernel_hook": "activities calls casa config digest digester errors journal model notebook readers recorder runner / wrapt",
     "keywords": "digest errors / numpy",
     "lineage": "errors model",
     "listings": "",
@@ -69,6 +71,7 @@ CORE: dict[str, str] = {
     "payload": "checksum crate_layout digest errors lineage model unpack",
     "plan": "errors lineage model values",
     "prov": "errors lineage model terms",
+    "reading": "checksum digest errors stamps table_digest table_parts tables / numpy",
     "recorder": "calls checksum digest errors gaps journal model stamps states taskspec values",
     "regular_files": "errors",
     "render": "compare crate doctor errors lineage model report terminal / rich",
@@ -80,6 +83,7 @@ CORE: dict[str, str] = {
     "states": "checksum errors model",
     "store": "checksum digest errors model / filelock platformdirs",
     "table_digest": "digest errors keywords sketch tables / numpy",
+    "table_parts": "digest stamps table_digest tables / numpy",
     "tables": "/ numpy",
     "taskentry": "errors pathnames",
     "taskspec": "errors model pathnames tables taskentry",
@@ -102,7 +106,7 @@ TOP = {"cli", "console"}
 TOP_PACKAGES = {"click", "rich"}
 
 # What an edge may import: casaprov's modules (besides what every edge may), and the world it owns.
-EVERY_EDGE = {"checksum", "digest", "errors", "model", "tables", "terms", "values", "worker"}
+EVERY_EDGE = {"checksum", "config", "digest", "digester", "errors", "model", "tables", "terms", "values", "worker"}
 EDGES: dict[str, str] = {
     "casa": (
         "calls compare crate doctor journal lineage listings locate pathnames plan readers recorder replay report runner stamps"
@@ -113,7 +117,10 @@ EDGES: dict[str, str] = {
         "activities crate crate_layout journal lineage payload recorder taskspec validate"
         " / IPython ipykernel jupyter_client jupyter_server nbclient nbformat traitlets"
     ),
-    "readers": "compare fits_digest regular_files sketch / astropy casaconfig casacore casatools numpy",
+    "readers": (
+        "compare digest_cache fits_digest regular_files sketch table_parts"
+        " / astropy casaconfig casacore casatools numpy platformdirs"
+    ),
     "vo": "/ astropy pyvo",
 }
 

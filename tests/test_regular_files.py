@@ -15,6 +15,7 @@ from casaprov.casa.replay_crate import _Judge
 from casaprov.checksum import measure
 from casaprov.cli import main
 from casaprov.compare import Tolerance, compare_paths
+from casaprov.config import Config
 from casaprov.crate import open_crate
 from casaprov.errors import CrateError, DigestError, InputMissing, UsageError
 from casaprov.locate import InputFinder
@@ -215,7 +216,7 @@ def test_a_product_in_whose_place_it_is_cannot_be_verified(tmp_path: Path) -> No
     opened = open_crate(crate, tmp_path / "unpacked")
     _pipe(tmp_path / "mom0.fits")
     entity = next(entity for entity in opened.document.entities if entity.path == "mom0.fits")
-    with closing(open_digester(1)) as digester:
+    with closing(open_digester(Config(workers=1))) as digester:
         found = _Judge(opened, digester, tmp_path, {}).compare(entity, tmp_path / "mom0.fits", Tolerance())
     assert found.verdict == "not-verifiable"
     assert "mom0.fits is a pipe" in found.note

@@ -18,9 +18,9 @@ from casaprov import __version__
 from casaprov.casa.data import data_folders
 from casaprov.casa.executor import CasaProcess
 from casaprov.casa.session import open_recorder
-from casaprov.checksum import Digester
 from casaprov.compare import Comparison, Tolerance, compare_trees
 from casaprov.crate import OpenCrate, open_crate
+from casaprov.digester import Digester
 from casaprov.errors import CrateError, DigestError, InputMissing, MissingDependency, UsageError, WorkerDied
 from casaprov.listings import same_listing
 from casaprov.locate import InputFinder

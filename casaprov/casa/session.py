@@ -10,7 +10,7 @@ from pathlib import Path
 from casaprov import __version__
 from casaprov.casa.data import casadata_path
 from casaprov.casa.environment import current_environment
-from casaprov.checksum import Digester
+from casaprov.digester import Digester
 from casaprov.errors import JournalError
 from casaprov.journal import Journal, present_folders, read_document
 from casaprov.lineage import Lineage

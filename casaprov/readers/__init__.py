@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import logging
 from importlib.util import find_spec
+from pathlib import Path
 
-from casaprov.checksum import Digester
+import platformdirs
+
+from casaprov.config import Config, load_config
+from casaprov.digest_cache import DigestCache
+from casaprov.digester import Digester
 from casaprov.errors import MissingDependency
 from casaprov.fits_digest import FitsReader
 from casaprov.tables import TableReader
@@ -15,6 +20,7 @@ __all__ = ["fits_reader", "open_digester", "table_reader"]
 
 _log = logging.getLogger(__name__)
 _warned = False
+_IN_MEMORY_BYTES = 64 * 10**6
 
 
 def table_reader() -> TableReader:
@@ -63,8 +69,10 @@ def fits_reader() -> FitsReader:
     return AstropyFitsReader()
 
 
-def open_digester(workers: int = 2) -> Digester:
+def open_digester(config: Config | None = None) -> Digester:
     """Return a Digester with worker processes of its own; they start with the first product."""
+    config = config or load_config(Path.cwd())
     # One thread each: the workers share out the columns and files, not the loops inside.
-    pool = WorkerPool(workers, "casaprov.readers.digest_worker", environment={"OMP_NUM_THREADS": "1"})
-    return Digester(pool)
+    pool = WorkerPool(config.workers, "casaprov.readers.digest_worker", environment={"OMP_NUM_THREADS": "1"})
+    path = Path(platformdirs.user_cache_dir("casaprov")) / "digests.sqlite" if config.cache_size else None
+    return Digester(pool, DigestCache(path, max_bytes=config.cache_size or _IN_MEMORY_BYTES))

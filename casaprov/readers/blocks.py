@@ -1,21 +1,22 @@
-"""Cutting a column into bounded blocks: what all table readers share.
+"""Cutting a column into bounded pieces: what all table readers share.
 
 A library says which cells are defined, which shapes they have and what a range
-of equally shaped cells holds (:class:`Cells`); :func:`blocks` turns that into
-the blocks of :mod:`casaprov.tables`.
+of equally shaped cells holds (:class:`Cells`); :func:`blocks`, :func:`runs` and
+:func:`stretch` turn that into what :mod:`casaprov.tables` promises.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any, Protocol
 
 import numpy as np
 
-from casaprov.tables import Block, Column, ValueType
+from casaprov.tables import Block, Column, Runs, Storage, ValueType
 
-__all__ = ["CASA_TYPES", "Cells", "Shape", "blocks", "dtype_of"]
+__all__ = ["CASA_TYPES", "Cells", "Shape", "blocks", "dtype_of", "equal_runs", "runs", "storage_of", "stretch"]
 
 Shape = tuple[int, ...]
 
@@ -46,16 +47,24 @@ _STRING_BYTES = 64
 class Cells(Protocol):
     """How a library gives the cells of one column."""
 
-    def defined(self, column: str, row: int) -> bool:
-        """Tell whether the cell holds a value."""
+    def defined(self, column: str, first: int, count: int) -> Sequence[bool]:
+        """Tell which of `count` cells hold a value."""
         ...
 
-    def shapes(self, column: str, first: int, count: int) -> list[Shape] | None:
-        """Return the shapes of `count` cells in casacore's axis order; None if one of them is undefined."""
+    def shapes(self, column: str, first: int, count: int) -> Runs | None:
+        """Return runs of equal shapes of `count` cells; None if one of them is undefined."""
         ...
 
-    def values(self, column: Column, first: int, count: int, shape: Shape) -> np.ndarray[Any, Any]:
-        """Return `count` cells of one shape, the first cell first, in storage order."""
+    def values(
+        self, column: Column, first: int, count: int, shape: Shape, out: np.ndarray[Any, Any] | None = None
+    ) -> np.ndarray[Any, Any]:
+        """Return `count` cells of one shape, the first cell first, in storage order.
+
+        Parameters
+        ----------
+        out
+            Memory that may be used for them: C-contiguous, of their type and shape.
+        """
         ...
 
     def part(self, column: Column, row: int, start: Shape, stop: Shape) -> np.ndarray[Any, Any]:
@@ -72,6 +81,25 @@ def dtype_of(column: Column) -> np.dtype[Any]:
     return np.dtype(object if column.type in ("string", "record") else column.type)
 
 
+def storage_of(managers: Mapping[str, Any], columns: Iterable[str]) -> dict[str, Storage]:
+    """Return the storage manager by column.
+
+    Parameters
+    ----------
+    managers
+        What both libraries return from ``getdminfo()``.
+    columns
+        Names of the columns in the order of the table.
+    """
+    order = list(columns)
+    found = {}
+    for manager in managers.values():
+        held = set(manager["COLUMNS"])
+        storage = Storage(manager["TYPE"], int(manager["SEQNR"]), tuple(name for name in order if name in held))
+        found.update(dict.fromkeys(storage.columns, storage))
+    return found
+
+
 def blocks(cells: Cells, column: Column, rows: int, *, max_bytes: int) -> Iterator[Block]:
     """Cut a column of `rows` rows into blocks of at most `max_bytes`."""
     if column.type == "record":
@@ -84,40 +112,115 @@ def blocks(cells: Cells, column: Column, rows: int, *, max_bytes: int) -> Iterat
     elif column.shape is not None:
         yield from _cut(cells, column, range(rows), column.shape, max_bytes)
     else:
-        for first in range(0, rows, _ROWS_AT_ONCE):
-            for run_first, count, shape in _runs(cells, column.name, first, min(_ROWS_AT_ONCE, rows - first)):
-                if shape is None:
-                    yield Block(run_first, count, None, None)
-                else:
-                    # cvel leaves arrays without any dimension, which hold nothing and cannot be read.
-                    rows_of_run = range(run_first, run_first + count)
-                    yield from _cut(cells, column, rows_of_run, shape or (0,), max_bytes)
+        row = 0
+        for count, shape in runs(cells, column, rows):
+            if shape is None:
+                yield Block(row, count, None, None)
+            else:
+                yield from _cut(cells, column, range(row, row + count), shape, max_bytes)
+            row += count
 
 
-def _runs(cells: Cells, column: str, first: int, count: int) -> Iterator[tuple[int, int, Shape | None]]:
-    """Yield (first row, cells, shape) of maximal stretches of cells with one shape."""
-    shapes: Sequence[Shape | None] | None = cells.shapes(column, first, count)
-    if shapes is None:
-        # One undefined cell spoils the request for the whole range; asking cell
-        # by cell costs less than a microsecond each.
-        shapes = _shapes_one_by_one(cells, column, first, count)
-    start = 0
-    for index in range(1, count + 1):
-        if index == count or shapes[index] != shapes[start]:
-            yield first + start, index - start, shapes[start]
-            start = index
+def runs(cells: Cells, column: Column, rows: int) -> Runs:
+    """Return the maximal runs of equal shapes of a column."""
+    if column.type == "record" or column.ndim == 0:
+        return [(rows, ())] if rows else []
+    if column.shape is not None:
+        return [(rows, column.shape)] if rows else []
+    found: Runs = []
+    for first in range(0, rows, _ROWS_AT_ONCE):
+        for count, shape in _runs(cells, column.name, first, min(_ROWS_AT_ONCE, rows - first)):
+            # cvel leaves arrays without any dimension, which hold nothing and cannot be read.
+            told = shape if shape is None else shape or (0,)
+            if found and found[-1][1] == told:
+                found[-1] = (found[-1][0] + count, told)
+            else:
+                found.append((count, told))
+    return found
 
 
-def _shapes_one_by_one(cells: Cells, column: str, first: int, count: int) -> list[Shape | None]:
-    shapes: list[Shape | None] = [None] * count
-    defined = [cells.defined(column, row) for row in range(first, first + count)]
-    start = 0
-    for index in range(1, count + 1):
-        if index == count or defined[index] != defined[start]:
-            if defined[start]:
-                shapes[start:index] = cells.shapes(column, first + start, index - start) or []
-            start = index
-    return shapes
+def stretch(
+    cells: Cells, column: Column, shapes: Runs, first_row: int, first: int, count: int, *, max_bytes: int
+) -> Iterator[np.ndarray[Any, Any]]:
+    """Read a part of a column of numbers; see :meth:`casaprov.tables.Table.stretch`."""
+    row, place, stop = first_row, 0, first + count
+    memory: np.ndarray[Any, Any] = np.empty(0, dtype_of(column))
+    for cells_of_run, shape in shapes:
+        size = 0 if shape is None else math.prod(shape)
+        start, end = max(first - place, 0), min(stop - place, cells_of_run * size)
+        if shape is not None and start < end:
+            if size * memory.itemsize > max_bytes:
+                yield from _slabs_between(cells, column, row, shape, start, end, max_bytes)
+            else:
+                wanted = min(cells_of_run, max_bytes // (size * memory.itemsize)) * size
+                if memory.size < wanted:
+                    memory = np.empty(wanted, memory.dtype)
+                yield from _cells_between(cells, column, row, shape, start, end, memory)
+        row += cells_of_run
+        place += cells_of_run * size
+        if place >= stop:
+            return
+
+
+def _cells_between(
+    cells: Cells, column: Column, row: int, shape: Shape, start: int, end: int, memory: np.ndarray[Any, Any]
+) -> Iterator[np.ndarray[Any, Any]]:
+    """Yield the numbers from `start` up to `end` of cells of one shape, as many at once as the memory holds."""
+    size = math.prod(shape)
+    last = -(-end // size)
+    step = memory.size // size
+    for index in range(start // size, last, step):
+        taken = min(step, last - index)
+        out = memory[: taken * size].reshape(taken, *reversed(shape))
+        values = cells.values(column, row + index, taken, shape, out).reshape(-1)
+        yield values[max(0, start - index * size) : end - index * size]
+
+
+def _slabs_between(
+    cells: Cells, column: Column, row: int, shape: Shape, start: int, end: int, max_bytes: int
+) -> Iterator[np.ndarray[Any, Any]]:
+    """Yield the numbers from `start` up to `end` of cells each of which is too large to be read at once."""
+    size = math.prod(shape)
+    for index in range(start // size, -(-end // size)):
+        place = index * size
+        for low, high in _slabs(shape, max(1, max_bytes // dtype_of(column).itemsize)):
+            following = place + math.prod(b - a for a, b in zip(low, high, strict=True))
+            if following > start and place < end:
+                values = cells.part(column, row + index, low, high).reshape(-1)
+                yield values[max(0, start - place) : end - place]
+            place = following
+
+
+def equal_runs(texts: Sequence[str], order: int) -> Runs:
+    """Return the runs of equal shapes, from one text such as ``[2, 63]`` for each cell.
+
+    Parameters
+    ----------
+    order
+        1 if the texts are in casacore's axis order, -1 if the axes are reversed.
+    """
+    if texts and texts.count(texts[0]) == len(texts):  # nearly always, and far quicker than to look at each
+        return [(len(texts), _shape(texts[0], order))]
+    return [(len(list(run)), _shape(text, order)) for text, run in groupby(texts)]
+
+
+def _shape(text: str, order: int) -> Shape:
+    return tuple(int(n) for n in text.strip("[]").split(",") if n.strip())[::order]
+
+
+def _runs(cells: Cells, column: str, first: int, count: int) -> Runs:
+    """Return maximal runs of equal shapes."""
+    told = cells.shapes(column, first, count)
+    if told is not None:
+        return told
+    # One undefined cell spoils the request for the whole range.
+    found: Runs = []
+    row = first
+    for is_defined, run in groupby(cells.defined(column, first, count)):
+        length = len(list(run))
+        found += (cells.shapes(column, row, length) or []) if is_defined else [(length, None)]
+        row += length
+    return found
 
 
 def _cut(cells: Cells, column: Column, rows: range, shape: Shape, max_bytes: int) -> Iterator[Block]:

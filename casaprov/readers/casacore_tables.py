@@ -7,18 +7,20 @@ loaded into a process that has.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from casacore.tables import table as open_table
+from casacore.tables import taql
 
 from casaprov.errors import DigestError
-from casaprov.readers.blocks import CASA_TYPES, Shape, blocks, dtype_of
+from casaprov.readers.blocks import CASA_TYPES, Shape, blocks, dtype_of, equal_runs, runs, storage_of, stretch
 from casaprov.regular_files import refuse_special
-from casaprov.tables import Block, Column
+from casaprov.tables import Block, Column, Runs, Storage
 
 __all__ = ["CasacoreReader", "CasacoreTable"]
 
@@ -26,6 +28,12 @@ _FIXED_SHAPE = 4
 """Bit of a column's ``option``: all cells have the shape that the column declares."""
 
 _CACHE_MIB = 64
+
+_FEW = 100
+_PLAIN_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
+
+_READ_INTO = ("bool", "int32", "float32", "float64", "complex64", "complex128")
+"""Types that python-casacore can read into an array that is there."""
 
 
 class CasacoreReader:
@@ -55,6 +63,7 @@ class CasacoreTable:
     def __init__(self, path: Path, handle: Any) -> None:
         self.path = path
         self._handle: Any = handle
+        self._limited: set[str] = set()
         info = handle.info()
         self.type: str = info["type"]
         self.subtype: str = info["subType"]
@@ -64,11 +73,34 @@ class CasacoreTable:
 
     def blocks(self, column: str, *, max_bytes: int) -> Iterator[Block]:
         """Read a column in blocks of at most `max_bytes`."""
-        # Without a limit, a tiled image is cached as deep as its tiles are: all of it, at worst.
-        with suppress(RuntimeError):
-            self._handle.setdmprop(column, {"MaxCacheSize": _CACHE_MIB}, bycolumn=True)
-        try:
+        with self._reading(column):
             yield from blocks(self, self.columns[column], self.rows, max_bytes=max_bytes)
+
+    def runs(self, column: str) -> Runs:
+        """Return the maximal runs of equal shapes of the cells of a column."""
+        with self._reading(column):
+            return runs(self, self.columns[column], self.rows)
+
+    def stretch(
+        self, column: str, runs: Runs, first_row: int, first: int, count: int, *, max_bytes: int
+    ) -> Iterator[np.ndarray[Any, Any]]:
+        """Read a part of a column of numbers."""
+        with self._reading(column):
+            yield from stretch(self, self.columns[column], runs, first_row, first, count, max_bytes=max_bytes)
+
+    def storage(self) -> Mapping[str, Storage]:
+        """Return the storage manager by column."""
+        return storage_of(self._handle.getdminfo(), self.columns)
+
+    @contextmanager
+    def _reading(self, column: str) -> Iterator[None]:
+        if column not in self._limited:
+            # Without a limit, a tiled image is cached as deep as its tiles are: all of it, at worst.
+            with suppress(RuntimeError):
+                self._handle.setdmprop(column, {"MaxCacheSize": _CACHE_MIB}, bycolumn=True)
+            self._limited.add(column)
+        try:
+            yield
         except (RuntimeError, UnicodeDecodeError) as error:
             raise DigestError(f"Column {column} of {self.path} cannot be read: {error}") from error
 
@@ -78,25 +110,34 @@ class CasacoreTable:
             self._handle.close()
             self._handle = None
 
-    def defined(self, column: str, row: int) -> bool:
-        """Tell whether the cell holds a value."""
-        return bool(self._handle.iscelldefined(column, row))
+    def defined(self, column: str, first: int, count: int) -> Sequence[bool]:
+        """Tell which of `count` cells hold a value."""
+        if count > _FEW and _PLAIN_NAME.fullmatch(column):
+            # A thousand times faster than to ask for each. The name is none that could be taken for more.
+            told = taql(f"calc from $1 calc isdefined({column})", tables=[self._handle])
+            return cast("list[bool]", told[first : first + count].tolist())
+        return [bool(self._handle.iscelldefined(column, row)) for row in range(first, first + count)]
 
-    def shapes(self, column: str, first: int, count: int) -> list[Shape] | None:
-        """Return the shapes of `count` cells; None if one of them is undefined."""
+    def shapes(self, column: str, first: int, count: int) -> Runs | None:
+        """Return runs of equal shapes of `count` cells; None if one of them is undefined."""
         try:
-            texts = self._handle.getcolshapestring(column, first, count)
+            return equal_runs(self._handle.getcolshapestring(column, first, count), order=-1)
         except RuntimeError:
             return None
-        known = {text: tuple(int(n) for n in text.strip("[]").split(",") if n.strip())[::-1] for text in set(texts)}
-        return [known[text] for text in texts]
 
-    def values(self, column: Column, first: int, count: int, shape: Shape) -> np.ndarray[Any, Any]:
+    def values(
+        self, column: Column, first: int, count: int, shape: Shape, out: np.ndarray[Any, Any] | None = None
+    ) -> np.ndarray[Any, Any]:
         """Return `count` cells of one shape in storage order."""
-        values = self._handle.getcol(column.name, first, count)
         if column.type == "string":
-            return _strings(values).reshape(count, *reversed(shape))
-        return np.ascontiguousarray(values, dtype_of(column))
+            return _strings(self._handle.getcol(column.name, first, count)).reshape(count, *reversed(shape))
+        if column.type not in _READ_INTO:
+            return np.ascontiguousarray(self._handle.getcol(column.name, first, count), dtype_of(column))
+        # getcol() makes a new array each time: getting the memory for it costs several times the reading.
+        if out is None:
+            out = np.empty((count, *reversed(shape)), dtype_of(column))
+        self._handle.getcolnp(column.name, out, first, count)
+        return out
 
     def part(self, column: Column, row: int, start: Shape, stop: Shape) -> np.ndarray[Any, Any]:
         """Return a part of a cell in storage order."""

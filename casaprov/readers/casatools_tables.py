@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from casaprov.errors import DigestError
-from casaprov.readers.blocks import CASA_TYPES, Shape, blocks, dtype_of
+from casaprov.readers.blocks import CASA_TYPES, Shape, blocks, dtype_of, equal_runs, runs, storage_of, stretch
 from casaprov.regular_files import refuse_special
-from casaprov.tables import Block, Column
+from casaprov.tables import Block, Column, Runs, Storage
 
 
 def _import_casatools() -> Any:
@@ -77,8 +78,29 @@ class CasatoolsTable:
 
     def blocks(self, column: str, *, max_bytes: int) -> Iterator[Block]:
         """Read a column in blocks of at most `max_bytes`."""
-        try:
+        with self._reading(column):
             yield from blocks(self, self.columns[column], self.rows, max_bytes=max_bytes)
+
+    def runs(self, column: str) -> Runs:
+        """Return the maximal runs of equal shapes of the cells of a column."""
+        with self._reading(column):
+            return runs(self, self.columns[column], self.rows)
+
+    def stretch(
+        self, column: str, runs: Runs, first_row: int, first: int, count: int, *, max_bytes: int
+    ) -> Iterator[np.ndarray[Any, Any]]:
+        """Read a part of a column of numbers."""
+        with self._reading(column):
+            yield from stretch(self, self.columns[column], runs, first_row, first, count, max_bytes=max_bytes)
+
+    def storage(self) -> Mapping[str, Storage]:
+        """Return the storage manager by column."""
+        return storage_of(self._handle.getdminfo(), self.columns)
+
+    @contextmanager
+    def _reading(self, column: str) -> Iterator[None]:
+        try:
+            yield
         except RuntimeError as error:
             raise DigestError(f"Column {column} of {self.path} cannot be read: {error}") from error
 
@@ -88,24 +110,25 @@ class CasatoolsTable:
             self._handle.done()
             self._handle = None
 
-    def defined(self, column: str, row: int) -> bool:
-        """Tell whether the cell holds a value."""
-        return bool(self._handle.iscelldefined(column, row))
+    def defined(self, column: str, first: int, count: int) -> Sequence[bool]:
+        """Tell which of `count` cells hold a value."""
+        return [bool(self._handle.iscelldefined(column, row)) for row in range(first, first + count)]
 
-    def shapes(self, column: str, first: int, count: int) -> list[Shape] | None:
-        """Return the shapes of `count` cells; None if one of them is undefined."""
+    def shapes(self, column: str, first: int, count: int) -> Runs | None:
+        """Return runs of equal shapes of `count` cells; None if one of them is undefined."""
         # Asking for the shape of an undefined cell writes an error to the CASA log.
-        if not (self.defined(column, first) and self.defined(column, first + count - 1)):
+        if not all(self._handle.iscelldefined(column, row) for row in (first, first + count - 1)):
             return None
         try:
             texts = self._handle.getcolshapestring(column, first, count)
         except RuntimeError:
             return None
-        known = {text: tuple(int(n) for n in text.strip("[]").split(",") if n.strip()) for text in set(texts)}
-        shapes = [known[text] for text in texts]
-        return shapes * count if len(shapes) == 1 else shapes
+        found = equal_runs(list(texts), order=1)
+        return [(count, found[0][1])] if len(texts) == 1 else found
 
-    def values(self, column: Column, first: int, count: int, shape: Shape) -> np.ndarray[Any, Any]:
+    def values(
+        self, column: Column, first: int, count: int, shape: Shape, out: np.ndarray[Any, Any] | None = None
+    ) -> np.ndarray[Any, Any]:
         """Return `count` cells of one shape in storage order."""
         if column.type in _ONLY_CELLWISE:
             self._refuse_arrays(column)

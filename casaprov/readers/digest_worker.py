@@ -1,31 +1,74 @@
 """The child process that measures and compares products.
 
 It runs as ``python -m casaprov.readers.digest_worker``; see
-:mod:`casaprov.worker`.
+:mod:`casaprov.worker`. What its functions take and return are JSON values.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from casaprov import table_parts
 from casaprov.checksum import measure as measure_product
 from casaprov.checksum import to_json
+from casaprov.errors import MissingDependency
 from casaprov.model import unstructure
 from casaprov.readers import fits_reader, table_reader
+from casaprov.table_parts import Noting, Part, plain_runs
 from casaprov.worker import serve
 
-__all__ = ["compare", "measure"]
+__all__ = ["FUNCTIONS"]
 
 
-def measure(path: str) -> dict[str, Any]:
-    """Measure the product at `path`; return a Measurement as JSON values."""
-    return to_json(measure_product(Path(path), table_reader, fits_reader))
+def _prepare() -> None:
+    """Load the libraries, before the first product is waited for."""
+    for reader in (table_reader, fits_reader):
+        with suppress(MissingDependency):
+            reader()
 
 
-def compare(left: str, right: str, tolerance: dict[str, float]) -> Any:
-    """Compare two products; return a Comparison as JSON values."""
+def _measure(path: str) -> dict[str, Any]:
+    """Measure what is no table, or holds some."""
+    opened: list[Path] = []
+
+    def reader() -> Noting:
+        noting = Noting(table_reader())
+        noting.opened = opened
+        return noting
+
+    measured = measure_product(Path(path), reader, fits_reader)
+    return {"measured": to_json(measured), "opened": [str(table) for table in opened]}
+
+
+def _outline(path: str) -> dict[str, Any]:
+    return table_parts.outline(Path(path), table_reader())
+
+
+def _leaves(path: str, columns: list[str]) -> dict[str, Any]:
+    return table_parts.leaves(Path(path), columns, table_reader())
+
+
+def _nodes(paths: list[str], above: list[str]) -> dict[str, Any]:
+    reader = Noting(table_reader())
+    nodes = table_parts.nodes([Path(path) for path in paths], [Path(path) for path in above], reader)
+    return {"nodes": nodes, "opened": [str(table) for table in reader.opened]}
+
+
+def _runs(path: str, column: str) -> Any:
+    return table_parts.runs(Path(path), column, table_reader())
+
+
+def _part(path: str, column: str, which: dict[str, Any]) -> dict[str, Any]:
+    part = Part(**{**which, "runs": plain_runs(which["runs"])})
+    return table_parts.part(Path(path), column, part, table_reader())
+
+
+def _compare(left: str, right: str, tolerance: dict[str, float]) -> Any:
+    """Compare two products."""
     from casaprov.compare import Tolerance, compare_paths
 
     comparison = compare_paths(
@@ -34,8 +77,20 @@ def compare(left: str, right: str, tolerance: dict[str, float]) -> Any:
     return unstructure(comparison)
 
 
+FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    "compare": _compare,
+    "leaves": _leaves,
+    "measure": _measure,
+    "nodes": _nodes,
+    "outline": _outline,
+    "part": _part,
+    "prepare": _prepare,
+    "runs": _runs,
+}
+"""What the child answers; see :mod:`casaprov.table_parts`."""
+
 if __name__ == "__main__":
     # casacore loads what a table calls its storage manager as "lib<name>.so", with "/" and ".." in
     # the name looked up from the working directory: it must be one where nobody can put a file.
     os.chdir(Path(__file__).parent)
-    serve({"measure": measure, "compare": compare})
+    serve(FUNCTIONS)

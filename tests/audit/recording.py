@@ -18,7 +18,8 @@ from audit.trace import MARK
 from casaprov.calls import Executor, TaskCall, TaskResult
 from casaprov.casa.session import new_session, open_recorder
 from casaprov.casa.tasks import FunctionExecutor, TaskHook
-from casaprov.checksum import Digester, Measurement
+from casaprov.checksum import Measurement
+from casaprov.digester import Digester
 from casaprov.readers import open_digester
 from casaprov.runner import Runner
 

@@ -1,0 +1,199 @@
+"""Digests that were computed before, kept on disk for later sessions.
+
+An entry stands for a product, a sub-table or a column, by its path, and holds
+for one stamp: a digest of the stat stamps of all files that it was read from.
+A path has one entry, that of its last known state. The cache may be used by
+many processes, is bounded (the entries that were used longest ago go first),
+and is made anew when it is damaged: losing it costs time and nothing else.
+Where no file can be used, entries are kept in memory until the session ends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import sqlite3
+import threading
+import time
+import zlib
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+__all__ = ["DigestCache"]
+
+_log = logging.getLogger(__name__)
+
+_VERSION = 1
+"""Of what the entries hold; a file of another version is made anew."""
+
+_BUSY_S = 1.0
+_FINE_S = 3600  # an hour is fine enough to tell which entry was used longest ago
+_PART_DROPPED = 4  # of the room, one part in so many is made free at once
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS entries (
+    name TEXT PRIMARY KEY, stamp TEXT NOT NULL, value BLOB NOT NULL, checksum BLOB NOT NULL, used_at REAL NOT NULL
+) WITHOUT ROWID
+"""
+
+
+class DigestCache:
+    """Values by name and stamp, in an SQLite file; safe for threads and processes.
+
+    Nothing is raised: what cannot be read or written is not there.
+
+    Parameters
+    ----------
+    path
+        The file; None keeps the entries in memory.
+    max_bytes
+        Most that the file may take.
+    """
+
+    def __init__(self, path: Path | None, *, max_bytes: int) -> None:
+        self._path = path
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._closed = False
+
+    def get(self, name: str, stamp: str) -> Any:
+        """Return the value that `name` has under this stamp; None if it has none."""
+        key = _key(name)
+        with self._lock:
+            try:
+                connection = self._open()
+                found = connection.execute(
+                    "SELECT value, checksum, used_at FROM entries WHERE name = ? AND stamp = ?", (key, stamp)
+                ).fetchone()
+                if found is None:
+                    return None
+                value, checksum, used_at = found
+                if _checksum(key, stamp, value) != checksum:
+                    raise sqlite3.DatabaseError("an entry does not have its checksum")
+                if time.time() - used_at > _FINE_S:
+                    with connection:
+                        connection.execute("UPDATE entries SET used_at = ? WHERE name = ?", (time.time(), key))
+                return json.loads(zlib.decompress(value))
+            except (sqlite3.Error, OSError) as error:
+                self._failed(error)
+                return None
+
+    def put(self, entries: Iterable[tuple[str, str, Any]]) -> None:
+        """Keep values: (name, stamp, value as JSON values); each replaces the one that its name had."""
+        rows = []
+        for name, stamp, value in entries:
+            packed = zlib.compress(json.dumps(value, separators=(",", ":")).encode(), 1)
+            key = _key(name)
+            rows.append((key, stamp, packed, _checksum(key, stamp, packed), time.time()))
+        if not rows:
+            return
+        with self._lock:
+            try:
+                with self._open() as connection:
+                    connection.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?)", rows)
+                self._make_room()
+            except (sqlite3.Error, OSError) as error:
+                self._failed(error)
+
+    def forget(self, name: str) -> None:
+        """Drop what is known under a name."""
+        with self._lock:
+            try:
+                with self._open() as connection:
+                    connection.execute("DELETE FROM entries WHERE name = ?", (_key(name),))
+            except (sqlite3.Error, OSError) as error:
+                self._failed(error)
+
+    def size_bytes(self) -> int:
+        """Bytes that the entries take."""
+        with self._lock:
+            try:
+                return self._taken()
+            except (sqlite3.Error, OSError) as error:
+                self._failed(error)
+                return 0
+
+    def close(self) -> None:
+        """Close the file; later calls find and keep nothing."""
+        with self._lock:
+            self._closed = True
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _open(self) -> sqlite3.Connection:
+        if self._closed:
+            raise sqlite3.ProgrammingError("the cache is closed")
+        if self._connection is None:
+            if self._path is not None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(self._path or ":memory:", timeout=_BUSY_S, check_same_thread=False)
+            try:
+                # A crash of the machine may cost entries: their checksums tell, and the file is made anew.
+                connection.execute("PRAGMA synchronous = OFF")
+                connection.execute("PRAGMA auto_vacuum = FULL")
+                if connection.execute("PRAGMA user_version").fetchone()[0] not in (0, _VERSION):
+                    raise sqlite3.DatabaseError("another version wrote the cache")
+                with connection:
+                    connection.execute(_SCHEMA)
+                    connection.execute(f"PRAGMA user_version = {_VERSION}")
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection
+
+    def _taken(self) -> int:
+        connection = self._open()
+        pages = connection.execute("PRAGMA page_count").fetchone()[0] - self._free()
+        return int(pages * connection.execute("PRAGMA page_size").fetchone()[0])
+
+    def _free(self) -> int:
+        return int(self._open().execute("PRAGMA freelist_count").fetchone()[0])
+
+    def _make_room(self) -> None:
+        """Drop what was used longest ago once the file is full, a good part of it at once."""
+        taken = self._taken()
+        if taken <= self._max_bytes:
+            return
+        connection = self._open()
+        sizes = connection.execute("SELECT name, length(value) FROM entries ORDER BY used_at").fetchall()
+        kept = self._max_bytes * (1 - 1 / _PART_DROPPED) / taken
+        surplus = sum(size for _, size in sizes) * (1 - kept)
+        dropped = []
+        for name, size in sizes:
+            if surplus <= 0:
+                break
+            surplus -= size
+            dropped.append((name,))
+        with connection:
+            connection.executemany("DELETE FROM entries WHERE name = ?", dropped)
+
+    def _failed(self, error: Exception) -> None:
+        """Go on after a failure: with a new file in the place of a damaged one, in memory where there can be none."""
+        if self._closed:
+            return
+        _log.info("The cache of digests %s: %s", self._path, error)
+        if self._connection is not None:
+            with suppress(sqlite3.Error):
+                self._connection.close()
+            self._connection = None
+        damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
+        if damaged and self._path is not None:
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
+        else:  # it is locked, or cannot be written: it may be whole, and nobody waits for it twice
+            self._path = None
+
+
+def _key(name: str) -> str:
+    """Return what stands for a name in the file, where paths of any bytes have a place and cannot be read."""
+    return hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
+
+
+def _checksum(key: str, stamp: str, value: bytes) -> bytes:
+    return hashlib.sha256(b"\0".join((key.encode(), stamp.encode(), value))).digest()[:16]

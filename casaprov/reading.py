@@ -1,0 +1,298 @@
+"""Reading one product for its digest, by all workers at once, and only what is not known.
+
+A table is taken apart (:mod:`casaprov.table_parts`): a large column is read in
+parts, small columns and small sub-tables some at a time. A column or a
+sub-table whose files have the stat stamps that they had before is not read at
+all: after ``applycal``, that is all but CORRECTED_DATA and FLAG.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import CancelledError, Future
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from casaprov.checksum import Measurement, measured_table, to_json
+from casaprov.digest import BLOCK_BYTES, canonical_json, digest_bytes
+from casaprov.errors import WorkerDied
+from casaprov.stamps import Stamps, StatStamp, stamp
+from casaprov.table_digest import joined_leaf, joined_node
+from casaprov.table_parts import parts_of, plain_runs, storage_files
+from casaprov.tables import is_table
+
+__all__ = ["Cache", "CallPool", "Reading", "product_name"]
+
+_SMALL_BYTES = 4 * 2**20
+"""Tables up to this size are read whole, by one worker."""
+
+_LARGE_BYTES = 2 * BLOCK_BYTES
+"""Columns from this size are read in parts."""
+
+_GROUP_BYTES = 2**20
+_MOST_BYTES = 16 * BLOCK_BYTES
+_PARTS_PER_WORKER = 4
+
+# Others keep values elsewhere than in their own files, or compute them from other columns.
+_MANAGERS = (
+    "StandardStMan", "IncrementalStMan", "TiledColumnStMan", "TiledShapeStMan", "TiledCellStMan", "StManAipsIO",
+)  # fmt: skip
+
+_TEXTS = ("string", "record")
+
+Files = tuple[tuple[str, StatStamp], ...]
+"""Stamps by name of the file; none where they do not tell all that something consists of."""
+
+
+class CallPool(Protocol):
+    """What runs calls elsewhere (:class:`casaprov.worker.WorkerPool`)."""
+
+    size: int
+
+    def submit(self, name: str, /, **arguments: Any) -> Future[Any]:
+        """Call a function of another process."""
+        ...
+
+    def close(self) -> None:
+        """End the other processes."""
+        ...
+
+
+class Cache(Protocol):
+    """What keeps digests for later (:class:`casaprov.digest_cache.DigestCache`)."""
+
+    def get(self, name: str, stamp: str) -> Any:
+        """Return what is known under a name and a stamp, else None."""
+        ...
+
+    def put(self, entries: Iterable[tuple[str, str, Any]]) -> None:
+        """Keep values."""
+        ...
+
+    def forget(self, name: str) -> None:
+        """Drop a value."""
+        ...
+
+    def close(self) -> None:
+        """Keep nothing any more."""
+        ...
+
+
+def product_name(path: Path) -> str:
+    """Name in the cache of a product."""
+    return f"product:{path}"
+
+
+class Reading:
+    """One product being measured.
+
+    Parameters
+    ----------
+    stamps
+        Stamps of its files; None if they do not tell all that it consists of.
+
+    Attributes
+    ----------
+    stamps
+        None also once it turned out that the product refers to tables elsewhere.
+    found
+        What may be kept if the stamps are still the same afterwards.
+    """
+
+    def __init__(self, path: Path, stamps: Stamps | None, *, pool: CallPool, cache: Cache) -> None:
+        self.path = path
+        self.stamps = stamps
+        self.found: list[tuple[str, str, Any]] = []
+        self._pool = pool
+        self._cache = cache
+
+    def known(self) -> Measurement | None:
+        """Return what an earlier session measured."""
+        found = self._cached(product_name(self.path), self._files(self.path))
+        return None if found is None else Measurement(**found)
+
+    def measure(self) -> Measurement:
+        """Measure the product."""
+        if is_table(self.path):
+            size = (self.stamps or stamp(self.path)).size_bytes
+            node = self._table(self.path, ()) if size > _SMALL_BYTES else self._small_tables([self.path], ())[0]
+            measured = measured_table(node, size)
+        else:
+            told = self._ask("measure", path=str(self.path)).result()
+            self._opened(told["opened"])
+            measured = Measurement(**told["measured"])
+        self._keep(product_name(self.path), self._files(self.path), to_json(measured))
+        return measured
+
+    # -- tables --------------------------------------------------------------
+
+    def _table(self, folder: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+        told = self._ask("outline", path=str(folder)).result()
+        self._opened(told["tables"].values())
+        line = (*above, folder.resolve())
+        subs = {name: Path(sub) for name, sub in told["tables"].items()}
+        subs = {name: sub for name, sub in subs.items() if is_table(sub) and sub.resolve() not in line}
+        leaves = self._leaves(folder, told)
+        nodes = self._sub_tables(subs, line)
+        return joined_node(told["outline"], leaves, {name: nodes.get(name) for name in told["tables"]})
+
+    def _sub_tables(self, subs: Mapping[str, Path], line: tuple[Path, ...]) -> dict[str, Any]:
+        files = {name: self._files(sub) for name, sub in subs.items()}
+        nodes = {name: self._cached(f"table:{sub}", files[name]) for name, sub in subs.items()}
+        missing = [name for name in subs if nodes[name] is None]
+        small = [name for name in missing if stamp(subs[name]).size_bytes <= _SMALL_BYTES]
+        nodes.update(zip(small, self._small_tables([subs[name] for name in small], line), strict=True))
+        nodes.update((name, self._table(subs[name], line)) for name in missing if name not in small)
+        for name in missing:
+            self._keep(f"table:{subs[name]}", files[name], nodes[name])
+        return nodes
+
+    def _small_tables(self, folders: list[Path], line: tuple[Path, ...]) -> list[dict[str, Any]]:
+        """Measure tables whole, shared out among the workers."""
+        shares = [share for n in range(self._pool.size) if (share := folders[n :: self._pool.size])]
+        above = [str(folder) for folder in line]
+        asked = [self._ask("nodes", paths=[str(folder) for folder in share], above=above) for share in shares]
+        found: dict[Path, dict[str, Any]] = {}
+        for call, share in zip(asked, shares, strict=True):
+            told = call.result()
+            self._opened(told["opened"])
+            found.update(zip(share, told["nodes"], strict=True))
+        return [found[folder] for folder in folders]
+
+    # -- columns -------------------------------------------------------------
+
+    def _leaves(self, folder: Path, told: Mapping[str, Any]) -> dict[str, Any]:
+        columns: Mapping[str, Any] = told["columns"]
+        files = {name: self._column_files(folder, columns, name) for name in columns}
+        # What a storage manager's files hold depends on what it is told that they hold.
+        names = {name: f"column:{folder}#{name}:{_describe(told, name)}" for name in columns}
+        leaves = {name: self._cached(names[name], files[name]) for name in columns}
+        missing = [name for name in columns if leaves[name] is None]
+        large = [name for name in missing if _is_large(columns[name])]
+        runs = {name: self._ask("runs", path=str(folder), column=name) for name in large}
+        small = [
+            self._ask("leaves", path=str(folder), columns=group)
+            for group in _groups(
+                {name: columns[name]["bytes"] for name in missing if name not in large}, self._pool.size
+            )
+        ]
+        parts = {name: self._parts(folder, name, columns[name], runs[name]) for name in large}
+        for call in small:
+            leaves.update(call.result())
+        for name, (shapes, asked) in parts.items():
+            leaves[name] = joined_leaf(columns[name]["outline"], shapes, [call.result() for call in asked])
+        for name in missing:
+            self._keep(names[name], files[name], leaves[name])
+        return {name: leaves[name] for name in columns}
+
+    def _parts(self, folder: Path, name: str, column: Mapping[str, Any], runs: _Asked) -> tuple[Any, list[_Asked]]:
+        """Begin to read a column; return its runs and the calls that read its parts."""
+        shapes = plain_runs(runs.result())
+        share = column["bytes"] // (self._pool.size * _PARTS_PER_WORKER)
+        dtype = np.dtype(column["outline"]["type"])
+        return shapes, [
+            self._ask("part", path=str(folder), column=name, which=asdict(part))
+            for part in parts_of(shapes, dtype, min(share, _MOST_BYTES))
+        ]
+
+    def _column_files(self, folder: Path, columns: Mapping[str, Any], name: str) -> Files:
+        storage = columns[name]["storage"]
+        if storage is None or storage[0] not in _MANAGERS:
+            return ()
+        files = dict(self._files(folder))
+        return tuple((file, files[file]) for file in storage_files(storage[1], files))
+
+    # -- what is known, and what is asked ----------------------------------------
+
+    def _files(self, folder: Path) -> Files:
+        """Stamps of the files below a folder of this product, by name from there; none if they may not be used."""
+        if self.stamps is None or not _is_below(folder, self.path):
+            return ()
+        if folder == self.path:
+            return self.stamps.files
+        prefix = f"{folder.absolute().relative_to(self.path).as_posix()}/"
+        return tuple((name[len(prefix) :], found) for name, found in self.stamps.files if name.startswith(prefix))
+
+    def _cached(self, name: str, files: Files) -> Any:
+        return self._cache.get(name, _told(files)) if files else None
+
+    def _keep(self, name: str, files: Files, value: Any) -> None:
+        if files:
+            self.found.append((name, _told(files), value))
+
+    def _opened(self, paths: Iterable[str]) -> None:
+        """Note which tables were opened: the stamps say nothing of one that lies elsewhere."""
+        if not all(_is_below(Path(path), self.path) for path in paths):
+            self.stamps = None
+
+    def _ask(self, name: str, **arguments: Any) -> _Asked:
+        return _Asked(self._pool, name, arguments)
+
+
+class _Asked:
+    """A call of a worker that is under way."""
+
+    def __init__(self, pool: CallPool, name: str, arguments: Mapping[str, Any]) -> None:
+        self._pool = pool
+        self._name = name
+        self._arguments = arguments
+        self._future = self._submit()
+
+    def result(self) -> Any:
+        """Wait for the answer; a call whose worker died is made once more."""
+        try:
+            return self._wait()
+        except WorkerDied:
+            self._future = self._submit()
+            return self._wait()
+
+    def _submit(self) -> Future[Any]:
+        try:
+            return self._pool.submit(self._name, **self._arguments)
+        except RuntimeError as error:  # its threads have ended
+            raise WorkerDied("The workers that compute digests were closed.") from error
+
+    def _wait(self) -> Any:
+        try:
+            return self._future.result()
+        except CancelledError:
+            raise WorkerDied("The workers that compute digests were closed.") from None
+
+
+def _is_large(column: Mapping[str, Any]) -> bool:
+    return column["bytes"] >= _LARGE_BYTES and column["outline"]["type"] not in _TEXTS
+
+
+def _groups(sizes: Mapping[str, int], share: int) -> list[list[str]]:
+    """Put small columns together that are to be read by one call, so that there are about `share` calls."""
+    groups: list[list[str]] = []
+    limit = max(_GROUP_BYTES, sum(sizes.values()) // share)
+    filled = limit
+    for name in sorted(sizes, key=lambda name: -sizes[name]):
+        if filled + sizes[name] // 2 > limit:
+            groups.append([])
+            filled = 0
+        groups[-1].append(name)
+        filled += sizes[name]
+    return groups
+
+
+def _describe(told: Mapping[str, Any], name: str) -> str:
+    """Digest of what a table's description says of a column and of those that share its storage manager."""
+    columns = told["columns"]
+    storage = columns[name]["storage"]
+    shared = [
+        [other, columns[other]["outline"], columns[other]["layout"]] for other in (storage[2] if storage else [name])
+    ]
+    return digest_bytes(canonical_json([told["outline"]["rows"], storage, shared]))
+
+
+def _told(files: Files) -> str:
+    return digest_bytes(canonical_json([[name, s.size, s.mtime_ns, s.ctime_ns, s.inode] for name, s in files]))
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    return path.absolute().is_relative_to(folder)
