@@ -25,12 +25,20 @@ __all__ = ["APPLICATIONS", "JupyterServer", "NotebookPage", "browser", "chromium
 APPLICATIONS = {"JupyterLab": "lab/workspaces/{name}/tree/{path}", "Notebook 7": "notebooks/{path}"}
 """Where each application opens a notebook; JupyterLab with no other notebook beside it."""
 
+_PLACES = {
+    "JUPYTER_CONFIG_DIR": "config",
+    "JUPYTER_DATA_DIR": "data",
+    "JUPYTER_RUNTIME_DIR": "runtime",
+    "JUPYTERLAB_SETTINGS_DIR": "settings",
+    "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+}
 _SETTINGS = {
     # Every cell in the page, wherever it is scrolled to; no questions about news.
     "notebook-extension/tracker": {"windowingMode": "none", "autoStartDefaultKernel": True},
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
-    "docmanager-extension/plugin": {"autosave": False},
+    "docmanager-extension/plugin": {"autosave": False, "renameUntitledFileOnSave": False},
 }
+_COLLABORATION = {f"@jupyter/{name}": True for name in ("collaboration-extension", "docprovider-extension")}
 _ARGUMENTS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     " --disable-component-update --disable-sync"
@@ -55,10 +63,20 @@ def browser() -> Iterator[Browser]:
 
 
 class JupyterServer:
-    """A Jupyter Server with JupyterLab and Notebook 7, with a configuration of its own."""
+    """A Jupyter Server with JupyterLab and Notebook 7, with a configuration of its own.
+
+    Attributes
+    ----------
+    folder
+        Where its notebooks lie.
+    private
+        Where its own files lie.
+    """
 
     def __init__(self, folder: Path, port: int, token: str) -> None:
         self.folder = folder
+        self.private = folder.with_name(f"{folder.name}-jupyter")  # kernels look at what changes in their folder
+        self.environment = {**os.environ, **{name: str(self.private / place) for name, place in _PLACES.items()}}
         self._port = port
         self._token = token
 
@@ -74,6 +92,10 @@ class JupyterServer:
             text = answer.read()
         return json.loads(text) if text else None
 
+    def command(self, *words: str) -> None:
+        """Run a program of this Python as a user of this server."""
+        subprocess.run([sys.executable, "-m", *words], cwd=self.folder, env=self.environment, check=True)
+
     def stop_kernels(self) -> None:
         """End every session, so that the next test pays for its own kernels only."""
         for session in self.request("GET", "sessions"):
@@ -81,9 +103,9 @@ class JupyterServer:
 
 
 @contextmanager
-def server(folder: Path, python: str = sys.executable) -> Iterator[JupyterServer]:
-    """Run a server whose notebooks lie in `folder`."""
-    private = folder / ".jupyter"
+def server(folder: Path, *, collaboration: bool = False) -> Iterator[JupyterServer]:
+    """Run a server whose notebooks lie in `folder`, with jupyter-collaboration or without."""
+    private = folder.with_name(f"{folder.name}-jupyter")
     for name, settings in _SETTINGS.items():
         path = private / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -102,17 +124,15 @@ def server(folder: Path, python: str = sys.executable) -> Iterator[JupyterServer
         "IdentityProvider.token": running.url("").partition("token=")[2],
         "KernelManager.shutdown_wait_time": "2",
     }
-    environment = {
-        **os.environ,
-        "JUPYTER_CONFIG_DIR": str(private / "config"),
-        "JUPYTER_DATA_DIR": str(private / "data"),
-        "JUPYTER_RUNTIME_DIR": str(private / "runtime"),
-        "JUPYTERLAB_SETTINGS_DIR": str(private / "settings"),
-        "JUPYTERLAB_WORKSPACES_DIR": str(private / "workspaces"),
-    }
-    command = [python, "-m", "jupyterlab", *(f"--{name}={value}" for name, value in options.items())]
+    if not collaboration:
+        config = private / "config"
+        (config / "labconfig").mkdir(parents=True)
+        (config / "labconfig" / "page_config.json").write_text(json.dumps({"disabledExtensions": _COLLABORATION}))
+        unwanted = {"ServerApp": {"jpserver_extensions": {"jupyter_server_ydoc": False}}}
+        (config / "jupyter_server_config.json").write_text(json.dumps(unwanted))
+    command = [sys.executable, "-m", "jupyterlab", *(f"--{name}={value}" for name, value in options.items())]
     with (private / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+        process = subprocess.Popen(command, cwd=folder, env=running.environment, stdout=log, stderr=log)
         try:
             wait_until(lambda: _answers(running, process), 60, "Jupyter Server answers")
             yield running
@@ -124,7 +144,7 @@ def server(folder: Path, python: str = sys.executable) -> Iterator[JupyterServer
 
 def _answers(running: JupyterServer, process: subprocess.Popen[bytes]) -> bool:
     if process.poll() is not None:
-        raise RuntimeError((running.folder / ".jupyter" / "server.log").read_text())
+        raise RuntimeError((running.private / "server.log").read_text())
     try:
         return bool(running.request("GET", "status"))
     except OSError:
@@ -154,32 +174,47 @@ class NotebookPage:
 
     def open(self) -> None:
         """Open it, or open it again as from a bookmark, and wait for its cells and its kernel."""
-        path = self.path.relative_to(self._server.folder).as_posix()
-        self.page.goto(self._server.url(APPLICATIONS[self.application].format(name=self.path.stem, path=path)))
-        self.cells().first.wait_for(timeout=60_000)
-        wait_until(lambda: self._kernel() == "idle", 60, "the kernel is idle", self.page)
+        address = APPLICATIONS[self.application].format(name=self.path.stem, path=self._api_path)
+        self.page.goto(self._server.url(address))
+        self.wait_until_open()
 
-    def _kernel(self) -> str:
-        states = [
-            s["kernel"]["execution_state"]
-            for s in self._server.request("GET", "sessions")
-            if s["path"] == self.path.name
-        ]
-        return states[0] if states else ""
+    def wait_until_open(self) -> None:
+        """Wait for its cells and its kernel."""
+        self.cells().first.wait_for(timeout=60_000)
+        self._wait_for_kernel()
+
+    @property
+    def _api_path(self) -> str:
+        return self.path.relative_to(self._server.folder).as_posix()
+
+    def _kernel(self) -> dict[str, Any]:
+        sessions = self._server.request("GET", "sessions")
+        return next((session["kernel"] for session in sessions if session["path"] == self._api_path), {})
+
+    def _wait_for_kernel(self, timeout_s: float = 60) -> None:
+        def idle() -> bool:
+            return bool(self._kernel().get("execution_state") == "idle")
+
+        wait_until(idle, timeout_s, "the kernel is idle", self.page)
 
     def menu(self, menu: str, item: str) -> None:
         """Choose an item of a menu."""
         self.page.locator(".lm-MenuBar-itemLabel", has_text=re.compile(f"^{menu}$")).click()
         self.page.locator(".lm-Menu-itemLabel", has_text=re.compile(f"^{item}$")).click()
 
-    def run_all(self, timeout_s: float = 120) -> None:
-        """Choose Run All Cells from the menu and wait until every code cell has its number."""
+    def run_all(self) -> None:
+        """Choose Run All Cells from the menu."""
         self.menu("Run", "Run All Cells")
+
+    def wait_until_run(self, timeout_s: float = 120) -> None:
+        """Wait until every code cell has its number."""
         prompts = self.page.locator(".jp-CodeCell .jp-InputPrompt")
         count = len([cell for cell in self.read()["cells"] if cell["cell_type"] == "code" and cell["source"]])
-        wait_until(
-            lambda: sum(map(_numbered, prompts.all_inner_texts())) == count, timeout_s, "all cells ran", self.page
-        )
+
+        def ran() -> bool:
+            return sum(map(_numbered, prompts.all_inner_texts())) == count
+
+        wait_until(ran, timeout_s, "all cells ran", self.page)
 
     def run(self, cell: int, timeout_s: float = 60) -> None:
         """Click into a cell, by its place from 0, press Shift-Enter, and wait until it has its number."""
@@ -191,9 +226,8 @@ class NotebookPage:
 
     def restart_kernel(self) -> None:
         """Restart the kernel, as the menu does after its question."""
-        (kernel,) = [s["kernel"]["id"] for s in self._server.request("GET", "sessions") if s["path"] == self.path.name]
-        self._server.request("POST", f"kernels/{kernel}/restart")
-        wait_until(lambda: self._kernel() == "idle", 60, "the kernel is back", self.page)
+        self._server.request("POST", f"kernels/{self._kernel()['id']}/restart")
+        self._wait_for_kernel()
 
     def save(self) -> dict[str, Any]:
         """Press Ctrl-S; return the notebook that is on disk then."""
@@ -201,6 +235,7 @@ class NotebookPage:
         self.cells().first.click()
         self.page.keyboard.press("Control+s")
         wait_until(lambda: self.path.stat().st_mtime_ns != before, 20, "the notebook is saved", self.page)
+        wait_until(lambda: self.path.read_bytes().endswith(b"}\n"), 20, "it is written to its end", self.page)
         return self.read()
 
     def read(self) -> dict[str, Any]:
@@ -216,12 +251,22 @@ class NotebookPage:
         self.page.keyboard.press("Enter")
         self.path = self.path.with_name(name)
         wait_until(self.path.is_file, 20, f"it is called {name}", self.page)
-        wait_until(lambda: self._kernel() == "idle", 20, "the server knows", self.page)
+        self._wait_for_kernel(20)
         self._dialogs.clear()  # that one was asked for
 
     def cells(self) -> Locator:
         """All its cells."""
         return self.page.locator(".jp-Notebook .jp-Cell")
+
+    def place(self, cell_id: str) -> int:
+        """Place of the cell with this id, from 0."""
+        return [cell["id"] for cell in self.read()["cells"]].index(cell_id)
+
+    def write(self, cell: int, source: str) -> None:
+        """Put another source into a cell."""
+        self.cells().nth(cell).locator(".cm-content").click()
+        self.page.keyboard.press("Control+a")
+        self.page.keyboard.insert_text(source)
 
     def outputs(self, cell: int) -> Locator:
         """What is shown below a cell, by its place from 0."""
