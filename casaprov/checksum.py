@@ -16,20 +16,22 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from casaprov.digest import Digest, digest_bytes, digest_record
 from casaprov.errors import DigestError
 from casaprov.fits_digest import FitsReader, fits_digest, hdu_node
-from casaprov.model import Kind
+from casaprov.model import Kind, Tier
 from casaprov.regular_files import open_regular
-from casaprov.stamps import stamp
-from casaprov.table_digest import check_node, table_node
+from casaprov.sketch import sample_places
+from casaprov.stamps import Stamps, stamp
+from casaprov.table_digest import SAMPLED_BYTES, check_node, table_node
 from casaprov.tables import TableReader, is_table
 
 __all__ = [
     "FLAG_VERSIONS",
     "TREE_FORMAT",
+    "Measure",
     "Measurement",
     "content_digest",
     "digest_file",
@@ -46,6 +48,7 @@ TREE_FORMAT = "casaprov/tree/1"
 _KINDS: Mapping[str, Kind] = {"Measurement Set": "MeasurementSet", "Calibration": "CalibrationTable", "Image": "Image"}
 _GARBAGE = (".DS_Store", "._*", "table.lock")
 FLAG_VERSIONS = "FLAG_VERSION_LIST"
+_SAMPLE_BYTES = 4096
 _SAVED_ON = re.compile(rb" on \d{4}-\d\d-\d\d \d\d:\d\d:\d\d[ \t]*$", re.MULTILINE)
 
 
@@ -62,6 +65,10 @@ class Measurement:
     tree
         JSON values that `content_digest` can be computed from
         (:func:`content_digest`), with sketches; None for a plain file.
+    tier
+        ``fast`` if of a large column or file only samples were read.
+    stamp
+        In the tier ``fast``, the stamps of the files before they were read (:attr:`casaprov.stamps.Stamps.told`).
     """
 
     kind: Kind
@@ -69,15 +76,29 @@ class Measurement:
     size_bytes: int
     byte_digest: Digest | None = None
     tree: dict[str, Any] | None = None
+    tier: Tier = "full"
+    stamp: Digest | None = None
 
 
-def measure(path: Path, reader: Callable[[], TableReader], fits: Callable[[], FitsReader]) -> Measurement:
+class Measure(Protocol):
+    """What measures a product (:meth:`casaprov.digester.Digester.measure`)."""
+
+    def __call__(self, path: Path, /, *, tier: Tier = "full") -> Measurement:
+        """Measure it."""
+        ...
+
+
+def measure(
+    path: Path, reader: Callable[[], TableReader], fits: Callable[[], FitsReader], *, tier: Tier = "full"
+) -> Measurement:
     """Digest and sketch a table, a FITS file, any other file or a directory.
 
     Parameters
     ----------
     reader, fits
         Return what reads tables and FITS files; called only if there is one.
+    tier
+        ``fast`` reads samples only of columns and files of more than 64 MiB.
 
     Raises
     ------
@@ -89,12 +110,13 @@ def measure(path: Path, reader: Callable[[], TableReader], fits: Callable[[], Fi
     """
     try:
         if is_table(path):
-            return measured_table(table_node(path, reader()), stamp(path).size_bytes)
+            before = stamp(path)
+            return measured_table(table_node(path, reader(), tier=tier), before)
         if path.is_dir():
-            return _measure_directory(path, reader, fits)
+            return _measure_directory(path, reader, fits, tier)
         if not path.exists():
             raise DigestError(f"There is no file or table {path}.", hint="Check the name and the working folder.")
-        return _measure_file(path, fits)
+        return _sampled_file(path) if tier == "fast" and _is_sampled(path) else _measure_file(path, fits)
     except OSError as error:
         raise DigestError(f"{path} cannot be read: {error.strerror or error}.") from error
 
@@ -127,11 +149,45 @@ def digest_file(path: Path) -> Digest:
         return Digest("sha256:" + hashlib.file_digest(stream, "sha256").hexdigest())
 
 
-def measured_table(node: dict[str, Any], size_bytes: int) -> Measurement:
-    """Return the measurement of a table from its node."""
+def measured_table(node: dict[str, Any], before: Stamps) -> Measurement:
+    """Return the measurement of a table from its node, and its stamps before it was read."""
     kind = _KINDS.get(node["type"], "Table")
     tree = {"format": TREE_FORMAT, "kind": kind, "table": node}
-    return Measurement(kind=kind, content_digest=node["digest"], size_bytes=size_bytes, tree=tree)
+    return Measurement(
+        kind=kind,
+        content_digest=node["digest"],
+        size_bytes=before.size_bytes,
+        tree=tree,
+        **_tier(before, fast=_has_samples(node)),
+    )
+
+
+def _tier(before: Stamps, *, fast: bool) -> dict[str, Any]:
+    return {"tier": "fast", "stamp": before.told} if fast else {}
+
+
+def _has_samples(node: Mapping[str, Any]) -> bool:
+    return any("samples" in column for column in node["columns"].values()) or any(
+        sub is not None and _has_samples(sub) for sub in node["tables"].values()
+    )
+
+
+def _is_sampled(path: Path) -> bool:
+    return path.stat().st_size > SAMPLED_BYTES
+
+
+def _sampled_file(path: Path) -> Measurement:
+    """Digest blocks of a large file, at the places of the samples of a sketch of so many blocks."""
+    before = stamp(path)
+    size = before.size_bytes
+    hasher = hashlib.sha256()
+    with open_regular(path) as stream:
+        for block in sample_places(-(-size // _SAMPLE_BYTES)).tolist():
+            stream.seek(block * _SAMPLE_BYTES)
+            hasher.update(stream.read(_SAMPLE_BYTES))
+    digest = digest_record("casaprov/file-samples/1", size, hasher.hexdigest())
+    kind: Kind = "FITS" if is_fits(path) else "File"
+    return Measurement(kind=kind, content_digest=digest, size_bytes=size, **_tier(before, fast=True))
 
 
 def _measure_file(path: Path, fits: Callable[[], FitsReader]) -> Measurement:
@@ -144,11 +200,19 @@ def _measure_file(path: Path, fits: Callable[[], FitsReader]) -> Measurement:
     return Measurement(kind="FITS", content_digest=fits_digest(hdus), size_bytes=size, byte_digest=in_bytes, tree=tree)
 
 
-def _measure_directory(path: Path, reader: Callable[[], TableReader], fits: Callable[[], FitsReader]) -> Measurement:
-    members = {member.relative_to(path).as_posix(): _member_digest(member, reader, fits) for member in members_of(path)}
-    tree = {"format": TREE_FORMAT, "kind": "Directory", "members": members}
-    size = stamp(path).size_bytes
-    return Measurement(kind="Directory", content_digest=_directory_digest(members), size_bytes=size, tree=tree)
+def _measure_directory(
+    path: Path, reader: Callable[[], TableReader], fits: Callable[[], FitsReader], tier: Tier
+) -> Measurement:
+    before = stamp(path)
+    found = {m.relative_to(path).as_posix(): _member(m, reader, fits, tier) for m in members_of(path)}
+    members = {name: digest for name, (digest, _) in found.items()}
+    return Measurement(
+        kind="Directory",
+        content_digest=_directory_digest(members),
+        size_bytes=before.size_bytes,
+        tree={"format": TREE_FORMAT, "kind": "Directory", "members": members},
+        **_tier(before, fast=any(told == "fast" for _, told in found.values())),
+    )
 
 
 def _directory_digest(members: Mapping[str, Digest]) -> Digest:
@@ -166,13 +230,16 @@ def members_of(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _member_digest(path: Path, reader: Callable[[], TableReader], fits: Callable[[], FitsReader]) -> Digest:
+def _member(
+    path: Path, reader: Callable[[], TableReader], fits: Callable[[], FitsReader], tier: Tier
+) -> tuple[Digest, Tier]:
     if path.is_symlink() and (path.is_dir() or not path.exists()):
         # Followed, it could lead anywhere, even back here.
-        return digest_record("casaprov/link/1", path.readlink().name)
+        return digest_record("casaprov/link/1", path.readlink().name), "full"
     if path.name == FLAG_VERSIONS:
-        return digest_bytes(flag_versions(path))
-    return measure(path, reader, fits).content_digest
+        return digest_bytes(flag_versions(path)), "full"
+    measured = measure(path, reader, fits, tier=tier)
+    return measured.content_digest, measured.tier
 
 
 def flag_versions(path: Path) -> bytes:

@@ -19,6 +19,7 @@ import click
 from rich.logging import RichHandler
 
 from casaprov import __version__
+from casaprov.cli_kernel import kernel
 from casaprov.console import (
     Finite,
     err,
@@ -359,9 +360,10 @@ def doctor(as_json: bool) -> int:
     """
     from casaprov.casa.checks import CHECKS as CASA_CHECKS
     from casaprov.doctor import CHECKS, examine
+    from casaprov.notebook.kernelspec import CHECKS as KERNEL_CHECKS
     from casaprov.render import findings_view
 
-    findings = examine((*CASA_CHECKS, *CHECKS))
+    findings = examine((*CASA_CHECKS, *CHECKS, *KERNEL_CHECKS))
     show(findings, as_json, findings_view)
     return EXIT_COULD_NOT_RUN if any(finding.status == "missing" for finding in findings) else 0
 
@@ -381,3 +383,6 @@ def completion(shell: str) -> None:
     if found is None:
         raise UsageError(f"There is no completion for {shell}.")
     click.echo(found(cli, {}, "casaprov", "_CASAPROV_COMPLETE").source())
+
+
+cli.add_command(kernel)

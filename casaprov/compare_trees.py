@@ -22,6 +22,7 @@ __all__ = ["compare_trees"]
 Tree = Mapping[str, Any]
 
 _NO_VALUES = "the record holds no more of it than its digest"
+_FAST = "of large columns and files only samples were read, at recording and now"
 _SAMPLED = "where values differ, only samples and statistics of them were compared"
 
 
@@ -57,13 +58,13 @@ def compare_trees(
     if recorded_bytes is not None and recorded_bytes == now.byte_digest:
         return Comparison("identical")
     if recorded_digest == now.content_digest:
-        return Comparison("same-content")
-    if recorded is None or now.tree is None:
-        return conclude([Difference("", f"The content is another one; {_NO_VALUES}.")])
-    found = list(_compare(recorded, now.tree, tolerance))
-    if not found:
-        found = [Difference("", f"The content is another one, in a part of which {_NO_VALUES}.")]
-    return conclude(found, _SAMPLED if any(item.max_rel is not None for item in found) else "")
+        return Comparison("same-content", (), _FAST if now.tier == "fast" else "", tier=now.tier)
+    found = [Difference("", f"The content is another one; {_NO_VALUES}.")]
+    if recorded is not None and now.tree is not None:
+        found = list(_compare(recorded, now.tree, tolerance))
+        found = found or [Difference("", f"The content is another one, in a part of which {_NO_VALUES}.")]
+    notes = [_SAMPLED if any(item.max_rel is not None for item in found) else "", _FAST if now.tier == "fast" else ""]
+    return conclude(found, "; ".join(filter(None, notes)), tier=now.tier)
 
 
 def _compare(before: Tree, now: Tree, tolerance: Tolerance) -> Iterator[Difference]:
@@ -113,7 +114,8 @@ def _compare_columns(before: Tree, now: Tree, tolerance: Tolerance, path: str) -
     if before["type"] != now["type"]:
         yield Difference(path, f"The column holds {now['type']} instead of {before['type']}.")
     elif before["digest"] != now["digest"]:
-        yield _compare_sketches(before.get("sketch"), now.get("sketch"), tolerance, path)
+        what = "samples" if "samples" in before else "sketch"
+        yield _compare_sketches(before.get(what), now.get(what), tolerance, path)
 
 
 def _compare_hdus(before: Sequence[Tree], now: Sequence[Tree], tolerance: Tolerance) -> Iterator[Difference]:

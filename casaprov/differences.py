@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from casaprov.errors import UsageError
+from casaprov.model import Tier
 
 __all__ = ["Comparison", "Difference", "Tolerance", "Verdict", "conclude"]
 
@@ -84,11 +85,14 @@ class Comparison:
     note
         How the verdict was reached where that limits it (only samples were
         compared), or why there is none.
+    tier
+        ``fast`` if of large columns and files only samples were read.
     """
 
     verdict: Verdict
     differences: tuple[Difference, ...] = ()
     note: str = ""
+    tier: Tier = "full"
 
     @property
     def verified(self) -> bool:
@@ -96,9 +100,9 @@ class Comparison:
         return self.verdict in {"identical", "same-content", "within-tolerance"}
 
 
-def conclude(differences: Iterable[Difference], note: str = "") -> Comparison:
+def conclude(differences: Iterable[Difference], note: str = "", *, tier: Tier = "full") -> Comparison:
     """Draw the verdict from all differences that were found."""
     found = tuple(differences)
     if not found:
-        return Comparison("same-content", (), note)
-    return Comparison("within-tolerance" if all(item.within for item in found) else "differs", found, note)
+        return Comparison("same-content", (), note, tier)
+    return Comparison("within-tolerance" if all(item.within for item in found) else "differs", found, note, tier)

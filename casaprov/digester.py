@@ -12,9 +12,11 @@ import time
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import get_args
 
 from casaprov.checksum import Measurement
 from casaprov.errors import WorkerDied
+from casaprov.model import Tier
 from casaprov.reading import Cache, CallPool, Reading, product_name
 from casaprov.stamps import Stamps, is_self_contained, is_settled, settle, stamp
 
@@ -39,8 +41,8 @@ class Digester:
         self._pool = pool
         self._cache = cache
         self._lock = threading.Lock()
-        self._known: OrderedDict[Path, tuple[Stamps, Measurement]] = OrderedDict()
-        self._pending: dict[Path, tuple[Stamps, Future[Measurement]]] = {}
+        self._known: OrderedDict[tuple[Path, Tier], tuple[Stamps, Measurement]] = OrderedDict()
+        self._pending: dict[tuple[Path, Tier], tuple[Stamps, Future[Measurement]]] = {}
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="casaprov-digest")
 
     def start(self) -> None:
@@ -48,18 +50,21 @@ class Digester:
         for _ in range(self._pool.size):
             self._pool.submit("prepare")
 
-    def submit(self, path: Path) -> Future[Measurement]:
+    def submit(self, path: Path, *, tier: Tier = "full") -> Future[Measurement]:
         """Start to measure a product; the Future is finished already if nothing changed since the last time.
+
+        The tier ``fast`` reads only samples of large columns and files.
 
         The Future raises what :func:`casaprov.checksum.measure` raises, and
         :class:`casaprov.errors.WorkerDied`.
         """
         path = path.absolute()
+        what = (path, tier)
         now = stamp(path)
         with self._lock:
-            known, pending = self._known.get(path), self._pending.get(path)
+            known, pending = self._known.get(what), self._pending.get(what)
             if known is not None and known[0] == now:
-                self._known.move_to_end(path)
+                self._known.move_to_end(what)
                 finished: Future[Measurement] = Future()
                 finished.set_result(known[1])
                 return finished
@@ -68,24 +73,25 @@ class Digester:
         # Only a stamp that a later write would change can stand for what is measured from now on.
         before = now if is_settled(now, time.time_ns()) else None
         try:
-            result = self._threads.submit(self._measure, path, before)
+            result = self._threads.submit(self._measure, path, tier, before)
         except RuntimeError as error:
             raise WorkerDied("The workers that compute digests were closed.") from error
         if before is not None:
             with self._lock:
-                self._pending[path] = (before, result)
-            result.add_done_callback(lambda done: self._no_longer_pending(path, done))
+                self._pending[what] = (before, result)
+            result.add_done_callback(lambda done: self._no_longer_pending(what, done))
         return result
 
-    def measure(self, path: Path) -> Measurement:
+    def measure(self, path: Path, *, tier: Tier = "full") -> Measurement:
         """Measure a product and wait for it."""
-        return self.submit(path).result()
+        return self.submit(path, tier=tier).result()
 
     def forget(self, path: Path) -> None:
         """Measure this product anew the next time, whatever its stamps say."""
-        with self._lock:
-            self._known.pop(path.absolute(), None)
-        self._cache.forget(product_name(path.absolute()))
+        for tier in get_args(Tier):
+            with self._lock:
+                self._known.pop((path.absolute(), tier), None)
+            self._cache.forget(product_name(path.absolute(), tier))
 
     def close(self) -> None:
         """End the workers."""
@@ -93,16 +99,15 @@ class Digester:
         self._threads.shutdown(wait=True, cancel_futures=True)
         self._cache.close()
 
-    def _no_longer_pending(self, path: Path, done: Future[Measurement]) -> None:
+    def _no_longer_pending(self, what: tuple[Path, Tier], done: Future[Measurement]) -> None:
         with self._lock:
-            if path in self._pending and self._pending[path][1] is done:
-                del self._pending[path]
+            if what in self._pending and self._pending[what][1] is done:
+                del self._pending[what]
 
-    def _measure(self, path: Path, before: Stamps | None) -> Measurement:
+    def _measure(self, path: Path, tier: Tier, before: Stamps | None) -> Measurement:
         before = before or settle(path)
-        reading = Reading(
-            path, before if before and is_self_contained(path, before) else None, pool=self._pool, cache=self._cache
-        )
+        whole = before if before and is_self_contained(path, before) else None
+        reading = Reading(path, whole, pool=self._pool, cache=self._cache, tier=tier)
         measured = reading.known()
         if measured is None:
             measured = reading.measure()
@@ -112,7 +117,7 @@ class Digester:
             self._cache.put(reading.found)
         if reading.stamps is not None:
             with self._lock:
-                self._known[path] = (reading.stamps, measured)
+                self._known[path, tier] = (reading.stamps, measured)
                 while len(self._known) > _REMEMBERED:
                     self._known.popitem(last=False)
         return measured

@@ -16,7 +16,8 @@
     └── MissingDependency       an optional world is not installed
         ├── ConfinementMissing    ... the kernel cannot confine CASA
         ├── CasaMissing           ... casatasks or casatools
-        └── CasaDataMissing       ... the data CASA needs at run time
+        ├── CasaDataMissing       ... the data CASA needs at run time
+        └── TaskMissing           ... one task: its package, or CASA has it no more
 
 A message says what happened, to which thing; ``hint`` says what to do next.
 Exit codes are mapped from these classes in one place, :mod:`casaprov.cli`.
@@ -41,6 +42,7 @@ __all__ = [
     "RecordError",
     "ReplayError",
     "SchemaError",
+    "TaskMissing",
     "UsageError",
     "WorkerDied",
 ]
@@ -158,3 +160,11 @@ class CasaMissing(MissingDependency):
 
 class CasaDataMissing(MissingDependency):
     """CASA is installed, but the data it needs at run time are not."""
+
+
+class TaskMissing(MissingDependency):
+    """A task that this CASA does not have."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Say it without a traceback, in IPython."""
+        return [str(self)]

@@ -23,8 +23,9 @@ import wrapt
 from casaprov import activities
 from casaprov.calls import FileTable, TaskCall, TaskResult
 from casaprov.casa.data import prepare
-from casaprov.casa.session import new_session, open_recorder
-from casaprov.casa.tasks import TASK_PACKAGES, FunctionExecutor, TaskHook, hooked_modules
+from casaprov.casa.session import new_session, open_recorder, tier_by_size
+from casaprov.casa.task_help import read_task_help, tasks_by_category
+from casaprov.casa.tasks import FunctionExecutor, TaskHook, hooked_modules
 from casaprov.casa.tools import TOOL_PACKAGE, ToolHook
 from casaprov.config import Config, load_config
 from casaprov.digest import digest_bytes
@@ -34,7 +35,8 @@ from casaprov.journal import journal_folder
 from casaprov.model import Activity, Entity, Step
 from casaprov.notebook.adopt import adopt_sessions
 from casaprov.notebook.bundle import call_summary, display_data
-from casaprov.notebook.name import notebook_path
+from casaprov.notebook.help_magic import register_help, unregister_help
+from casaprov.notebook.name import NotebookName
 from casaprov.notebook.shell_magic import MAGIC, run_shell_cell
 from casaprov.readers import open_digester
 from casaprov.recorder import Opened
@@ -69,18 +71,18 @@ def unload_ipython_extension(_shell: InteractiveShell) -> None:
 class KernelRecording:
     """Recording of one kernel, from ``%load_ext`` to its end.
 
-    The session starts with the first task call and its worker processes with
-    the import of casatasks, so that a notebook that has nothing to do with
-    CASA pays nothing and leaves nothing behind.
+    The session starts with the first task call: a notebook that calls no task
+    leaves nothing behind. The worker processes start at once.
     """
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
         self._process = os.getpid()
         self._folder = Path.cwd()
-        self._notebook = notebook_path(shell.user_ns, self._folder)
+        self._notebook = NotebookName(shell.user_ns, self._folder)
         self._hook = TaskHook(self._run)
         self._tools = ToolHook(self)
+        self._config = _settings(self._folder)
         self._digester: Digester | None = None
         self._runner: Runner | None = None
         self._opening = threading.Lock()
@@ -95,12 +97,13 @@ class KernelRecording:
         self._shell.events.register("post_run_cell", self._after_cell)
         for module in hooked_modules():
             wrapt.when_imported(module)(partial(self._imported, self._hook))
-        wrapt.when_imported(TASK_PACKAGES[0])(self._start_workers)
         wrapt.when_imported(TOOL_PACKAGE)(partial(self._imported, self._tools))
         activities.attach(self)
         self._shell.register_magic_function(partial(run_shell_cell, self._shell), "cell", MAGIC)
+        register_help(self._shell, read_task_help, tasks_by_category)
         atexit.register(self.stop)
         os.register_at_fork(after_in_child=self._forked)
+        self._start_workers()
 
     def stop(self) -> None:
         """Close the session and take every wrapper out."""
@@ -109,6 +112,7 @@ class KernelRecording:
         self._stopped = True
         activities.attach(None)
         self._shell.magics_manager.magics["cell"].pop(MAGIC, None)
+        unregister_help(self._shell)
         self._tools.remove()
         self._hook.remove()
         atexit.unregister(self.stop)
@@ -136,8 +140,8 @@ class KernelRecording:
         except Exception as error:  # noqa: BLE001 - a recorder failure never breaks an import
             _tell(f"casaprov: calls of {package.__name__} cannot be recorded ({type(error).__name__}: {error}).")
 
-    def _start_workers(self, _package: Any) -> None:
-        """Start the workers once CASA is imported: the first task call is not far, and does not wait for them then."""
+    def _start_workers(self) -> None:
+        """Start the workers while the notebook imports CASA, so that the first task call does not wait for them."""
         try:
             self._opened_digester().start()
         except Exception:  # noqa: BLE001 - it is tried again, and told, with the first call
@@ -145,7 +149,7 @@ class KernelRecording:
 
     def _opened_digester(self) -> Digester:
         if self._digester is None:
-            self._digester = open_digester(_settings(self._folder))
+            self._digester = open_digester(self._config)
         return self._digester
 
     def _run(self, call: TaskCall, executor: FunctionExecutor) -> TaskResult:
@@ -181,9 +185,11 @@ class KernelRecording:
         with self._opening:  # calls from several threads are of one session
             if self._runner is None and not self._stopped:
                 try:
-                    adopt_sessions(self._notebook)  # it may have had another name
-                    session = new_session(self._folder, self._notebook.name)
-                    recorder = open_recorder(session, journal_folder(self._notebook), self._opened_digester())
+                    notebook = self._notebook.path()
+                    adopt_sessions(notebook)  # it may have had another name
+                    session = new_session(self._folder, notebook.name)
+                    tier = tier_by_size(self._config)
+                    recorder = open_recorder(session, journal_folder(notebook), self._opened_digester(), tier)
                     self._runner = Runner(recorder, on_recorded=self._recorded, on_trouble=_tell)
                 except Exception as error:  # noqa: BLE001 - a recorder failure never breaks a cell
                     _tell(f"casaprov: this session is not recorded ({type(error).__name__}: {error}).")

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from casaprov.checksum import Measurement
+from casaprov.checksum import Measure
 from casaprov.digest import Digest
 from casaprov.errors import DigestError, InputMissing
-from casaprov.model import Entity
+from casaprov.model import Entity, Tier
 
 __all__ = ["InputFinder"]
 
@@ -36,7 +36,7 @@ class InputFinder:
         *,
         resolvers: Mapping[str, Callable[[str], Path | None]],
         folders: Sequence[Path],
-        measure: Callable[[Path], Measurement],
+        measure: Measure,
         shipped: Callable[[Entity], Path | None],
     ) -> None:
         self._resolvers = resolvers
@@ -58,7 +58,7 @@ class InputFinder:
             if candidate in seen or not candidate.exists():
                 continue
             seen.add(candidate)
-            found = self._content(candidate)
+            found = self._content(candidate, entity.tier)
             if found == entity.content_digest:
                 return candidate
             if candidate.name == Path(entity.path).name:
@@ -88,9 +88,9 @@ class InputFinder:
                     p for p in sorted(folder.rglob("*")) if p.is_file() and p.stat().st_size == entity.size_bytes
                 )
 
-    def _content(self, path: Path) -> Digest | None:
+    def _content(self, path: Path, tier: Tier) -> Digest | None:
         try:
-            return self._measure(path).content_digest
+            return self._measure(path, tier=tier).content_digest
         except DigestError as error:
             _log.info("%s", error)
             return None

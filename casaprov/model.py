@@ -35,6 +35,7 @@ __all__ = [
     "DOCUMENT_FORMAT",
     "Activity",
     "Agent",
+    "Checksum",
     "Document",
     "Entity",
     "Environment",
@@ -46,6 +47,7 @@ __all__ = [
     "Outcome",
     "Session",
     "Step",
+    "Tier",
     "Usage",
     "structure",
     "unstructure",
@@ -55,6 +57,9 @@ DOCUMENT_FORMAT: Final = "casaprov/document/1"
 
 Kind = Literal["MeasurementSet", "CalibrationTable", "Image", "Table", "FITS", "File", "Directory"]
 """What an Entity is. ``Table`` is any other casacore table."""
+
+Tier = Literal["full", "fast"]
+"""How much was read for a digest: everything, or of large columns and files only samples."""
 
 Outcome = Literal["completed", "failed", "interrupted", "unfinished"]
 """How an Activity ended; ``unfinished`` has a beginning in the journal and no end."""
@@ -78,6 +83,25 @@ class Locator:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Checksum:
+    """A checksum that came with a file, from an archive; it was not verified.
+
+    Attributes
+    ----------
+    algorithm
+        ``md5``, ``sha1``, ``sha256`` or ``sha512``.
+    value
+        Hexadecimal.
+    source
+        Name of the file beside it that says so.
+    """
+
+    algorithm: Literal["md5", "sha1", "sha256", "sha512"]
+    value: str
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Entity:
     """A table, image or file in one state.
 
@@ -85,6 +109,14 @@ class Entity:
     ----------
     content_digest
         Digest of the scientific content; None if it could not be read.
+    tier
+        ``fast`` if `content_digest` is one of samples: it can only be compared
+        with another such digest.
+    stamp
+        With a fast digest: digest of the names, sizes and modification times of
+        the files, which tells on this machine whether they were touched since.
+    checksums
+        With a fast digest: what the archive says of the file.
     byte_digest
         Digest of the stored bytes; only for single files.
     size_bytes
@@ -114,6 +146,9 @@ class Entity:
     gap: bool = False
     locators: tuple[Locator, ...] = ()
     note: str = ""
+    tier: Tier = "full"
+    stamp: Digest | None = None
+    checksums: tuple[Checksum, ...] = ()
 
     @property
     def session(self) -> str:

@@ -11,7 +11,7 @@ recorded one, it is not shipped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol
@@ -20,10 +20,10 @@ from casaprov.crate_layout import shipped_path
 from casaprov.digest import Digest
 from casaprov.errors import CasaprovError
 from casaprov.lineage import Lineage
-from casaprov.model import Document, Entity
+from casaprov.model import Document, Entity, Tier
 from casaprov.unpack import name_problem
 
-__all__ = ["Measured", "PayloadItem", "PayloadPolicy", "choose_payload", "members"]
+__all__ = ["Measure", "Measured", "PayloadItem", "PayloadPolicy", "choose_payload", "members"]
 
 _VISIBILITY_TASKS = frozenset({"exportuvfits"})
 _VISIBILITY_SUFFIXES = frozenset({".uvfits", ".uvf", ".idifits", ".ms", ".mms", ".asdm"})
@@ -85,8 +85,16 @@ class Measured(Protocol):
         ...
 
 
+class Measure(Protocol):
+    """What measures a product (:meth:`casaprov.digester.Digester.measure`)."""
+
+    def __call__(self, path: Path, /, *, tier: Tier = "full") -> Measured:
+        """Measure it."""
+        ...
+
+
 def choose_payload(
-    document: Document, folders: Mapping[str, Path], policy: PayloadPolicy, *, measure: Callable[[Path], Measured]
+    document: Document, folders: Mapping[str, Path], policy: PayloadPolicy, *, measure: Measure
 ) -> tuple[PayloadItem, ...]:
     """Decide for every input and product of a Document whether it is shipped.
 
@@ -125,7 +133,7 @@ class _Chooser:
         document: Document,
         folders: Mapping[str, Path],
         policy: PayloadPolicy,
-        measure: Callable[[Path], Measured],
+        measure: Measure,
         products: Iterable[Entity],
     ) -> None:
         self._folders = folders
@@ -192,7 +200,7 @@ class _Chooser:
     def _change(self, entity: Entity, source: Path) -> str:
         """Why what lies on disk cannot stand for the recorded state; empty if it can."""
         try:
-            measured = self._measure(source)
+            measured = self._measure(source, tier=entity.tier)
         except CasaprovError as error:
             return f"not readable any more ({error.message})"
         return "" if measured.content_digest == entity.content_digest else _CHANGED

@@ -162,6 +162,7 @@ class _Writer:
             "casaprov:kind": entity.kind,
             "casaprov:contentDigest": entity.content_digest,
             "casaprov:byteDigest": entity.byte_digest,
+            "casaprov:tier": entity.tier if entity.tier != "full" else None,
             "casaprov:sizeBytes": {"$": str(entity.size_bytes), "type": "xsd:long"},
             "casaprov:gap": entity.gap or None,
             "casaprov:note": entity.note or None,

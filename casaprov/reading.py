@@ -19,10 +19,11 @@ import numpy as np
 from casaprov.checksum import Measurement, measured_table, to_json
 from casaprov.digest import BLOCK_BYTES, canonical_json, digest_bytes
 from casaprov.errors import WorkerDied
+from casaprov.model import Tier
 from casaprov.stamps import Stamps, StatStamp, stamp
-from casaprov.table_digest import joined_leaf, joined_node
+from casaprov.table_digest import is_sampled, joined_leaf, joined_node
 from casaprov.table_parts import parts_of, plain_runs, storage_files
-from casaprov.tables import is_table
+from casaprov.tables import Runs, is_table
 
 __all__ = ["Cache", "CallPool", "Reading", "product_name"]
 
@@ -81,9 +82,9 @@ class Cache(Protocol):
         ...
 
 
-def product_name(path: Path) -> str:
+def product_name(path: Path, tier: Tier) -> str:
     """Name in the cache of a product."""
-    return f"product:{path}"
+    return f"product:{path}:{tier}"
 
 
 class Reading:
@@ -102,8 +103,9 @@ class Reading:
         What may be kept if the stamps are still the same afterwards.
     """
 
-    def __init__(self, path: Path, stamps: Stamps | None, *, pool: CallPool, cache: Cache) -> None:
+    def __init__(self, path: Path, stamps: Stamps | None, *, pool: CallPool, cache: Cache, tier: Tier = "full") -> None:
         self.path = path
+        self._tier = tier
         self.stamps = stamps
         self.found: list[tuple[str, str, Any]] = []
         self._pool = pool
@@ -111,20 +113,21 @@ class Reading:
 
     def known(self) -> Measurement | None:
         """Return what an earlier session measured."""
-        found = self._cached(product_name(self.path), self._files(self.path))
+        found = self._cached(product_name(self.path, self._tier), self._files(self.path))
         return None if found is None else Measurement(**found)
 
     def measure(self) -> Measurement:
         """Measure the product."""
         if is_table(self.path):
-            size = (self.stamps or stamp(self.path)).size_bytes
-            node = self._table(self.path, ()) if size > _SMALL_BYTES else self._small_tables([self.path], ())[0]
-            measured = measured_table(node, size)
+            before = self.stamps or stamp(self.path)
+            whole = before.size_bytes <= _SMALL_BYTES
+            node = self._small_tables([self.path], ())[0] if whole else self._table(self.path, ())
+            measured = measured_table(node, before)
         else:
-            told = self._ask("measure", path=str(self.path)).result()
+            told = self._ask("measure", path=str(self.path), tier=self._tier).result()
             self._opened(told["opened"])
             measured = Measurement(**told["measured"])
-        self._keep(product_name(self.path), self._files(self.path), to_json(measured))
+        self._keep(product_name(self.path, self._tier), self._files(self.path), to_json(measured))
         return measured
 
     # -- tables --------------------------------------------------------------
@@ -141,20 +144,23 @@ class Reading:
 
     def _sub_tables(self, subs: Mapping[str, Path], line: tuple[Path, ...]) -> dict[str, Any]:
         files = {name: self._files(sub) for name, sub in subs.items()}
-        nodes = {name: self._cached(f"table:{sub}", files[name]) for name, sub in subs.items()}
+        nodes = {name: self._cached(f"table:{sub}:{self._tier}", files[name]) for name, sub in subs.items()}
         missing = [name for name in subs if nodes[name] is None]
         small = [name for name in missing if stamp(subs[name]).size_bytes <= _SMALL_BYTES]
         nodes.update(zip(small, self._small_tables([subs[name] for name in small], line), strict=True))
         nodes.update((name, self._table(subs[name], line)) for name in missing if name not in small)
         for name in missing:
-            self._keep(f"table:{subs[name]}", files[name], nodes[name])
+            self._keep(f"table:{subs[name]}:{self._tier}", files[name], nodes[name])
         return nodes
 
     def _small_tables(self, folders: list[Path], line: tuple[Path, ...]) -> list[dict[str, Any]]:
         """Measure tables whole, shared out among the workers."""
         shares = [share for n in range(self._pool.size) if (share := folders[n :: self._pool.size])]
         above = [str(folder) for folder in line]
-        asked = [self._ask("nodes", paths=[str(folder) for folder in share], above=above) for share in shares]
+        asked = [
+            self._ask("nodes", paths=[str(folder) for folder in share], above=above, tier=self._tier)
+            for share in shares
+        ]
         found: dict[Path, dict[str, Any]] = {}
         for call, share in zip(asked, shares, strict=True):
             told = call.result()
@@ -168,32 +174,38 @@ class Reading:
         columns: Mapping[str, Any] = told["columns"]
         files = {name: self._column_files(folder, columns, name) for name in columns}
         # What a storage manager's files hold depends on what it is told that they hold.
-        names = {name: f"column:{folder}#{name}:{_describe(told, name)}" for name in columns}
+        names = {name: f"column:{folder}#{name}:{self._tier}:{_describe(told, name)}" for name in columns}
         leaves = {name: self._cached(names[name], files[name]) for name in columns}
         missing = [name for name in columns if leaves[name] is None]
         large = [name for name in missing if _is_large(columns[name])]
         runs = {name: self._ask("runs", path=str(folder), column=name) for name in large}
         small = [
-            self._ask("leaves", path=str(folder), columns=group)
+            self._ask("leaves", path=str(folder), columns=group, tier=self._tier)
             for group in _groups(
                 {name: columns[name]["bytes"] for name in missing if name not in large}, self._pool.size
             )
         ]
-        parts = {name: self._parts(folder, name, columns[name], runs[name]) for name in large}
+        shapes = {name: plain_runs(call.result()) for name, call in runs.items()}
+        in_parts = [name for name in large if not self._is_sampled(columns[name], shapes[name])]
+        parts = {name: self._parts(folder, name, columns[name], shapes[name]) for name in in_parts}
+        if sampled := [name for name in large if name not in parts]:
+            small.append(self._ask("leaves", path=str(folder), columns=sampled, tier=self._tier))
         for call in small:
             leaves.update(call.result())
-        for name, (shapes, asked) in parts.items():
-            leaves[name] = joined_leaf(columns[name]["outline"], shapes, [call.result() for call in asked])
+        for name, asked in parts.items():
+            leaves[name] = joined_leaf(columns[name]["outline"], shapes[name], [call.result() for call in asked])
         for name in missing:
             self._keep(names[name], files[name], leaves[name])
         return {name: leaves[name] for name in columns}
 
-    def _parts(self, folder: Path, name: str, column: Mapping[str, Any], runs: _Asked) -> tuple[Any, list[_Asked]]:
-        """Begin to read a column; return its runs and the calls that read its parts."""
-        shapes = plain_runs(runs.result())
+    def _is_sampled(self, column: Mapping[str, Any], runs: Runs) -> bool:
+        return self._tier == "fast" and is_sampled(column["outline"]["type"], runs)
+
+    def _parts(self, folder: Path, name: str, column: Mapping[str, Any], shapes: Runs) -> list[_Asked]:
+        """Begin to read a column; return the calls that read its parts."""
         share = column["bytes"] // (self._pool.size * _PARTS_PER_WORKER)
         dtype = np.dtype(column["outline"]["type"])
-        return shapes, [
+        return [
             self._ask("part", path=str(folder), column=name, which=asdict(part))
             for part in parts_of(shapes, dtype, min(share, _MOST_BYTES))
         ]

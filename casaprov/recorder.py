@@ -25,7 +25,7 @@ from casaprov.digest import digest_record
 from casaprov.errors import CasaprovError, JournalError
 from casaprov.gaps import describe_gap
 from casaprov.journal import Journal
-from casaprov.model import Activity, Entity, Locator, LogSegment, Session, Usage
+from casaprov.model import Activity, Checksum, Entity, Locator, LogSegment, Session, Tier, Usage
 from casaprov.stamps import Stamps, Walk, stamp, walk
 from casaprov.states import States
 from casaprov.taskspec import FileUse, TaskSpec, guess_inputs
@@ -44,7 +44,7 @@ def now() -> str:
 class Digester(Protocol):
     """What measures files for the recorder (:class:`casaprov.checksum.Digester`)."""
 
-    def submit(self, path: Path) -> Future[Measurement]:
+    def submit(self, path: Path, *, tier: Tier = "full") -> Future[Measurement]:
         """Start to measure a file or table."""
         ...
 
@@ -88,6 +88,10 @@ class Recorder:
         Tells where else an external input can be found.
     states
         Last known Entity of each path, from earlier sessions of the notebook.
+    checksums
+        Tells what an archive says of an external input that is not read as a whole.
+    tier
+        Tells how much is read of a path that is not known yet; a known one stays in its tier.
     clock
         Returns the present time as records write it.
     """
@@ -99,13 +103,16 @@ class Recorder:
         digester: Digester,
         specs: Mapping[str, TaskSpec],
         locate: Callable[[Path], tuple[Locator, ...]] = lambda _: (),
+        checksums: Callable[[Path], tuple[Checksum, ...]] = lambda _: (),
+        tier: Callable[[Path], Tier] = lambda _: "full",
         states: Mapping[str, Entity] | None = None,
         clock: Callable[[], str] = now,
     ) -> None:
         self._journal = journal
         self._digester = digester
         self._specs = specs
-        self._states = States(journal.session, states or {}, locate, self._describe_gap)
+        self._states = States(journal.session, states or {}, locate, self._describe_gap, checksums)
+        self._tier = tier
         self._clock = clock
         self._lock = threading.Lock()
         self._calls = 0
@@ -141,11 +148,13 @@ class Recorder:
         uses = files.inputs(call.parameters, call.cwd) if files else guess_inputs(call.parameters, call.cwd)
         outputs = files.outputs(call.parameters, call.cwd) if files else ()
         # What a call deletes need not be read for that.
-        pending = {use.path: self._digester.submit(use.path) for use in uses if use.role != "deleted"}
+        read = [use.path for use in uses if use.role != "deleted"]
+        pending = {path: self._digester.submit(path, tier=self._tier_of(path)) for path in read}
         with self._lock:
             self._calls += 1
             number = self._calls
         parents = self._open.get()
+        walked = walk(call.cwd)
         opened = Opened(
             call=call,
             activity=Activity(
@@ -164,9 +173,9 @@ class Recorder:
             ),
             files=files,
             uses=uses,
-            stamps={use.path: stamp(use.path) for use in (*uses, *outputs)},
+            stamps={use.path: walked.at(use.path) for use in (*uses, *outputs)},
             pending=pending,
-            walked=walk(call.cwd),
+            walked=walked,
         )
         self._names[opened.activity.id] = call.task
         for use in uses:
@@ -211,7 +220,8 @@ class Recorder:
         entities = {entity.id: entity for _, entity in used} | opened.between
         written = self._written_paths(opened)
         # All are under way before the first is waited for.
-        pending = {path: self._digester.submit(path) for _, path, _ in written}
+        tiers = {path: entity.tier for path, entity in opened.found.items()}
+        pending = {path: self._digester.submit(path, tier=tiers.get(path, "full")) for _, path, _ in written}
         for parameter, path, declared in written:
             entity = self._left(opened, path, pending[path], declared=declared)
             if entity is not None:
@@ -246,6 +256,10 @@ class Recorder:
     def _spec(self, call: TaskCall) -> TaskSpec | None:
         spec = self._specs.get(call.task)
         return spec if spec is not None and spec.package == call.package else None
+
+    def _tier_of(self, path: Path) -> Tier:
+        known = self._states.at(path)
+        return known.tier if known is not None else self._tier(path)
 
     def _found(self, opened: Opened, path: Path, parents: tuple[Opened, ...]) -> Entity:
         """Return the state of `path` that the call finds; what its caller left there is the caller's."""
@@ -293,7 +307,7 @@ class Recorder:
         return [
             (parameter, path, declared)
             for path, (parameter, declared) in named.items()
-            if path.exists() and (path not in opened.stamps or stamp(path) != opened.stamps[path])
+            if path.exists() and (path not in opened.stamps or after.at(path) != opened.stamps[path])
         ]
 
     def _left(self, opened: Opened, path: Path, future: Future[Measurement], *, declared: bool) -> Entity | None:

@@ -162,7 +162,7 @@ def packed_view(packed: Packed) -> Group:
 
 def comparison_view(comparison: Comparison) -> RenderableType:
     """A verdict and every difference behind it."""
-    verdict = f"[{_VERDICT_STYLE[comparison.verdict]}]{comparison.verdict}[/]"
+    verdict = _verdict(comparison)
     head = f"{verdict}  {plain(comparison.note)}" if comparison.note else verdict
     if not comparison.differences:
         return head
@@ -179,6 +179,12 @@ def comparison_view(comparison: Comparison) -> RenderableType:
     return Group(head, table)
 
 
+def _verdict(comparison: Comparison) -> str:
+    """A verdict, and the tier of the digests if not everything was read for it."""
+    tier = "" if comparison.tier == "full" else f" ({comparison.tier})"
+    return f"[{_VERDICT_STYLE[comparison.verdict]}]{comparison.verdict}{tier}[/]"
+
+
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3g}"
 
@@ -191,8 +197,7 @@ def replay_view(report: ReplayReport) -> Group:
         if product.final or product.comparison.verdict in ("differs", "missing"):
             told = product.comparison.note or _differences(product.comparison)
             name = plain(product.path) + ("" if product.final else " [dim](in between)[/]")
-            verdict = product.comparison.verdict
-            table.add_row(name, product.kind, f"[{_VERDICT_STYLE[verdict]}]{verdict}[/]", plain(told))
+            table.add_row(name, product.kind, _verdict(product.comparison), plain(told))
     parts.append(table)
     for step in report.steps:
         if step.action == "blocked":

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
+from casaprov.digest import Digest, digest_record
 from casaprov.errors import DigestError
 from casaprov.regular_files import TYPE_ENDS, open_regular
 from casaprov.tables import is_table
@@ -30,7 +31,7 @@ __all__ = [
     "walk",
 ]
 
-IGNORED = (".git", ".casaprov", ".ipynb_checkpoints", "*.ipynb", "casa-*.log", "__pycache__")
+IGNORED = (".git", ".casaprov", ".ipynb_checkpoints", "*.ipynb", "casa-*.log", "*.last", "__pycache__")
 """Names that :func:`walk` does not look at: what notebooks, CASA and git leave anyway."""
 
 MAX_ENTRIES = 20_000
@@ -77,6 +78,11 @@ class Stamps:
         the latter to the past, nobody sets the former.
         """
         return max((found.ctime_ns for _, found in self.files), default=0)
+
+    @property
+    def told(self) -> Digest:
+        """Digest of the names, sizes and modification times, which a copy that keeps times has as well."""
+        return digest_record("casaprov/stamps/1", [[name, s.size, s.mtime_ns] for name, s in self.files])
 
     def changed_since(self, earlier: Stamps) -> tuple[str, ...]:
         """Relative paths of files that are new, gone or different."""
@@ -210,6 +216,11 @@ class Walk:
     def paths(self) -> tuple[Path, ...]:
         """Paths of all products, by name."""
         return tuple(self.folder / name for name in self.products)
+
+    def at(self, path: Path) -> Stamps:
+        """Stamps of one product: those of the walk, if it saw it."""
+        below = path.relative_to(self.folder).as_posix() if path.is_relative_to(self.folder) else ""
+        return self.products.get(below) or stamp(path)
 
     def changed_since(self, earlier: Walk) -> tuple[Path, ...]:
         """Paths of products that are new or different."""

@@ -9,9 +9,11 @@ from typing import Any
 
 from casaprov.checksum import Measurement
 from casaprov.errors import CasaprovError
-from casaprov.model import Entity, Locator, Session
+from casaprov.model import Checksum, Entity, Locator, Session
 
 __all__ = ["States"]
+
+_TOUCHED = "Its files were written since they were read; only samples of them say that the content is what it was."
 
 Measured = Measurement | CasaprovError
 """What measuring a path gave, or why it could not be measured."""
@@ -30,6 +32,8 @@ class States:
         Says what was changed by no call, from the state before, what is there
         now, and the ids of the last call that knew the one and the first that
         found the other.
+    checksums
+        Tells what an archive says of an external input that is not read as a whole.
     """
 
     def __init__(
@@ -38,6 +42,7 @@ class States:
         known: Mapping[str, Entity],
         locate: Callable[[Path], tuple[Locator, ...]],
         describe: Callable[[Entity, Measurement, str, str], str],
+        checksums: Callable[[Path], tuple[Checksum, ...]] = lambda _: (),
     ) -> None:
         self._session = session
         self._folder = Path(session.folder)
@@ -45,6 +50,7 @@ class States:
         self._by_content = {e.content_digest: e for e in known.values() if e.content_digest}
         self._locate = locate
         self._describe = describe
+        self._checksums = checksums
         self._seen = {key: entity.generated_by or "" for key, entity in known.items()}  # by which call, last
         self._lock = threading.Lock()
         self._count = 0
@@ -77,10 +83,13 @@ class States:
             self._seen[self.key(path)] = by
             if isinstance(measured, CasaprovError):
                 return current or self._new(path, measured)
-            if current is not None and current.content_digest == measured.content_digest:
+            touched = _touched(current, measured)
+            if current is not None and current.content_digest == measured.content_digest and not touched:
                 return current
+            if current is not None and touched and within is None:
+                return self._new(path, measured, revision_of=current.id, gap=True, note=_TOUCHED)
             source = self._by_content.get(measured.content_digest)
-            if source is not None:
+            if source is not None and source is not current:
                 return self._new(path, measured, copy_of=source.id)
             if within is not None:
                 before = current.id if current is not None else None
@@ -88,7 +97,8 @@ class States:
             if current is not None:
                 note = self._describe(current, measured, last, by)
                 return self._new(path, measured, revision_of=current.id, gap=True, note=note)
-            return self._new(path, measured, locators=self._locate(path))
+            checksums = self._checksums(path) if measured.tier == "fast" else ()
+            return self._new(path, measured, locators=self._locate(path), checksums=checksums)
 
     def left(
         self,
@@ -118,10 +128,10 @@ class States:
             self._seen[self.key(path)] = by
             if isinstance(measured, Measurement):
                 same = measured.content_digest
-                if before is not None and before.content_digest == same:
+                if before is not None and before.content_digest == same and not _touched(before, measured):
                     return None
                 current = self.at(path)
-                if current and current.content_digest == same:
+                if current and current.content_digest == same and not _touched(current, measured):
                     if current.generated_by == by or current.generated_by in children:
                         return current
                     if not declared:
@@ -140,6 +150,8 @@ class States:
                 "content_digest": measured.content_digest,
                 "byte_digest": measured.byte_digest,
                 "size_bytes": measured.size_bytes,
+                "tier": measured.tier,
+                "stamp": measured.stamp,
             }
         else:
             facts |= {"kind": "File", "content_digest": None, "size_bytes": 0, "note": measured.message}
@@ -149,3 +161,8 @@ class States:
         if entity.content_digest and entity.copy_of is None:
             self._by_content[entity.content_digest] = entity
         return entity
+
+
+def _touched(known: Entity | None, measured: Measurement) -> bool:
+    """Tell whether files were written of which only samples are known: samples may miss what was changed."""
+    return known is not None and known.content_digest == measured.content_digest and known.stamp != measured.stamp

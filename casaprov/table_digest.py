@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +16,35 @@ import numpy as np
 from casaprov.digest import BlockHasher, Digest, canonical_json, digest_blocks, digest_record
 from casaprov.errors import DigestError
 from casaprov.keywords import digest_keywords, encode, science_keywords, sub_tables
-from casaprov.sketch import Sketch
-from casaprov.tables import Column, Runs, Table, TableReader, is_table
+from casaprov.model import Tier
+from casaprov.sketch import Sketch, sample_places
+from casaprov.tables import Column, Runs, Table, TableReader, ValueType, is_table
 
 __all__ = [
+    "SAMPLED_BYTES",
     "check_node",
     "column_leaf",
     "column_outline",
     "column_part",
     "count_values",
+    "is_sampled",
     "joined_leaf",
     "joined_node",
     "outlined",
+    "sampled_leaf",
     "table_node",
 ]
 
 READ_BYTES = 2 * 2**20
 """Columns are read in blocks of this size: larger ones fall out of the processor's cache."""
 
+SAMPLED_BYTES = 64 * 2**20
+"""Of columns and files that are larger, the tier ``fast`` reads samples only."""
+
 _TEXTS = ("string", "record")
 
 
-def table_node(path: Path, reader: TableReader, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+def table_node(path: Path, reader: TableReader, above: tuple[Path, ...] = (), *, tier: Tier = "full") -> dict[str, Any]:
     """Digest a table and the tables that it refers to.
 
     Returns
@@ -51,13 +58,13 @@ def table_node(path: Path, reader: TableReader, above: tuple[Path, ...] = ()) ->
     table = reader.open(path)
     try:
         outline, sub_tables = outlined(table)
-        columns = {name: column_leaf(table, name) for name in table.columns}
+        columns = {name: column_leaf(table, name, tier) for name in table.columns}
     finally:
         table.close()
     # Sub-tables are read after the table is closed: one table is open at a time.
     line = (*above, path.resolve())
     tables = {
-        name: table_node(sub, reader, line) if is_table(sub) and sub.resolve() not in line else None
+        name: table_node(sub, reader, line, tier=tier) if is_table(sub) and sub.resolve() not in line else None
         for name, sub in sub_tables.items()
     }
     return joined_node(outline, columns, tables)
@@ -103,15 +110,54 @@ def _node_digest(node: Mapping[str, Any]) -> Digest:
     )
 
 
-def column_leaf(table: Table, name: str) -> dict[str, Any]:
+def column_leaf(table: Table, name: str, tier: Tier = "full") -> dict[str, Any]:
     """Digest and sketch a column in one pass."""
     column = table.columns[name]
     if column.type in _TEXTS:
         return _text_leaf(table, column)
     runs = table.runs(name)
+    if tier == "fast" and is_sampled(column.type, runs):
+        return sampled_leaf(table, name, runs)
     count = count_values(runs)
     part = column_part(table, name, runs, 0, 0, 0, count, count)
     return joined_leaf(column_outline(column), runs, [part])
+
+
+def is_sampled(type_: ValueType, runs: Runs) -> bool:
+    """Tell whether only samples of a column are read in the tier ``fast``: of many numbers, never of flags."""
+    return type_ not in (*_TEXTS, "bool") and count_values(runs) * np.dtype(type_).itemsize > SAMPLED_BYTES
+
+
+def sampled_leaf(table: Table, name: str, runs: Runs) -> dict[str, Any]:
+    """Digest and sketch the samples of a column of numbers, at :func:`casaprov.sketch.sample_places`."""
+    column = table.columns[name]
+    places = sample_places(count_values(runs)).tolist()
+    values = np.concatenate([_value(table, name, *where) for where in _cells_of(runs, places)])
+    hasher = BlockHasher()
+    hasher.update(_numbers(values))
+    sketch = Sketch()
+    sketch.update(values)
+    digest = digest_record("casaprov/column-samples/1", column.type, _shapes(runs), hasher.digest())
+    return {"digest": digest, **column_outline(column), "samples": sketch.result()}
+
+
+def _value(table: Table, name: str, row: int, shape: tuple[int, ...], place: int) -> np.ndarray[Any, Any]:
+    (value,) = table.stretch(name, [(1, shape)], row, place, 1, max_bytes=READ_BYTES)
+    return value.copy()
+
+
+def _cells_of(runs: Runs, places: Iterable[int]) -> Iterator[tuple[int, tuple[int, ...], int]]:
+    """Yield row and shape of the cell that holds each of the values at ascending places, and its place there."""
+    following = iter(runs)
+    row = start = 0
+    cells = size = 0
+    shape: tuple[int, ...] = ()
+    for place in places:
+        while place >= start + cells * size:
+            row, start = row + cells, start + cells * size
+            cells, told = next(following)
+            shape, size = told or (), 0 if told is None else math.prod(told)
+        yield row + (place - start) // size, shape, (place - start) % size
 
 
 def column_outline(column: Column) -> dict[str, Any]:
@@ -166,8 +212,11 @@ def count_values(runs: Runs) -> int:
 
 
 def _leaf(outline: Mapping[str, Any], runs: Runs, values: Digest) -> dict[str, Any]:
-    shapes = [[cells, None if shape is None else list(shape)] for cells, shape in runs]
-    return {"digest": digest_record("casaprov/column/1", outline["type"], shapes, values), **outline}
+    return {"digest": digest_record("casaprov/column/1", outline["type"], _shapes(runs), values), **outline}
+
+
+def _shapes(runs: Runs) -> list[list[Any]]:
+    return [[cells, None if shape is None else list(shape)] for cells, shape in runs]
 
 
 def _text_leaf(table: Table, column: Column) -> dict[str, Any]:

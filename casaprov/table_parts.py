@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from casaprov.digest import BLOCK_BYTES
+from casaprov.model import Tier
 from casaprov.stamps import stamp
 from casaprov.table_digest import column_leaf, column_outline, column_part, outlined, table_node
 from casaprov.tables import Runs, Table, TableReader
@@ -65,15 +66,15 @@ def storage_files(number: int, names: Iterable[str]) -> list[str]:
     return [name for name in names if name in (own, f"{own}i") or name.startswith(f"{own}_")]
 
 
-def leaves(path: Path, names: Sequence[str], reader: TableReader) -> dict[str, Any]:
+def leaves(path: Path, names: Sequence[str], tier: Tier, reader: TableReader) -> dict[str, Any]:
     """Digest some columns of a table; see :func:`casaprov.table_digest.column_leaf`."""
     with _opened(path, reader) as table:
-        return {name: column_leaf(table, name) for name in names}
+        return {name: column_leaf(table, name, tier) for name in names}
 
 
-def nodes(paths: Sequence[Path], above: Sequence[Path], reader: TableReader) -> list[dict[str, Any]]:
+def nodes(paths: Sequence[Path], above: Sequence[Path], tier: Tier, reader: TableReader) -> list[dict[str, Any]]:
     """Digest some tables that tables in `above` refer to; see :func:`casaprov.table_digest.table_node`."""
-    return [table_node(path, reader, tuple(above)) for path in paths]
+    return [table_node(path, reader, tuple(above), tier=tier) for path in paths]
 
 
 class Noting:

@@ -86,6 +86,7 @@ def _is_column(column: Any) -> bool:
         and isinstance(column["type"], str)
         and isinstance(column.get("keywords", ""), str)
         and _is_sketch(column.get("sketch"))
+        and _is_sketch(column.get("samples"))
     )
 
 

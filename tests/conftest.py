@@ -14,6 +14,7 @@ import hypothesis
 import pytest
 
 from casaprov.casa import data
+from live_kernel import CASA_EXTENSION, LiveKernel
 from reductions import Reduction, reduce
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -120,3 +121,22 @@ def reduction(
 ) -> Reduction:
     """A small real reduction of NGC 5921, run once; read-only."""
     return reduce(tmp_path_factory.mktemp("reduction"), ngc5921_fits)
+
+
+@pytest.fixture(scope="session")
+def plain_kernel(casa_site_config: data.DataSource, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveKernel]:
+    """A plain kernel that has imported casatasks; leave it without casaprov."""
+    loading = "import casatools, casatasks\nfrom casatasks import *"
+    kernel = LiveKernel(tmp_path_factory.mktemp("plain-kernel"), first=loading)
+    yield kernel
+    kernel.close()
+
+
+@pytest.fixture(scope="session")
+def casa_kernel(casa_site_config: data.DataSource, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveKernel]:
+    """The CASA kernel, of a user whose home folder is empty; leave no variables behind."""
+    home = tmp_path_factory.mktemp("casa-home")
+    environ = os.environ | {"HOME": str(home)}
+    kernel = LiveKernel(tmp_path_factory.mktemp("casa-kernel"), CASA_EXTENSION, first="tclean", environ=environ)
+    yield kernel
+    kernel.close()

@@ -22,7 +22,9 @@ def main(pickled: str, out: str, max_file_bytes: str) -> None:
     reduction: Reduction = pickle.loads(Path(pickled).read_bytes())
     document = reduction.document
     recorded = {reduction.folder / e.path: Measured(e.content_digest) for e in document.entities if e.content_digest}
-    items = choose_payload(document, reduction.folders, PayloadPolicy(), measure=recorded.__getitem__)
+    items = choose_payload(
+        document, reduction.folders, PayloadPolicy(), measure=lambda path, tier="full": recorded[path]
+    )
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(max_file_bytes), resource.RLIM_INFINITY))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:

@@ -24,13 +24,14 @@ from casaprov.model import (
     LogSegment,
     Session,
     Step,
+    Tier,
     Usage,
 )
 from casaprov.payload import PayloadPolicy, choose_payload
 from casaprov.table_digest import check_node
 
 
-def measure(path: Path) -> Measured:
+def measure(path: Path, *, tier: Tier = "full") -> Measured:
     """Measure a file or folder by names and bytes; CASA's tables need no CASA here."""
     if not path.exists():
         raise DigestError(f"{path} is not there.")

@@ -63,6 +63,12 @@ class Memory:
     def close(self) -> None:
         pass
 
+    def manager(self, column: str) -> str:
+        return ""
+
+    def cell(self, column: Column, row: int) -> np.ndarray[Any, Any]:
+        return self._one(row)
+
     def defined(self, column: str, first: int, count: int) -> list[bool]:
         return [cell is not None for cell in self._cells[first : first + count]]
 
@@ -73,16 +79,16 @@ class Memory:
     def values(
         self, column: Column, first: int, count: int, shape: tuple[int, ...], out: np.ndarray[Any, Any] | None = None
     ) -> np.ndarray[Any, Any]:
-        return np.stack([self.cell(row) for row in range(first, first + count)])
+        return np.stack([self._one(row) for row in range(first, first + count)])
 
     def part(self, column: Column, row: int, start: tuple[int, ...], stop: tuple[int, ...]) -> np.ndarray[Any, Any]:
         where = tuple(slice(a, b) for a, b in zip(start[::-1], stop[::-1], strict=True))
-        return np.ascontiguousarray(self.cell(row)[where])
+        return np.ascontiguousarray(self._one(row)[where])
 
     def record(self, column: str, row: int) -> Mapping[str, Any]:
         raise NotImplementedError
 
-    def cell(self, row: int) -> np.ndarray[Any, Any]:
+    def _one(self, row: int) -> np.ndarray[Any, Any]:
         cell = self._cells[row]
         assert cell is not None
         return cell

@@ -55,6 +55,13 @@ def test_the_pythons_that_run_these_tests_are_right() -> None:
     assert doctor.python().status == "ok"
 
 
+def test_the_shell_of_casa_is_found_or_said_to_be_missing(python_without: Callable[..., Path]) -> None:
+    assert checks.shell().status == "ok"
+    code = "from casaprov.casa import checks; found = checks.shell(); print(found.status, found.remedy)"
+    done = subprocess.run([python_without("casashell"), "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == f"warning Run 'pip install casashell=={checks.RELEASES[sys.version_info[:2]]}'.\n"
+
+
 def test_a_check_that_breaks_becomes_a_finding() -> None:
     def broken_thing() -> Finding:
         raise ZeroDivisionError("oh")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from casaprov.errors import DigestError
-from casaprov.model import Entity, Locator, Usage
+from casaprov.model import Entity, Locator, Tier, Usage
 from casaprov.payload import PayloadItem, PayloadPolicy, choose_payload
 from sample_records import Measured, Reduction, make_reduction, measure
 
@@ -94,7 +94,7 @@ def test_a_link_and_a_name_no_zip_can_hold_are_not_shipped(reduction: Reduction)
 
 
 def test_what_cannot_be_digested_any_more_is_not_shipped(reduction: Reduction) -> None:
-    def broken(path: Path) -> Measured:
+    def broken(path: Path, *, tier: Tier = "full") -> Measured:
         raise DigestError(f"{path.name} is damaged.")
 
     items = choose_payload(reduction.document, reduction.folders, PayloadPolicy(), measure=broken)
@@ -107,7 +107,7 @@ def test_products_are_measured_even_if_not_shipped_and_inputs_to_be_found_elsewh
 ) -> None:
     measured: list[str] = []
 
-    def watched(path: Path) -> Measured:
+    def watched(path: Path, *, tier: Tier = "full") -> Measured:
         measured.append(path.name)
         return measure(path)
 

@@ -15,7 +15,7 @@ from casaprov.calls import TaskCall, TaskResult
 from casaprov.checksum import Measurement, measure
 from casaprov.errors import CasaprovError, DigestError
 from casaprov.journal import Journal, read_document
-from casaprov.model import Activity, Entity
+from casaprov.model import Activity, Entity, Tier
 from casaprov.recorder import Recorder
 from casaprov.taskspec import read_specs
 from records import SESSION
@@ -44,7 +44,7 @@ def no_reader() -> Any:
 class HereDigester:
     """Measures in this process, at once."""
 
-    def submit(self, path: Path) -> Future[Measurement]:
+    def submit(self, path: Path, *, tier: Tier = "full") -> Future[Measurement]:
         result: Future[Measurement] = Future()
         try:
             result.set_result(measure(path, no_reader, no_reader))
@@ -238,7 +238,7 @@ def test_a_kernel_that_dies_leaves_the_beginning(notebook: Notebook, folder: Pat
 
 def test_an_unreadable_input_makes_the_record_incomplete_not_the_call_fail(notebook: Notebook, folder: Path) -> None:
     class Refusing(HereDigester):
-        def submit(self, path: Path) -> Future[Measurement]:
+        def submit(self, path: Path, *, tier: Tier = "full") -> Future[Measurement]:
             result: Future[Measurement] = Future()
             result.set_exception(DigestError("the disk is broken"))
             return result
@@ -256,7 +256,7 @@ def test_how_a_call_ended_is_recorded_even_if_what_it_left_is_not(
     notebook: Notebook, folder: Path, trouble: type[BaseException]
 ) -> None:
     class Interrupted(HereDigester):
-        def submit(self, path: Path) -> Future[Measurement]:
+        def submit(self, path: Path, *, tier: Tier = "full") -> Future[Measurement]:
             if path.name == "out.txt":
                 raise trouble("now")
             return super().submit(path)

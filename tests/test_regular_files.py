@@ -185,7 +185,7 @@ def test_no_locator_leads_to_it(tmp_path: Path) -> None:
     finder = InputFinder(
         resolvers={"file": Path},
         folders=[tmp_path],
-        measure=lambda path: measure(path, table_reader, fits_reader),
+        measure=lambda path, tier="full": measure(path, table_reader, fits_reader, tier=tier),
         shipped=lambda _entity: None,
     )
     with pytest.raises(InputMissing):

@@ -66,6 +66,18 @@ def casa() -> Finding:
     return Finding("CASA", "missing", message, remedy)
 
 
+def shell() -> Finding:
+    """Whether CASA's shell, which the CASA kernel needs, is there."""
+    if found := installed("casashell"):
+        return Finding("CASA's shell", "ok", f"casashell {found}: the CASA kernel has inp, go and default.")
+    release = RELEASES.get(sys.version_info[:2])
+    message = (
+        "casashell is not installed: the CASA kernel has tasks, but not inp, go, default and the tools' instances."
+    )
+    pinned = f"=={release}" if release else ""
+    return Finding("CASA's shell", "warning", message, f"Run 'pip install casashell{pinned}'.")
+
+
 def data() -> Finding:
     """Whether CASA's run-time data are there, and who says where."""
     source = prepare()
@@ -130,7 +142,7 @@ def confinement() -> Finding:
     return Finding("confinement", "warning", message, remedy)
 
 
-CHECKS: tuple[Check, ...] = (casa, data, leap_seconds, casacore, confinement)
+CHECKS: tuple[Check, ...] = (casa, shell, data, leap_seconds, casacore, confinement)
 
 
 def _in_child(code: str) -> dict[str, Any]:

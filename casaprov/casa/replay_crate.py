@@ -129,8 +129,9 @@ def _replay(
             casaprov=__version__,
             notebook=opened.document.notebook,
         )
-        recorder = open_recorder(session, private / "replay", digester)
         placed = place_inputs(plan, inputs, folder)
+        tiers = {placed[entity.path]: entity.tier for entity in plan.inputs}
+        recorder = open_recorder(session, private / "replay", digester, lambda path: tiers.get(path, "full"))
         steps, products = Replay(
             plan=plan,
             sessions={session.id: session for session in opened.document.sessions},
@@ -281,7 +282,7 @@ class _Judge:
         tree = self._opened.tree(entity)
         recorded = json.loads(tree.read_text(encoding="utf-8")) if tree is not None else None
         try:
-            measured = self._digester.measure(path)
+            measured = self._digester.measure(path, tier=entity.tier)
         except DigestError as error:
             return Comparison("not-verifiable", (), error.message)
         found = compare_trees(recorded, entity.content_digest, entity.byte_digest, measured, tolerance)

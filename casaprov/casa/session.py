@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from casaprov import __version__
+from casaprov.archive_checksums import checksums_beside
 from casaprov.casa.data import casadata_path
 from casaprov.casa.environment import current_environment
+from casaprov.config import Config
 from casaprov.digester import Digester
 from casaprov.errors import JournalError
 from casaprov.journal import Journal, present_folders, read_document
 from casaprov.lineage import Lineage
-from casaprov.model import Entity, Locator, Session
+from casaprov.model import Entity, Locator, Session, Tier
 from casaprov.recorder import Recorder, now
+from casaprov.stamps import stamp
 from casaprov.taskspec import load_specs
 
-__all__ = ["locate", "new_session", "open_recorder"]
+__all__ = ["locate", "new_session", "open_recorder", "tier_by_size"]
 
 _log = logging.getLogger(__name__)
 
@@ -36,13 +40,23 @@ def new_session(folder: Path, notebook: str) -> Session:
     )
 
 
-def open_recorder(session: Session, journal_folder: Path, digester: Digester) -> Recorder:
-    """Return a recorder for `session` that knows what earlier sessions left behind."""
+def open_recorder(
+    session: Session, journal_folder: Path, digester: Digester, tier: Callable[[Path], Tier] = lambda _: "full"
+) -> Recorder:
+    """Return a recorder for `session` that knows what earlier sessions left behind.
+
+    Parameters
+    ----------
+    tier
+        Tells how much is read of an input that is not known yet.
+    """
     return Recorder(
         journal=Journal(journal_folder, session),
         digester=digester,
         specs=load_specs(),
         locate=locate,
+        checksums=checksums_beside,
+        tier=tier,
         states=_last_states(journal_folder, session),
     )
 
@@ -60,6 +74,15 @@ def _last_states(journal_folder: Path, session: Session) -> dict[str, Entity]:
     lineage = Lineage(document)
     inputs = {entity.path: entity for entity in lineage.inputs()}
     return inputs | {entity.path: entity for entity in lineage.products()}
+
+
+def tier_by_size(config: Config) -> Callable[[Path], Tier]:
+    """Return what tells, as the settings say, how much is read of an input."""
+
+    def tier(path: Path) -> Tier:
+        return "fast" if config.digest == "fast" and stamp(path).size_bytes >= config.fast_above else "full"
+
+    return tier
 
 
 def locate(path: Path) -> tuple[Locator, ...]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from casaprov.checksum import Measurement
+from casaprov.checksum import Measure
 from casaprov.crate import Packed, pack
 from casaprov.crate_layout import METADATA
 from casaprov.errors import JournalError, RecordError, UsageError
@@ -27,7 +27,7 @@ def export_notebook(
     out: Path,
     *,
     policy: PayloadPolicy,
-    measure: Callable[[Path], Measurement],
+    measure: Measure,
     title: str | None = None,
 ) -> Packed:
     """Pack a notebook with the record of the calls that its results came from.
@@ -73,9 +73,7 @@ def _is_crate(path: Path) -> bool:
         return False
 
 
-def with_present_states(
-    document: Document, folders: Mapping[str, Path], measure: Callable[[Path], Measurement]
-) -> Document:
+def with_present_states(document: Document, folders: Mapping[str, Path], measure: Measure) -> Document:
     """Add a gap for every product that was changed after the last call that left it.
 
     Parameters
@@ -88,7 +86,7 @@ def with_present_states(
         path = folders[product.session] / product.path
         if product.content_digest is None or not path.exists():
             continue
-        present = measure(path)
+        present = measure(path, tier=product.tier)
         if present.content_digest != product.content_digest:
             gap = Entity(
                 id=f"{product.id}-changed",
@@ -97,6 +95,7 @@ def with_present_states(
                 content_digest=present.content_digest,
                 byte_digest=present.byte_digest,
                 size_bytes=present.size_bytes,
+                tier=present.tier,
                 revision_of=product.id,
                 gap=True,
             )

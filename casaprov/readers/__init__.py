@@ -38,18 +38,22 @@ def table_reader() -> TableReader:
     if find_spec("casatools") is not None:
         from casaprov.readers.casatools_tables import CasatoolsReader
 
-        global _warned  # noqa: PLW0603
-        if not _warned:
-            _warned = True
-            _log.warning(
-                "python-casacore is not installed: tables are read with casatools, which takes about three times "
-                "as long. 'pip install python-casacore' makes it fast."
-            )
+        _say_that_it_is_slow()
         return CasatoolsReader()
     raise MissingDependency(
         "CASA tables cannot be read: neither python-casacore nor casatools is installed.",
         hint="Install one: pip install python-casacore.",
     )
+
+
+def _say_that_it_is_slow() -> None:
+    global _warned  # noqa: PLW0603
+    if not _warned:
+        _warned = True
+        _log.warning(
+            "python-casacore is not installed: tables are read with casatools, which takes about three times "
+            "as long. 'pip install python-casacore' makes it fast."
+        )
 
 
 def fits_reader() -> FitsReader:
@@ -72,6 +76,9 @@ def fits_reader() -> FitsReader:
 def open_digester(config: Config | None = None) -> Digester:
     """Return a Digester with worker processes of its own; they start with the first product."""
     config = config or load_config(Path.cwd())
+    if find_spec("casacore") is None and find_spec("casatools") is not None:
+        # Said here, once in a session: what the workers say is heard by nobody.
+        _say_that_it_is_slow()
     # One thread each: the workers share out the columns and files, not the loops inside.
     pool = WorkerPool(config.workers, "casaprov.readers.digest_worker", environment={"OMP_NUM_THREADS": "1"})
     path = Path(platformdirs.user_cache_dir("casaprov")) / "digests.sqlite" if config.cache_size else None

@@ -47,6 +47,12 @@ _STRING_BYTES = 64
 class Cells(Protocol):
     """How a library gives the cells of one column."""
 
+    rows: int
+
+    def manager(self, column: str) -> str:
+        """Return the type of the storage manager that holds a column, empty if the table itself has none for it."""
+        ...
+
     def defined(self, column: str, first: int, count: int) -> Sequence[bool]:
         """Tell which of `count` cells hold a value."""
         ...
@@ -65,6 +71,10 @@ class Cells(Protocol):
         out
             Memory that may be used for them: C-contiguous, of their type and shape.
         """
+        ...
+
+    def cell(self, column: Column, row: int) -> np.ndarray[Any, Any]:
+        """Return a cell in storage order, an array without axes for a scalar."""
         ...
 
     def part(self, column: Column, row: int, start: Shape, stop: Shape) -> np.ndarray[Any, Any]:
@@ -172,7 +182,7 @@ def _cells_between(
     for index in range(start // size, last, step):
         taken = min(step, last - index)
         out = memory[: taken * size].reshape(taken, *reversed(shape))
-        values = cells.values(column, row + index, taken, shape, out).reshape(-1)
+        values = _values(cells, column, row + index, taken, shape, out).reshape(-1)
         yield values[max(0, start - index * size) : end - index * size]
 
 
@@ -189,6 +199,30 @@ def _slabs_between(
                 values = cells.part(column, row + index, low, high).reshape(-1)
                 yield values[max(0, start - place) : end - place]
             place = following
+
+
+def _values(
+    cells: Cells, column: Column, first: int, count: int, shape: Shape, out: np.ndarray[Any, Any] | None = None
+) -> np.ndarray[Any, Any]:
+    """Read cells of one shape in a way that their storage manager can bear."""
+    manager = cells.manager(column.name)
+    if manager == "TiledCellStMan" and cells.rows > 1:
+        # casacore reads single cells or whole columns of it; all else is an error, in casatools the end of the process.
+        alone = count
+    elif manager == "IncrementalStMan" and column.ndim == 0 and count == cells.rows:
+        # A whole column goes wrong where the manager holds more rows than the table, as in CASA's own
+        # ephemerides/Sources: casacore then writes beyond the end of its memory.
+        alone = 1
+    else:
+        return cells.values(column, first, count, shape, out)
+    if out is None:
+        out = np.empty((count, *reversed(shape)), dtype_of(column))
+    together = count - alone
+    if together:
+        out[:together] = cells.values(column, first, together, shape)
+    for index in range(together, count):
+        out[index] = cells.cell(column, first + index)
+    return out
 
 
 def equal_runs(texts: Sequence[str], order: int) -> Runs:
@@ -239,7 +273,7 @@ def _cut(cells: Cells, column: Column, rows: range, shape: Shape, max_bytes: int
     step = max(1, max_bytes // (size * value_bytes))
     for done in range(0, len(rows), step):
         taken = rows[done : done + step]
-        yield Block(taken[0], len(taken), shape, cells.values(column, taken[0], len(taken), shape))
+        yield Block(taken[0], len(taken), shape, _values(cells, column, taken[0], len(taken), shape))
 
 
 def _slabs(shape: Shape, max_values: int) -> Iterator[tuple[Shape, Shape]]:

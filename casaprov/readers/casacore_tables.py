@@ -63,6 +63,7 @@ class CasacoreTable:
     def __init__(self, path: Path, handle: Any) -> None:
         self.path = path
         self._handle: Any = handle
+        self._storage: Mapping[str, Storage] | None = None
         self._limited: set[str] = set()
         info = handle.info()
         self.type: str = info["type"]
@@ -91,6 +92,12 @@ class CasacoreTable:
     def storage(self) -> Mapping[str, Storage]:
         """Return the storage manager by column."""
         return storage_of(self._handle.getdminfo(), self.columns)
+
+    def manager(self, column: str) -> str:
+        """Return the type of the storage manager that holds a column."""
+        if self._storage is None:
+            self._storage = self.storage()
+        return self._storage[column].type if column in self._storage else ""
 
     @contextmanager
     def _reading(self, column: str) -> Iterator[None]:
@@ -138,6 +145,13 @@ class CasacoreTable:
             out = np.empty((count, *reversed(shape)), dtype_of(column))
         self._handle.getcolnp(column.name, out, first, count)
         return out
+
+    def cell(self, column: Column, row: int) -> np.ndarray[Any, Any]:
+        """Return a cell in storage order, an array without axes for a scalar."""
+        if column.ndim == 0:
+            # In steps of two a single row is never the whole column; getcell() would widen it, and quiet its NaNs.
+            return np.array(self._handle.getcol(column.name, row, 1, 2), dtype_of(column)).reshape(())
+        return np.asarray(self._handle.getcell(column.name, row), dtype_of(column), order="C")
 
     def part(self, column: Column, row: int, start: Shape, stop: Shape) -> np.ndarray[Any, Any]:
         """Return a part of a cell in storage order."""

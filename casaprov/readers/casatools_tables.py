@@ -43,6 +43,7 @@ _casatools = _import_casatools()
 __all__ = ["CasatoolsReader", "CasatoolsTable"]
 
 _FIXED_SHAPE = 4
+_INSTALL = "Install python-casacore: pip install python-casacore."
 _ONLY_CELLWISE = ("int16", "int64")
 
 
@@ -60,7 +61,11 @@ class CasatoolsReader:
         except RuntimeError as error:
             handle.done()
             raise DigestError(f"{path} cannot be opened as a table: {error}") from error
-        return CasatoolsTable(path, handle)
+        try:
+            return CasatoolsTable(path, handle)
+        except (RuntimeError, UnicodeDecodeError) as error:
+            handle.done()
+            raise DigestError(f"casatools cannot read the description of {path}: {error}", hint=_INSTALL) from error
 
 
 class CasatoolsTable:
@@ -69,6 +74,7 @@ class CasatoolsTable:
     def __init__(self, path: Path, handle: Any) -> None:
         self.path = path
         self._handle: Any = handle
+        self._storage: Mapping[str, Storage] | None = None
         info = handle.info()
         self.type: str = info["type"]
         self.subtype: str = info["subType"]
@@ -96,6 +102,12 @@ class CasatoolsTable:
     def storage(self) -> Mapping[str, Storage]:
         """Return the storage manager by column."""
         return storage_of(self._handle.getdminfo(), self.columns)
+
+    def manager(self, column: str) -> str:
+        """Return the type of the storage manager that holds a column."""
+        if self._storage is None:
+            self._storage = self.storage()
+        return self._storage[column].type if column in self._storage else ""
 
     @contextmanager
     def _reading(self, column: str) -> Iterator[None]:
@@ -134,27 +146,42 @@ class CasatoolsTable:
             self._refuse_arrays(column)
             cells = [self._handle.getcell(column.name, row) for row in range(first, first + count)]
             return np.array(cells, dtype_of(column))
-        values = np.asarray(self._handle.getcol(column.name, first, count)).T
-        if column.type == "string":
-            return _strings(values)
-        return np.ascontiguousarray(values, dtype_of(column))
+        return self._stored(column, self._handle.getcol(column.name, first, count))
+
+    def cell(self, column: Column, row: int) -> np.ndarray[Any, Any]:
+        """Return a cell in storage order, an array without axes for a scalar."""
+        self._refuse_arrays(column)
+        return self._stored(column, self._handle.getcell(column.name, row))
 
     def part(self, column: Column, row: int, start: Shape, stop: Shape) -> np.ndarray[Any, Any]:
         """Return a part of a cell in storage order."""
         self._refuse_arrays(column)
         last = [n - 1 for n in stop]
         values = self._handle.getcellslice(column.name, row, list(start), last, [1] * len(start))
-        return np.ascontiguousarray(np.asarray(values).T, dtype_of(column))
+        return self._stored(column, values)
 
     def record(self, column: str, row: int) -> Mapping[str, Any]:
         """Return a cell of a column of records."""
         return _record(self._handle.getcell(column, row))
 
+    def _stored(self, column: Column, given: Any) -> np.ndarray[Any, Any]:
+        """Turn values as casatools gives them into what is stored, in storage order."""
+        values = np.asarray(given).T
+        if column.type == "string":
+            return _strings(values)
+        stored = np.asarray(values, dtype_of(column), order="C")
+        if column.type in ("float32", "complex64") and _quieted(stored):
+            raise DigestError(
+                f"casatools cannot read the NaNs in column {column.name} of {self.path}: it loses one of their bits.",
+                hint=_INSTALL,
+            )
+        return stored
+
     def _refuse_arrays(self, column: Column) -> None:
         if column.type in _ONLY_CELLWISE and column.ndim != 0:
             raise DigestError(
                 f"casatools cannot read the {column.type} arrays in column {column.name} of {self.path}.",
-                hint="Install python-casacore: pip install python-casacore.",
+                hint=_INSTALL,
             )
 
     def _column(self, name: str) -> Column:
@@ -186,6 +213,13 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return _strings(value.T) if value.dtype.kind == "U" else value.T
     return value
+
+
+def _quieted(stored: np.ndarray[Any, Any]) -> bool:
+    """Tell whether there are NaNs in single precision that may have been signalling ones before they were widened."""
+    bits = stored.view(np.uint32) if stored.ndim else stored.reshape(1).view(np.uint32)
+    # The NaN that CASA writes has no bits but that of a quiet one, without which it would be an infinity.
+    return bool((np.isnan(bits.view(np.float32)) & ((bits & 0x3FFFFF) != 0)).any())
 
 
 def _strings(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -16,7 +16,7 @@ from casaprov import table_parts
 from casaprov.checksum import measure as measure_product
 from casaprov.checksum import to_json
 from casaprov.errors import MissingDependency
-from casaprov.model import unstructure
+from casaprov.model import Tier, unstructure
 from casaprov.readers import fits_reader, table_reader
 from casaprov.table_parts import Noting, Part, plain_runs
 from casaprov.worker import serve
@@ -31,7 +31,7 @@ def _prepare() -> None:
             reader()
 
 
-def _measure(path: str) -> dict[str, Any]:
+def _measure(path: str, tier: Tier) -> dict[str, Any]:
     """Measure what is no table, or holds some."""
     opened: list[Path] = []
 
@@ -40,7 +40,7 @@ def _measure(path: str) -> dict[str, Any]:
         noting.opened = opened
         return noting
 
-    measured = measure_product(Path(path), reader, fits_reader)
+    measured = measure_product(Path(path), reader, fits_reader, tier=tier)
     return {"measured": to_json(measured), "opened": [str(table) for table in opened]}
 
 
@@ -48,13 +48,13 @@ def _outline(path: str) -> dict[str, Any]:
     return table_parts.outline(Path(path), table_reader())
 
 
-def _leaves(path: str, columns: list[str]) -> dict[str, Any]:
-    return table_parts.leaves(Path(path), columns, table_reader())
+def _leaves(path: str, columns: list[str], tier: Tier) -> dict[str, Any]:
+    return table_parts.leaves(Path(path), columns, tier, table_reader())
 
 
-def _nodes(paths: list[str], above: list[str]) -> dict[str, Any]:
+def _nodes(paths: list[str], above: list[str], tier: Tier) -> dict[str, Any]:
     reader = Noting(table_reader())
-    nodes = table_parts.nodes([Path(path) for path in paths], [Path(path) for path in above], reader)
+    nodes = table_parts.nodes([Path(path) for path in paths], [Path(path) for path in above], tier, reader)
     return {"nodes": nodes, "opened": [str(table) for table in reader.opened]}
 
 

@@ -20,6 +20,7 @@ from casaprov.casa.session import new_session, open_recorder
 from casaprov.casa.tasks import FunctionExecutor, TaskHook
 from casaprov.checksum import Measurement
 from casaprov.digester import Digester
+from casaprov.model import Tier
 from casaprov.readers import open_digester
 from casaprov.runner import Runner
 
@@ -40,9 +41,9 @@ class PatientDigester:
     def __init__(self, digester: Digester) -> None:
         self._digester = digester
 
-    def submit(self, path: Path) -> Future[Measurement]:
+    def submit(self, path: Path, *, tier: Tier = "full") -> Future[Measurement]:
         """Measure `path` now."""
-        measured = self._digester.submit(path)
+        measured = self._digester.submit(path, tier=tier)
         wait([measured])
         return measured
 

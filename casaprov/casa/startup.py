@@ -1,0 +1,134 @@
+"""CASA's own shell in a plain IPython kernel: its names are there from the first cell.
+
+The shell of CASA is IPython with start scripts of the package casashell. Three
+of them make what users know: tasks that take their parameters from global
+variables, instances of the tools (``tb``, ``ia``, ``qa``, ...), and ``inp``, ``go``,
+``default``, ``tget``, ``tput``. They run here as they are. Those left out are for a
+terminal: they set the prompt, open a logger window, write to ``~/.casa``, and end
+the process if data are missing. Left out too is the filter that refuses to
+assign to CASA's names: it also refuses ``from casatasks import tclean``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import inspect
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+from casaprov.casa.absent import GUI_PACKAGES, absent_tasks
+from casaprov.casa.data import import_casatasks
+from casaprov.casa.tasks import task_names
+from casaprov.casa.words import without_parentheses
+from casaprov.errors import CasaMissing, MissingDependency
+
+__all__ = ["SCRIPTS", "start_casa"]
+
+SCRIPTS = ("load_tasks.py", "load_tools.py", "init_subparam.py")
+"""Start scripts of casashell that run in the user's namespace, in this order."""
+
+_HELP_SCRIPT = "init_doc.py"
+_HELP = ("doc", "taskhelp", "toolhelp")
+
+_NO_SHELL = "casashell is not installed, so inp, go, default and the tools' instances are not there."
+_NO_SHELL_HINT = "Run 'pip install \"casaprov[kernel]\"' and restart the kernel."
+
+
+def start_casa(shell: Any) -> MissingDependency | None:
+    """Put what CASA's own shell offers into the namespace of an IPython shell.
+
+    Parameters
+    ----------
+    shell
+        The ``InteractiveShell`` of the kernel. Whatever its namespace already holds under one
+        of CASA's names is replaced.
+
+    Returns
+    -------
+    MissingDependency or None
+        What is missing. Without casashell the tasks of casatasks are there, without CASA nothing.
+    """
+    namespace = shell.user_ns
+    try:
+        casatasks = import_casatasks()
+    except MissingDependency as error:
+        return error
+    namespace |= {name: getattr(casatasks, name) for name in task_names(casatasks)}
+    namespace |= {"casatasks": casatasks, "casatools": importlib.import_module("casatools")}
+    namespace |= {"casalog": casatasks.casalog, "ctsys": namespace["casatools"].ctsys}
+    missing = None
+    if importlib.util.find_spec("casashell") is None:
+        missing = CasaMissing(_NO_SHELL, hint=_NO_SHELL_HINT)
+    else:
+        _start_shell(shell, casatasks)
+    namespace |= absent_tasks(namespace)
+    return missing
+
+
+def _start_shell(shell: Any, casatasks: ModuleType) -> None:
+    namespace = shell.user_ns
+    casashell: Any = importlib.import_module("casashell")
+    config = casashell.casa_config_master
+    # casashell itself would set these from its command line, which is none of a kernel's.
+    quiet = {"log2term": config.log2term, "nologger": True, "nogui": config.nogui, "agg": config.agg}
+    config.flags = casashell.flags = SimpleNamespace(pipeline=False, execute=[], **quiet)
+    folder = Path(casashell.__file__).parent / "private"
+    # The scripts look for the first three; the tasks, whenever they are called, for the last two.
+    for_scripts = {"config": config, "casa_builtin_state": {}, "casa_nonbuiltin_state": {}}
+    namespace |= for_scripts | {"casa_inp_go_state": {"last": None}, "__casashell_state__": {}}
+    filters = list(shell.ast_transformers)
+    try:
+        with shell.builtin_trap:  # one of them asks for get_ipython()
+            for name in SCRIPTS:
+                _execute(folder / name, namespace)
+            helping = {"__name__": "casashell.private.init_doc"}
+            _execute(folder / _HELP_SCRIPT, helping)
+    finally:
+        shell.ast_transformers[:] = filters
+        for name in (*for_scripts, "register_builtin"):
+            namespace.pop(name, None)
+    namespace |= {name: helping[name] for name in _HELP}
+    namespace["execfile"] = _execfile(namespace)
+    shell.input_transformers_cleanup.append(without_parentheses(namespace))
+    namespace |= _window_tasks()
+    for name in task_names(casatasks):
+        _show_defaults(namespace[name], getattr(casatasks, name))
+
+
+def _execute(path: Path, namespace: dict[str, Any]) -> None:
+    exec(compile(path.read_bytes(), str(path), "exec"), namespace)  # noqa: S102 - CASA's own start scripts
+
+
+def _execfile(namespace: dict[str, Any]) -> Any:
+    def execfile(filename: str) -> None:
+        """Run a Python file in the notebook's namespace, as in CASA's own shell."""
+        _execute(Path(filename), namespace)
+
+    return execfile
+
+
+def _window_tasks() -> dict[str, Any]:
+    """Tasks with a window, in the form that knows ``inp`` and ``go``, where they are installed."""
+    found = {}
+    for name, package in GUI_PACKAGES.items():
+        # Other people's packages, which may lack a library of the system: the kernel starts all the same.
+        with contextlib.suppress(Exception):
+            if importlib.util.find_spec(package) is not None:
+                task = getattr(importlib.import_module(f"{package}.gotasks.{name}"), name)
+                _show_defaults(task, getattr(importlib.import_module(package), name))
+                found[name] = task
+    return found
+
+
+def _show_defaults(task: Any, original: Any) -> None:
+    """Let the signature of a task of the shell name the defaults, as that of casatasks does: its own says None."""
+    call: Any = type(task).__call__
+    own, public = inspect.signature(call), inspect.signature(type(original).__call__).parameters
+    parameters = [
+        parameter.replace(default=public[name].default) if name in public else parameter
+        for name, parameter in own.parameters.items()
+    ]
+    call.__signature__ = own.replace(parameters=parameters)

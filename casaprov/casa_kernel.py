@@ -1,0 +1,68 @@
+"""The CASA kernel: an IPython kernel that is given this module as an extension.
+
+It starts CASA's shell (:mod:`casaprov.casa.startup`) and recording
+(:mod:`casaprov.kernel_hook`). A kernel always starts: what is missing is said
+in one sentence above the output of the first cell.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import ExecutionInfo, InteractiveShell
+
+__all__ = ["load_ipython_extension", "unload_ipython_extension"]
+
+_log = logging.getLogger(__name__)
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Start CASA and recording in this kernel."""
+    troubles = [trouble for trouble in (_start_casa(shell), _start_recording(shell)) if trouble]
+    if troubles:
+        _say_before_the_first_cell(shell, troubles)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """Stop recording; CASA stays."""
+    from casaprov.kernel_hook import unload_ipython_extension as stop
+
+    stop(shell)
+
+
+def _start_casa(shell: InteractiveShell) -> str:
+    from casaprov.casa.startup import start_casa
+
+    try:
+        missing = start_casa(shell)
+    except Exception as error:  # noqa: BLE001 - a kernel without CASA is better than none
+        _log.info("CASA did not start", exc_info=True)
+        return f"CASA did not start ({type(error).__name__}: {error}); 'casaprov doctor' finds out why."
+    return f"{missing} 'casaprov doctor' says more." if missing is not None else ""
+
+
+def _start_recording(shell: InteractiveShell) -> str:
+    # Not through IPython's list of extensions: a notebook's own %load_ext casaprov would be
+    # answered with "already loaded".
+    try:
+        from casaprov.kernel_hook import load_ipython_extension as record
+
+        record(shell)
+    except Exception as error:  # noqa: BLE001 - recording never breaks a kernel
+        _log.info("recording did not start", exc_info=True)
+        return f"Calls are not recorded ({type(error).__name__}: {error}); 'casaprov doctor' finds out why."
+    return ""
+
+
+def _say_before_the_first_cell(shell: InteractiveShell, sentences: list[str]) -> None:
+    """Wait with it: what a kernel prints before the first cell is shown nowhere."""
+
+    def say(_info: ExecutionInfo) -> None:
+        shell.events.unregister("pre_run_cell", say)
+        for sentence in sentences:
+            print(f"casaprov: {sentence}", file=sys.stderr)  # noqa: T201 - a kernel's stderr is its way to speak
+
+    shell.events.register("pre_run_cell", say)

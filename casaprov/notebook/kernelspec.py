@@ -1,0 +1,172 @@
+"""The kernelspec "CASA (casaprov)": how Jupyter starts a kernel in which CASA and recording are there.
+
+It is ipykernel with one more extension (:mod:`casaprov.casa_kernel`), no kernel
+of its own. See https://jupyter-client.readthedocs.io/en/stable/kernels.html
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from casaprov.doctor import Check, Finding
+from casaprov.errors import UsageError
+
+__all__ = ["CHECKS", "DISPLAY_NAME", "NAME", "InstalledKernel", "install", "installed", "remove"]
+
+NAME = "casaprov"
+"""Name of the kernelspec unless the user chooses another one."""
+
+DISPLAY_NAME = "CASA (casaprov)"
+"""What front ends show, in launchers and menus."""
+
+_EXTENSION = "casaprov.casa_kernel"
+_LOGO = Path(__file__).with_name("logo")
+_PROBE_TIMEOUT_S = 60
+
+
+@dataclass(frozen=True, order=True)
+class InstalledKernel:
+    """A kernelspec of ours.
+
+    Attributes
+    ----------
+    name
+        What ``metadata.kernelspec.name`` of a notebook says.
+    display_name
+        What front ends show.
+    folder
+        Where it is.
+    python
+        The interpreter that it starts; it may be gone.
+    """
+
+    name: str
+    display_name: str
+    folder: Path
+    python: str
+
+    @property
+    def startable(self) -> bool:
+        """Whether its interpreter is there."""
+        return shutil.which(self.python) is not None
+
+
+def install(name: str = NAME, display_name: str = DISPLAY_NAME, *, prefix: str | None = None) -> InstalledKernel:
+    """Add the kernelspec for this Python; one of ours with that name is replaced.
+
+    Parameters
+    ----------
+    prefix
+        Install below this folder, for instance ``sys.prefix``; by default for the user.
+
+    Raises
+    ------
+    UsageError
+        If that is no name for a kernel, or the kernel of that name is not ours.
+    ImportError
+        If ipykernel or jupyter_client is not installed.
+    """
+    from ipykernel.kernelspec import get_kernel_dict
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    manager = KernelSpecManager()
+    target = manager.user_kernel_dir if prefix is None else str(Path(prefix, "share", "jupyter", "kernels").absolute())
+    for parent in (target, *manager.kernel_dirs):  # one elsewhere would be hidden by ours, or hide it
+        there = Path(parent, name.lower())
+        if (there / "kernel.json").exists() and _ours(there) is None:
+            told = f"There is a kernel {name!r} in {there} that is not casaprov's."
+            raise UsageError(told, hint="Choose another --name.")
+    spec = get_kernel_dict(extra_arguments=["--ext", _EXTENSION]) | {"display_name": display_name}
+    with tempfile.TemporaryDirectory(prefix="casaprov-") as made:
+        source = Path(made, "kernel")
+        shutil.copytree(_LOGO, source)
+        (source / "kernel.json").write_text(json.dumps(spec, indent=1) + "\n", encoding="utf-8")
+        try:  # jupyter_client would take an empty name for none given
+            placed = manager.install_kernel_spec(str(source), name or " ", user=prefix is None, prefix=prefix)
+        except ValueError as error:
+            told = f"A kernel cannot be named {name!r}."
+            raise UsageError(told, hint="Use letters, digits, '-', '_' and '.'.") from error
+    return InstalledKernel(name.lower(), display_name, Path(placed), sys.executable)
+
+
+def installed() -> tuple[InstalledKernel, ...]:
+    """Return all kernelspecs of ours that Jupyter finds from here."""
+    return tuple(sorted(_everywhere()))
+
+
+def remove(name: str = NAME) -> tuple[InstalledKernel, ...]:
+    """Remove the kernelspecs of ours with that name; return what was removed.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    """
+    found = tuple(kernel for kernel in installed() if kernel.name == name.lower())
+    if not found:
+        there = ", ".join(sorted({kernel.name for kernel in installed()})) or "none"
+        raise UsageError(f"casaprov has no kernel {name!r}.", hint=f"Its kernels here are: {there}.")
+    for kernel in found:
+        shutil.rmtree(kernel.folder)
+    return found
+
+
+def casa_kernel() -> Finding:
+    """Whether the kernelspec is there, and what it starts."""
+    kernels = installed()
+    for kernel in kernels:
+        told = f"The kernel {kernel.name!r} in {kernel.folder} names the Python {kernel.python}"
+        again, away = (f"'casaprov kernel {command} --name {kernel.name}'" for command in ("install", "remove"))
+        remedy = f"Run {again} to make it anew, or {away}."
+        if not kernel.startable:
+            return Finding("CASA kernel", "warning", f"{told}, which does not exist.", remedy)
+        if not _has_casaprov(kernel.python):
+            return Finding("CASA kernel", "warning", f"{told}, in which casaprov is not installed.", remedy)
+    if kernels:
+        told = ", ".join(f"{kernel.display_name!r} ({kernel.name}) starts {kernel.python}" for kernel in kernels)
+        return Finding("CASA kernel", "ok", f"{told}.")
+    told = f"The kernel {DISPLAY_NAME!r} is not installed: a notebook has to import CASA and load casaprov itself."
+    return Finding("CASA kernel", "warning", told, "Run 'casaprov kernel install'.")
+
+
+CHECKS: tuple[Check, ...] = (casa_kernel,)
+
+
+def _everywhere() -> Iterator[InstalledKernel]:
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    for folder in dict.fromkeys(KernelSpecManager().kernel_dirs):
+        for file in Path(folder).glob("*/kernel.json"):
+            spec = _ours(file.parent)
+            if spec is not None:
+                yield InstalledKernel(file.parent.name, str(spec.get("display_name", "")), file.parent, spec["argv"][0])
+
+
+def _ours(folder: Path) -> dict[str, Any] | None:
+    """The kernelspec in a folder if it is one of ours."""
+    try:
+        spec = json.loads((folder / "kernel.json").read_text(encoding="utf-8"))
+        return spec if _EXTENSION in spec["argv"] else None
+    except (OSError, ValueError, KeyError, TypeError):  # somebody else's, and damaged
+        return None
+
+
+def _has_casaprov(python: str) -> bool:
+    if python == sys.executable:
+        return True
+    code = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({_EXTENSION!r}) is None)"
+    try:
+        done = subprocess.run(
+            [python, "-c", code], stdin=subprocess.DEVNULL, capture_output=True, timeout=_PROBE_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0

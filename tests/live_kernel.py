@@ -1,0 +1,107 @@
+"""A running Jupyter kernel that tests talk to as a front end does."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jupyter_client.manager import KernelManager
+
+_TIMEOUT_S = 120
+
+CASA_EXTENSION = ("--ext", "casaprov.casa_kernel")
+
+
+@dataclass
+class Outputs:
+    """What a cell showed."""
+
+    stdout: str = ""
+    stderr: str = ""
+    data: list[dict[str, Any]] = field(default_factory=list)
+    error: dict[str, Any] | None = None
+
+    @property
+    def text(self) -> str:
+        """Plain text of the displayed values."""
+        return "\n".join(data["text/plain"] for data in self.data if "text/plain" in data)
+
+
+class LiveKernel:
+    """An ipykernel in a folder of its own.
+
+    Parameters
+    ----------
+    arguments
+        What follows ``python -m ipykernel_launcher -f FILE``.
+    first
+        A cell to run at once.
+
+    Attributes
+    ----------
+    ready_cpu_s
+        Time that the processor had spent on the kernel after its first cell.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        arguments: tuple[str, ...] = (),
+        *,
+        first: str = "",
+        python: str = sys.executable,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._manager = KernelManager(kernel_name="python3")
+        spec = self._manager.kernel_spec
+        assert spec is not None
+        spec.argv = [python, "-m", "ipykernel_launcher", "-f", "{connection_file}", *arguments]
+        self._manager.start_kernel(cwd=str(folder), env=dict(os.environ if environ is None else environ))
+        self._client = self._manager.client()
+        self._client.start_channels()
+        self._client.wait_for_ready(timeout=_TIMEOUT_S)
+        self.ready_cpu_s = float(self.good(f"{first}\n__import__('time').process_time()").text) if first else 0.0
+
+    def run(self, cell: str) -> Outputs:
+        """Execute a cell and return what it showed, without the records of casaprov."""
+        shown = Outputs()
+
+        def keep(message: dict[str, Any]) -> None:
+            content = message["content"]
+            if message["msg_type"] == "stream":
+                setattr(shown, content["name"], getattr(shown, content["name"]) + content["text"])
+            elif message["msg_type"] in {"display_data", "execute_result"}:
+                data = {mime: value for mime, value in content["data"].items() if "casaprov" not in mime}
+                shown.data.extend([data] if data else [])
+            elif message["msg_type"] == "error":
+                shown.error = content
+
+        self._client.execute_interactive(cell, output_hook=keep, timeout=_TIMEOUT_S)
+        return shown
+
+    def good(self, cell: str) -> Outputs:
+        """Execute a cell that must not fail."""
+        shown = self.run(cell)
+        assert shown.error is None, shown.error
+        return shown
+
+    def inspect(self, code: str, *, detail: int = 0) -> str:
+        """What a front end shows for Shift-Tab at the end of `code`."""
+        content = self._client.inspect(code, len(code), detail, reply=True, timeout=_TIMEOUT_S)["content"]
+        return str(content["data"].get("text/plain", ""))
+
+    def complete(self, code: str) -> list[str]:
+        """What a front end offers for Tab at the end of `code`."""
+        content = self._client.complete(code, len(code), reply=True, timeout=_TIMEOUT_S)["content"]
+        return list(content["matches"])
+
+    def close(self) -> None:
+        """End the kernel."""
+        self._client.stop_channels()
+        self._manager.shutdown_kernel(now=True)
