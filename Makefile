@@ -26,7 +26,7 @@ DEMO := build/demo
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-versions test-fast audit lint docs bench clean
+.PHONY: help demo test test-versions test-fast audit lint docs screenshots bench clean
 
 help: ## say what there is to make
 	@echo "make TARGET, where TARGET is one of"
@@ -63,6 +63,9 @@ lint: $(VENV)/dev.stamp ## check style, format, types and spelling
 
 docs: $(VENV)/dev.stamp ## check that every link in the documentation leads somewhere
 	$(PYTEST) -q tests/test_project.py -k links_of_the_documentation
+
+screenshots: $(VENV)/dev.stamp ## make the tutorial's pictures anew, in a real JupyterLab; needs Chromium
+	$(BIN)/python tests/screenshots.py
 
 bench: $(VENV)/dev.stamp ## run the benchmarks
 	@set -e; for script in $(wildcard benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script; done

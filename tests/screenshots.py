@@ -10,10 +10,12 @@ shows the last cell that was run; the first one, JupyterLab's launcher.
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import casadata
 from PIL import Image
 from playwright.sync_api import Page
 
@@ -95,6 +97,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="casaprov-") as folder:
         reduction = Path(folder, "reduction")
         reduction.mkdir()
+        shutil.copy(Path(casadata.datapath, "demo", "NGC5921.fits"), reduction)
         for picture in take_pictures(reduction):
             make_small(picture)
 
