@@ -117,6 +117,9 @@ def tasks(index: dict[str, Any]) -> list[str]:
 def test_the_records_survive(executed: Callable[[Any], Path], tmp_path: Path, program: Any) -> None:
     path = copied(executed(program), tmp_path)
     found = bundles(read(path))
+    outputs = [output for cell in read(path).cells for output in cell.get("outputs", [])]
+    # VS Code says that it cannot show an output without a media type that it knows
+    assert {output.data["text/plain"] for output in outputs if BUNDLE_MIME in output.get("data", {})} == {""}
     for bundle in found:
         validate_record(bundle, "bundle-1")
     assert [call["task"] for bundle in found for call in bundle["calls"]] == ["listobs", "flagdata"]
