@@ -101,7 +101,7 @@ def import_ms() -> float:
 
 
 def growth(folder: Path) -> tuple[float, int]:
-    """Kilobytes that the executed example grew by per recorded call, and the number of calls."""
+    """Kilobytes that the executed example grew by per recorded call, pictures aside, and the number of calls."""
     notebook = folder / EXAMPLE.name
     shutil.copy(EXAMPLE, notebook)
     command = [sys.executable, "-m", "casaprov", "run", str(notebook)]
@@ -113,7 +113,7 @@ def growth(folder: Path) -> tuple[float, int]:
         for cell in executed.cells
         for output in cell.get("outputs", ())
         for mime, data in output.get("data", {}).items()
-        if "casaprov" in mime
+        if "casaprov" in mime or (mime.startswith("text/") and output["output_type"] == "display_data")
     )
     return (bundles + len(json.dumps(executed.metadata.get("casaprov", {})))) / 1000 / calls, calls
 

@@ -93,6 +93,10 @@ class Digester:
                 self._known.pop((path.absolute(), tier), None)
             self._cache.forget(product_name(path.absolute(), tier))
 
+    def cached_bytes(self) -> int:
+        """Bytes that the cache holds."""
+        return self._cache.size_bytes()
+
     def close(self) -> None:
         """End the workers."""
         self._pool.close()

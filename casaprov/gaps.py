@@ -1,18 +1,56 @@
-"""What is known of a change that no recorded call made: in which file, to what, between which calls."""
+"""What is known of a change that no recorded call made: in which file, to what, between which calls, in which pause."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from casaprov.checksum import Measurement
 from casaprov.compare_trees import compare_trees
 from casaprov.differences import Tolerance
 from casaprov.model import Entity
+from casaprov.stamps import stamp
 
-__all__ = ["describe_gap"]
+__all__ = ["Pauses", "describe_gap"]
 
 _MAX_NAMED = 8
+
+
+@dataclass(frozen=True)
+class _Pause:
+    since: str
+    until: str
+    calls: int  # of the session, before it
+
+    def __str__(self) -> str:
+        return f"from {_clock(self.since)} to {_clock(self.until)}"
+
+
+class Pauses:
+    """The times in which the user had recording switched off."""
+
+    def __init__(self) -> None:
+        self._all: list[_Pause] = []
+
+    def add(self, since: str, until: str, calls: int) -> None:
+        """Take note of a pause, after so many calls of the session."""
+        self._all.append(_Pause(since, until, calls))
+
+    def describe(self, *, after_call: int) -> str:
+        """Say which pauses there were since a call of the session; nothing if none."""
+        named = [str(pause) for pause in self._all if pause.calls >= after_call]
+        return f" Recording was paused {' and '.join(named)}." if named else ""
+
+    def describe_new(self, path: Path) -> str:
+        """Say whether a file that no call made was last changed during a pause; nothing if not."""
+        changed = stamp(path).newest_ns / 1e9 if self._all else 0
+        for pause in self._all:
+            if _seconds(pause.since) <= changed <= _seconds(pause.until):
+                return f"It was made or changed while recording was paused, {pause}."
+        return ""
 
 
 def describe_gap(before: Entity, tree: Mapping[str, Any] | None, now: Measurement, *, after: str, until: str) -> str:
@@ -34,3 +72,11 @@ def describe_gap(before: Entity, tree: Mapping[str, Any] | None, now: Measuremen
     shown = ", ".join(names[:_MAX_NAMED]) or "its content"
     more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
     return f"Something that is no recorded call changed {shown}{more} between {after} and {until}."
+
+
+def _clock(time: str) -> str:
+    return f"{time.partition('.')[0].replace('T', ' ')} UTC"
+
+
+def _seconds(time: str) -> float:
+    return datetime.fromisoformat(time).timestamp()

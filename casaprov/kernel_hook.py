@@ -22,24 +22,29 @@ import wrapt
 
 from casaprov import activities
 from casaprov.calls import FileTable, TaskCall, TaskResult
+from casaprov.casa import log as casa_log
 from casaprov.casa.data import prepare
 from casaprov.casa.session import new_session, open_recorder, tier_by_size
 from casaprov.casa.task_help import read_task_help, tasks_by_category
 from casaprov.casa.tasks import FunctionExecutor, TaskHook, hooked_modules
 from casaprov.casa.tools import TOOL_PACKAGE, ToolHook
-from casaprov.config import Config, load_config
+from casaprov.config import Config
 from casaprov.digest import digest_bytes
 from casaprov.digester import Digester
-from casaprov.errors import UsageError
 from casaprov.journal import journal_folder
-from casaprov.model import Activity, Entity, Step
+from casaprov.model import Activity, Entity, Step, Tier
 from casaprov.notebook.adopt import adopt_sessions
 from casaprov.notebook.bundle import call_summary, display_data
 from casaprov.notebook.help_magic import register_help, unregister_help
+from casaprov.notebook.magics import CasaprovMagic
 from casaprov.notebook.name import NotebookName
+from casaprov.notebook.page import bundle_of
+from casaprov.notebook.reruns import Reruns
+from casaprov.notebook.settings import Settings
 from casaprov.notebook.shell_magic import MAGIC, run_shell_cell
+from casaprov.notebook.shown import Shown
 from casaprov.readers import open_digester
-from casaprov.recorder import Opened
+from casaprov.recorder import Opened, now
 from casaprov.runner import Runner
 
 if TYPE_CHECKING:
@@ -79,12 +84,25 @@ class KernelRecording:
         self._shell = shell
         self._process = os.getpid()
         self._folder = Path.cwd()
-        self._notebook = NotebookName(shell.user_ns, self._folder)
-        self._hook = TaskHook(self._run)
+        self._name = NotebookName(shell.user_ns, self._folder)
+        self._notebook: Path | None = None
+        self.settings = Settings(self._folder, self._configured)
+        self.paused_at = ""
+        self._pauses: list[tuple[str, str]] = []
+        self._magic = CasaprovMagic(shell, self)
+        self._reruns = Reruns(lambda: self.notebook)
+        self._shown = Shown(
+            shell,
+            casa_log,
+            journal=lambda: journal_folder(self.notebook),
+            folder=self._folder,
+            wanted=lambda: self.settings.config.show_log == "yes",
+        )
+        self._hook = TaskHook(self._run, self._shown.public_call)
         self._tools = ToolHook(self)
-        self._config = _settings(self._folder)
         self._digester: Digester | None = None
         self._runner: Runner | None = None
+        self._old_digesters: list[Digester] = []  # calls that run may still wait for them
         self._opening = threading.Lock()
         self._step: Step | None = None
         self._executed = 0  # number of the last cell; IPython's own has grown already, or not yet, before a cell
@@ -100,6 +118,9 @@ class KernelRecording:
         wrapt.when_imported(TOOL_PACKAGE)(partial(self._imported, self._tools))
         activities.attach(self)
         self._shell.register_magic_function(partial(run_shell_cell, self._shell), "cell", MAGIC)
+        self._magic.register()
+        if self.settings.trouble:
+            _tell(f"casaprov: {self.settings.trouble} Until then the defaults hold.")
         register_help(self._shell, read_task_help, tasks_by_category)
         atexit.register(self.stop)
         os.register_at_fork(after_in_child=self._forked)
@@ -112,6 +133,8 @@ class KernelRecording:
         self._stopped = True
         activities.attach(None)
         self._shell.magics_manager.magics["cell"].pop(MAGIC, None)
+        self._magic.unregister()
+        self._shown.end_cell()
         unregister_help(self._shell)
         self._tools.remove()
         self._hook.remove()
@@ -122,10 +145,47 @@ class KernelRecording:
         try:
             if self._runner is not None:
                 self._runner.recorder.close()
-            if self._digester is not None:
-                self._digester.close()
+            for digester in (self._digester, *self._old_digesters):
+                if digester is not None:
+                    digester.close()
         except Exception:  # noqa: BLE001 - a recorder failure never breaks a kernel
             _log.info("closing the session failed", exc_info=True)
+
+    # -- what %casaprov asks for -----------------------------------------------
+
+    @property
+    def notebook(self) -> Path:
+        """The notebook that is recorded; known for certain from the first call on."""
+        return self._notebook or self._name.path()
+
+    @property
+    def session_id(self) -> str:
+        """Id of the session; empty before the first call."""
+        return self._runner.recorder.session.id if self._runner is not None else ""
+
+    def pause(self) -> None:
+        """Record nothing from now on."""
+        self._tools.settle()
+        self.paused_at = now()
+
+    def resume(self) -> None:
+        """Record again; what changed meanwhile shows when it is used."""
+        self._pauses.append((self.paused_at, now()))
+        self.paused_at = ""
+        if self._runner is not None:
+            self._runner.recorder.was_paused(*self._pauses[-1])
+
+    def digester(self) -> Digester:
+        """What measures files in this session."""
+        return self._opened_digester()
+
+    def _configured(self, config: Config) -> None:
+        """Apply settings that were chosen."""
+        if self._digester is not None and (config.workers, config.cache_size) != self._measured_with:
+            self._old_digesters.append(self._digester)
+            self._digester = None
+            if self._runner is not None:
+                self._runner.recorder.measure_with(self._opened_digester())
 
     def _forked(self) -> None:
         self._stopped = True  # the session is the parent's: a child that ends does not close it
@@ -149,19 +209,25 @@ class KernelRecording:
 
     def _opened_digester(self) -> Digester:
         if self._digester is None:
-            self._digester = open_digester(self._config)
+            config = self.settings.config
+            self._digester, self._measured_with = open_digester(config), (config.workers, config.cache_size)
         return self._digester
 
+    def _tier(self, path: Path) -> Tier:
+        return tier_by_size(self.settings.config)(path)
+
     def _run(self, call: TaskCall, executor: FunctionExecutor) -> TaskResult:
+        if self.paused_at:
+            return self._shown.run(call, executor)
         runner = self._open_session()
         if runner is None:
             return executor.run(call)
         self._tools.settle()
-        return runner.run(replace(call, step=self._step), executor)
+        return self._shown.run(replace(call, step=self._step), executor, runner.run)
 
     def begin(self, call: TaskCall, files: FileTable | None) -> Opened | None:
         """Record that an activity begins that is no task (:mod:`casaprov.activities`)."""
-        if os.getpid() != self._process:  # a fork has no journal of its own
+        if os.getpid() != self._process or self.paused_at:  # a fork has no journal of its own
             return None
         runner = self._open_session()
         if runner is None:
@@ -185,11 +251,14 @@ class KernelRecording:
         with self._opening:  # calls from several threads are of one session
             if self._runner is None and not self._stopped:
                 try:
-                    notebook = self._notebook.path()
-                    adopt_sessions(notebook)  # it may have had another name
-                    session = new_session(self._folder, notebook.name)
-                    tier = tier_by_size(self._config)
-                    recorder = open_recorder(session, journal_folder(notebook), self._opened_digester(), tier)
+                    # Only now: VS Code names the notebook after the kernel has started.
+                    self._notebook = self.notebook
+                    adopt_sessions(self._notebook)  # it may have had another name
+                    session = new_session(self._folder, self._notebook.name)
+                    folder = journal_folder(self._notebook)
+                    recorder = open_recorder(session, folder, self._opened_digester(), self._tier)
+                    for pause in self._pauses:
+                        recorder.was_paused(*pause)
                     self._runner = Runner(recorder, on_recorded=self._recorded, on_trouble=_tell)
                 except Exception as error:  # noqa: BLE001 - a recorder failure never breaks a cell
                     _tell(f"casaprov: this session is not recorded ({type(error).__name__}: {error}).")
@@ -198,10 +267,13 @@ class KernelRecording:
 
     def _recorded(self, activity: Activity, entities: tuple[Entity, ...]) -> None:
         self._calls.append(call_summary(activity, entities))
+        self._shown.recorded(activity, entities)
+        self._reruns.note(activity, entities)
 
     # -- cells ---------------------------------------------------------------
 
     def _before_cell(self, info: ExecutionInfo) -> None:
+        self._shown.begin_cell()
         self._step = Step(
             source_digest=digest_bytes((info.raw_cell or "").encode("utf-8", "surrogatepass")),
             cell_id=getattr(info, "cell_id", None),
@@ -211,18 +283,12 @@ class KernelRecording:
     def _after_cell(self, result: ExecutionResult) -> None:
         self._executed = result.execution_count or self._executed
         self._tools.settle()
+        self._shown.end_cell()
+        if warnings := self._reruns.warnings():
+            self._shell.display_pub.publish(bundle_of(warnings))
         calls, self._calls, self._step = self._calls, [], None
         if calls and self._runner is not None:
             self._shell.display_pub.publish(display_data(self._runner.recorder.session.id, calls))
-
-
-def _settings(folder: Path) -> Config:
-    """Return the user's settings, the defaults if they cannot be understood."""
-    try:
-        return load_config(folder)
-    except UsageError as error:
-        _tell(f"casaprov: {error} Until then the defaults hold.")
-        return Config()
 
 
 def _tell(sentence: str) -> None:

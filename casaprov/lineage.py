@@ -257,7 +257,7 @@ class Lineage:
                     found.setdefault(key, OutOfOrder(call, key[0], entity, maker, key[1]))
         return tuple(found.values())
 
-    def stale(self, cells: Mapping[str, int]) -> tuple[Stale, ...]:
+    def stale(self, cells: Mapping[str, int], states: Iterable[Entity] | None = None) -> tuple[Stale, ...]:
         """Find products that were made from states that cells further up have replaced since.
 
         A state that later cells changed is no sign of staleness: that is how
@@ -269,10 +269,12 @@ class Lineage:
         ----------
         cells
             As for :meth:`out_of_order`.
+        states
+            States to judge instead of the products.
         """
         past = {a.id: found for n, a in enumerate(self.document.activities) if (found := self._past(n, a, cells))}
         stale: list[Stale] = []
-        for product in self.products():
+        for product in self.products() if states is None else states:
             upstream = self.upstream([product])
             first = next((activity_id for activity_id in past if activity_id in upstream), None)
             if first is not None:

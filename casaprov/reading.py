@@ -77,6 +77,10 @@ class Cache(Protocol):
         """Drop a value."""
         ...
 
+    def size_bytes(self) -> int:
+        """Bytes that are kept."""
+        ...
+
     def close(self) -> None:
         """Keep nothing any more."""
         ...

@@ -23,7 +23,7 @@ from casaprov.calls import FileTable, TaskCall, TaskResult, error_text
 from casaprov.checksum import Measurement
 from casaprov.digest import digest_record
 from casaprov.errors import CasaprovError, JournalError
-from casaprov.gaps import describe_gap
+from casaprov.gaps import Pauses, describe_gap
 from casaprov.journal import Journal
 from casaprov.model import Activity, Checksum, Entity, Locator, LogSegment, Session, Tier, Usage
 from casaprov.stamps import Stamps, Walk, stamp, walk
@@ -111,7 +111,9 @@ class Recorder:
         self._journal = journal
         self._digester = digester
         self._specs = specs
-        self._states = States(journal.session, states or {}, locate, self._describe_gap, checksums)
+        self._pauses = Pauses()
+        told = (self._describe_gap, checksums, self._pauses.describe_new)
+        self._states = States(journal.session, states or {}, locate, *told)
         self._tier = tier
         self._clock = clock
         self._lock = threading.Lock()
@@ -247,6 +249,14 @@ class Recorder:
         self._write(self._journal.end, opened, activity, list(entities.values()))
         return replace(activity, problems=tuple(opened.problems)), tuple(entities.values())
 
+    def measure_with(self, digester: Digester) -> None:
+        """Measure with another digester from the next call on."""
+        self._digester = digester
+
+    def was_paused(self, since: str, until: str) -> None:
+        """Take note that nothing was recorded between two times: what changed then has that for a reason."""
+        self._pauses.add(since, until, self._calls)
+
     def close(self) -> None:
         """Record that the session ends here."""
         self._journal.close(self._clock())
@@ -273,7 +283,9 @@ class Recorder:
 
     def _describe_gap(self, before: Entity, now: Measurement, after: str, until: str) -> str:
         tree = self._journal.read_tree(before.content_digest)
-        return describe_gap(before, tree, now, after=self._named(after), until=self._named(until))
+        told = describe_gap(before, tree, now, after=self._named(after), until=self._named(until))
+        number = int(after.rpartition("/")[2]) if after in self._names else 0
+        return told + self._pauses.describe(after_call=number)
 
     def _named(self, call: str) -> str:
         number = call.rpartition("/")[2]

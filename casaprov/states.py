@@ -34,6 +34,8 @@ class States:
         found the other.
     checksums
         Tells what an archive says of an external input that is not read as a whole.
+    describe_new
+        Says what is known of an external input.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class States:
         locate: Callable[[Path], tuple[Locator, ...]],
         describe: Callable[[Entity, Measurement, str, str], str],
         checksums: Callable[[Path], tuple[Checksum, ...]] = lambda _: (),
+        describe_new: Callable[[Path], str] = lambda _path: "",
     ) -> None:
         self._session = session
         self._folder = Path(session.folder)
@@ -51,6 +54,7 @@ class States:
         self._locate = locate
         self._describe = describe
         self._checksums = checksums
+        self._describe_new = describe_new
         self._seen = {key: entity.generated_by or "" for key, entity in known.items()}  # by which call, last
         self._lock = threading.Lock()
         self._count = 0
@@ -98,7 +102,8 @@ class States:
                 note = self._describe(current, measured, last, by)
                 return self._new(path, measured, revision_of=current.id, gap=True, note=note)
             checksums = self._checksums(path) if measured.tier == "fast" else ()
-            return self._new(path, measured, locators=self._locate(path), checksums=checksums)
+            facts = {"locators": self._locate(path), "checksums": checksums, "note": self._describe_new(path)}
+            return self._new(path, measured, **facts)
 
     def left(
         self,

@@ -245,6 +245,28 @@ def test_a_worker_that_dies_costs_nothing_but_time(tmp_path: Path) -> None:
     assert not set(_children()) & after
 
 
+def test_workers_stay_below_500_mb_whatever_the_size_of_a_table(tmp_path: Path) -> None:
+    path = tmp_path / "large.tab"
+    rows, cell = 20_000, (256, 4)  # 164 MB in one column: more than the limit of the tile cache and all buffers
+    description = casacore.maketabdesc([casacore.makearrcoldesc("DATA", 0j, ndim=2, valuetype="complex")])
+    tiles = {"TYPE": "TiledShapeStMan", "NAME": "T", "SPEC": {"DEFAULTTILESHAPE": [4, 64, 512]}, "COLUMNS": ["DATA"]}
+    with casacore.table(str(path), description, nrow=rows, dminfo={"*1": tiles}, ack=False) as table:
+        values = np.random.default_rng(6).normal(size=(1000, *cell)).astype("complex64")
+        for first in range(0, rows, 1000):
+            table.putcol("DATA", values, first, 1000)
+    with closing(open_digester()) as real:
+        real.start()
+        real.measure(path)
+        peaks = [_peak_bytes(pid) for pid in _children()]
+    assert len(peaks) >= 2
+    assert sum(peaks) < 500 * 10**6
+
+
+def _peak_bytes(pid: int) -> int:
+    told = Path(f"/proc/{pid}/status").read_text()
+    return int(told.partition("VmHWM:")[2].split()[0]) * 1024
+
+
 # -- what has not changed ------------------------------------------------------------------
 
 

@@ -60,10 +60,10 @@ CORE: dict[str, str] = {
     "errors": "",
     "fits_digest": "digest fits_tables keywords sketch / numpy",
     "fits_tables": "/ numpy",
-    "gaps": "checksum compare_trees differences model",
+    "gaps": "checksum compare_trees differences model stamps",
     "inspection": "drawing errors lineage model prov",
     "journal": "digest errors model",
-    "kernel_hook": "activities calls casa config digest digester errors journal model notebook readers recorder runner / wrapt",
+    "kernel_hook": "activities calls casa config digest digester journal model notebook readers recorder runner / wrapt",
     "keywords": "digest errors / numpy",
     "lineage": "errors model",
     "listings": "",
@@ -116,7 +116,7 @@ EDGES: dict[str, str] = {
     ),
     "ingest": "compare crate prov store unpack validate / tornado",
     "notebook": (
-        "activities crate crate_layout doctor journal lineage payload recorder taskspec validate"
+        "activities calls config crate crate_layout doctor drawing journal lineage payload recorder taskspec validate"
         " / IPython ipykernel jupyter_client jupyter_server nbclient nbformat traitlets"
     ),
     "readers": (

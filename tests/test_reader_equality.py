@@ -152,6 +152,17 @@ def test_both_agree_on_tables_without_rows(casatools_trees: Any, tmp_path: Path,
     assert _agree_or_refused(casatools_trees, write(tmp_path, TableSpec(0, columns), Layout()))
 
 
+@pytest.mark.parametrize("rows", [1, 2, 5])
+@pytest.mark.parametrize("kind", ["string", "int64", "short", "uint", "double", "boolean"])
+def test_both_agree_on_columns_that_repeat_their_values(
+    casatools_trees: Any, tmp_path: Path, kind: str, rows: int
+) -> None:
+    cell = {"string": np.array("Müller 日本", object), "boolean": np.array(True)}.get(kind, np.array(7))
+    spec = TableSpec(rows, (ColumnSpec("A", kind, "scalar", (cell,) * rows),))
+    path = write(tmp_path, spec, Layout(managers=("IncrementalStMan",)))
+    assert _agree_or_refused(casatools_trees, path)
+
+
 @pytest.mark.parametrize("bits", [0x7FC00000, 0xFFC00000], ids=["NaN", "-NaN"])
 @pytest.mark.parametrize("layout", ["scalar", "variable"])
 def test_the_nan_that_casa_writes_is_read_by_both(casatools_trees: Any, tmp_path: Path, bits: int, layout: str) -> None:

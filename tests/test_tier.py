@@ -247,7 +247,7 @@ def test_what_the_calls_make_is_read_as_a_whole(story: Story, ms: Path) -> None:
 def test_a_change_in_place_that_no_sample_shows_is_a_new_state(story: Story, ms: Path) -> None:
     places = sample_places(ROWS * 32).tolist()
     outside = next(place for place in range(10**4) if place not in places)
-    states = story.call("flagdata", lambda: _put(ms, "DATA", outside, 77), vis=str(ms))
+    states = story.call("uvsub", lambda: _put(ms, "DATA", outside, 77), vis=str(ms))
     assert [(e.path, e.tier) for e in states] == [("raw.ms", "fast")] * 2
     assert states[0].content_digest == states[1].content_digest
     assert states[1].revision_of == states[0].id

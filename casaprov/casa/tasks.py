@@ -18,7 +18,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,10 +83,13 @@ class TaskHook:
     ----------
     run
         Runs a call under recording: :meth:`casaprov.runner.Runner.run`.
+    around
+        Entered for the time of each public call.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, around: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         self._run = run
+        self._around = around
         self._process = os.getpid()
         self._user_call: ContextVar[_UserCall | None] = ContextVar("casaprov_user_call", default=None)
         self._wrapped: set[type] = set()
@@ -163,7 +166,8 @@ class TaskHook:
         def called(task: Any, *args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = True
             given = find(task, args, kwargs)
-            with self._noted(_UserCall(task=name, given=tuple(given), log_from=log_offset())) as user_call:
+            noted = self._noted(_UserCall(task=name, given=tuple(given), log_from=log_offset()))
+            with self._around(), noted as user_call:
                 try:
                     return original(task, *args, **kwargs)
                 except Exception as error:

@@ -22,6 +22,14 @@ _log = logging.getLogger(__name__)
 _warned = False
 _IN_MEMORY_BYTES = 64 * 10**6
 
+_ENVIRONMENT = {
+    # One thread each: the workers share out the columns and files, not the loops inside.
+    "OMP_NUM_THREADS": "1",
+    # glibc gives memory for intermediate results back and gets it again, page by page, for every block: a tenth of the time.
+    "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
+    "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20),
+}
+
 
 def table_reader() -> TableReader:
     """Return the best table reader that is installed: python-casacore, else casatools.
@@ -79,7 +87,6 @@ def open_digester(config: Config | None = None) -> Digester:
     if find_spec("casacore") is None and find_spec("casatools") is not None:
         # Said here, once in a session: what the workers say is heard by nobody.
         _say_that_it_is_slow()
-    # One thread each: the workers share out the columns and files, not the loops inside.
-    pool = WorkerPool(config.workers, "casaprov.readers.digest_worker", environment={"OMP_NUM_THREADS": "1"})
+    pool = WorkerPool(config.workers, "casaprov.readers.digest_worker", environment=_ENVIRONMENT)
     path = Path(platformdirs.user_cache_dir("casaprov")) / "digests.sqlite" if config.cache_size else None
     return Digester(pool, DigestCache(path, max_bytes=config.cache_size or _IN_MEMORY_BYTES))

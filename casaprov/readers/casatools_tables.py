@@ -150,6 +150,9 @@ class CasatoolsTable:
 
     def cell(self, column: Column, row: int) -> np.ndarray[Any, Any]:
         """Return a cell in storage order, an array without axes for a scalar."""
+        if column.ndim == 0 and column.type not in _ONLY_CELLWISE:
+            # In steps of two a single row is never the whole column; getcell() gives strings in another way.
+            return self._stored(column, self._handle.getcol(column.name, row, 1, 2)).reshape(())
         self._refuse_arrays(column)
         return self._stored(column, self._handle.getcell(column.name, row))
 

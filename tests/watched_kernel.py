@@ -1,0 +1,103 @@
+"""A real kernel for tests that look at each message: what is shown while a cell runs, and what stays."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jupyter_client.manager import start_new_kernel
+
+_TIMEOUT_S = 120
+
+
+@dataclass
+class Shown:
+    """What a cell showed.
+
+    Attributes
+    ----------
+    outputs
+        Data of its displays in the end, in their order, updates applied.
+    history
+        Every version of them, with the time it came.
+    streams
+        Text by stream.
+    """
+
+    outputs: list[dict[str, Any]] = field(default_factory=list)
+    history: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
+    streams: dict[str, str] = field(default_factory=dict)
+    error: str = ""
+
+    @property
+    def html(self) -> str:
+        """All HTML."""
+        return "\n".join(data.get("text/html", "") for data in self.outputs)
+
+    @property
+    def plain(self) -> str:
+        """All plain text."""
+        return "\n".join(data.get("text/plain", "") for data in self.outputs)
+
+    def of(self, kind: str) -> list[Any]:
+        """Data of one media type."""
+        return [data[kind] for data in self.outputs if kind in data]
+
+
+class WatchedKernel:
+    """A kernel in a folder, as Jupyter starts it for a notebook there."""
+
+    def __init__(self, folder: Path, notebook: str = "n.ipynb") -> None:
+        self.folder = folder
+        # ipykernel leaves file descriptors alone where it finds itself in a test.
+        environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+        self._manager, self._client = start_new_kernel(
+            cwd=str(folder),
+            env={**environment, "JPY_SESSION_NAME": str(folder / notebook)},
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
+        )
+
+    def run(self, source: str, cell: str = "") -> Shown:
+        """Run a cell and return what it showed."""
+        content = {"code": source, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False}
+        message = self._client.session.msg("execute_request", content, metadata={"cellId": cell} if cell else {})
+        self._client.shell_channel.send(message)
+        shown = Shown()
+        by_id: dict[str | None, int] = {}
+        deadline = time.monotonic() + _TIMEOUT_S
+        while True:
+            got = self._client.get_iopub_msg(timeout=max(0.1, deadline - time.monotonic()))
+            if got["parent_header"].get("msg_id") != message["header"]["msg_id"]:
+                continue
+            content, kind = got["content"], got["msg_type"]
+            if kind == "status" and content["execution_state"] == "idle":
+                break
+            if kind == "stream":
+                shown.streams[content["name"]] = shown.streams.get(content["name"], "") + content["text"]
+            elif kind == "error":
+                shown.error = f"{content['ename']}: {content['evalue']}"
+            elif kind in {"display_data", "execute_result", "update_display_data"}:
+                shown.history.append((time.monotonic(), content["data"]))
+                name = content.get("transient", {}).get("display_id")
+                if kind == "update_display_data":
+                    shown.outputs[by_id[name]] = content["data"]
+                else:
+                    by_id[name] = len(shown.outputs)
+                    shown.outputs.append(content["data"])
+        while self._client.get_shell_msg(timeout=_TIMEOUT_S)["parent_header"]["msg_id"] != message["header"]["msg_id"]:
+            pass
+        return shown
+
+    def completions(self, line: str) -> list[str]:
+        """What completes the end of a line."""
+        reply = self._client.complete(line, len(line), reply=True, timeout=_TIMEOUT_S)
+        found: list[str] = reply["content"]["matches"]
+        return found
+
+    def close(self) -> None:
+        """End the kernel."""
+        self._client.stop_channels()
+        self._manager.shutdown_kernel(now=True)
