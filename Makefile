@@ -28,7 +28,7 @@ DEMO := build/demo
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-versions test-fast audit lint docs bench clean
+.PHONY: help demo test test-versions test-fast audit lint docs screenshots bench clean
 
 help: ## say what there is to make
 	@echo "make TARGET, where TARGET is one of"
@@ -65,6 +65,9 @@ lint: $(VENV)/dev.stamp ## check style, format, types and spelling
 
 docs: $(VENV)/dev.stamp ## check that every link in the documentation leads somewhere
 	$(PYTEST) -q tests/test_project.py -k links_of_the_documentation
+
+screenshots: $(VENV)/dev.stamp ## make the tutorial's pictures anew, in a real JupyterLab; needs Chromium
+	$(BIN)/python tests/screenshots.py
 
 bench: $(VENV)/dev.stamp ## run the benchmarks (30 min, 15 GB of disk), write benchmarks/results.md
 	$(BIN)/python benchmarks/run_all.py --output benchmarks/results.md $(BENCH_ARGS)

@@ -36,6 +36,7 @@ from casaprov.model import Activity, Agent, Document, Entity, Session, structure
 __all__ = [
     "JOURNAL_FORMAT",
     "Journal",
+    "JournalReader",
     "SessionRecord",
     "journal_folder",
     "journals",
@@ -238,48 +239,97 @@ class SessionRecord:
     damaged: tuple[int, ...] = ()
 
 
+class JournalReader:
+    """Reader of one journal, also of one that grows: each time it reads only what is new."""
+
+    _inode: int
+    _offset: int
+    _lines: int
+    _session: Session | None
+    _activities: dict[str, Activity]
+    _entities: dict[str, Entity]
+    _damaged: list[int]
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._forget()
+
+    def read(self, *, whole_lines: bool = False) -> SessionRecord:
+        """Return what the journal says now; lines that cannot be read are counted, not fatal.
+
+        Parameters
+        ----------
+        whole_lines
+            Leave a last line without an end for the next time: it is being written.
+
+        Raises
+        ------
+        JournalError
+            If the file cannot be read or does not begin with a session.
+        """
+        try:
+            with self.path.open("rb") as file:
+                facts = os.fstat(file.fileno())
+                if facts.st_ino != self._inode or facts.st_size < self._offset:  # it is another file
+                    self._forget()
+                    self._inode = facts.st_ino
+                file.seek(self._offset)
+                data = file.read()
+        except OSError as error:
+            raise JournalError(f"The journal {self.path} cannot be read: {error.strerror or error}.") from error
+        if whole_lines:
+            data = data[: data.rfind(b"\n") + 1]
+        self._offset += len(data)
+        known = len(self._damaged)
+        for text in data.removesuffix(b"\n").split(b"\n"):
+            self._lines += 1
+            if text.strip() and not self._take(text):
+                self._damaged.append(self._lines)
+        if self._session is None:
+            raise JournalError(
+                f"The journal {self.path} does not begin with a session.",
+                hint="It is no casaprov journal, or its start is lost.",
+            )
+        if self._damaged[known:]:
+            _log.warning("Lines %s of the journal %s cannot be read; the rest is used.", self._damaged, self.path)
+        return SessionRecord(
+            self._session, tuple(self._activities.values()), tuple(self._entities.values()), tuple(self._damaged)
+        )
+
+    def _forget(self) -> None:
+        self._inode, self._offset, self._lines = -1, 0, 0
+        self._session = None
+        self._activities, self._entities, self._damaged = {}, {}, []
+
+    def _take(self, text: bytes) -> bool:
+        """Take in a line; tell whether it could be read."""
+        try:
+            line = json.loads(text)
+            match line["type"]:
+                case "session":
+                    self._session = structure(line["session"], Session)
+                case "begin" | "end":
+                    activity = structure(line["activity"], Activity)
+                    self._activities[activity.id] = activity
+                    self._entities.update((e.id, e) for e in structure(line["entities"], tuple[Entity, ...]))
+                case "close" if self._session is not None:
+                    self._session = replace(self._session, ended_at=line["ended_at"], closed=True)
+                case _:
+                    return False
+        except (ValueError, KeyError, TypeError, RecursionError, RecordError):
+            return False
+        return True
+
+
 def read_session(path: Path) -> SessionRecord:
-    """Read one journal; lines that cannot be read are counted, not fatal.
+    """Read one journal; see :class:`JournalReader`.
 
     Raises
     ------
     JournalError
         If the file cannot be read or does not begin with a session.
     """
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise JournalError(f"The journal {path} cannot be read: {error.strerror or error}.") from error
-    session: Session | None = None
-    activities: dict[str, Activity] = {}
-    entities: dict[str, Entity] = {}
-    damaged: list[int] = []
-    for number, text in enumerate(lines, start=1):
-        if not text.strip():
-            continue
-        try:
-            line = json.loads(text)
-            match line["type"]:
-                case "session":
-                    session = structure(line["session"], Session)
-                case "begin" | "end":
-                    activity = structure(line["activity"], Activity)
-                    activities[activity.id] = activity
-                    entities.update((e.id, e) for e in structure(line["entities"], tuple[Entity, ...]))
-                case "close" if session is not None:
-                    session = replace(session, ended_at=line["ended_at"], closed=True)
-                case _:
-                    damaged.append(number)
-        except (ValueError, KeyError, TypeError, RecordError):
-            damaged.append(number)
-    if session is None:
-        raise JournalError(
-            f"The journal {path} does not begin with a session.",
-            hint="It is no casaprov journal, or its start is lost.",
-        )
-    if damaged:
-        _log.warning("Lines %s of the journal %s cannot be read; the rest is used.", damaged, path)
-    return SessionRecord(session, tuple(activities.values()), tuple(entities.values()), tuple(damaged))
+    return JournalReader(path).read()
 
 
 def read_document(folder: Path, notebook: str) -> Document:

@@ -33,10 +33,11 @@ from casaprov.digest import digest_bytes
 from casaprov.digester import Digester
 from casaprov.journal import journal_folder
 from casaprov.model import Activity, Entity, Step, Tier
-from casaprov.notebook.bundle import BUNDLE_MIME, bundle, call_summary
+from casaprov.notebook.adopt import adopt_sessions
+from casaprov.notebook.bundle import call_summary, display_data
 from casaprov.notebook.help_magic import register_help, unregister_help
 from casaprov.notebook.magics import CasaprovMagic
-from casaprov.notebook.name import notebook_path
+from casaprov.notebook.name import NotebookName
 from casaprov.notebook.page import bundle_of
 from casaprov.notebook.reruns import Reruns
 from casaprov.notebook.settings import Settings
@@ -83,6 +84,7 @@ class KernelRecording:
         self._shell = shell
         self._process = os.getpid()
         self._folder = Path.cwd()
+        self._name = NotebookName(shell.user_ns, self._folder)
         self._notebook: Path | None = None
         self.settings = Settings(self._folder, self._configured)
         self.paused_at = ""
@@ -154,7 +156,7 @@ class KernelRecording:
     @property
     def notebook(self) -> Path:
         """The notebook that is recorded; known for certain from the first call on."""
-        return self._notebook or notebook_path(self._shell.user_ns, self._folder)
+        return self._notebook or self._name.path()
 
     @property
     def session_id(self) -> str:
@@ -251,6 +253,7 @@ class KernelRecording:
                 try:
                     # Only now: VS Code names the notebook after the kernel has started.
                     self._notebook = self.notebook
+                    adopt_sessions(self._notebook)  # it may have had another name
                     session = new_session(self._folder, self._notebook.name)
                     folder = journal_folder(self._notebook)
                     recorder = open_recorder(session, folder, self._opened_digester(), self._tier)
@@ -285,7 +288,7 @@ class KernelRecording:
             self._shell.display_pub.publish(bundle_of(warnings))
         calls, self._calls, self._step = self._calls, [], None
         if calls and self._runner is not None:
-            self._shell.display_pub.publish({BUNDLE_MIME: bundle(self._runner.recorder.session.id, calls)})
+            self._shell.display_pub.publish(display_data(self._runner.recorder.session.id, calls))
 
 
 def _tell(sentence: str) -> None:

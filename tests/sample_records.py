@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from casaprov.checksum import TREE_FORMAT, content_digest
 from casaprov.crate import Packed, pack
 from casaprov.digest import Digest, digest_bytes
 from casaprov.errors import DigestError
-from casaprov.journal import journal_folder
+from casaprov.journal import Journal, journal_folder
 from casaprov.model import (
     Activity,
     Agent,
@@ -107,6 +107,17 @@ def make_reduction(folder: Path) -> Reduction:
         if tree is not None:
             (journal / "trees" / f"{content_digest(tree).removeprefix('sha256:')}.json").write_text(json.dumps(tree))
     return Reduction(folder, notebook, journal, document)
+
+
+def journaled(folder: Path) -> Reduction:
+    """A reduction whose record is in its journal, as a kernel writes it."""
+    reduction = make_reduction(folder)
+    journal = Journal(reduction.journal, reduction.document.sessions[0])
+    entities = {entity.id: entity for entity in reduction.document.entities}
+    for activity in reduction.document.activities:
+        journal.begin(replace(activity, outcome="unfinished", ended_at=None, used=(), generated=(), failure=None))
+        journal.end(activity, [entities[usage.entity] for usage in (*activity.used, *activity.generated)])
+    return reduction
 
 
 def pack_reduction(reduction: Reduction, out: Path, **policy: bool) -> Packed:

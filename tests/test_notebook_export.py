@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,22 +14,12 @@ import pytest
 from casaprov.cli import main
 from casaprov.crate import Packed
 from casaprov.errors import JournalError, UsageError
-from casaprov.journal import Journal
+from casaprov.journal import Journal, journal_folder
 from casaprov.model import Usage
+from casaprov.notebook.bundle import BUNDLE_MIME
 from casaprov.notebook.export import export_notebook, find_journal, record_of
 from casaprov.payload import PayloadPolicy
-from sample_records import Reduction, make_reduction, measure
-
-
-def journaled(folder: Path) -> Reduction:
-    """A reduction whose record is in its journal, as a kernel writes it."""
-    reduction = make_reduction(folder)
-    journal = Journal(reduction.journal, reduction.document.sessions[0])
-    entities = {entity.id: entity for entity in reduction.document.entities}
-    for activity in reduction.document.activities:
-        journal.begin(replace(activity, outcome="unfinished", ended_at=None, used=(), generated=(), failure=None))
-        journal.end(activity, [entities[usage.entity] for usage in (*activity.used, *activity.generated)])
-    return reduction
+from sample_records import Reduction, journaled, make_reduction, measure
 
 
 @pytest.fixture
@@ -124,3 +116,56 @@ def test_an_interrupted_export_says_what_is_left(
     assert main(["export", str(sample.notebook), "-o", str(out)]) == 130
     assert capsys.readouterr().err.strip() == f"Interrupted. The crate {out} was not written."
     assert not out.exists()
+
+
+def mention(notebook: Path, session: str) -> None:
+    data = {BUNDLE_MIME: {"session": session, "calls": []}}
+    output = {"output_type": "display_data", "metadata": {}, "data": data}
+    cell = {"cell_type": "code", "id": "a", "metadata": {}, "source": "", "outputs": [output], "execution_count": 1}
+    notebook.write_text(json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+
+
+def test_a_renamed_notebook_takes_its_record_along(sample: Reduction) -> None:
+    calls = len(record_of(sample.notebook).activities)
+    mention(sample.notebook, sample.document.sessions[0].id)
+    renamed = sample.notebook.rename(sample.folder / "renamed.ipynb")
+    before = contents(sample.journal)
+    assert find_journal(renamed) == journal_folder(renamed)
+    assert len(record_of(renamed).activities) == calls
+    assert {p.relative_to(sample.journal): data for p, data in before.items()} == {
+        p.relative_to(journal_folder(renamed)): data for p, data in contents(journal_folder(renamed)).items()
+    }
+    # its kernel goes on with the old name
+    last = replace(sample.document.activities[1], id=f"{sample.document.sessions[0].id}/0009", generated=(), log=None)
+    Journal(sample.journal, sample.document.sessions[0]).end(last)
+    assert len(record_of(renamed).activities) == calls + 1
+    assert contents(sample.journal).keys() == before.keys()
+    shutil.rmtree(sample.journal)
+    assert len(record_of(renamed).activities) == calls + 1
+    assert export(renamed, sample.folder / "n.zip").items
+
+
+def test_the_sessions_that_a_session_builds_on_come_along(sample: Reduction) -> None:
+    old = sample.document
+    session = replace(old.sessions[0], id="20260601-ffff", started_at="2026-06-01T10:00:00+00:00")
+    call = replace(old.activities[1], id="20260601-ffff/0001", session=session.id, generated=(), log=None)
+    used = {usage.entity for usage in call.used}
+    Journal(sample.journal, session).end(call, [entity for entity in old.entities if entity.id in used])
+    renamed = sample.folder / "renamed.ipynb"
+    mention(renamed, session.id)
+    assert [s.id for s in record_of(renamed).sessions] == [old.sessions[0].id, session.id]
+
+
+def test_a_record_that_cannot_be_taken_along_is_read_where_it_is(sample: Reduction) -> None:
+    renamed = sample.folder / "renamed.ipynb"
+    mention(renamed, sample.document.sessions[0].id)
+    journal_folder(renamed).touch()  # in the way of the folder
+    assert find_journal(renamed) == sample.journal
+
+
+@pytest.mark.parametrize("session", ["../my reduction/20260501-a1b2", "/etc/passwd", ".", "", "\0", "x" * 5000])
+def test_a_notebook_from_outside_names_no_file_by_its_sessions(sample: Reduction, session: str) -> None:
+    other = sample.folder / "other.ipynb"
+    mention(other, session)
+    with pytest.raises(JournalError, match="no record"):
+        find_journal(other)

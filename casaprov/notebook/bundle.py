@@ -13,7 +13,7 @@ from casaprov.digest import canonical_json
 from casaprov.model import Activity, Entity, Usage
 from casaprov.values import summarise
 
-__all__ = ["BUNDLE_FORMAT", "BUNDLE_MIME", "MAX_CALL_BYTES", "bundle", "call_summary"]
+__all__ = ["BUNDLE_FORMAT", "BUNDLE_MIME", "MAX_CALL_BYTES", "bundle", "call_summary", "display_data"]
 
 BUNDLE_MIME = "application/vnd.casaprov.v1+json"
 """Media type of the display bundle; front ends that do not know it show nothing."""
@@ -28,6 +28,15 @@ _MAX_GIVEN_BYTES = 1500
 def bundle(session: str, calls: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """Return the display bundle of a cell that made `calls`."""
     return {"format": BUNDLE_FORMAT, "session": session, "calls": list(calls)}
+
+
+def display_data(session: str, calls: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Return the display bundle by media type, as a kernel publishes it.
+
+    Beside it is an empty text: VS Code, which complains where it knows no
+    media type of an output, shows that; in JupyterLab it has no height.
+    """
+    return {BUNDLE_MIME: bundle(session, calls), "text/plain": ""}
 
 
 def call_summary(activity: Activity, entities: Iterable[Entity]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from casaprov.errors import CasaprovError, JournalError, UsageError
 from casaprov.journal import journal_folder, journals, read_document
 from casaprov.lineage import Lineage
 from casaprov.model import Document
+from casaprov.notebook.adopt import adopt_sessions
 from casaprov.notebook.cells import CellRun, signals
 from casaprov.notebook.index import index_notebook, recorded_sessions
 from casaprov.notebook.ipynb import check_target, read_notebook, save_notebook
@@ -107,6 +108,7 @@ def run_notebook(
 
     run = CellRun(notebook, target.parent, kernel=kernel, timeout_s=timeout_s, unlimited=loader, on_cell=before)
     message = ""
+    adopt_sessions(target)
     earlier = _sessions(target) | recorded_sessions(notebook)
     with signals(run.stop):
         try:

@@ -14,9 +14,9 @@ from casaprov.errors import JournalError, RecordError, UsageError
 from casaprov.journal import journal_folder, journals, present_folders, read_document
 from casaprov.lineage import Lineage
 from casaprov.model import Document, Entity
-from casaprov.notebook.index import recorded_sessions
+from casaprov.notebook.adopt import adopt_sessions, shown_sessions
+from casaprov.notebook.following import find_session
 from casaprov.notebook.ipynb import read_notebook
-from casaprov.notebook.name import UNNAMED
 from casaprov.payload import PayloadPolicy, choose_payload
 
 __all__ = ["export_notebook", "find_journal", "record_of"]
@@ -104,21 +104,20 @@ def with_present_states(document: Document, folders: Mapping[str, Path], measure
 
 
 def find_journal(notebook: Path) -> Path:
-    """Return the journal folder of a notebook, also if the kernel did not know its name.
+    """Return the journal folder of a notebook; sessions that it shows and that are in another one are brought there.
 
     Raises
     ------
     JournalError
         If there is none.
     """
+    adopt_sessions(notebook)
     named = journal_folder(notebook)
     if journals(named):
         return named
-    mentioned = recorded_sessions(read_notebook(notebook))
-    folders = (named.parent / Path(UNNAMED).stem, *sorted(p for p in named.parent.glob("*") if p.is_dir()))
-    for folder in folders:
-        if any((folder / f"{session}.jsonl").is_file() for session in mentioned):
-            return folder
+    for session in sorted(shown_sessions(notebook)):  # in a folder where nothing can be written
+        if (found := find_session(notebook, session)) is not None:
+            return found.parent
     raise JournalError(
         f"There is no record of {notebook} (no journal in {named}).",
         hint="Run it with '%load_ext casaprov' in its first cell, or with 'casaprov run'.",

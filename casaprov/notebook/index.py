@@ -1,12 +1,12 @@
 """``metadata.casaprov``: the index of a notebook's calls, lifted from its outputs.
 
 The kernel never writes the .ipynb; whoever does (``casaprov run``, the
-server's pre-save hook, ``casaprov sync``) calls :func:`index_notebook`.
+server's pre-save hook, ``casaprov sync``) asks this module what to write.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,14 @@ from casaprov.digest import digest_bytes
 from casaprov.model import Activity, Document, Session
 from casaprov.notebook.bundle import BUNDLE_MIME, call_summary
 
-__all__ = ["METADATA_FORMAT", "index_notebook", "recorded_sessions"]
+__all__ = [
+    "METADATA_FORMAT",
+    "NotebookCells",
+    "index_notebook",
+    "indexed_sessions",
+    "recorded_sessions",
+    "session_entry",
+]
 
 METADATA_FORMAT = "casaprov/notebook-metadata/1"
 
@@ -32,61 +39,73 @@ def index_notebook(notebook: NotebookNode, document: Document, journal: Path) ->
     journal
         The journal folder, relative to the notebook.
     """
-    mentioned = recorded_sessions(notebook)
-    sessions = [s for s in document.sessions if s.id in mentioned] or list(document.sessions)
+    cells = NotebookCells(notebook)
+    sessions = [s for s in document.sessions if s.id in cells.sessions] or list(document.sessions)
     ids = {session.id for session in sessions}
-    cells = _Cells(notebook)
-    calls = [
-        {**call_summary(activity, document.entities), "cell": cells.of(activity)}
-        for activity in document.activities
-        if activity.session in ids
-    ]
+    by_id = {entity.id: entity for entity in document.entities}
+    calls = []
+    for activity in document.activities:
+        if activity.session in ids:
+            touched = [by_id[u.entity] for u in (*activity.used, *activity.generated) if u.entity in by_id]
+            calls.append({**call_summary(activity, touched), "cell": cells.of(activity)})
     index = {
         "format": METADATA_FORMAT,
-        "sessions": [_session(session, journal) for session in sessions],
+        "sessions": [session_entry(session, journal / f"{session.id}.jsonl") for session in sessions],
         "calls": calls,
     }
     notebook.metadata["casaprov"] = index
     return index
 
 
-def recorded_sessions(notebook: NotebookNode) -> frozenset[str]:
+def recorded_sessions(notebook: Mapping[str, Any]) -> frozenset[str]:
     """Ids of the sessions that the notebook's outputs mention."""
-    return frozenset(bundle["session"] for _, bundle in _bundles(notebook.cells))
+    return NotebookCells(notebook).sessions
 
 
-def _session(session: Session, journal: Path) -> dict[str, Any]:
+def indexed_sessions(notebook: Mapping[str, Any]) -> frozenset[str]:
+    """Ids of the sessions that the notebook's metadata mention."""
+    index = _dict(_dict(notebook.get("metadata")).get("casaprov"))
+    sessions = index.get("sessions") if index.get("format") == METADATA_FORMAT else None
+    found = [_dict(session).get("id") for session in sessions] if isinstance(sessions, list) else []
+    return frozenset(session for session in found if isinstance(session, str))
+
+
+def session_entry(session: Session, journal: Path) -> dict[str, Any]:
+    """Return what the index says of a session, whose journal is the file `journal`, relative to the notebook."""
     return {
         "id": session.id,
         "started_at": session.started_at,
         "casatasks": session.environment.casatasks,
         "casaprov": session.casaprov,
-        "journal": (journal / f"{session.id}.jsonl").as_posix(),
+        "journal": journal.as_posix(),
     }
 
 
-def _bundles(cells: Iterable[NotebookNode]) -> Iterator[tuple[NotebookNode, dict[str, Any]]]:
-    for cell in cells:
-        for output in cell.get("outputs", []):
-            bundle = output.get("data", {}).get(BUNDLE_MIME)
-            if isinstance(bundle, dict) and isinstance(bundle.get("session"), str):
-                yield cell, bundle
+class NotebookCells:
+    """Which cell a call ran in: by the bundle in its output, by its id, or by its source.
 
+    Parameters
+    ----------
+    notebook
+        JSON values of a notebook of format 4; what is odd in it is passed over.
 
-class _Cells:
-    """Which cell a call ran in: by the bundle in its output, by its id, or by its source."""
+    Attributes
+    ----------
+    sessions
+        Ids of the sessions that the outputs mention.
+    """
 
-    def __init__(self, notebook: NotebookNode) -> None:
-        code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-        self._by_call: dict[str, str | None] = {
-            call.get("id"): cell.get("id") for cell, bundle in _bundles(code) for call in bundle.get("calls", [])
-        }
-        self._ids = {cell.get("id") for cell in code}
-        self._by_source: dict[str, str | None] = {
-            digest_bytes(cell.source.encode("utf-8", "surrogatepass")): cell.get("id") for cell in code
-        }
+    def __init__(self, notebook: Mapping[str, Any]) -> None:
+        cells = notebook.get("cells")
+        code = [cell for cell in cells if _is_code(cell)] if isinstance(cells, list) else []
+        bundles = [(cell.get("id"), bundle) for cell in code for bundle in _bundles(cell)]
+        self.sessions = frozenset(bundle["session"] for _, bundle in bundles)
+        self._by_call: dict[str, str | None] = {call: cell for cell, bundle in bundles for call in _call_ids(bundle)}
+        self._ids = {cell.get("id") for cell in code} - {None}
+        self._by_source: dict[str, str | None] = {_source_digest(cell): cell.get("id") for cell in code}
 
     def of(self, activity: Activity) -> str | None:
+        """Return the id of the cell that made a call; None if it is not known."""
         if activity.id in self._by_call:
             return self._by_call[activity.id]
         if activity.step is None:
@@ -94,3 +113,37 @@ class _Cells:
         if activity.step.cell_id in self._ids:
             return activity.step.cell_id
         return self._by_source.get(activity.step.source_digest)
+
+    def made(self, activity: Activity) -> bool:
+        """Whether a cell of this very notebook made a call, going by the cell's id, which is random."""
+        return activity.step is not None and activity.step.cell_id in self._ids
+
+
+def _is_code(cell: Any) -> bool:
+    return isinstance(cell, dict) and cell.get("cell_type") == "code"
+
+
+def _bundles(cell: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    outputs = cell.get("outputs")
+    for output in outputs if isinstance(outputs, list) else ():
+        bundle = _dict(_dict(_dict(output).get("data")).get(BUNDLE_MIME))
+        if isinstance(bundle.get("session"), str):
+            yield bundle
+
+
+def _call_ids(bundle: Mapping[str, Any]) -> Iterator[str]:
+    calls = bundle.get("calls")
+    for call in calls if isinstance(calls, list) else ():
+        call_id = _dict(call).get("id")
+        if isinstance(call_id, str):
+            yield call_id
+
+
+def _source_digest(cell: Mapping[str, Any]) -> str:
+    source = cell.get("source", "")
+    text = "".join(map(str, source)) if isinstance(source, list) else str(source)
+    return digest_bytes(text.encode("utf-8", "surrogatepass"))
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["NOTEBOOK_VARIABLE", "UNNAMED", "notebook_path"]
+__all__ = ["NOTEBOOK_VARIABLE", "UNNAMED", "NotebookName", "notebook_path"]
 
 NOTEBOOK_VARIABLE = "CASAPROV_NOTEBOOK"
 """Environment variable with the notebook's path, set by ``casaprov run``."""
@@ -34,3 +34,44 @@ def notebook_path(user_ns: Mapping[str, Any], folder: Path) -> Path:
             if path.is_file() or text == os.environ.get(NOTEBOOK_VARIABLE):
                 return path
     return folder / UNNAMED
+
+
+class NotebookName:
+    """The notebook of this kernel, also after it was renamed while it was open.
+
+    What Jupyter Server says is what the notebook was called when the kernel
+    started; the file is then known by its inode, which a rename keeps and a save too.
+
+    Parameters
+    ----------
+    user_ns, folder
+        As for :func:`notebook_path`.
+    """
+
+    def __init__(self, user_ns: Mapping[str, Any], folder: Path) -> None:
+        self._user_ns = user_ns
+        self._folder = folder
+        self._known = notebook_path(user_ns, folder)
+        self._file = _identity(self._known)
+
+    def path(self) -> Path:
+        """Return where the notebook is now."""
+        if self._file is not None:
+            if _identity(self._known) == self._file:
+                return self._known
+            for path in sorted(self._known.parent.glob("*.ipynb")):
+                if _identity(path) == self._file:
+                    self._known = path
+                    return path
+        # Not known yet (VS Code tells after the kernel has started), or saved by a program that replaces it.
+        self._known = notebook_path(self._user_ns, self._folder)
+        self._file = _identity(self._known)
+        return self._known
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
