@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from casaprov.errors import CasaprovError
-from casaprov.lineage import Lineage
+from casaprov.lineage import Lineage, Stale
 from casaprov.model import Activity, Document, Step
 from casaprov.notebook.subject import cell_numbers
 
@@ -89,11 +89,21 @@ def used_stale(lineage: Lineage, order: CellOrder, calls: Iterable[str]) -> list
     found = {stale.product.id: stale for stale in lineage.stale(order.numbers, states.values())}
     notes = []
     for call, used_states in used.items():
+        # Much can be stale for one reason: it is told once.
+        causes: dict[tuple[str, str, str], list[Stale]] = {}
         for stale in (found[state] for state in used_states if state in found):
-            maker = order.named(stale.call)
+            causes.setdefault((stale.call.id, stale.used.id, stale.changer.id), []).append(stale)
+        for same in causes.values():
+            maker = order.named(same[0].call)
+            paths = list(dict.fromkeys(stale.product.path for stale in same))
             notes.append(
-                f"{lineage.activities[call].task} used {stale.product.path}, which is stale: {stale.call.task} "
-                f"({maker}) used {stale.used.path} as it was before {stale.changer.task} "
-                f"({order.named(stale.changer)}) ran again. Run {maker} again, then this cell."
+                f"{lineage.activities[call].task} used {_listed(paths)}, which {'is' if len(paths) == 1 else 'are'} "
+                f"stale: {same[0].call.task} ({maker}) used {same[0].used.path} as it was before "
+                f"{same[0].changer.task} ({order.named(same[0].changer)}) ran again. "
+                f"Run {maker} again, then this cell."
             )
     return list(dict.fromkeys(notes))
+
+
+def _listed(names: list[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]

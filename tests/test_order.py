@@ -1,0 +1,24 @@
+"""The order of a notebook's cells, and what is said of results that are stale."""
+
+from __future__ import annotations
+
+from casaprov.lineage import Lineage
+from casaprov.notebook.order import CellOrder, used_stale
+from records import Story
+
+
+def test_what_is_stale_for_one_reason_is_told_in_one_sentence() -> None:
+    story = Story()
+    story.call("importuvfits", used=["a.fits"], generated=["a.ms"])
+    story.call("bandpass", used=["a.ms"], generated=["a.bcal"])
+    story.call("gaincal", used=["a.ms", "a.bcal"], generated=["a.gcal"])
+    story.call("bandpass", used=["a.ms"], generated=["a.bcal"])
+    last = story.call("applycal", used=["a.bcal", "a.gcal"], changed=["a.ms"], generated=["a.ms.flagversions"])
+    again = story.call("applycal", used=["a.bcal", "a.gcal", "a.ms.flagversions"], changed=["a.ms"])
+    cells = dict(zip(story.ids, (1, 2, 3, 2, 4, 4), strict=True))
+    told = used_stale(Lineage(story.document), CellOrder(cells, {}), [last.id, again.id])
+    assert [sentence.partition(":")[0] for sentence in told] == [
+        "applycal used a.gcal, which is stale",
+        "applycal used a.gcal, a.ms.flagversions and a.ms, which are stale",
+    ]
+    assert all("gaincal (" in sentence and "used a.bcal as it was before bandpass (" in sentence for sentence in told)
