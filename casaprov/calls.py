@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +15,17 @@ __all__ = ["Executor", "FileTable", "TaskCall", "TaskFailed", "TaskResult", "err
 
 @dataclass(frozen=True, kw_only=True)
 class TaskCall:
-    """A task call as it is about to happen; `parameters` are final, coerced Python values."""
+    """A task call as it is about to happen.
+
+    Attributes
+    ----------
+    parameters
+        Final, coerced Python values.
+    given
+        Names of those that the user gave.
+    replaced
+        What the user asked for, by parameter, where the call is run with something else.
+    """
 
     task: str
     package: str
@@ -23,6 +33,7 @@ class TaskCall:
     given: tuple[str, ...]
     cwd: Path
     step: Step | None = None
+    replaced: Mapping[str, Any] = field(default_factory=dict)
 
 
 class TaskFailed(Exception):

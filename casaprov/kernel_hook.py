@@ -24,6 +24,7 @@ from casaprov import activities
 from casaprov.calls import FileTable, TaskCall, TaskResult
 from casaprov.casa import log as casa_log
 from casaprov.casa.data import prepare
+from casaprov.casa.kernel_plots import KernelPlots
 from casaprov.casa.session import new_session, open_recorder, tier_by_size
 from casaprov.casa.task_help import read_task_help, tasks_by_category
 from casaprov.casa.tasks import FunctionExecutor, TaskHook, hooked_modules
@@ -39,6 +40,7 @@ from casaprov.notebook.help_magic import register_help, unregister_help
 from casaprov.notebook.magics import CasaprovMagic
 from casaprov.notebook.name import NotebookName
 from casaprov.notebook.page import bundle_of
+from casaprov.notebook.pictures import show_pictures
 from casaprov.notebook.reruns import Reruns
 from casaprov.notebook.settings import Settings
 from casaprov.notebook.shell_magic import MAGIC, run_shell_cell
@@ -98,7 +100,8 @@ class KernelRecording:
             folder=self._folder,
             wanted=lambda: self.settings.config.show_log == "yes",
         )
-        self._hook = TaskHook(self._run, self._shown.public_call)
+        self._plots = KernelPlots(lambda: journal_folder(self.notebook) / "plots", show_pictures)
+        self._hook = TaskHook(self._run, self._shown.public_call, self._plots)
         self._tools = ToolHook(self)
         self._digester: Digester | None = None
         self._runner: Runner | None = None
@@ -138,6 +141,7 @@ class KernelRecording:
         unregister_help(self._shell)
         self._tools.remove()
         self._hook.remove()
+        self._plots.close()
         atexit.unregister(self.stop)
         for event, callback in (("pre_run_cell", self._before_cell), ("post_run_cell", self._after_cell)):
             with contextlib.suppress(ValueError):

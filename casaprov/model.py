@@ -220,6 +220,9 @@ class Activity:
         The final, coerced values as JSON values (:func:`casaprov.values.to_json`).
     given
         Names of the parameters the user gave; the others are defaults.
+    replaced
+        What the user asked for, by parameter, where the task was run with
+        what `parameters` says instead: a window that a notebook has not.
     cwd
         Working directory at the call, as a path like ``Entity.path``.
     spec_known
@@ -261,6 +264,7 @@ class Activity:
     log: LogSegment | None = None
     waited_s: float = 0.0
     problems: tuple[str, ...] = ()
+    replaced: dict[str, Any] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float | None:

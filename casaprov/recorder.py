@@ -169,6 +169,7 @@ class Recorder:
                 cwd=self._states.key(call.cwd),
                 parameters={name: to_json(value) for name, value in call.parameters.items()},
                 given=call.given,
+                replaced={name: to_json(value) for name, value in call.replaced.items()},
                 spec_known=files is not None,
                 parent=parents[-1].activity.id if parents else None,
                 step=call.step,

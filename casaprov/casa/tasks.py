@@ -14,26 +14,30 @@ the same task functions: a call in the CASA shell is recorded as one of casatask
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 from casaprov.calls import TaskCall, TaskResult
 from casaprov.casa.log import log_offset, log_since
+from casaprov.casa.plots import GUI_TASKS
 from casaprov.casa.shell import given_in_shell, shell_modules, shell_task
 from casaprov.values import to_json
 
 __all__ = ["TASK_PACKAGES", "FunctionExecutor", "TaskHook", "hooked_modules", "task_names"]
 
-TASK_PACKAGES = ("casatasks",)
+TASK_PACKAGES = ("casatasks", *dict.fromkeys(GUI_TASKS.values()))
 """Packages whose tasks are recorded and replayed."""
+
+_SHELL_OF_GUI = {f"{package}.gotasks.{task}": (task, package) for task, package in GUI_TASKS.items()}
 
 Given = Callable[[Any, tuple[Any, ...], dict[str, Any]], dict[str, Any]]
 Run = Callable[[TaskCall, "FunctionExecutor"], TaskResult]
@@ -41,12 +45,13 @@ Run = Callable[[TaskCall, "FunctionExecutor"], TaskResult]
 
 def task_names(package: ModuleType) -> tuple[str, ...]:
     """Names of the tasks that a package such as ``casatasks`` exports."""
-    return tuple(name for name in package.__all__ if _task_class(sys.modules.get(f"{package.__name__}.{name}"), name))
+    found = ((name, sys.modules.get(f"{package.__name__}.{name}")) for name in package.__all__)
+    return tuple(name for name, module in found if _task_class(module, name) or _gui_class(module, name))
 
 
 def hooked_modules() -> tuple[str, ...]:
     """Names of the modules to be handed to :meth:`TaskHook.install` once they are imported."""
-    return (*TASK_PACKAGES, *shell_modules())
+    return (*TASK_PACKAGES, *shell_modules(), *_SHELL_OF_GUI)
 
 
 @dataclass
@@ -57,6 +62,16 @@ class _UserCall:
     given: tuple[str, ...]
     log_from: int
     reached: bool = False
+
+
+class Headless(Protocol):
+    """How tasks that would open a window are run without."""
+
+    def prepare(
+        self, call: TaskCall, function: Callable[[Mapping[str, Any]], Any]
+    ) -> tuple[TaskCall, Callable[[], Any], Callable[[], None]]:
+        """Return the call that is run in place of `call`, what runs it by means of `function`, and what shows it."""
+        ...
 
 
 class FunctionExecutor:
@@ -85,11 +100,19 @@ class TaskHook:
         Runs a call under recording: :meth:`casaprov.runner.Runner.run`.
     around
         Entered for the time of each public call.
+    gui
+        Runs the tasks of :data:`casaprov.casa.plots.GUI_TASKS`; without it they open their windows.
     """
 
-    def __init__(self, run: Run, around: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
+    def __init__(
+        self,
+        run: Run,
+        around: Callable[[], AbstractContextManager[None]] = nullcontext,
+        gui: Headless | None = None,
+    ) -> None:
         self._run = run
         self._around = around
+        self._gui = gui
         self._process = os.getpid()
         self._user_call: ContextVar[_UserCall | None] = ContextVar("casaprov_user_call", default=None)
         self._wrapped: set[type] = set()
@@ -100,6 +123,9 @@ class TaskHook:
         in_shell = shell_task(module)
         if in_shell is not None:
             self._wrap(module, in_shell, "casatasks", in_shell=True)
+            return
+        if module.__name__ in _SHELL_OF_GUI:
+            self._wrap(module, *_SHELL_OF_GUI[module.__name__], in_shell=True)
             return
         for name in module.__all__:
             part = sys.modules.get(f"{module.__name__}.{name}")
@@ -113,7 +139,11 @@ class TaskHook:
         self._wrapped.clear()
 
     def _wrap(self, module: ModuleType, name: str, package: str, *, in_shell: bool = False) -> None:
-        task_class = _task_class(module, name)
+        task_class, holder, attribute = _task_class(module, name), module, f"_{name}_t"
+        if task_class is None:  # imview fetches its function when it is called
+            task_class = _gui_class(module, name)
+            if task_class is not None:
+                holder, attribute = importlib.import_module(f"{package}.private.task_{name}"), name
         if task_class is None or task_class in self._wrapped:
             return
         signature = inspect.signature(task_class.__call__)
@@ -122,12 +152,15 @@ class TaskHook:
             arguments = _arguments(signature, task, args, kwargs)
             return given_in_shell(task, name, list(signature.parameters)[1:], arguments) if in_shell else arguments
 
-        self._wrap_function(module, name, package, signature)
+        self._wrap_function(holder, attribute, name, package, signature)
         self._wrap_call(task_class, name, package, signature, given)
 
-    def _wrap_function(self, module: ModuleType, name: str, package: str, public: inspect.Signature) -> None:
-        attribute = f"_{name}_t"
+    def _wrap_function(
+        self, module: ModuleType, attribute: str, name: str, package: str, public: inspect.Signature
+    ) -> None:
         function = getattr(module, attribute)
+        function = getattr(function, "casaprov_wraps", function)  # taken by another module, wrapped already
+        gui = self._gui if package in GUI_TASKS.values() else None
         # The class passes all values by position, in the order of its own parameters; some task
         # functions call them by other names, which no user knows.
         names = list(public.parameters)[1:]
@@ -150,11 +183,18 @@ class TaskHook:
                 cwd=Path.cwd(),
             )
             log_from = user_call.log_from if user_call is not None and own else log_offset()
-            result = self._run(call, FunctionExecutor(functools.partial(function, *args, **kwargs), log_from))
+            work: Callable[[], Any] = functools.partial(function, *args, **kwargs)
+            show: Callable[[], None] | None = None
+            if gui is not None:
+                call, work, show = gui.prepare(call, lambda values: function(*(values[name] for name in names)))
+            result = self._run(call, FunctionExecutor(work, log_from))
             if result.error is not None:
                 raise result.error
+            if show is not None:
+                show()
             return result.returned
 
+        recorded.casaprov_wraps = function  # type: ignore[attr-defined]
         recorded.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
         setattr(module, attribute, recorded)
         self._undo.append(lambda: setattr(module, attribute, function))
@@ -204,6 +244,11 @@ class TaskHook:
 def _task_class(module: ModuleType | None, name: str) -> type | None:
     task_class = getattr(module, f"_{name}", None)
     return task_class if isinstance(task_class, type) and hasattr(module, f"_{name}_t") else None
+
+
+def _gui_class(module: ModuleType | None, name: str) -> type | None:
+    task_class = getattr(module, f"_{name}", None)
+    return task_class if isinstance(task_class, type) and name in GUI_TASKS else None
 
 
 def _not_default(parameters: dict[str, Any], public: inspect.Signature) -> tuple[str, ...]:

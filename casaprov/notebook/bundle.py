@@ -42,7 +42,8 @@ def display_data(session: str, calls: Iterable[dict[str, Any]]) -> dict[str, Any
 def call_summary(activity: Activity, entities: Iterable[Entity]) -> dict[str, Any]:
     """Return the short form of a call, at most :data:`MAX_CALL_BYTES` of JSON."""
     by_id = {entity.id: entity for entity in entities}
-    given = {name: activity.parameters[name] for name in activity.given if name in activity.parameters}
+    parameters = {**activity.parameters, **activity.replaced}
+    given = {name: parameters[name] for name in activity.given if name in parameters}
     summary: dict[str, Any] = {
         "id": activity.id,
         "task": activity.task,

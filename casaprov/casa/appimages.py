@@ -1,0 +1,109 @@
+"""The programs that draw for plotms and imview: AppImages inside of the Python packages.
+
+An AppImage is a program with all its libraries in one file, which mounts
+itself through FUSE when it is started. Where that is not possible, as in most
+containers, it is unpacked once into the user's cache; what is unpacked starts
+faster, too. See https://docs.appimage.org/user-guide/run-appimages.html.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import platformdirs
+
+from casaprov.casa.environment import installed
+from casaprov.errors import CasaMissing
+
+__all__ = ["GUI_PACKAGES", "app_image", "unpack", "unpacked"]
+
+GUI_PACKAGES = ("casaplotms", "casaviewer")
+"""Packages whose tasks draw with a program of their own."""
+
+_UNPACKED = "squashfs-root"
+_TIMEOUT_S = 300
+
+
+def app_image(package: str) -> Path:
+    """Return the AppImage of a package of :data:`GUI_PACKAGES`; nothing of it is imported.
+
+    Raises
+    ------
+    CasaMissing
+        If there is none.
+    """
+    spec = importlib.util.find_spec(package)
+    hint = "Run 'pip install \"casaprov[gui]\"' (500 MB)."
+    if spec is None or spec.origin is None:
+        raise CasaMissing(f"{package} is not installed in this Python.", hint=hint)
+    images = sorted(Path(spec.origin).parent.glob("__bin__/*.AppImage"))
+    if not images:
+        raise CasaMissing(f"{package} {installed(package)} holds no program for this system.", hint=hint)
+    return images[0]
+
+
+def unpacked(package: str) -> Path:
+    """Folder of the user's cache that an unpacked AppImage lies in, or would; it holds ``AppRun``."""
+    return Path(platformdirs.user_cache_dir("casaprov")) / "programs" / f"{package}-{installed(package)}"
+
+
+def unpack(package: str) -> Path:
+    """Unpack the AppImage of a package, unless that was done before, and return its folder.
+
+    Raises
+    ------
+    CasaMissing
+        If there is no AppImage, or it cannot be unpacked.
+    """
+    image, folder = app_image(package), unpacked(package)
+    if (folder / "AppRun").is_file():
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{package}-"))
+    except OSError as error:
+        raise _failed(package, folder, str(error)) from error
+    try:
+        _extract(image, aside)
+        # mkdtemp's mode is the user's business only; a confined process may be another user's.
+        (aside / _UNPACKED).chmod(0o755)
+        if not (folder / "AppRun").is_file():  # somebody else may have been faster
+            shutil.rmtree(folder, ignore_errors=True)
+            (aside / _UNPACKED).rename(folder)
+    except (OSError, subprocess.SubprocessError) as error:
+        if not (folder / "AppRun").is_file():
+            raise _failed(package, folder, _told(error)) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return folder
+
+
+def _extract(image: Path, folder: Path) -> None:
+    # pip does not always keep the mode of files in wheels.
+    program = image if os.access(image, os.X_OK) else Path(shutil.copy(image, folder / image.name))
+    program.chmod(program.stat().st_mode | 0o100) if program != image else None
+    command = [str(program), "--appimage-extract"]
+    subprocess.run(
+        command,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        timeout=_TIMEOUT_S,
+        check=True,
+    )
+
+
+def _told(error: Exception) -> str:
+    said = getattr(error, "stderr", None)
+    return said.decode(errors="replace").strip() if said else str(error)
+
+
+def _failed(package: str, folder: Path, why: str) -> CasaMissing:
+    told = f"The program of {package} cannot be unpacked into {folder}: {why.rstrip('.')}."
+    return CasaMissing(told, hint="Make room for 600 MB there, or name another place with XDG_CACHE_HOME.")
