@@ -13,6 +13,7 @@ from pathlib import Path
 from casaprov.checksum import FLAG_VERSIONS, flag_versions, is_fits, members_of
 from casaprov.compare_files import compare_files, same_bytes
 from casaprov.compare_fits import compare_fits
+from casaprov.compare_pictures import PixelReader, compare_pictures
 from casaprov.compare_tables import compare_tables, in_either
 from casaprov.compare_trees import compare_trees
 from casaprov.differences import Comparison, Difference, Tolerance, Verdict, conclude
@@ -30,6 +31,7 @@ def compare_paths(
     *,
     reader: TableReader | Callable[[], TableReader],
     fits: FitsReader | Callable[[], FitsReader] | None = None,
+    pixels: PixelReader = lambda _path: None,
     tolerance: Tolerance = Tolerance(),  # noqa: B008 - frozen
 ) -> Comparison:
     """Compare two tables, FITS files, other files or directories, value by value.
@@ -41,6 +43,8 @@ def compare_paths(
     reader, fits
         What reads tables and FITS files, or functions that return it and are
         called only if there is something to read.
+    pixels
+        Reads pictures.
     tolerance
         What is tolerated between floating-point values.
 
@@ -66,7 +70,7 @@ def compare_paths(
                     stream.read(1)  # an error names the path as it was given
         if left.is_file() and right.is_file() and same_bytes(left, right):
             return Comparison("identical")
-        return conclude(_Comparer(reader, fits, tolerance).compare(left.resolve(), right.resolve(), ""))
+        return conclude(_Comparer(reader, fits, pixels, tolerance).compare(left.resolve(), right.resolve(), ""))
     except DigestError as error:
         raise UsageError(f"{left} and {right} cannot be compared: {error.message}", hint=error.hint) from error
     except OSError as error:
@@ -79,10 +83,12 @@ class _Comparer:
         self,
         reader: TableReader | Callable[[], TableReader],
         fits: FitsReader | Callable[[], FitsReader] | None,
+        pixels: PixelReader,
         tolerance: Tolerance,
     ) -> None:
         self._reader = reader
         self._fits = fits
+        self._pixels = pixels
         self._tolerance = tolerance
 
     def compare(self, left: Path, right: Path, prefix: str) -> Iterator[Difference]:
@@ -103,7 +109,8 @@ class _Comparer:
         elif kinds[0] == "FITS file" and not same_bytes(left, right):
             yield from compare_fits(left, right, reader=self._fits_reader(), tolerance=self._tolerance, prefix=prefix)
         elif left.name != FLAG_VERSIONS or flag_versions(left) != flag_versions(right):
-            yield from compare_files(left, right, prefix)
+            found = compare_pictures(left, right, self._pixels, prefix)
+            yield from compare_files(left, right, prefix) if found is None else found
 
     def _compare_directories(self, left: Path, right: Path, prefix: str) -> Iterator[Difference]:
         olds, news = (

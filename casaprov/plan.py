@@ -10,7 +10,7 @@ and blocks what follows from it otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -78,7 +78,12 @@ def foreign_states(document: Document, known_tasks: Container[str]) -> tuple[Ent
     return tuple(e for e in document.entities if e.id in wanted and _is_foreign(e, lineage, known_tasks))
 
 
-def make_plan(document: Document, known_tasks: Container[str], at_hand: Container[str] = frozenset()) -> Plan:
+def make_plan(
+    document: Document,
+    known_tasks: Container[str],
+    at_hand: Container[str] = frozenset(),
+    unable: Mapping[str, str] | None = None,
+) -> Plan:
     """Plan the replay of a Document.
 
     Parameters
@@ -87,6 +92,8 @@ def make_plan(document: Document, known_tasks: Container[str], at_hand: Containe
         What can be run, as ``package.task``.
     at_hand
         Ids of those :func:`foreign_states` whose files were found.
+    unable
+        Packages whose tasks cannot be run here, and why.
 
     Raises
     ------
@@ -95,7 +102,7 @@ def make_plan(document: Document, known_tasks: Container[str], at_hand: Containe
     """
     lineage = Lineage(document)
     products = lineage.products()
-    steps = tuple(_Planner(lineage, lineage.upstream(products), known_tasks, at_hand).steps())
+    steps = tuple(_Planner(lineage, lineage.upstream(products), known_tasks, at_hand, unable or {}).steps())
     run = [step for step in steps if step.action == "run"]
     kept = frozenset(source.id for step in run for source, _ in step.restores)
     needed = kept.union(usage.entity for step in run for usage in step.activity.used)
@@ -136,12 +143,18 @@ class _Planner:
     """Goes through the calls of a Document, in the order they happened."""
 
     def __init__(
-        self, lineage: Lineage, wanted: frozenset[str], known_tasks: Container[str], at_hand: Container[str]
+        self,
+        lineage: Lineage,
+        wanted: frozenset[str],
+        known_tasks: Container[str],
+        at_hand: Container[str],
+        unable: Mapping[str, str],
     ) -> None:
         self._lineage = lineage
         self._wanted = wanted
         self._known_tasks = known_tasks
         self._at_hand = at_hand
+        self._unable = unable
         self._made: dict[str, str] = {}  # path -> entity id that the replay will have there
         # Entity ids that the replay cannot bring back.
         foreign = (e for e in lineage.document.entities if not e.gap and _is_foreign(e, lineage, known_tasks))
@@ -194,6 +207,8 @@ class _Planner:
     def _blocked(self, activity: Activity, used: list[Entity]) -> str:
         if activity.outcome in ("interrupted", "unfinished"):
             return f"it was {activity.outcome} when recorded; what it left behind cannot be repeated"
+        if activity.package in self._unable:
+            return self._unable[activity.package]
         for entity in used:
             if entity.gap and entity.id not in self._at_hand:
                 return f"{entity.path} was changed before it by something that is no recorded task"

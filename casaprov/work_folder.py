@@ -40,7 +40,8 @@ class WorkFolder:
     """Where the files of a replay lie.
 
     A recorded relative path lies at the same place below `root`, an absolute
-    one below ``_elsewhere``; ``.casaprov`` is the replay's own.
+    one below ``_elsewhere``; ``.casaprov`` is the replay's own, and what is
+    recorded there lies below ``_shown``.
 
     Parameters
     ----------
@@ -62,6 +63,8 @@ class WorkFolder:
             If it would lie outside; no record of casaprov says so.
         """
         below = Path("_elsewhere", path.lstrip("/")) if path.startswith("/") else Path(path)
+        if below.parts[:1] == (self._own.name,):  # pictures that a notebook shows and names nowhere
+            below = Path("_shown", *below.parts[1:])
         target = Path(os.path.normpath(self.root / below))
         if not target.is_relative_to(self.root) or self._own in (target, *target.parents):
             told = f"The record names the path {path!r}, which lies outside of the work folder."

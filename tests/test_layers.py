@@ -28,12 +28,13 @@ CORE: dict[str, str] = {
     "casa_kernel": "casa kernel_hook",
     "checksum": "digest errors fits_digest model regular_files sketch stamps table_digest tables",
     "compare": (
-        "checksum compare_files compare_fits compare_tables compare_trees differences errors fits_digest regular_files"
+        "checksum compare_files compare_fits compare_pictures compare_tables compare_trees differences errors fits_digest regular_files"
         " tables"
     ),
     "compare_files": "differences regular_files / numpy",
     "compare_fits": "compare_fits_tables compare_tables compare_values differences fits_digest fits_tables / numpy",
     "compare_fits_tables": "compare_values differences fits_tables / numpy",
+    "compare_pictures": "differences regular_files / numpy",
     "compare_tables": "compare_values differences keywords tables / numpy",
     "compare_trees": "checksum compare_tables compare_values differences digest",
     "compare_values": "differences digest keywords / numpy",
@@ -120,14 +121,14 @@ EDGES: dict[str, str] = {
         " / IPython ipykernel jupyter_client jupyter_server nbclient nbformat traitlets"
     ),
     "readers": (
-        "compare digest_cache fits_digest regular_files sketch table_parts"
-        " / astropy casaconfig casacore casatools numpy platformdirs"
+        "compare compare_pictures digest_cache fits_digest regular_files sketch table_parts"
+        " / PIL astropy casaconfig casacore casatools numpy platformdirs"
     ),
     "vo": "/ astropy pyvo",
 }
 
 FOREIGN = {
-    "IPython", "astropy", "casaconfig", "casacore", "casadata", "casashell", "casatasks", "casatools", "distributed",
+    "IPython", "PIL", "astropy", "casaconfig", "casacore", "casadata", "casashell", "casatasks", "casatools", "distributed",
     "ipykernel", "jupyter_client", "jupyter_server", "matplotlib", "nbclient", "pyvo", "tornado", "traitlets", "zmq",
 }  # fmt: skip
 

@@ -20,11 +20,15 @@ import platformdirs
 from casaprov.casa.environment import installed
 from casaprov.errors import CasaMissing
 
-__all__ = ["GUI_PACKAGES", "app_image", "unpack", "unpacked"]
+__all__ = ["GUI_PACKAGES", "PROGRAMS_VARIABLE", "app_image", "unpack", "unpacked", "unpacked_programs"]
 
 GUI_PACKAGES = ("casaplotms", "casaviewer")
 """Packages whose tasks draw with a program of their own."""
 
+PROGRAMS_VARIABLE = "CASAPROV_PROGRAMS"
+"""Environment variable that names another folder to unpack programs into; they take 550 MB each."""
+
+# casaplotms looks at its own path: under any other name it does not read --datapath (measured with 2.9.1).
 _UNPACKED = "squashfs-root"
 _TIMEOUT_S = 300
 
@@ -47,9 +51,15 @@ def app_image(package: str) -> Path:
     return images[0]
 
 
+def unpacked_programs() -> Path:
+    """Folder of the user's cache that AppImages are unpacked into."""
+    named = os.environ.get(PROGRAMS_VARIABLE)
+    return Path(named) if named else Path(platformdirs.user_cache_dir("casaprov")) / "programs"
+
+
 def unpacked(package: str) -> Path:
-    """Folder of the user's cache that an unpacked AppImage lies in, or would; it holds ``AppRun``."""
-    return Path(platformdirs.user_cache_dir("casaprov")) / "programs" / f"{package}-{installed(package)}"
+    """Folder that the AppImage of a package lies in, unpacked, or would; it holds ``AppRun``."""
+    return unpacked_programs() / f"{package}-{installed(package)}" / _UNPACKED
 
 
 def unpack(package: str) -> Path:
@@ -64,17 +74,15 @@ def unpack(package: str) -> Path:
     if (folder / "AppRun").is_file():
         return folder
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{package}-"))
+        unpacked_programs().mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(dir=unpacked_programs(), prefix=f".{package}-"))
     except OSError as error:
         raise _failed(package, folder, str(error)) from error
     try:
         _extract(image, aside)
-        # mkdtemp's mode is the user's business only; a confined process may be another user's.
-        (aside / _UNPACKED).chmod(0o755)
         if not (folder / "AppRun").is_file():  # somebody else may have been faster
-            shutil.rmtree(folder, ignore_errors=True)
-            (aside / _UNPACKED).rename(folder)
+            shutil.rmtree(folder.parent, ignore_errors=True)
+            aside.rename(folder.parent)
     except (OSError, subprocess.SubprocessError) as error:
         if not (folder / "AppRun").is_file():
             raise _failed(package, folder, _told(error)) from error
@@ -106,4 +114,4 @@ def _told(error: Exception) -> str:
 
 def _failed(package: str, folder: Path, why: str) -> CasaMissing:
     told = f"The program of {package} cannot be unpacked into {folder}: {why.rstrip('.')}."
-    return CasaMissing(told, hint="Make room for 600 MB there, or name another place with XDG_CACHE_HOME.")
+    return CasaMissing(told, hint=f"Make room for 600 MB there, or name another folder with {PROGRAMS_VARIABLE}.")

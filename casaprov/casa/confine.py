@@ -10,23 +10,31 @@ of root and no way back, its children included:
 - seccomp takes away sockets, signals to others, changes of modes, owners and
   times (which Landlock does not cover), and administration.
 
-See https://docs.kernel.org/userspace-api/landlock.html and seccomp(2).
+A program that draws for plotms or imview is talked to over TCP. A process that
+runs those gets a network of its own first (:func:`enter_own_network`), in which
+there is nothing but itself and its children and from which nothing leads out;
+sockets of the internet's kind are then left to it.
+
+See https://docs.kernel.org/userspace-api/landlock.html, seccomp(2) and namespaces(7).
 """
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import platform
+import socket
 import struct
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from casaprov.errors import ConfinementMissing
 
-__all__ = ["confine", "landlock_version", "readable_places"]
+__all__ = ["confine", "enter_own_network", "landlock_version", "readable_places"]
 
 _SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin", "/etc", "/opt", "/proc", "/sys")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
@@ -72,6 +80,11 @@ _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 _LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
 _ALLOW, _FAIL, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _X32 = 0x40000000
+_NUMBER_AT, _MACHINE_AT, _FIRST_ARGUMENT_AT = 0, 4, 16  # in what the filter sees, little-endian
+
+_NEW_USER, _NEW_NETWORK = 0x10000000, 0x40000000
+_OWN_NETWORK = "a network of its own"
+_SET_FLAGS, _UP = 0x8914, 1  # netdevice(7): SIOCSIFFLAGS, IFF_UP
 
 _NO_NEW_PRIVILEGES, _SET_SECCOMP, _DROP_BOUND = 38, 22, 24
 _CAP_DAC_OVERRIDE, _CAP_LAST = 1, 63
@@ -96,7 +109,34 @@ def readable_places() -> tuple[Path, ...]:
     return (*map(Path, _SYSTEM), *(path for path in dict.fromkeys(told) if path != Path("/")))
 
 
-def confine(*, write: Iterable[Path], read: Iterable[Path]) -> None:
+def enter_own_network() -> None:
+    """Move this process to a network where nobody else is, with a loopback device and nothing more.
+
+    Raises
+    ------
+    ConfinementMissing
+        If the system does not allow it.
+    """
+    user, group = os.geteuid(), os.getegid()
+    if _libc.unshare(_NEW_NETWORK) != 0:  # needs root; others may be root in a namespace of their own
+        _do(_libc.unshare(_NEW_USER | _NEW_NETWORK), _OWN_NETWORK)
+        with _as_missing(_OWN_NETWORK):
+            Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
+            Path("/proc/self/uid_map").write_text(f"{user} {user} 1", encoding="ascii")
+            Path("/proc/self/gid_map").write_text(f"{group} {group} 1", encoding="ascii")
+    with _as_missing(_OWN_NETWORK), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, _SET_FLAGS, struct.pack("16sh14x", b"lo", _UP))
+
+
+@contextmanager
+def _as_missing(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _not_confined(what, str(error.strerror)) from error
+
+
+def confine(*, write: Iterable[Path], read: Iterable[Path], own_network: bool = False) -> None:
     """Confine this process and all its future children, for good.
 
     Parameters
@@ -106,6 +146,8 @@ def confine(*, write: Iterable[Path], read: Iterable[Path]) -> None:
     read
         Files and folders that may be read and executed; those that are not
         there are passed over.
+    own_network
+        Whether :func:`enter_own_network` was called before: internet sockets are allowed then.
 
     Raises
     ------
@@ -120,13 +162,13 @@ def confine(*, write: Iterable[Path], read: Iterable[Path]) -> None:
         raise ConfinementMissing("CASA cannot be confined: a thread runs already.")
     _drop_capabilities()
     _do(_libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0), "no new privileges")
-    _restrict_files(version, write, read)
-    _restrict_calls(version, machine)
+    _restrict_files(version, write, read, network=0 if own_network else _ALL_TCP)
+    _restrict_calls(version, machine, own_network=own_network)
 
 
-def _restrict_files(version: int, write: Iterable[Path], read: Iterable[Path]) -> None:
+def _restrict_files(version: int, write: Iterable[Path], read: Iterable[Path], *, network: int) -> None:
     rights = _RIGHTS.get(version, _RIGHTS_SINCE_5)
-    attributes = struct.pack("=QQQ", rights, _ALL_TCP, _ALL_SCOPES)[: 8 if version < 4 else 16 if version < 6 else 24]
+    attributes = struct.pack("=QQQ", rights, network, _ALL_SCOPES)[: 8 if version < 4 else 16 if version < 6 else 24]
     ruleset = _libc.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint(0))
     _do(ruleset, "Landlock's rules")
     for path in read:
@@ -151,28 +193,41 @@ def _allow(ruleset: int, path: Path, rights: int) -> None:
         os.close(opened)
 
 
-def _restrict_calls(version: int, machine: str) -> None:
-    program = b"".join(_program(version, machine))
+def _restrict_calls(version: int, machine: str, *, own_network: bool) -> None:
+    program = b"".join(_program(version, machine, own_network=own_network))
     filled = ctypes.create_string_buffer(program, len(program))
     header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(filled))
     _do(_libc.prctl(_SET_SECCOMP, 2, header, 0, 0), "seccomp")
 
 
-def _program(version: int, machine: str) -> Iterator[bytes]:
+def _program(version: int, machine: str, *, own_network: bool) -> Iterator[bytes]:
     """Yield the instructions of the filter; they look at the system call's number and machine."""
     column, audit = _MACHINES[machine]
-    yield struct.pack("=HBBI", _LOAD, 0, 0, 4)
+    yield struct.pack("=HBBI", _LOAD, 0, 0, _MACHINE_AT)
     yield struct.pack("=HBBI", _EQUAL, 1, 0, audit)
     yield struct.pack("=HBBI", _RETURN, 0, 0, _KILL)
-    yield struct.pack("=HBBI", _LOAD, 0, 0, 0)
+    yield struct.pack("=HBBI", _LOAD, 0, 0, _NUMBER_AT)
     if machine == "x86_64":
         yield from _answer(_AT_LEAST, _X32, _FAIL | errno.ENOSYS)
+    if own_network:
+        yield from _internet_sockets(_REFUSED["socket"][column])
     refused = _REFUSED | (_SIGNALS if version < 6 else {}) | (_TRUNCATE_BY_NAME if version < 3 else {})
     for table, answer in ((refused, _FAIL | errno.EPERM), (_IGNORED, _FAIL)):
         for number in (numbers[column] for numbers in table.values()):
             if number is not None:
                 yield from _answer(_EQUAL, number, answer)
     yield struct.pack("=HBBI", _RETURN, 0, 0, _ALLOW)
+
+
+def _internet_sockets(number: int | None) -> Iterator[bytes]:
+    """Allow sockets of the internet's families, and leave the number loaded for all other calls."""
+    assert number is not None
+    yield struct.pack("=HBBI", _EQUAL, 0, 5, number)
+    yield struct.pack("=HBBI", _LOAD, 0, 0, _FIRST_ARGUMENT_AT)
+    yield struct.pack("=HBBI", _EQUAL, 1, 0, socket.AF_INET)
+    yield struct.pack("=HBBI", _EQUAL, 0, 1, socket.AF_INET6)
+    yield struct.pack("=HBBI", _RETURN, 0, 0, _ALLOW)
+    yield struct.pack("=HBBI", _RETURN, 0, 0, _FAIL | errno.EPERM)
 
 
 def _answer(test: int, number: int, answer: int) -> Iterator[bytes]:
@@ -193,4 +248,8 @@ def _drop_capabilities() -> None:
 def _do(result: int, what: str) -> None:
     if result < 0:
         told = os.strerror(ctypes.get_errno())
-        raise ConfinementMissing(f"This system does not let CASA be confined ({what}: {told}).")
+        raise _not_confined(what, told)
+
+
+def _not_confined(what: str, told: str) -> ConfinementMissing:
+    return ConfinementMissing(f"This system does not let CASA be confined ({what}: {told}).")

@@ -10,14 +10,26 @@ import json
 import os
 from pathlib import Path
 
-from casaprov.casa.confine import confine, readable_places
+from casaprov.casa.appimages import unpack, unpacked
+from casaprov.casa.confine import confine, enter_own_network, readable_places
 from casaprov.casa.data import data_folders, forbid_updates
 from casaprov.errors import CasaMissing
 
 __all__ = ["POLICY_VARIABLE", "main"]
 
 POLICY_VARIABLE = "CASAPROV_CONFINEMENT"
-"""Environment variable with what the parent allows: ``{"write": [...], "read": [...], "scratch": "..."}``."""
+"""Environment variable with what the parent allows: ``{"write": [...], "read": [...], "scratch": "...", "draws": [...]}``.
+
+``draws``: packages whose tasks this process runs; for those that draw it gets a network of its own.
+"""
+
+
+def _program(package: str) -> Path:
+    """Unpack the program of a package, which cannot be done later, and return where it lies."""
+    try:
+        return unpack(package)
+    except CasaMissing:
+        return unpacked(package)  # the first call tells
 
 
 def main() -> None:
@@ -31,7 +43,10 @@ def main() -> None:
     for name in ("TMPDIR", "MPLCONFIGDIR", "XDG_CACHE_HOME", "IPYTHONDIR"):
         os.environ[name] = policy["scratch"]
     read = (*readable_places(), *data, *map(Path, policy["read"]))
-    confine(write=[Path(path) for path in policy["write"]], read=read)
+    if policy["draws"]:
+        read = (*read, *map(_program, policy["draws"]))
+        enter_own_network()
+    confine(write=[Path(path) for path in policy["write"]], read=read, own_network=bool(policy["draws"]))
 
     from casaprov.casa import task_server
 

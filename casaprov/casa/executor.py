@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from casaprov.calls import TaskCall, TaskFailed, TaskResult
+from casaprov.casa.appimages import GUI_PACKAGES, PROGRAMS_VARIABLE, unpacked_programs
 from casaprov.casa.confined_server import POLICY_VARIABLE
-from casaprov.errors import ReplayError
+from casaprov.errors import CasaprovError, ReplayError
 from casaprov.model import Environment, structure
 from casaprov.values import from_json, to_json
 from casaprov.worker import Worker
@@ -44,18 +45,42 @@ class CasaProcess:
     def __init__(
         self, folder: Path, *, inputs: Iterable[Path] = (), python: str = sys.executable, confined: bool = True
     ) -> None:
-        if not confined:
-            self._worker = Worker("casaprov.casa.task_server", python=python, cwd=folder)
-            return
-        scratch = folder / ".casaprov" / "tmp"
+        self._folder = folder
+        self._inputs = [path.resolve().as_posix() for path in inputs]
+        self._python = python
+        self._confined = confined
+        self._worker = self._process(draws=())
+        self._drawing: Worker | None = None
+
+    def _process(self, *, draws: Iterable[str]) -> Worker:
+        if not self._confined:
+            return Worker("casaprov.casa.task_server", python=self._python, cwd=self._folder)
+        scratch = self._folder / ".casaprov" / "tmp"
         scratch.mkdir(parents=True, exist_ok=True)
         policy = {
-            "write": [folder.as_posix()],
-            "read": [path.resolve().as_posix() for path in inputs],
+            "write": [self._folder.as_posix()],
+            "read": self._inputs,
             "scratch": scratch.as_posix(),
+            "draws": list(draws),
         }
-        variables = {POLICY_VARIABLE: json.dumps(policy)}
-        self._worker = Worker("casaprov.casa.confined_server", python=python, cwd=folder, environment=variables)
+        variables = {POLICY_VARIABLE: json.dumps(policy), PROGRAMS_VARIABLE: str(unpacked_programs())}
+        return Worker("casaprov.casa.confined_server", python=self._python, cwd=self._folder, environment=variables)
+
+    def unable(self, packages: Container[str]) -> dict[str, str]:
+        """Return those of `packages` whose tasks cannot be run here, and why.
+
+        Tasks that draw get a process of their own, which may do a little more than CASA alone needs to.
+        """
+        draws = [package for package in GUI_PACKAGES if package in packages]
+        found: dict[str, str] = {}
+        if draws:
+            self._drawing = self._process(draws=draws)
+        for package in draws:
+            try:
+                cast("Worker", self._drawing).call("ready", package=package)
+            except CasaprovError as error:
+                found[package] = f"{package} cannot draw here: {error.message}"
+        return found
 
     def environment(self, folder: Path) -> Environment:
         """Return what the child runs in.
@@ -69,8 +94,9 @@ class CasaProcess:
 
     def run(self, call: TaskCall) -> TaskResult:
         """Run a call; a failing task and a dying CASA are both outcomes."""
+        worker = self._drawing if call.package in GUI_PACKAGES and self._drawing is not None else self._worker
         try:
-            answer: dict[str, Any] = self._worker.call(
+            answer: dict[str, Any] = worker.call(
                 "run",
                 task=call.task,
                 package=call.package,
@@ -98,5 +124,7 @@ class CasaProcess:
         self._worker.call("make_folder", path=path.as_posix())
 
     def close(self) -> None:
-        """End the child process, and whatever a call left running."""
+        """End the child processes, and whatever a call left running."""
         self._worker.close()
+        if self._drawing is not None:
+            self._drawing.close()

@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -141,9 +142,6 @@ class PlotPrograms:
         address = folder / "address"
         os.mkfifo(address)
         command = [str(program), *_arguments(package, address, log, folder), *([f"--datapath={data}"] if data else [])]
-        environment = {
-            name: value for name, value in os.environ.items() if name not in _NOT_THEIRS and "MPI" not in name
-        }
         with (folder / "said").open("wb") as said:
             process = subprocess.Popen(
                 command,
@@ -151,7 +149,7 @@ class PlotPrograms:
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=subprocess.STDOUT,
-                env={**environment, **variables},
+                env={**_environment(folder), **variables},
                 preexec_fn=end_with_parent,  # noqa: PLW1509 - one system call
             )
         found = _wait_for(address, process)
@@ -175,6 +173,16 @@ def _arguments(package: str, address: Path, log: str, folder: Path) -> list[str]
     if package == "casaplotms":
         return ["--nopopups", f"--server={address}", *([f"--logfilename={log}"] if log else [])]
     return [f"--nogui={address}", f"--cachedir={folder / 'cache'}", *([f"--casalogfile={log}"] if log else [])]
+
+
+def _environment(home: Path) -> dict[str, str]:
+    """Return this process's variables with a home of the program's own, for it locks and changes files there."""
+    chosen = {name: value for name, value in os.environ.items() if name not in _NOT_THEIRS and "MPI" not in name}
+    users = Path(os.path.expanduser("~"))  # noqa: PTH111 - HOME may be unset
+    with suppress(OSError):
+        shutil.copy(users / ".casarc", home / ".casarc")
+    fonts = {"XDG_CONFIG_HOME": str(users / ".config"), "XDG_DATA_HOME": str(users / ".local" / "share")}
+    return {**fonts, **chosen, "HOME": str(home)}
 
 
 def _wait_for(address: Path, process: subprocess.Popen[bytes]) -> str:

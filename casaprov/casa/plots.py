@@ -20,7 +20,7 @@ from casaprov.casa.appimages import GUI_PACKAGES
 from casaprov.casa.log import log_offset, log_since
 from casaprov.errors import CasaMissing, CasaprovError
 
-__all__ = ["GUI_TASKS", "Programs", "arguments", "draw", "headless"]
+__all__ = ["GUI_TASKS", "Programs", "arguments", "draw", "headless", "log_file"]
 
 GUI_TASKS: Mapping[str, str] = {"plotms": "casaplotms", "imview": "casaviewer"}
 """Tasks that draw, and the package of each."""
@@ -99,7 +99,7 @@ def draw(call: TaskCall, function: Callable[[], Any], programs: Programs, data: 
     RuntimeError
         If the program refuses the call, or ends. Whatever the task raises itself is left as it is.
     """
-    told = programs.ready(call.package, _log_file(), data)
+    told = programs.ready(call.package, log_file(), data)
     _connect(call.package, told["address"])
     offset = log_offset()
     try:
@@ -158,7 +158,8 @@ def _connect(package: str, address: str) -> None:
     state["__proc"]["--nogui"] = _Ended(package)
 
 
-def _log_file() -> str:
+def log_file() -> str:
+    """File that casalog writes to, and the programs with it; empty if there is none."""
     try:
         return str(importlib.import_module("casatasks").casalog.logfile())
     except (ImportError, CasaprovError):

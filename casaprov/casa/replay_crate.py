@@ -119,6 +119,8 @@ def _replay(
     inputs = foreign | _find_inputs(plan, opened, finder)
     executor = CasaProcess(work, inputs=inputs.values(), python=options.python, confined=options.confined)
     try:
+        if unable := executor.unable({step.activity.package for step in plan.steps if step.action == "run"}):
+            plan = make_plan(opened.document, tasks, foreign.keys(), unable)
         environment = _environment(executor, work, options)
         folder = WorkFolder(work, executor)
         session = Session(

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import inspect
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from casaprov import work_folder
-from casaprov.casa.data import import_casatasks
+from casaprov.calls import TaskCall
+from casaprov.casa.appimages import GUI_PACKAGES
+from casaprov.casa.data import data_folders, import_casatasks
 from casaprov.casa.environment import current_environment
 from casaprov.casa.log import log_offset, log_since
+from casaprov.casa.old_protobuf import accept_old_messages
+from casaprov.casa.plot_programs import PlotPrograms
+from casaprov.casa.plots import arguments, draw, log_file
 from casaprov.casa.tasks import TASK_PACKAGES, task_names
-from casaprov.errors import ReplayError
+from casaprov.errors import CasaMissing, ReplayError
 from casaprov.model import unstructure
 from casaprov.values import from_json, to_json
 from casaprov.worker import serve
@@ -32,15 +39,42 @@ def run(task: str, package: str, parameters: dict[str, Any], given: list[str], c
     """Run one task in `cwd`; what it raises is part of the answer."""
     import_casatasks()
     os.chdir(cwd)
+    if package in GUI_PACKAGES:
+        accept_old_messages()
     function = _task(package, task)
-    arguments = arguments_for(inspect.signature(function), parameters, given)
+    chosen = arguments_for(inspect.signature(function), parameters, given)
     offset = log_offset()
     try:
-        returned = function(**arguments)
+        returned = _drawn(task, package, function, chosen) if package in GUI_PACKAGES else function(**chosen)
     except Exception as error:  # noqa: BLE001 - whatever a task raises is its outcome
         failure = {"type": type(error).__name__, "message": str(error)}
         return {"returned": None, "error": failure, "log": log_since(offset)}
     return {"returned": to_json(returned), "error": None, "log": log_since(offset)}
+
+
+def ready(package: str) -> None:
+    """Make sure that the tasks of a package that draws can be run."""
+    import_casatasks()
+    accept_old_messages()
+    try:
+        importlib.import_module(package)
+    except ImportError as error:
+        told = f"{package} cannot be loaded: {error}."
+        raise CasaMissing(told, hint="Run 'pip install \"casaprov[gui]\"'.") from error
+    _programs().ready(package, log_file(), str(data_folders()[0]))
+
+
+def _drawn(task: str, package: str, function: Callable[..., Any], chosen: Mapping[str, Any]) -> Any:
+    call = TaskCall(task=task, package=package, parameters=chosen, given=tuple(chosen), cwd=Path.cwd())
+    return draw(call, lambda: function(**arguments(call)), _programs(), str(data_folders()[0]))
+
+
+@cache
+def _programs() -> PlotPrograms:
+    # Unpacked, for nothing can be mounted where this process is confined; in memory, without an X server.
+    programs = PlotPrograms(xvfb=False, fuse=False)
+    atexit.register(programs.close)
+    return programs
 
 
 def arguments_for(signature: inspect.Signature, parameters: Mapping[str, Any], given: Sequence[str]) -> dict[str, Any]:
@@ -102,7 +136,16 @@ def _make_folder(path: str) -> None:
 
 def main() -> None:
     """Serve until the parent closes the pipe."""
-    serve({"environment": environment, "run": run, "copy": _copy, "remove": _remove, "make_folder": _make_folder})
+    serve(
+        {
+            "environment": environment,
+            "ready": ready,
+            "run": run,
+            "copy": _copy,
+            "remove": _remove,
+            "make_folder": _make_folder,
+        }
+    )
 
 
 if __name__ == "__main__":

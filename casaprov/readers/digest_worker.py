@@ -70,9 +70,15 @@ def _part(path: str, column: str, which: dict[str, Any]) -> dict[str, Any]:
 def _compare(left: str, right: str, tolerance: dict[str, float]) -> Any:
     """Compare two products."""
     from casaprov.compare import Tolerance, compare_paths
+    from casaprov.readers.pictures import read_pixels
 
     comparison = compare_paths(
-        Path(left), Path(right), reader=table_reader, fits=fits_reader, tolerance=Tolerance(**tolerance)
+        Path(left),
+        Path(right),
+        reader=table_reader,
+        fits=fits_reader,
+        pixels=read_pixels,
+        tolerance=Tolerance(**tolerance),
     )
     return unstructure(comparison)
 
