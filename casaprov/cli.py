@@ -359,11 +359,12 @@ def doctor(as_json: bool) -> int:
       casaprov doctor
     """
     from casaprov.casa.checks import CHECKS as CASA_CHECKS
+    from casaprov.casa.plot_checks import CHECKS as PLOT_CHECKS
     from casaprov.doctor import CHECKS, examine
     from casaprov.notebook.kernelspec import CHECKS as KERNEL_CHECKS
     from casaprov.render import findings_view
 
-    findings = examine((*CASA_CHECKS, *CHECKS, *KERNEL_CHECKS))
+    findings = examine((*CASA_CHECKS, *PLOT_CHECKS, *CHECKS, *KERNEL_CHECKS))
     show(findings, as_json, findings_view)
     return EXIT_COULD_NOT_RUN if any(finding.status == "missing" for finding in findings) else 0
 

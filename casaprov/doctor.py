@@ -127,8 +127,8 @@ def xvfb() -> Finding:
     """The X server without a screen."""
     if path := shutil.which("Xvfb"):
         return Finding("Xvfb", "ok", f"Xvfb is at {path}.")
-    told = "There is no Xvfb: tasks with a window (plotms, imview) cannot draw into a notebook."
-    return Finding("Xvfb", "warning", told, "Install it: 'sudo apt-get install xvfb'.")
+    told = "There is no Xvfb: plotms and imview draw into memory instead of on an X server."
+    return Finding("Xvfb", "warning", told, "If pictures look wrong, install it: 'sudo apt-get install xvfb'.")
 
 
 def memory() -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -71,7 +72,7 @@ ALLOWED = {
 CHILD = """
 import ctypes, json, mmap, os, shutil, socket, stat, subprocess, sys, threading
 from pathlib import Path
-from casaprov.casa.confine import confine, readable_places
+from casaprov.casa.confine import confine, enter_own_network, readable_places
 
 def libc(name, *arguments):
     if getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments):
@@ -85,7 +86,10 @@ def multi():
 
 work, inputs, statement = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 os.chdir(work)
-confine(write=[work], read=[*readable_places(), inputs])
+draws = len(sys.argv) > 4
+if draws:
+    enter_own_network()
+confine(write=[work], read=[*readable_places(), inputs], own_network=draws)
 try:
     eval(statement)
     told = "done"
@@ -107,11 +111,11 @@ def world(tmp_path: Path) -> dict[str, Path]:
     return folders
 
 
-def attempt(world: dict[str, Path], statement: str) -> str:
+def attempt(world: dict[str, Path], statement: str, *more: str) -> str:
     """Try a statement in a confined process; return ``done``, or how it failed."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
         filled = statement.format(**world, pid=other.pid)
-        command = [sys.executable, "-c", CHILD, str(world["work"]), str(world["inputs"]), filled]
+        command = [sys.executable, "-c", CHILD, str(world["work"]), str(world["inputs"]), filled, *more]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         assert other.poll() is None
         other.communicate(b"\n")
@@ -135,6 +139,31 @@ def test_it_cannot(what: str, world: dict[str, Path]) -> None:
     before = state(world["inputs"]), state(world["out"])
     assert attempt(world, DENIED[what]) != "done"
     assert (state(world["inputs"]), state(world["out"])) == before
+
+
+@pytest.fixture(scope="module")
+def _own_network() -> None:
+    code = "from casaprov.casa.confine import enter_own_network; enter_own_network()"
+    if subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode:
+        pytest.skip("this system gives a process no network of its own: it needs root or user namespaces")
+
+
+@pytest.mark.usefixtures("_own_network")
+@pytest.mark.parametrize("what", [what for what in DENIED if what != "reach the network"])
+def test_what_draws_can_do_no_more(what: str, world: dict[str, Path]) -> None:
+    before = state(world["inputs"]), state(world["out"])
+    assert attempt(world, DENIED[what], "draws") != "done"
+    assert (state(world["inputs"]), state(world["out"])) == before
+
+
+@pytest.mark.usefixtures("_own_network")
+def test_what_draws_reaches_itself_and_nobody_else(world: dict[str, Path]) -> None:
+    own = "(s := socket.create_server(('127.0.0.1', 0)), socket.create_connection(s.getsockname(), 5))"
+    assert attempt(world, own, "draws") == "done"
+    with socket.create_server(("127.0.0.1", 0)) as local:
+        told = attempt(world, f"socket.create_connection({local.getsockname()}, 5)", "draws")
+    assert "refused" in told
+    assert "unreachable" in attempt(world, "socket.create_connection(('192.0.2.1', 80), 5)", "draws")
 
 
 @pytest.mark.parametrize("what", WITHOUT_EFFECT)
