@@ -83,7 +83,7 @@ $(VENV)/demo.stamp: $(MADE) pyproject.toml
 	@touch $@
 
 $(VENV)/dev.stamp: $(MADE) pyproject.toml
-	@echo "== CASA, its data, Jupyter and all tools: 670 to 780 MB to download, 2.5 GB on disk, 1 to 2 minutes"
+	@echo "== CASA, its data, Jupyter, plots and all tools: 1.2 to 1.3 GB to download, 3 GB on disk, 1 to 2 minutes"
 	@$(PIP) install -qq --editable '.[all]' || { $(NO_PIP); }
 	@touch $@ $(VENV)/demo.stamp
 

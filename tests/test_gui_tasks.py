@@ -176,7 +176,7 @@ def test_failures_say_why_and_are_recorded(plotted: Plotted) -> None:
 
 def test_the_records_are_valid(plotted: Plotted) -> None:
     for line in next(journal_folder(plotted.notebook).glob("*.jsonl")).read_text().splitlines():
-        validate_record(json.loads(line), "journal")
+        validate_record(json.loads(line), "journal-1")
 
 
 def test_nothing_outlives_the_kernel(plotted: Plotted) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 
 from casaprov.casa.absent import GUI_PACKAGES, absent_tasks
 from casaprov.casa.data import import_casatasks
+from casaprov.casa.old_protobuf import accept_old_messages
 from casaprov.casa.tasks import task_names
 from casaprov.casa.words import without_parentheses
 from casaprov.errors import CasaMissing, MissingDependency
@@ -93,6 +94,7 @@ def _start_shell(shell: Any, casatasks: ModuleType) -> None:
     namespace |= {name: helping[name] for name in _HELP}
     namespace["execfile"] = _execfile(namespace)
     shell.input_transformers_cleanup.append(without_parentheses(namespace))
+    accept_old_messages()
     namespace |= _window_tasks()
     for name in task_names(casatasks):
         _show_defaults(namespace[name], getattr(casatasks, name))
