@@ -20,9 +20,9 @@ import platformdirs
 from casaprov.casa.environment import installed
 from casaprov.errors import CasaMissing
 
-__all__ = ["GUI_PACKAGES", "PROGRAMS_VARIABLE", "app_image", "unpack", "unpacked", "unpacked_programs"]
+__all__ = ["PLOT_PACKAGES", "PROGRAMS_VARIABLE", "app_image", "unpack", "unpacked", "unpacked_programs"]
 
-GUI_PACKAGES = ("casaplotms", "casaviewer")
+PLOT_PACKAGES = ("casaplotms", "casaviewer")
 """Packages whose tasks draw with a program of their own."""
 
 PROGRAMS_VARIABLE = "CASAPROV_PROGRAMS"
@@ -34,7 +34,7 @@ _TIMEOUT_S = 300
 
 
 def app_image(package: str) -> Path:
-    """Return the AppImage of a package of :data:`GUI_PACKAGES`; nothing of it is imported.
+    """Return the AppImage of a package of :data:`PLOT_PACKAGES`; nothing of it is imported.
 
     Raises
     ------

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from casaprov.calls import TaskCall, TaskFailed, TaskResult
-from casaprov.casa.appimages import GUI_PACKAGES, PROGRAMS_VARIABLE, unpacked_programs
+from casaprov.casa.appimages import PLOT_PACKAGES, PROGRAMS_VARIABLE, unpacked_programs
 from casaprov.casa.confined_server import POLICY_VARIABLE
 from casaprov.errors import CasaprovError, ReplayError
 from casaprov.model import Environment, structure
@@ -71,7 +71,7 @@ class CasaProcess:
 
         Tasks that draw get a process of their own, which may do a little more than CASA alone needs to.
         """
-        draws = [package for package in GUI_PACKAGES if package in packages]
+        draws = [package for package in PLOT_PACKAGES if package in packages]
         found: dict[str, str] = {}
         if draws:
             self._drawing = self._process(draws=draws)
@@ -94,7 +94,7 @@ class CasaProcess:
 
     def run(self, call: TaskCall) -> TaskResult:
         """Run a call; a failing task and a dying CASA are both outcomes."""
-        worker = self._drawing if call.package in GUI_PACKAGES and self._drawing is not None else self._worker
+        worker = self._drawing if call.package in PLOT_PACKAGES and self._drawing is not None else self._worker
         try:
             answer: dict[str, Any] = worker.call(
                 "run",

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from casaprov.casa.appimages import GUI_PACKAGES, app_image, unpacked
+from casaprov.casa.appimages import PLOT_PACKAGES, app_image, unpacked
 from casaprov.casa.environment import installed
 from casaprov.doctor import Check, Finding
 from casaprov.errors import CasaMissing
@@ -39,7 +39,7 @@ _OWN_NETWORK = "from casaprov.casa.confine import enter_own_network; enter_own_n
 def plots() -> Finding:
     """Whether the packages of plotms and imview are there, and work with the protobuf that is there."""
     absent = []
-    for package in GUI_PACKAGES:
+    for package in PLOT_PACKAGES:
         try:
             app_image(package)
         except CasaMissing as error:
@@ -47,9 +47,9 @@ def plots() -> Finding:
     if absent:
         remedy = "Run 'pip install \"casaprov[gui]\"' (500 MB); there is one for Linux on x86-64 only."
         return Finding("plotms, imview", "warning", " ".join(absent), remedy)
-    told = ", ".join(f"{package} {installed(package)}" for package in GUI_PACKAGES)
+    told = ", ".join(f"{package} {installed(package)}" for package in PLOT_PACKAGES)
     libraries = ", ".join(f"{name} {installed(name)}" for name in ("grpcio", "protobuf") if installed(name))
-    problem = _fails(_BUILD_MESSAGES, *GUI_PACKAGES)
+    problem = _fails(_BUILD_MESSAGES, *PLOT_PACKAGES)
     if not problem:
         return Finding("plotms, imview", "ok", f"{told}, with {libraries}.")
     told = f"{told} do not load with {libraries}: {problem}"
@@ -58,7 +58,7 @@ def plots() -> Finding:
 
 def programs() -> Finding:
     """Whether their programs can be started."""
-    folders = [unpacked(package) for package in GUI_PACKAGES]
+    folders = [unpacked(package) for package in PLOT_PACKAGES]
     if platform.machine() != _MACHINE:
         told = f"The programs of plotms and imview are for {_MACHINE}; this machine is {platform.machine()}."
         return Finding("plot programs", "warning", told, "Plot on another machine.")

@@ -16,13 +16,13 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from casaprov.calls import TaskCall
-from casaprov.casa.appimages import GUI_PACKAGES
+from casaprov.casa.appimages import PLOT_PACKAGES
 from casaprov.casa.log import log_offset, log_since
 from casaprov.errors import CasaMissing, CasaprovError
 
-__all__ = ["GUI_TASKS", "Programs", "arguments", "draw", "headless", "log_file"]
+__all__ = ["PLOT_TASKS", "Programs", "arguments", "draw", "headless", "log_file"]
 
-GUI_TASKS: Mapping[str, str] = {"plotms": "casaplotms", "imview": "casaviewer"}
+PLOT_TASKS: Mapping[str, str] = {"plotms": "casaplotms", "imview": "casaviewer"}
 """Tasks that draw, and the package of each."""
 
 _MAX_TOLD = 4
@@ -137,7 +137,7 @@ class _Ended:
 
 def _connect(package: str, address: str) -> None:
     """Tell the package's own module where its program listens."""
-    assert package in GUI_PACKAGES
+    assert package in PLOT_PACKAGES
     module = importlib.import_module(
         f"{package}.private." + ("plotmstool" if package == "casaplotms" else "viewertool")
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 from casaprov import work_folder
 from casaprov.calls import TaskCall
-from casaprov.casa.appimages import GUI_PACKAGES
+from casaprov.casa.appimages import PLOT_PACKAGES
 from casaprov.casa.data import data_folders, import_casatasks
 from casaprov.casa.environment import current_environment
 from casaprov.casa.log import log_offset, log_since
@@ -39,13 +39,13 @@ def run(task: str, package: str, parameters: dict[str, Any], given: list[str], c
     """Run one task in `cwd`; what it raises is part of the answer."""
     import_casatasks()
     os.chdir(cwd)
-    if package in GUI_PACKAGES:
+    if package in PLOT_PACKAGES:
         accept_old_messages()
     function = _task(package, task)
     chosen = arguments_for(inspect.signature(function), parameters, given)
     offset = log_offset()
     try:
-        returned = _drawn(task, package, function, chosen) if package in GUI_PACKAGES else function(**chosen)
+        returned = _drawn(task, package, function, chosen) if package in PLOT_PACKAGES else function(**chosen)
     except Exception as error:  # noqa: BLE001 - whatever a task raises is its outcome
         failure = {"type": type(error).__name__, "message": str(error)}
         return {"returned": None, "error": failure, "log": log_since(offset)}
