@@ -27,6 +27,7 @@ from casaprov.journal import journal_folder, read_document
 from casaprov.model import Activity, Document
 from casaprov.notebook.execute import run_notebook
 from casaprov.validate import validate_record
+from live_kernel import CASA_EXTENSION, LiveKernel
 from reductions import write_notebook
 
 pytestmark = [pytest.mark.casa, pytest.mark.slow, pytest.mark.usefixtures("casa_site_config", "gui")]
@@ -279,19 +280,18 @@ def test_programs_are_unpacked_once_where_there_is_no_fuse() -> None:
     assert program.stat() == before
 
 
-def test_the_shell_s_plotms_is_recorded_with_what_its_variables_say(plotted: Plotted, tmp_path: Path) -> None:
+def test_an_old_notebook_s_default_and_go_draw(plotted: Plotted, tmp_path: Path) -> None:
     if find_spec("casashell") is None:
-        pytest.skip("casashell is not installed: pip install casashell")
+        pytest.skip("casashell is not installed: pip install 'casaprov[kernel]'")
     shutil.copytree(plotted.notebook.parent / "n.ms", tmp_path / "n.ms")
-    code = f"""
-import casashell
-casashell.argv, casashell.flags = [], []
-from casaplotms.gotasks.plotms import plotms
-plotms({SMALL}, showgui=True)
-"""
-    notebook = write_notebook(tmp_path / "s.ipynb", ["%load_ext casaprov", code])
-    result = run_notebook(notebook, notebook)
-    assert result.failure is None
-    (call,) = read_document(journal_folder(notebook), "s.ipynb").activities
+    kernel = LiveKernel(tmp_path, CASA_EXTENSION)
+    try:
+        shown = kernel.good("default(plotms)\nvis = 'n.ms'\nspw = '0:30'\nantenna = '1'\nfield = '0'\ngo()")
+    finally:
+        kernel.close()
+    assert shown.text.startswith("<picture ")
+    (folder,) = (tmp_path / ".casaprov").iterdir()
+    (call,) = read_document(folder, folder.name).activities
     assert (call.task, call.package, call.outcome) == ("plotms", "casaplotms", "completed")
+    assert {"vis", "spw", "antenna", "field"} <= set(call.given)
     assert call.replaced["showgui"] is True

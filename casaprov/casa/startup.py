@@ -95,7 +95,7 @@ def _start_shell(shell: Any, casatasks: ModuleType) -> None:
     namespace["execfile"] = _execfile(namespace)
     shell.input_transformers_cleanup.append(without_parentheses(namespace))
     accept_old_messages()
-    namespace |= _window_tasks()
+    namespace |= _window_tasks(namespace["casa_inp_go_state"])
     for name in task_names(casatasks):
         _show_defaults(namespace[name], getattr(casatasks, name))
 
@@ -112,8 +112,15 @@ def _execfile(namespace: dict[str, Any]) -> Any:
     return execfile
 
 
-def _window_tasks() -> dict[str, Any]:
-    """Tasks with a window, in the form that knows ``inp`` and ``go``, where they are installed."""
+def _window_tasks(casa_inp_go_state: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001 - looked for by its name
+    """Tasks with a window, in the form that knows ``inp`` and ``go``, where they are installed.
+
+    Parameters
+    ----------
+    casa_inp_go_state
+        What ``default`` and ``go`` share; when their modules are imported, they look for
+        a local variable of this name in the frames that call them.
+    """
     found = {}
     for name, package in GUI_PACKAGES.items():
         # Other people's packages, which may lack a library of the system: the kernel starts all the same.
