@@ -36,6 +36,7 @@ _log = logging.getLogger(__name__)
 
 _FIRST_S = 1.0  # a call that takes less has no live line
 _MAX_PAGES = 5  # tables of a cell
+_DRAWING = ("casaplotms", "casaviewer")  # their pictures are shown where they are drawn, also while recording pauses
 
 
 class CasaLog(Protocol):
@@ -165,6 +166,8 @@ class Shown:
             return
         if activity.task == watch.call.task:
             watch.activity = activity  # the call ends after all that it made
+        if activity.package in _DRAWING:
+            return
         left = {usage.entity for usage in activity.generated}
         for entity in entities:
             path = self._folder / entity.path
