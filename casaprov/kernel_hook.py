@@ -79,7 +79,7 @@ class KernelRecording:
     """Recording of one kernel, from ``%load_ext`` to its end.
 
     The session starts with the first task call: a notebook that calls no task
-    leaves nothing behind. The worker processes start at once.
+    leaves nothing behind. The worker processes start after the first cell.
     """
 
     def __init__(self, shell: InteractiveShell) -> None:
@@ -127,7 +127,6 @@ class KernelRecording:
         register_help(self._shell, read_task_help, tasks_by_category)
         atexit.register(self.stop)
         os.register_at_fork(after_in_child=self._forked)
-        self._start_workers()
 
     def stop(self) -> None:
         """Close the session and take every wrapper out."""
@@ -205,7 +204,7 @@ class KernelRecording:
             _tell(f"casaprov: calls of {package.__name__} cannot be recorded ({type(error).__name__}: {error}).")
 
     def _start_workers(self) -> None:
-        """Start the workers while the notebook imports CASA, so that the first task call does not wait for them."""
+        """Start the workers while the user looks at the first cell, so that no call waits for them, nor the kernel's start."""
         try:
             self._opened_digester().start()
         except Exception:  # noqa: BLE001 - it is tried again, and told, with the first call
@@ -290,6 +289,8 @@ class KernelRecording:
         self._shown.end_cell()
         if warnings := self._reruns.warnings():
             self._shell.display_pub.publish(bundle_of(warnings))
+        if self._digester is None:
+            self._start_workers()
         calls, self._calls, self._step = self._calls, [], None
         if calls and self._runner is not None:
             self._shell.display_pub.publish(display_data(self._runner.recorder.session.id, calls))
