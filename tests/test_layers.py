@@ -253,3 +253,9 @@ def test_importing_the_whole_core_loads_no_foreign_world() -> None:
 def test_importing_the_package_loads_nothing_but_the_standard_library() -> None:
     before = _loaded_by("pass")
     assert _loaded_by("import casaprov") - before - set(sys.stdlib_module_names) == {"casaprov"}
+
+
+def test_a_kernel_that_records_loads_nothing_that_is_slow_to_load() -> None:
+    # nbformat brings jsonschema and, with it, grammars that take two seconds to compile.
+    slow = {"PIL", "git", "grpc", "jsonschema", "matplotlib", "nbformat", "rocrate"}
+    assert _loaded_by("import casaprov.kernel_hook") & slow == set()

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
-
-from nbformat import NotebookNode
+from typing import TYPE_CHECKING, Any
 
 from casaprov.digest import digest_bytes
 from casaprov.model import Activity, Document, Session
 from casaprov.notebook.bundle import BUNDLE_MIME, call_summary
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode  # loads the grammars of its schema: two seconds that no kernel has to spare
 
 __all__ = [
     "METADATA_FORMAT",
