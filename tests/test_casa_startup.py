@@ -140,7 +140,7 @@ def test_whatever_is_done_with_an_absent_task_says_one_sentence() -> None:
     ("cell", "meant"),
     [
         ("inp tclean", "inp(tclean)\n"),
-        ("\n  go ; \n", "go()\n"),
+        ("\n  go ; \n", "go();\n"),
         ("tget\ttclean\n", "tget(tclean)\n"),
         *(
             (cell, cell)

@@ -15,7 +15,7 @@ __all__ = ["WORDS", "without_parentheses"]
 
 WORDS = ("inp", "go", "default", "tget", "tput", "saveinputs")
 
-_LINE = re.compile(rf"({'|'.join(WORDS)})(?:[ \t]+([A-Za-z_]\w*))?[ \t]*;?")
+_LINE = re.compile(rf"({'|'.join(WORDS)})(?:[ \t]+([A-Za-z_]\w*))?[ \t]*(;?)")
 
 
 def without_parentheses(namespace: Mapping[str, Any]) -> Callable[[list[str]], list[str]]:
@@ -32,6 +32,6 @@ def without_parentheses(namespace: Mapping[str, Any]) -> Callable[[list[str]], l
         said = _LINE.fullmatch("".join(lines).strip())
         if said is None or namespace.get(said[1]) is not meant.get(said[1], transform):
             return lines
-        return [f"{said[1]}({said[2] or ''})\n"]
+        return [f"{said[1]}({said[2] or ''}){said[3]}\n"]
 
     return transform
