@@ -22,6 +22,7 @@ _MAX_ROWS = 40
 _MAX_TEXT = 6_000
 _OPEN_LINES = 45  # longer texts are folded
 _MJD_ZERO = datetime(1858, 11, 17)  # noqa: DTZ001 - time scales are CASA's, not ours
+_DAY_S = 86400
 _PROMPT = re.compile(r"Type Q to quit[^\n]*?\[continue\]: ?")
 
 Values = Mapping[str, Any]
@@ -117,8 +118,14 @@ def _vishead(call: TaskCall, result: TaskResult) -> list[Part]:
     mode = call.parameters.get("mode")
     if mode == "list" and isinstance(result.returned, Mapping):
         values = {name: value[0] for name, value in result.returned.items()}
-        return [_pairs(_name(call, "vis"), values)]
+        return [_pairs(_name(call, "vis"), {name: _header(name, value) for name, value in values.items()})]
     return _text(call, result) if mode == "summary" else []
+
+
+def _header(name: str, value: Any) -> Any:
+    if isinstance(value, Mapping):  # a column whose cells differ in shape, by row; False is a cell without a value
+        return [cell for cell in value.values() if cell is not False]
+    return [_time(seconds / _DAY_S) for seconds in value] if name == "release_date" else value
 
 
 # -- images --------------------------------------------------------------------
@@ -229,7 +236,8 @@ def _number(value: Any) -> str:
 
 
 def _time(days: float) -> str:
-    return f"{_MJD_ZERO + timedelta(days=float(days)):%Y-%m-%d %H:%M:%S}"
+    # Times of a MeasurementSet are a fraction of a millisecond beside the second that they mean.
+    return f"{_MJD_ZERO + timedelta(seconds=round(float(days) * _DAY_S)):%Y-%m-%d %H:%M:%S}"
 
 
 _PAGES: Mapping[str, Callable[[TaskCall, TaskResult], list[Part]]] = {
