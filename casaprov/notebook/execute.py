@@ -21,6 +21,7 @@ from casaprov.notebook.adopt import adopt_sessions
 from casaprov.notebook.cells import CellRun, signals
 from casaprov.notebook.index import index_notebook, recorded_sessions
 from casaprov.notebook.ipynb import check_target, read_notebook, save_notebook
+from casaprov.notebook.kernelspec import records_itself
 from casaprov.notebook.name import NOTEBOOK_VARIABLE
 
 __all__ = ["CellFailure", "RunResult", "run_notebook"]
@@ -92,9 +93,9 @@ def run_notebook(
         folder of `target`, after it to nowhere.
     """
     notebook = read_notebook(source)
-    _check_kernel(notebook, source, kernel)
+    recorded = records_itself(_command(notebook, source, kernel))
     check_target(target)
-    loader = _add_loader(notebook)
+    loader = None if recorded else _add_loader(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell is not loader]
     numbers = {id(cell): number for number, cell in enumerate(code, start=1)}
     reached = 0
@@ -132,7 +133,8 @@ def run_notebook(
     )
 
 
-def _check_kernel(notebook: NotebookNode, source: Path, kernel: str | None) -> None:
+def _command(notebook: NotebookNode, source: Path, kernel: str | None) -> list[str]:
+    """Return the command that starts the kernel, if there is such a kernel."""
     name = kernel or notebook.metadata.get("kernelspec", {}).get("name") or NATIVE_KERNEL_NAME
     hint = "'jupyter kernelspec list' shows what there is; name one with --kernel."
     try:
@@ -141,6 +143,8 @@ def _check_kernel(notebook: NotebookNode, source: Path, kernel: str | None) -> N
         raise UsageError(f"There is no Jupyter kernel {name!r}, which {source} asks for.", hint=hint) from None
     if spec.language.lower() != "python":
         raise UsageError(f"The kernel {name!r} of {source} runs {spec.language}; CASA's is Python.", hint=hint)
+    argv: list[str] = spec.argv
+    return argv
 
 
 def _add_loader(notebook: NotebookNode) -> NotebookNode | None:

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 from casaprov.doctor import Check, Finding
 from casaprov.errors import UsageError
 
-__all__ = ["CHECKS", "DISPLAY_NAME", "NAME", "InstalledKernel", "install", "installed", "remove"]
+__all__ = ["CHECKS", "DISPLAY_NAME", "NAME", "InstalledKernel", "install", "installed", "records_itself", "remove"]
 
 NAME = "casaprov"
 """Name of the kernelspec unless the user chooses another one."""
@@ -119,6 +119,11 @@ def remove(name: str = NAME) -> tuple[InstalledKernel, ...]:
     return found
 
 
+def records_itself(argv: Sequence[str]) -> bool:
+    """Whether the command of a kernelspec starts a kernel of ours, which records from its first cell on."""
+    return _EXTENSION in argv
+
+
 def casa_kernel() -> Finding:
     """Whether the kernelspec is there, and what it starts."""
     kernels = installed()
@@ -154,7 +159,7 @@ def _ours(folder: Path) -> dict[str, Any] | None:
     """The kernelspec in a folder if it is one of ours."""
     try:
         spec = json.loads((folder / "kernel.json").read_text(encoding="utf-8"))
-        return spec if _EXTENSION in spec["argv"] else None
+        return spec if records_itself(spec["argv"]) else None
     except (OSError, ValueError, KeyError, TypeError):  # somebody else's, and damaged
         return None
 
