@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
 import venv
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import hypothesis
 import pytest
 
 from casaprov.casa import data
+from casaprov.casa.appimages import PROGRAMS_VARIABLE
 from live_kernel import CASA_EXTENSION, LiveKernel
 from reductions import Reduction, reduce
 
@@ -90,6 +93,28 @@ def ngc5921_fits(casadata_path: Path) -> Path:
 def casa_site_config(casadata_path: Path, _own_caches: None) -> data.DataSource:
     """Set the environment so that CASA finds its data, here and in children."""
     return data.prepare()
+
+
+@pytest.fixture(scope="session")
+def unpacked_programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Folder that programs which draw are unpacked into; it goes when the tests are done, for they are large."""
+    folder = tmp_path_factory.mktemp("programs")
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def gui(unpacked_programs: Path) -> Iterator[None]:
+    """See that plotms and imview can draw, on a screen of their own."""
+    for package in ("casaplotms", "casaviewer"):
+        if find_spec(package) is None:
+            pytest.skip(f"{package} is not installed: pip install 'casaprov[gui]'")
+    if shutil.which("Xvfb") is None:
+        pytest.skip("there is no Xvfb: apt-get install xvfb")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(PROGRAMS_VARIABLE, str(unpacked_programs))
+        patch.delenv("DISPLAY", raising=False)
+        yield
 
 
 @pytest.fixture

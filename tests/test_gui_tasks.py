@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -48,26 +47,6 @@ CELLS = {
     "no image": "imview('nothing.image')",
     "after": f"plotms({SMALL}, xaxis='time', yaxis='phase')",
 }
-
-
-@pytest.fixture(scope="session")
-def gui() -> None:
-    for package in ("casaplotms", "casaviewer"):
-        if find_spec(package) is None:
-            pytest.skip(f"{package} is not installed: pip install 'casaprov[gui]'")
-    if shutil.which("Xvfb") is None:
-        pytest.skip("there is no Xvfb: apt-get install xvfb")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Unpack programs into a folder that goes when the tests are done: they are large."""
-    folder = tmp_path_factory.mktemp("programs")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(PROGRAMS_VARIABLE, str(folder))
-        patch.delenv("DISPLAY", raising=False)
-        yield folder
-    shutil.rmtree(folder)
 
 
 @dataclass(frozen=True)
