@@ -58,7 +58,8 @@ def source_cells() -> dict[str, str]:
 def calls_of(cells: dict[str, str]) -> dict[str, list[str]]:
     """Tasks that each cell calls, as its text says: by name, or with go the one that default or tget chose."""
     names = {*task_names(import_casatasks()), *PLOT_TASKS}
-    chosen, found = "", {}
+    chosen = ""
+    found: dict[str, list[str]] = {}
     for cell, source in cells.items():
         found[cell] = []
         for line in source.splitlines():
