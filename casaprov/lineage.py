@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from casaprov.errors import RecordError, UsageError
 from casaprov.model import Activity, Document, Entity
 
-__all__ = ["Lineage", "OutOfOrder", "Stale"]
+__all__ = ["Lineage", "OutOfOrder", "Stale", "only_removes"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,26 @@ class Stale:
             f"{self.product.path} is stale: {self.call.task} used {self.used.path} "
             f"as it was before cell {self.cell} ({self.changer.task}) was run again"
         )
+
+
+def only_removes(activity: Activity) -> bool:
+    """Whether a call takes nothing from what it used: it removed files, and left nothing behind."""
+    return bool(activity.deleted) and not activity.generated
+
+
+def _cell_run(activity: Activity) -> tuple[str, str]:
+    """Which cell a call ran in, and in which run of that cell; without a step the call is its own."""
+    step = activity.step
+    if step is None:
+        return activity.id, ""
+    if step.cell_id is not None:
+        return step.cell_id, f"{activity.session} {step.execution_count}"
+    # Cells of one notebook can have the same text: only another session runs one of them again.
+    return step.source_digest, activity.session
+
+
+def _is_unnamed_picture(path: str) -> bool:
+    return {".casaprov", "plots"} <= set(PurePosixPath(path).parts)
 
 
 class Lineage:
@@ -121,7 +141,11 @@ class Lineage:
         return self.activities.get(entity.generated_by) if entity.generated_by else None
 
     def products(self) -> tuple[Entity, ...]:
-        """Last state of every path that a recorded Activity left and none deleted."""
+        """Last state of every path that a recorded Activity left and none deleted.
+
+        A picture that lies beside the journal, since the user named no file,
+        belongs to its cell: it is no product any more when that ran again.
+        """
         return tuple(self._follow(lambda _activity, _gone: None).values())
 
     def deleted(self) -> dict[str, tuple[Entity, ...]]:
@@ -133,7 +157,13 @@ class Lineage:
     def _follow(self, on_deleted: Callable[[Activity, tuple[Entity, ...]], None]) -> dict[str, Entity]:
         """Go through all calls; return the state of every path that is there in the end."""
         current: dict[str, Entity] = {}
+        pictures: dict[str, tuple[str, list[str]]] = {}  # by cell: in which run of it, and which
         for activity in self.by_end():
+            cell, run = _cell_run(activity)
+            if pictures.setdefault(cell, (run, []))[0] != run:
+                for path in pictures[cell][1]:
+                    current.pop(path, None)
+                pictures[cell] = (run, [])
             gone: dict[str, Entity] = {}
             for path in activity.deleted:
                 for name in [p for p in current if p == path or PurePosixPath(path) in PurePosixPath(p).parents]:
@@ -144,6 +174,8 @@ class Lineage:
                 entity = self.entities[usage.entity]
                 current.pop(entity.path, None)
                 current[entity.path] = entity
+                if _is_unnamed_picture(entity.path):
+                    pictures[cell][1].append(entity.path)
         return current
 
     def states(self, path: str) -> tuple[Entity, ...]:
@@ -250,6 +282,8 @@ class Lineage:
         """
         found: dict[tuple[int, int, str], OutOfOrder] = {}
         for call in (activity for activity in self.document.activities if activity.id in cells):
+            if only_removes(call):
+                continue
             for entity in (self.entities[usage.entity] for usage in call.used):
                 maker = self._maker(entity)
                 if maker is not None and cells.get(maker.id, 0) > cells[call.id]:

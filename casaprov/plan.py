@@ -10,6 +10,7 @@ and blocks what follows from it otherwise.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -34,7 +35,10 @@ class PlanStep:
         Why it is not run; empty if it is.
     clears
         Paths to remove before the call: states of an earlier generation that
-        were gone when the call was recorded.
+        were gone when this call, or a later one that makes them anew, was
+        recorded. Nobody knows when they went, if no task removed them; they
+        go when nothing uses them any more, for a task in between may refuse
+        to run beside them.
     restores
         States to copy to a path before the call, as somebody did outside of tasks.
     leaves
@@ -159,6 +163,25 @@ class _Planner:
         # Entity ids that the replay cannot bring back.
         foreign = (e for e in lineage.document.entities if not e.gap and _is_foreign(e, lineage, known_tasks))
         self._lost = {entity.id for entity in foreign if entity.id not in at_hand}
+        self._order = {activity.id: place for place, activity in enumerate(lineage.by_end())}
+        self._uses = self._all_uses()
+
+    def _all_uses(self) -> dict[str, list[tuple[int, bool]]]:
+        """By path where in the order of calls it is used or left, and whether it is made anew there."""
+        found: dict[str, list[tuple[int, bool]]] = {}
+        for activity in self._lineage.by_end():
+            used = {self._lineage.entities[usage.entity].path for usage in activity.used}
+            left = [self._lineage.entities[usage.entity] for usage in activity.generated]
+            anew = {entity.path for entity in left if entity.revision_of is None} - used
+            for path in used.union(entity.path for entity in left):
+                found.setdefault(path, []).append((self._order[activity.id], path in anew))
+        return found
+
+    def _gone(self, path: str, activity: Activity) -> bool:
+        """Whether a path is made anew, by this call or a later one, before anything uses it again."""
+        uses = self._uses.get(path, [])
+        following = bisect_left(uses, (self._order[activity.id], False))
+        return following < len(uses) and uses[following][1]
 
     def steps(self) -> Iterator[PlanStep]:
         """Yield what becomes of each call that no other task makes."""
@@ -189,7 +212,10 @@ class _Planner:
             for entity, original in zip(used, originals, strict=True)
             if (original is not entity or original.id in self._at_hand) and self._made.get(entity.path) != entity.id
         )
-        clears = tuple(e.path for e in generated if e.revision_of is None and e.path in self._made)
+        anew = {entity.path for entity in generated if entity.revision_of is None}
+        clears = tuple(path for path in self._made if path in anew or self._gone(path, activity))
+        for path in clears:
+            del self._made[path]
         self._made.update((e.path, e.id) for e in (*used, *generated))
         return PlanStep(activity, "run", clears=clears, restores=restores, leaves=activity.generated)
 

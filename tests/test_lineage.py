@@ -9,6 +9,7 @@ import pytest
 from casaprov.digest import digest_bytes
 from casaprov.errors import RecordError, UsageError
 from casaprov.lineage import Lineage
+from casaprov.model import Step
 from records import Story
 
 
@@ -86,6 +87,31 @@ def test_what_a_call_deleted_is_known(story: Story) -> None:
     assert [entity.path for entity in Lineage(story.document).deleted()[removal.id]] == ["a.gcal"]
 
 
+@pytest.mark.parametrize(
+    ("cell_id", "session", "count", "left"),
+    [
+        (None, "another", 1, {"2.png"}),  # its cell ran again: it shows another picture
+        (None, "the same", 2, {"1.png", "2.png"}),  # two cells with the same text
+        ("c1", "the same", 2, {"2.png"}),
+        ("c1", "the same", 1, {"1.png", "2.png"}),  # two calls of one cell
+    ],
+)
+def test_a_picture_without_a_name_belongs_to_its_cell(
+    cell_id: str | None, session: str, count: int, left: set[str]
+) -> None:
+    story = Story()
+    before = story.call("plotms", used=["a.ms"], generated=[".casaprov/n/plots/1.png", "named.png"])
+    after = story.call("plotms", used=["a.ms"], generated=[".casaprov/n/plots/2.png"])
+    step = Step(source_digest=digest_bytes(b"go"), cell_id=cell_id, execution_count=1)
+    session_id = before.session if session == "the same" else "20260502T100000-abcdef"
+    story.activities[:] = [
+        replace(before, step=step),
+        replace(after, step=replace(step, execution_count=count), session=session_id),
+    ]
+    names = {entity.path.rpartition("/")[2] for entity in Lineage(story.document).products()}
+    assert names == left | {"named.png"}
+
+
 def test_the_part_between_two_paths(story: Story) -> None:
     lineage = Lineage(story.document)
     assert [a.task for a in lineage.between(None, "a.gcal").activities] == ["importuvfits", "gaincal"]
@@ -125,6 +151,12 @@ class TestOrderOfCells:
         lineage, cells = self.run(*order)
         assert lineage.out_of_order(cells) == ()
         assert lineage.stale(cells) == ()
+
+    def test_what_is_only_removed_is_not_used(self) -> None:
+        story = Story()
+        made = story.call("tclean", used=["a.ms"], generated=["a.image"])
+        removal = story.call("rmtables", used=["a.image"], deleted=["a.image"])
+        assert Lineage(story.document).out_of_order({removal.id: 1, made.id: 2}) == ()
 
     def test_a_cell_that_used_what_a_later_one_made_is_told(self) -> None:
         lineage, cells = self.run(1, 3, 2, 4)

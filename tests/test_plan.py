@@ -56,6 +56,15 @@ def test_an_intermediate_name_used_twice_is_cleared(story: Story) -> None:
     assert [step.clears for step in steps] == [(), (), (), ("tmp.ms",), ()]
 
 
+def test_what_somebody_removed_is_gone_before_a_call_that_minds_it(story: Story) -> None:
+    for image in ("one.image", "two.image"):  # between the two, something outside of tasks removed b.ms*
+        story.call("split", used=["a.ms"], generated=["b.ms"])  # CASA's refuses beside b.ms.flagversions
+        story.call("flagdata", used=["b.ms"], generated=["b.ms.flagversions", image])
+    steps = make_plan(story.document, TASKS).steps
+    assert [step.action for step in steps] == ["run"] * 5
+    assert [set(step.clears) for step in steps] == [set(), set(), set(), {"b.ms", "b.ms.flagversions"}, set()]
+
+
 def test_a_failed_call_that_left_nothing_is_left_out(story: Story) -> None:
     story.call("gaincal", used=["a.ms"], outcome="failed")
     plan = make_plan(story.document, TASKS)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from casaprov.errors import CasaprovError
-from casaprov.lineage import Lineage, Stale
+from casaprov.lineage import Lineage, Stale, only_removes
 from casaprov.model import Activity, Document, Step
 from casaprov.notebook.subject import cell_numbers
 
@@ -84,7 +84,11 @@ def used_stale(lineage: Lineage, order: CellOrder, calls: Iterable[str]) -> list
     calls
         Ids of Activities.
     """
-    used = {call: [u.entity for u in lineage.activities[call].used] for call in calls}
+    used = {
+        call: [usage.entity for usage in lineage.activities[call].used]
+        for call in calls
+        if not only_removes(lineage.activities[call])
+    }
     states = {state: lineage.entities[state] for used_states in used.values() for state in used_states}
     found = {stale.product.id: stale for stale in lineage.stale(order.numbers, states.values())}
     notes = []
