@@ -205,6 +205,9 @@ def replay_view(report: ReplayReport) -> Group:
         elif step.outcome is not None and step.outcome != step.recorded_outcome:
             failure = plain(step.failure, keep="\n\t")
             parts.append(f"[red]{plain(step.task)} {step.outcome}[/], recorded as {step.recorded_outcome}. {failure}")
+    if report.sampled:
+        names = ", ".join(map(plain, report.sampled))
+        parts.append(f"Inputs that were recorded by samples, and found by them (tier fast): {names}")
     if report.environment:
         parts.append(
             "Environment: "

@@ -85,6 +85,8 @@ class ReplayReport:
     ----------
     confined
         Whether the kernel confined CASA to the work folder.
+    sampled
+        Paths of the inputs of which only samples were compared with the record.
     """
 
     crate: str
@@ -96,6 +98,7 @@ class ReplayReport:
     environment: tuple[EnvironmentDifference, ...]
     confined: bool
     format: str
+    sampled: tuple[str, ...] = ()
 
     @property
     def blocked(self) -> tuple[StepReport, ...]:

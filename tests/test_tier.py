@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from casacore import tables as casacore
+from rich.console import Console
 
 from casaprov import checksum, table_digest
 from casaprov.archive_checksums import checksums_beside
@@ -27,7 +29,8 @@ from casaprov.model import Checksum, Entity, Environment, Session, Tier
 from casaprov.readers import fits_reader
 from casaprov.readers.casacore_tables import CasacoreReader
 from casaprov.recorder import Recorder
-from casaprov.render import comparison_view
+from casaprov.render import comparison_view, replay_view
+from casaprov.report import REPORT_FORMAT, ReplayReport
 from casaprov.sketch import sample_places
 from casaprov.stamps import stamp
 from casaprov.taskspec import TaskSpec, load_specs
@@ -174,6 +177,17 @@ def test_verdicts_name_the_tier(ms: Path) -> None:
         table.putcol("DATA", table.getcol("DATA") * np.float32(1 + 1e-6))
     near = compare_trees(recorded.tree, recorded.content_digest, None, _here(ms, "fast"), Tolerance(rtol=1e-5))
     assert (near.verdict, near.tier, near.differences[0].path) == ("within-tolerance", "fast", "DATA")
+
+
+def test_a_replay_says_of_which_inputs_only_samples_were_compared() -> None:
+    began = "2026-05-01T10:00:00.000000+00:00"
+    report = ReplayReport(
+        crate="x.zip", work="w", started_at=began, ended_at=began, steps=(), products=(), environment=(),
+        confined=True, format=REPORT_FORMAT, sampled=("raw.ms",),
+    )  # fmt: skip
+    out = io.StringIO()
+    Console(file=out, width=120).print(replay_view(report))
+    assert "by samples, and found by them (tier fast): raw.ms" in out.getvalue()
 
 
 # -- recording ---------------------------------------------------------------------------------

@@ -161,6 +161,7 @@ def _replay(
         environment=compare_environments(opened.document.sessions[-1].environment, environment),
         confined=options.confined,
         format=REPORT_FORMAT,
+        sampled=tuple(entity.path for entity in plan.inputs if entity.tier == "fast"),
     )
 
 

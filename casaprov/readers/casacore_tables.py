@@ -18,9 +18,10 @@ from casacore.tables import table as open_table
 from casacore.tables import taql
 
 from casaprov.errors import DigestError
-from casaprov.readers.blocks import CASA_TYPES, Shape, blocks, dtype_of, equal_runs, runs, storage_of, stretch
+from casaprov.readers.blocks import CASA_TYPES, Shape, dtype_of, equal_runs
+from casaprov.readers.library_table import LibraryTable
 from casaprov.regular_files import refuse_special
-from casaprov.tables import Block, Column, Runs, Storage
+from casaprov.tables import Column, Runs
 
 __all__ = ["CasacoreReader", "CasacoreTable"]
 
@@ -57,47 +58,12 @@ class CasacoreReader:
             raise DigestError(f"The description of table {path} cannot be read: {error}") from error
 
 
-class CasacoreTable:
+class CasacoreTable(LibraryTable):
     """The :class:`casaprov.tables.Table` of :class:`CasacoreReader`."""
 
     def __init__(self, path: Path, handle: Any) -> None:
-        self.path = path
-        self._handle: Any = handle
-        self._storage: Mapping[str, Storage] | None = None
         self._limited: set[str] = set()
-        info = handle.info()
-        self.type: str = info["type"]
-        self.subtype: str = info["subType"]
-        self.rows: int = handle.nrows()
-        self.keywords: Mapping[str, Any] = _record(handle.getkeywords())
-        self.columns: Mapping[str, Column] = {name: self._column(name) for name in handle.colnames()}
-
-    def blocks(self, column: str, *, max_bytes: int) -> Iterator[Block]:
-        """Read a column in blocks of at most `max_bytes`."""
-        with self._reading(column):
-            yield from blocks(self, self.columns[column], self.rows, max_bytes=max_bytes)
-
-    def runs(self, column: str) -> Runs:
-        """Return the maximal runs of equal shapes of the cells of a column."""
-        with self._reading(column):
-            return runs(self, self.columns[column], self.rows)
-
-    def stretch(
-        self, column: str, runs: Runs, first_row: int, first: int, count: int, *, max_bytes: int
-    ) -> Iterator[np.ndarray[Any, Any]]:
-        """Read a part of a column of numbers."""
-        with self._reading(column):
-            yield from stretch(self, self.columns[column], runs, first_row, first, count, max_bytes=max_bytes)
-
-    def storage(self) -> Mapping[str, Storage]:
-        """Return the storage manager by column."""
-        return storage_of(self._handle.getdminfo(), self.columns)
-
-    def manager(self, column: str) -> str:
-        """Return the type of the storage manager that holds a column."""
-        if self._storage is None:
-            self._storage = self.storage()
-        return self._storage[column].type if column in self._storage else ""
+        super().__init__(path, handle)
 
     @contextmanager
     def _reading(self, column: str) -> Iterator[None]:
@@ -159,9 +125,9 @@ class CasacoreTable:
         values = self._handle.getcellslice(column.name, row, list(start[::-1]), last[::-1])
         return np.ascontiguousarray(values, dtype_of(column))
 
-    def record(self, column: str, row: int) -> Mapping[str, Any]:
-        """Return a cell of a column of records."""
-        return _record(self._handle.getcell(column, row))
+    @staticmethod
+    def _record(record: Mapping[str, Any]) -> dict[str, Any]:
+        return _record(record)
 
     def _column(self, name: str) -> Column:
         description = self._handle.getcoldesc(name)

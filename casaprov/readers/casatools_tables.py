@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 
 from casaprov.errors import DigestError
-from casaprov.readers.blocks import CASA_TYPES, Shape, blocks, dtype_of, equal_runs, runs, storage_of, stretch
+from casaprov.readers.blocks import CASA_TYPES, Shape, dtype_of, equal_runs
+from casaprov.readers.library_table import LibraryTable
 from casaprov.regular_files import refuse_special
-from casaprov.tables import Block, Column, Runs, Storage
+from casaprov.tables import Column, Runs
 
 
 def _import_casatools() -> Any:
@@ -68,46 +69,8 @@ class CasatoolsReader:
             raise DigestError(f"casatools cannot read the description of {path}: {error}", hint=_INSTALL) from error
 
 
-class CasatoolsTable:
+class CasatoolsTable(LibraryTable):
     """The :class:`casaprov.tables.Table` of :class:`CasatoolsReader`."""
-
-    def __init__(self, path: Path, handle: Any) -> None:
-        self.path = path
-        self._handle: Any = handle
-        self._storage: Mapping[str, Storage] | None = None
-        info = handle.info()
-        self.type: str = info["type"]
-        self.subtype: str = info["subType"]
-        self.rows: int = int(handle.nrows())
-        self.keywords: Mapping[str, Any] = _record(handle.getkeywords())
-        self.columns: Mapping[str, Column] = {name: self._column(name) for name in handle.colnames()}
-
-    def blocks(self, column: str, *, max_bytes: int) -> Iterator[Block]:
-        """Read a column in blocks of at most `max_bytes`."""
-        with self._reading(column):
-            yield from blocks(self, self.columns[column], self.rows, max_bytes=max_bytes)
-
-    def runs(self, column: str) -> Runs:
-        """Return the maximal runs of equal shapes of the cells of a column."""
-        with self._reading(column):
-            return runs(self, self.columns[column], self.rows)
-
-    def stretch(
-        self, column: str, runs: Runs, first_row: int, first: int, count: int, *, max_bytes: int
-    ) -> Iterator[np.ndarray[Any, Any]]:
-        """Read a part of a column of numbers."""
-        with self._reading(column):
-            yield from stretch(self, self.columns[column], runs, first_row, first, count, max_bytes=max_bytes)
-
-    def storage(self) -> Mapping[str, Storage]:
-        """Return the storage manager by column."""
-        return storage_of(self._handle.getdminfo(), self.columns)
-
-    def manager(self, column: str) -> str:
-        """Return the type of the storage manager that holds a column."""
-        if self._storage is None:
-            self._storage = self.storage()
-        return self._storage[column].type if column in self._storage else ""
 
     @contextmanager
     def _reading(self, column: str) -> Iterator[None]:
@@ -163,10 +126,6 @@ class CasatoolsTable:
         values = self._handle.getcellslice(column.name, row, list(start), last, [1] * len(start))
         return self._stored(column, values)
 
-    def record(self, column: str, row: int) -> Mapping[str, Any]:
-        """Return a cell of a column of records."""
-        return _record(self._handle.getcell(column, row))
-
     def _stored(self, column: Column, given: Any) -> np.ndarray[Any, Any]:
         """Turn values as casatools gives them into what is stored, in storage order."""
         values = np.asarray(given).T
@@ -186,6 +145,10 @@ class CasatoolsTable:
                 f"casatools cannot read the {column.type} arrays in column {column.name} of {self.path}.",
                 hint=_INSTALL,
             )
+
+    @staticmethod
+    def _record(record: Mapping[str, Any]) -> dict[str, Any]:
+        return _record(record)
 
     def _column(self, name: str) -> Column:
         description = self._handle.getcoldesc(name)

@@ -1,0 +1,81 @@
+"""What tables of both libraries do alike: reading columns in pieces, by means of what each library offers."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from casaprov.readers.blocks import Cells, blocks, runs, storage_of, stretch
+from casaprov.tables import Block, Column, Runs, Storage
+
+__all__ = ["LibraryTable"]
+
+
+class LibraryTable(Cells):
+    """The part of a :class:`casaprov.tables.Table` that stands on :class:`casaprov.readers.blocks.Cells`.
+
+    Parameters
+    ----------
+    handle
+        The library's open table.
+    """
+
+    def __init__(self, path: Path, handle: Any) -> None:
+        self.path = path
+        self._handle: Any = handle
+        self._storage: Mapping[str, Storage] | None = None
+        info = handle.info()
+        self.type: str = info["type"]
+        self.subtype: str = info["subType"]
+        self.rows = int(handle.nrows())
+        self.keywords: Mapping[str, Any] = self._record(handle.getkeywords())
+        self.columns: Mapping[str, Column] = {name: self._column(name) for name in handle.colnames()}
+
+    def blocks(self, column: str, *, max_bytes: int) -> Iterator[Block]:
+        """Read a column in blocks of at most `max_bytes`."""
+        with self._reading(column):
+            yield from blocks(self, self.columns[column], self.rows, max_bytes=max_bytes)
+
+    def runs(self, column: str) -> Runs:
+        """Return the maximal runs of equal shapes of the cells of a column."""
+        with self._reading(column):
+            return runs(self, self.columns[column], self.rows)
+
+    def stretch(
+        self, column: str, runs: Runs, first_row: int, first: int, count: int, *, max_bytes: int
+    ) -> Iterator[np.ndarray[Any, Any]]:
+        """Read a part of a column of numbers."""
+        with self._reading(column):
+            yield from stretch(self, self.columns[column], runs, first_row, first, count, max_bytes=max_bytes)
+
+    def storage(self) -> Mapping[str, Storage]:
+        """Return the storage manager by column."""
+        return storage_of(self._handle.getdminfo(), self.columns)
+
+    def manager(self, column: str) -> str:
+        """Return the type of the storage manager that holds a column."""
+        if self._storage is None:
+            self._storage = self.storage()
+        return self._storage[column].type if column in self._storage else ""
+
+    def record(self, column: str, row: int) -> Mapping[str, Any]:
+        """Return a cell of a column of records."""
+        return self._record(self._handle.getcell(column, row))
+
+    @abstractmethod
+    def _reading(self, column: str) -> AbstractContextManager[None]:
+        """Turn the library's errors into ours, with the name of the column."""
+
+    @abstractmethod
+    def _column(self, name: str) -> Column:
+        """Describe a column."""
+
+    @staticmethod
+    @abstractmethod
+    def _record(record: Mapping[str, Any]) -> dict[str, Any]:
+        """Turn keywords into what :class:`casaprov.tables.Table` promises."""
