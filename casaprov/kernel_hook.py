@@ -293,7 +293,9 @@ class KernelRecording:
             self._start_workers()
         calls, self._calls, self._step = self._calls, [], None
         if calls and self._runner is not None:
-            self._shell.display_pub.publish(display_data(self._runner.recorder.session.id, calls))
+            in_notebook = getattr(self._shell, "kernel", None) is not None
+            data = display_data(self._runner.recorder.session.id, calls, with_text=in_notebook)
+            self._shell.display_pub.publish(data)
 
 
 def _tell(sentence: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -261,7 +262,8 @@ def test_a_journal_on_a_file_system_that_hangs_delays_a_save_once(sample: Reduct
         took.append(time.monotonic() - start)
     assert 0.2 <= took[0] < 5
     assert sum(took[1:]) < took[0] + 0.2
-    with (sample.journal / f"{SESSION}.jsonl").open("wb") as pipe:  # it answers at last
+    # It answers at last; who reads may have had enough before all is written.
+    with contextlib.suppress(BrokenPipeError), (sample.journal / f"{SESSION}.jsonl").open("wb") as pipe:
         pipe.write((sample.folder / "journal").read_bytes())
     assert [thread.daemon for thread in threading.enumerate() if thread.name == "casaprov-index"][-1:] == [True]
 

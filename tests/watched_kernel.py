@@ -10,6 +10,8 @@ from typing import Any
 
 from jupyter_client.manager import start_new_kernel
 
+from casaprov.notebook.bundle import BUNDLE_MIME
+
 _TIMEOUT_S = 120
 
 
@@ -43,8 +45,8 @@ class Shown:
         return "\n".join(data.get("text/plain", "") for data in self.outputs)
 
     def of(self, kind: str) -> list[Any]:
-        """Data of one media type."""
-        return [data[kind] for data in self.outputs if kind in data]
+        """Data of one media type; not the text that is beside a record of casaprov."""
+        return [data[kind] for data in self.outputs if kind in data and BUNDLE_MIME not in data]
 
 
 class WatchedKernel:

@@ -30,13 +30,18 @@ def bundle(session: str, calls: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return {"format": BUNDLE_FORMAT, "session": session, "calls": list(calls)}
 
 
-def display_data(session: str, calls: Iterable[dict[str, Any]]) -> dict[str, Any]:
+def display_data(session: str, calls: Iterable[dict[str, Any]], *, with_text: bool = True) -> dict[str, Any]:
     """Return the display bundle by media type, as a kernel publishes it.
 
-    Beside it is an empty text: VS Code, which complains where it knows no
-    media type of an output, shows that; in JupyterLab it has no height.
+    Parameters
+    ----------
+    with_text
+        Whether an empty text is beside it: VS Code, which complains where it
+        knows no media type of an output, shows that; in JupyterLab it has no
+        height. A terminal would print it as an empty line.
     """
-    return {BUNDLE_MIME: bundle(session, calls), "text/plain": ""}
+    text = {"text/plain": ""} if with_text else {}
+    return {BUNDLE_MIME: bundle(session, calls), **text}
 
 
 def call_summary(activity: Activity, entities: Iterable[Entity]) -> dict[str, Any]:
