@@ -286,9 +286,9 @@ def _groups(sizes: Mapping[str, int], share: int) -> list[list[str]]:
     """Put small columns together that are to be read by one call, so that there are about `share` calls."""
     groups: list[list[str]] = []
     limit = max(_GROUP_BYTES, sum(sizes.values()) // share)
-    filled = limit
+    filled = 0
     for name in sorted(sizes, key=lambda name: -sizes[name]):
-        if filled + sizes[name] // 2 > limit:
+        if not groups or filled + sizes[name] // 2 > limit:
             groups.append([])
             filled = 0
         groups[-1].append(name)

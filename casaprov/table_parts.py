@@ -21,8 +21,8 @@ import numpy as np
 from casaprov.digest import BLOCK_BYTES
 from casaprov.model import Tier
 from casaprov.stamps import stamp
-from casaprov.table_digest import column_leaf, column_outline, column_part, outlined, table_node
-from casaprov.tables import Runs, Table, TableReader
+from casaprov.table_digest import column_leaf, column_outline, column_part, count_values, outlined, table_node
+from casaprov.tables import Column, Runs, Table, TableReader
 
 __all__ = ["Noting", "Part", "leaves", "nodes", "outline", "part", "parts_of", "plain_runs", "runs", "storage_files"]
 
@@ -53,11 +53,18 @@ def outline(path: Path, reader: TableReader) -> dict[str, Any]:
             stored = sum(sizes[file].size for file in files[held.number]) // len(held.columns) if held else 0
             columns[name] = {
                 "outline": column_outline(column),
-                "bytes": stored * (_BITS if column.type == "bool" else 1),
+                "bytes": stored * (_BITS if column.type == "bool" else 1) or _bytes_read(table, column),
                 "layout": [column.ndim, column.shape and list(column.shape)],
                 "storage": held and [held.type, held.number, list(held.columns)],
             }
     return {"outline": told, "columns": columns, "tables": {name: str(sub) for name, sub in sub_tables.items()}}
+
+
+def _bytes_read(table: Table, column: Column) -> int:
+    """Bytes of a column whose values are in no file of this table: of a selection, a concatenation or an engine."""
+    if column.type in ("string", "record"):
+        return 0
+    return count_values(table.runs(column.name)) * np.dtype(column.type).itemsize
 
 
 def storage_files(number: int, names: Iterable[str]) -> list[str]:

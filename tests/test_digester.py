@@ -439,6 +439,26 @@ def test_a_stamp_that_never_settles_is_not_trusted(tested: Digester, pool: HereP
     assert pool.calls
 
 
+@pytest.mark.usefixtures("everything_is_large")
+def test_selections_and_concatenations_are_read_in_parts_too(tested: Digester, pool: HerePool, tmp_path: Path) -> None:
+    paths = [_make(tmp_path / name) for name in ("a.tab", "b.tab")]
+    with casacore.table([str(path) for path in paths], ack=False) as both:
+        both.rename(str(tmp_path / "both.tab"))
+        both.query("TIME>2", name=str(tmp_path / "selected.tab")).close()
+    for name in ("both.tab", "selected.tab"):
+        pool.calls.clear()
+        assert tested.measure(tmp_path / name) == _here(tmp_path / name)
+        assert {said["column"] for call, said in pool.calls if call == "part"} >= {"DATA", "FLAG"}
+
+
+def test_groups_hold_every_column_once() -> None:
+    sizes = {"A": 0, "B": 0, "C": 5 * 10**6, "D": 4 * 10**6, "E": 10}
+    for some in ({}, {"A": 0}, {"A": 0, "B": 0}, sizes):
+        groups = reading._groups(some, 2)
+        assert sorted(name for group in groups for name in group) == sorted(some)
+    assert [name for name in reading._groups(sizes, 2)[0] if sizes[name] > 10**6] == ["C"]
+
+
 def test_two_that_ask_at_once_get_one_measurement(tmp_path: Path) -> None:
     path = _make(tmp_path / "a.tab", rows=5000)
     time.sleep(0.05)
