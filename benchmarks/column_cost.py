@@ -27,7 +27,7 @@ def costs(ms: Path, repeats: int) -> list[Finding]:
     os.environ["OMP_NUM_THREADS"] = "1"
     from casaprov.readers.casacore_tables import CasacoreReader
     from casaprov.sketch import Sketch
-    from casaprov.table_digest import READ_BYTES, column_part, count_values
+    from casaprov.table_digest import READ_BYTES, Part, column_part, count_values
 
     table = CasacoreReader().open(ms)
     runs = table.runs(COLUMN)
@@ -54,7 +54,7 @@ def costs(ms: Path, repeats: int) -> list[Finding]:
         "reading, python-casacore": lambda: seconds(lambda: read(len)),
         "sha256": lambda: seconds(lambda: again(lambda: hasher.update(block.data.cast("B")))),
         "sketch": lambda: seconds(lambda: again(lambda: sketch.update(block))),
-        "all three": lambda: seconds(lambda: column_part(table, COLUMN, runs, 0, 0, 0, count, count)),
+        "all three": lambda: seconds(lambda: column_part(table, COLUMN, Part(runs, 0, 0, 0, count, count))),
     }
     found = in_turns(sides, repeats)
     table.close()

@@ -74,8 +74,10 @@ class Digester:
         before = now if is_settled(now, time.time_ns()) else None
         try:
             result = self._threads.submit(self._measure, path, tier, before)
-        except RuntimeError as error:
-            raise WorkerDied("The workers that compute digests were closed.") from error
+        except RuntimeError:  # its threads have ended
+            closed: Future[Measurement] = Future()
+            closed.set_exception(WorkerDied(f"{path} was not measured: the workers were closed."))
+            return closed
         if before is not None:
             with self._lock:
                 self._pending[what] = (before, result)

@@ -8,7 +8,7 @@ all: after ``applycal``, that is all but CORRECTED_DATA and FLAG.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import asdict
 from pathlib import Path
@@ -54,7 +54,7 @@ class CallPool(Protocol):
     size: int
 
     def submit(self, name: str, /, **arguments: Any) -> Future[Any]:
-        """Call a function of another process."""
+        """Call a function of another process; raise :class:`casaprov.errors.WorkerDied` if there is none any more."""
         ...
 
     def close(self) -> None:
@@ -176,7 +176,8 @@ class Reading:
 
     def _leaves(self, folder: Path, told: Mapping[str, Any]) -> dict[str, Any]:
         columns: Mapping[str, Any] = told["columns"]
-        files = {name: self._column_files(folder, columns, name) for name in columns}
+        stamps = dict(self._files(folder))
+        files = {name: _column_files(stamps, column["storage"]) for name, column in columns.items()}
         # What a storage manager's files hold depends on what it is told that they hold.
         names = {name: f"column:{folder}#{name}:{self._tier}:{_describe(told, name)}" for name in columns}
         leaves = {name: self._cached(names[name], files[name]) for name in columns}
@@ -214,13 +215,6 @@ class Reading:
             for part in parts_of(shapes, dtype, min(share, _MOST_BYTES))
         ]
 
-    def _column_files(self, folder: Path, columns: Mapping[str, Any], name: str) -> Files:
-        storage = columns[name]["storage"]
-        if storage is None or storage[0] not in _MANAGERS:
-            return ()
-        files = dict(self._files(folder))
-        return tuple((file, files[file]) for file in storage_files(storage[1], files))
-
     # -- what is known, and what is asked ----------------------------------------
 
     def _files(self, folder: Path) -> Files:
@@ -255,27 +249,28 @@ class _Asked:
         self._pool = pool
         self._name = name
         self._arguments = arguments
-        self._future = self._submit()
+        self._future = pool.submit(name, **arguments)
 
     def result(self) -> Any:
         """Wait for the answer; a call whose worker died is made once more."""
         try:
             return self._wait()
         except WorkerDied:
-            self._future = self._submit()
+            self._future = self._pool.submit(self._name, **self._arguments)
             return self._wait()
-
-    def _submit(self) -> Future[Any]:
-        try:
-            return self._pool.submit(self._name, **self._arguments)
-        except RuntimeError as error:  # its threads have ended
-            raise WorkerDied("The workers that compute digests were closed.") from error
 
     def _wait(self) -> Any:
         try:
             return self._future.result()
         except CancelledError:
-            raise WorkerDied("The workers that compute digests were closed.") from None
+            raise WorkerDied("The worker processes were closed.") from None
+
+
+def _column_files(stamps: Mapping[str, StatStamp], storage: Sequence[Any] | None) -> Files:
+    """Choose from the files of a table those that hold a column; none if they do not hold all of it."""
+    if storage is None or storage[0] not in _MANAGERS:
+        return ()
+    return tuple((file, stamps[file]) for file in storage_files(storage[1], stamps))
 
 
 def _is_large(column: Mapping[str, Any]) -> bool:

@@ -42,7 +42,7 @@ def now() -> str:
 
 
 class Digester(Protocol):
-    """What measures files for the recorder (:class:`casaprov.checksum.Digester`)."""
+    """What measures files for the recorder (:class:`casaprov.digester.Digester`)."""
 
     def submit(self, path: Path, *, tier: Tier = "full") -> Future[Measurement]:
         """Start to measure a file or table."""

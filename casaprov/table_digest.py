@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from casaprov.tables import Column, Runs, Table, TableReader, ValueType, is_tabl
 
 __all__ = [
     "SAMPLED_BYTES",
+    "Part",
     "check_node",
     "column_leaf",
     "column_outline",
@@ -119,7 +121,7 @@ def column_leaf(table: Table, name: str, tier: Tier = "full") -> dict[str, Any]:
     if tier == "fast" and is_sampled(column.type, runs):
         return sampled_leaf(table, name, runs)
     count = count_values(runs)
-    part = column_part(table, name, runs, 0, 0, 0, count, count)
+    part = column_part(table, name, Part(runs, 0, 0, 0, count, count))
     return joined_leaf(column_outline(column), runs, [part])
 
 
@@ -168,17 +170,28 @@ def column_outline(column: Column) -> dict[str, Any]:
     return told
 
 
-def column_part(
-    table: Table, name: str, runs: Runs, first_row: int, first: int, place: int, count: int, total: int
-) -> dict[str, Any]:
-    """Digest and sketch a part of a column of numbers or flags, which begins with a block of the value stream.
+@dataclass(frozen=True)
+class Part:
+    """A part of a column of numbers or flags, which begins with a block of the value stream.
 
-    Parameters
+    Attributes
     ----------
     runs, first_row, first, count
         What to read, as for :meth:`casaprov.tables.Table.stretch`.
     place, total
         Place of the part's first value in the column, and how many values the column has.
+    """
+
+    runs: Runs
+    first_row: int
+    first: int
+    place: int
+    count: int
+    total: int
+
+
+def column_part(table: Table, name: str, part: Part) -> dict[str, Any]:
+    """Digest and sketch a part of a column of numbers or flags.
 
     Returns
     -------
@@ -187,8 +200,8 @@ def column_part(
     """
     column = table.columns[name]
     hasher = BlockHasher()
-    sketch = None if column.type == "bool" else Sketch(first=place, total=total)
-    for values in table.stretch(name, runs, first_row, first, count, max_bytes=READ_BYTES):
+    sketch = None if column.type == "bool" else Sketch(first=part.place, total=part.total)
+    for values in table.stretch(name, part.runs, part.first_row, part.first, part.count, max_bytes=READ_BYTES):
         hasher.update(_numbers(values))
         if sketch is not None:
             sketch.update(values)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ import numpy as np
 from casaprov.digest import BLOCK_BYTES
 from casaprov.model import Tier
 from casaprov.stamps import stamp
-from casaprov.table_digest import column_leaf, column_outline, column_part, count_values, outlined, table_node
+from casaprov.table_digest import Part, column_leaf, column_outline, column_part, count_values, outlined, table_node
 from casaprov.tables import Column, Runs, Table, TableReader
 
 __all__ = ["Noting", "Part", "leaves", "nodes", "outline", "part", "parts_of", "plain_runs", "runs", "storage_files"]
@@ -104,22 +103,10 @@ def runs(path: Path, name: str, reader: TableReader) -> Runs:
         return table.runs(name)
 
 
-@dataclass(frozen=True)
-class Part:
-    """A part of a column; see :func:`casaprov.table_digest.column_part`."""
-
-    runs: Runs
-    first_row: int
-    first: int
-    place: int
-    count: int
-    total: int
-
-
 def part(path: Path, name: str, which: Part, reader: TableReader) -> dict[str, Any]:
     """Digest and sketch a part of a column of numbers or flags."""
     with _opened(path, reader) as table:
-        return column_part(table, name, **asdict(which))
+        return column_part(table, name, which)
 
 
 def parts_of(shapes: Runs, dtype: np.dtype[Any], most: int) -> Iterator[Part]:

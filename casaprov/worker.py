@@ -237,8 +237,20 @@ class WorkerPool:
             worker.start()
 
     def submit(self, name: str, /, **arguments: Any) -> Future[Any]:
-        """Call a function in the next idle worker."""
-        return self._threads.submit(self._run, name, arguments)
+        """Call a function in the next idle worker.
+
+        The Future raises what :meth:`Worker.call` raises, and is cancelled if
+        the pool is closed before the call's turn has come.
+
+        Raises
+        ------
+        WorkerDied
+            If the pool was closed.
+        """
+        try:
+            return self._threads.submit(self._run, name, arguments)
+        except RuntimeError as error:  # its threads have ended
+            raise WorkerDied("The worker processes were closed.") from error
 
     def close(self) -> None:
         """End the child processes; calls that wait are cancelled."""
