@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from casaprov.digest import Digest, digest_bytes, digest_record
 from casaprov.errors import DigestError
@@ -49,6 +49,7 @@ _KINDS: Mapping[str, Kind] = {"Measurement Set": "MeasurementSet", "Calibration"
 _GARBAGE = (".DS_Store", "._*", "table.lock")
 FLAG_VERSIONS = "FLAG_VERSION_LIST"
 _SAMPLE_BYTES = 4096
+_Measured_co = TypeVar("_Measured_co", covariant=True)
 _SAVED_ON = re.compile(rb" on \d{4}-\d\d-\d\d \d\d:\d\d:\d\d[ \t]*$", re.MULTILINE)
 
 
@@ -80,10 +81,10 @@ class Measurement:
     stamp: Digest | None = None
 
 
-class Measure(Protocol):
+class Measure(Protocol[_Measured_co]):
     """What measures a product (:meth:`casaprov.digester.Digester.measure`)."""
 
-    def __call__(self, path: Path, /, *, tier: Tier = "full") -> Measurement:
+    def __call__(self, path: Path, /, *, tier: Tier = "full") -> _Measured_co:
         """Measure it."""
         ...
 

@@ -24,6 +24,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {"digest": ("full", "fast"), "show_log"
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) *([kMGT]?)B?")
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_SIZES = ("fast_above", "cache_size")
 _PREFIX = "CASAPROV_"
 _DEFAULT = "default"
 
@@ -60,6 +61,14 @@ class Config:
     def names(cls) -> tuple[str, ...]:
         """Names of all settings."""
         return tuple(f.name for f in fields(cls) if f.default is not MISSING)
+
+    def told(self, name: str) -> str:
+        """Return the value of a setting as a user would write it."""
+        value = getattr(self, name)
+        if name not in _SIZES or not value:
+            return str(value)
+        prefix, unit = next((prefix, unit) for prefix, unit in reversed(_UNITS.items()) if value >= unit)
+        return f"{value / unit:g} {prefix}B"
 
     def changed(self, name: str, value: Any, source: str) -> Config:
         """Return these settings with one of them changed.

@@ -179,8 +179,11 @@ class KernelRecording:
             self._runner.recorder.was_paused(*self._pauses[-1])
 
     def digester(self) -> Digester:
-        """What measures files in this session."""
-        return self._opened_digester()
+        """What measures files in this session, as the settings say."""
+        if self._digester is None:
+            config = self.settings.config
+            self._digester, self._measured_with = open_digester(config), (config.workers, config.cache_size)
+        return self._digester
 
     def _configured(self, config: Config) -> None:
         """Apply settings that were chosen."""
@@ -188,7 +191,7 @@ class KernelRecording:
             self._old_digesters.append(self._digester)
             self._digester = None
             if self._runner is not None:
-                self._runner.recorder.measure_with(self._opened_digester())
+                self._runner.recorder.measure_with(self.digester())
 
     def _forked(self) -> None:
         self._stopped = True  # the session is the parent's: a child that ends does not close it
@@ -206,15 +209,9 @@ class KernelRecording:
     def _start_workers(self) -> None:
         """Start the workers while the user looks at the first cell, so that no call waits for them, nor the kernel's start."""
         try:
-            self._opened_digester().start()
+            self.digester().start()
         except Exception:  # noqa: BLE001 - it is tried again, and told, with the first call
             _log.info("the workers were not started", exc_info=True)
-
-    def _opened_digester(self) -> Digester:
-        if self._digester is None:
-            config = self.settings.config
-            self._digester, self._measured_with = open_digester(config), (config.workers, config.cache_size)
-        return self._digester
 
     def _tier(self, path: Path) -> Tier:
         return tier_by_size(self.settings.config)(path)
@@ -259,7 +256,7 @@ class KernelRecording:
                     adopt_sessions(self._notebook)  # it may have had another name
                     session = new_session(self._folder, self._notebook.name)
                     folder = journal_folder(self._notebook)
-                    recorder = open_recorder(session, folder, self._opened_digester(), self._tier)
+                    recorder = open_recorder(session, folder, self.digester(), self._tier)
                     for pause in self._pauses:
                         recorder.was_paused(*pause)
                     self._runner = Runner(recorder, on_recorded=self._recorded, on_trouble=_tell)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from casaprov.checksum import Measure
+from casaprov.checksum import Measure, Measurement
 from casaprov.digest import Digest
 from casaprov.errors import DigestError, InputMissing
 from casaprov.model import Entity, Tier
@@ -36,7 +36,7 @@ class InputFinder:
         *,
         resolvers: Mapping[str, Callable[[str], Path | None]],
         folders: Sequence[Path],
-        measure: Measure,
+        measure: Measure[Measurement],
         shipped: Callable[[Entity], Path | None],
     ) -> None:
         self._resolvers = resolvers

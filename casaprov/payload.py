@@ -16,14 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol
 
+from casaprov.checksum import Measure
 from casaprov.crate_layout import shipped_path
 from casaprov.digest import Digest
 from casaprov.errors import CasaprovError
 from casaprov.lineage import Lineage
-from casaprov.model import Document, Entity, Tier
+from casaprov.model import Document, Entity
 from casaprov.unpack import name_problem
 
-__all__ = ["Measure", "Measured", "PayloadItem", "PayloadPolicy", "choose_payload", "members"]
+__all__ = ["Measured", "PayloadItem", "PayloadPolicy", "choose_payload", "members"]
 
 _VISIBILITY_TASKS = frozenset({"exportuvfits"})
 _VISIBILITY_SUFFIXES = frozenset({".uvfits", ".uvf", ".idifits", ".ms", ".mms", ".asdm"})
@@ -85,16 +86,8 @@ class Measured(Protocol):
         ...
 
 
-class Measure(Protocol):
-    """What measures a product (:meth:`casaprov.digester.Digester.measure`)."""
-
-    def __call__(self, path: Path, /, *, tier: Tier = "full") -> Measured:
-        """Measure it."""
-        ...
-
-
 def choose_payload(
-    document: Document, folders: Mapping[str, Path], policy: PayloadPolicy, *, measure: Measure
+    document: Document, folders: Mapping[str, Path], policy: PayloadPolicy, *, measure: Measure[Measured]
 ) -> tuple[PayloadItem, ...]:
     """Decide for every input and product of a Document whether it is shipped.
 
@@ -133,7 +126,7 @@ class _Chooser:
         document: Document,
         folders: Mapping[str, Path],
         policy: PayloadPolicy,
-        measure: Measure,
+        measure: Measure[Measured],
         products: Iterable[Entity],
     ) -> None:
         self._folders = folders

@@ -16,8 +16,8 @@ import pytest
 from nbformat import NotebookNode
 from PIL import Image
 
+from casaprov.casa.appimages import PLOT_TASKS
 from casaprov.casa.data import import_casatasks
-from casaprov.casa.plots import PLOT_TASKS
 from casaprov.casa.tasks import task_names
 from casaprov.cli import main
 from casaprov.journal import journal_folder, read_document

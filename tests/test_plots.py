@@ -27,7 +27,7 @@ PLOTMS = {"vis": "n.ms", "iteraxis": "", "exprange": "", "plotfile": "", "expfor
 
 def call(task: str, **parameters: Any) -> TaskCall:
     package = "casaplotms" if task == "plotms" else "casaviewer"
-    return TaskCall(task=task, package=package, parameters=parameters, given=(), cwd=Path("/work"))
+    return TaskCall(task=task, package=package, parameters=parameters, given=(), cwd=Path("/data"))
 
 
 def asked(task: str, **parameters: Any) -> TaskCall:
@@ -62,7 +62,7 @@ def test_imview_is_told_where_to_write() -> None:
 
 
 def test_the_program_is_given_an_absolute_name() -> None:
-    assert arguments(call("plotms", plotfile="sub/../x.png"))["plotfile"] == "/work/x.png"
+    assert arguments(call("plotms", plotfile="sub/../x.png"))["plotfile"] == "/data/x.png"
     assert arguments(call("imview", out="x.png")) == {"out": "x.png"}
 
 

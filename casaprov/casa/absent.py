@@ -10,11 +10,12 @@ import importlib.util
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
+from casaprov.casa.appimages import PLOT_TASKS
 from casaprov.errors import TaskMissing
 
 __all__ = ["GUI_PACKAGES", "RETIRED", "AbsentTask", "absent_tasks", "why_absent"]
 
-GUI_PACKAGES: Mapping[str, str] = {"plotms": "casaplotms", "imview": "casaviewer", "msview": "casaviewer"}
+GUI_PACKAGES: Mapping[str, str] = {**PLOT_TASKS, "msview": "casaviewer"}
 """Tasks with a window, and the package that each comes in."""
 
 RETIRED: Mapping[str, str] = {

@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import platformdirs
@@ -20,10 +21,13 @@ import platformdirs
 from casaprov.casa.environment import installed
 from casaprov.errors import CasaMissing
 
-__all__ = ["PLOT_PACKAGES", "PROGRAMS_VARIABLE", "app_image", "unpack", "unpacked", "unpacked_programs"]
+__all__ = ["PLOT_PACKAGES", "PLOT_TASKS", "PROGRAMS_VARIABLE", "app_image", "unpack", "unpacked", "unpacked_programs"]
 
-PLOT_PACKAGES = ("casaplotms", "casaviewer")
-"""Packages whose tasks draw with a program of their own."""
+PLOT_TASKS: Mapping[str, str] = {"plotms": "casaplotms", "imview": "casaviewer"}
+"""Tasks that draw with a program of their own, and the package of each."""
+
+PLOT_PACKAGES = tuple(dict.fromkeys(PLOT_TASKS.values()))
+"""Packages of these tasks."""
 
 PROGRAMS_VARIABLE = "CASAPROV_PROGRAMS"
 """Environment variable that names another folder to unpack programs into; they take 550 MB each."""

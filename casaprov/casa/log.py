@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-__all__ = ["log_offset", "log_since"]
+__all__ = ["log_offset", "log_path", "log_since"]
 
 _MAX_SEGMENT_BYTES = 4 * 2**20
 
 
 def log_offset() -> int:
     """Size of the CASA log file now; 0 if there is none."""
-    path = _log_path()
+    path = log_path()
     try:
         return path.stat().st_size if path else 0
     except OSError:
@@ -21,7 +21,7 @@ def log_offset() -> int:
 
 def log_since(offset: int) -> str:
     """What was logged since `offset`; of a very long segment the beginning and the end."""
-    path = _log_path()
+    path = log_path()
     if path is None:
         return ""
     try:
@@ -38,8 +38,8 @@ def log_since(offset: int) -> str:
     return data.decode("utf-8", "replace")
 
 
-def _log_path() -> Path | None:
-    """File that casalog writes to, None before CASA is loaded or where it logs to no file."""
+def log_path() -> Path | None:
+    """Return the file that casalog writes to, None before CASA is loaded or where it logs to no file."""
     casatasks = sys.modules.get("casatasks")
     if casatasks is None or not hasattr(casatasks, "casalog"):
         return None

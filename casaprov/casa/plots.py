@@ -11,19 +11,16 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
 from casaprov.calls import TaskCall
 from casaprov.casa.appimages import PLOT_PACKAGES
-from casaprov.casa.log import log_offset, log_since
-from casaprov.errors import CasaMissing, CasaprovError
+from casaprov.casa.log import log_offset, log_path, log_since
+from casaprov.errors import CasaMissing
 
-__all__ = ["PLOT_TASKS", "Programs", "arguments", "draw", "headless", "log_file"]
-
-PLOT_TASKS: Mapping[str, str] = {"plotms": "casaplotms", "imview": "casaviewer"}
-"""Tasks that draw, and the package of each."""
+__all__ = ["Programs", "arguments", "draw", "headless", "log_file"]
 
 _MAX_TOLD = 4
 _NOTHING_LOGGED = ("Task ", "#####", "Exporting", "<_", ">", "status =", "debug_error_string", "details =")
@@ -160,10 +157,9 @@ def _connect(package: str, address: str) -> None:
 
 def log_file() -> str:
     """File that casalog writes to, and the programs with it; empty if there is none."""
-    try:
-        return str(importlib.import_module("casatasks").casalog.logfile())
-    except (ImportError, CasaprovError):
-        return ""
+    with suppress(ImportError):
+        importlib.import_module("casatasks")
+    return str(log_path() or "")
 
 
 @contextmanager

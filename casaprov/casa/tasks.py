@@ -27,14 +27,14 @@ from types import ModuleType
 from typing import Any, Protocol
 
 from casaprov.calls import TaskCall, TaskResult
+from casaprov.casa.appimages import PLOT_PACKAGES, PLOT_TASKS
 from casaprov.casa.log import log_offset, log_since
-from casaprov.casa.plots import PLOT_TASKS
 from casaprov.casa.shell import given_in_shell, shell_modules, shell_task
 from casaprov.values import to_json
 
 __all__ = ["TASK_PACKAGES", "FunctionExecutor", "TaskHook", "hooked_modules", "task_names"]
 
-TASK_PACKAGES = ("casatasks", *dict.fromkeys(PLOT_TASKS.values()))
+TASK_PACKAGES = ("casatasks", *PLOT_PACKAGES)
 """Packages whose tasks are recorded and replayed."""
 
 _SHELL_OF_GUI = {f"{package}.gotasks.{task}": (task, package) for task, package in PLOT_TASKS.items()}
@@ -101,7 +101,7 @@ class TaskHook:
     around
         Entered for the time of each public call.
     gui
-        Runs the tasks of :data:`casaprov.casa.plots.PLOT_TASKS`; without it they open their windows.
+        Runs the tasks of :data:`casaprov.casa.appimages.PLOT_TASKS`; without it they open their windows.
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class TaskHook:
     ) -> None:
         function = getattr(module, attribute)
         function = getattr(function, "casaprov_wraps", function)  # taken by another module, wrapped already
-        gui = self._gui if package in PLOT_TASKS.values() else None
+        gui = self._gui if package in PLOT_PACKAGES else None
         # The class passes all values by position, in the order of its own parameters; some task
         # functions call them by other names, which no user knows.
         names = list(public.parameters)[1:]

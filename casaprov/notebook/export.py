@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from casaprov.checksum import Measure
+from casaprov.checksum import Measure, Measurement
 from casaprov.crate import Packed, pack
 from casaprov.crate_layout import METADATA
 from casaprov.errors import JournalError, RecordError, UsageError
@@ -27,7 +27,7 @@ def export_notebook(
     out: Path,
     *,
     policy: PayloadPolicy,
-    measure: Measure,
+    measure: Measure[Measurement],
     title: str | None = None,
 ) -> Packed:
     """Pack a notebook with the record of the calls that its results came from.
@@ -73,7 +73,7 @@ def _is_crate(path: Path) -> bool:
         return False
 
 
-def with_present_states(document: Document, folders: Mapping[str, Path], measure: Measure) -> Document:
+def with_present_states(document: Document, folders: Mapping[str, Path], measure: Measure[Measurement]) -> Document:
     """Add a gap for every product that was changed after the last call that left it.
 
     Parameters

@@ -210,7 +210,7 @@ class CasaprovMagic:
             raise UsageError(error.message, hint=hint) from error
 
     def _config(self, words: list[str]) -> list[Part]:
-        from casaprov.notebook.overview import settings_table, shown_setting
+        from casaprov.notebook.overview import settings_table
 
         settings = self._recording.settings
         if words and words[0] not in Config.names():
@@ -218,10 +218,10 @@ class CasaprovMagic:
         if len(words) == 1:
             name = words[0]
             config = settings.config
-            return [Line(f"{name} = {shown_setting(config, name)} (chosen by: {config.sources.get(name, 'default')})")]
+            return [Line(f"{name} = {config.told(name)} (chosen by: {config.sources.get(name, 'default')})")]
         if words:
             config = settings.choose(words[0], " ".join(words[1:]))
-            return [Line(f"{words[0]} = {shown_setting(config, words[0])} from now on, in this session.")]
+            return [Line(f"{words[0]} = {config.told(words[0])} from now on, in this session.")]
         return [settings_table(settings.config)]
 
     def _pause(self, words: list[str]) -> list[Part]:

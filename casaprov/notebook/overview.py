@@ -14,11 +14,9 @@ from casaprov.notebook.name import UNNAMED
 from casaprov.notebook.order import CellOrder, stale_notes
 from casaprov.notebook.page import Line, Part, Preformatted, Table
 
-__all__ = ["Recorded", "call_page", "calls_table", "settings_table", "shown_setting", "status_page"]
+__all__ = ["Recorded", "call_page", "calls_table", "settings_table", "status_page"]
 
 _MAX_LISTED = 50
-_SIZES = ("fast_above", "cache_size")
-_UNITS = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +53,7 @@ def status_page(recorded: Recorded) -> list[Part]:
         lineage = Lineage(document)
         parts.append(Table("", (), tuple(_facts(recorded, document, lineage))))
         parts += _oddities(lineage, recorded.order, recorded.session)
-    told = ", ".join(f"{name} = {shown_setting(recorded.config, name)}" for name in Config.names())
+    told = ", ".join(f"{name} = {recorded.config.told(name)}" for name in Config.names())
     parts.append(Line(f"{told} (change one with %casaprov config NAME VALUE)", "Settings:"))
     return parts
 
@@ -183,17 +181,8 @@ def call_page(activity: Activity, lineage: Lineage, order: CellOrder, journal: P
 
 def settings_table(config: Config) -> Table:
     """All settings, and who chose them."""
-    rows = tuple((name, shown_setting(config, name), config.sources.get(name, "default")) for name in Config.names())
+    rows = tuple((name, config.told(name), config.sources.get(name, "default")) for name in Config.names())
     return Table("", ("setting", "value", "chosen by"), rows)
-
-
-def shown_setting(config: Config, name: str) -> str:
-    """Return the value of a setting as a user would write it."""
-    value = getattr(config, name)
-    if name not in _SIZES or not value:
-        return str(value)
-    unit, size = next((unit, size) for unit, size in _UNITS if value >= size)
-    return f"{value / size:g} {unit}"
 
 
 def _number(activity: Activity) -> str:

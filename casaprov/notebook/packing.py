@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from casaprov.checksum import Measure
+from casaprov.checksum import Measure, Measurement
 from casaprov.errors import UsageError
 from casaprov.model import Document
 from casaprov.notebook.export import export_notebook
@@ -17,7 +17,7 @@ from casaprov.payload import PayloadPolicy
 __all__ = ["exported"]
 
 
-def exported(document: Document, notebook: Path, out: Path, measure: Measure, session: str) -> list[Part]:
+def exported(document: Document, notebook: Path, out: Path, measure: Measure[Measurement], session: str) -> list[Part]:
     """Pack a notebook from inside and say what was packed.
 
     The kernel cannot save the notebook: what is packed is the file on disk,
