@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -172,6 +173,25 @@ def test_a_figure_is_shown_once_whether_it_is_saved_or_not(kernel: WatchedKernel
     document = read_document(journal_folder(kernel.folder / "n.ipynb"), "n.ipynb")
     last = document.activities[-1]
     assert [document.entity(usage.entity).path for usage in last.generated] == ["ants.png"]
+
+
+def test_profiles_of_a_cube_are_shown_once_whether_they_are_saved_or_not(kernel: WatchedKernel) -> None:
+    kernel.run("tclean(vis='n.ms', imagename='c', field='0', specmode='cube', nchan=4, imsize=64, cell='15arcsec');")
+    assert len(kernel.run("plotprofilemap('c.image', numpanels='2')").of("image/png")) == 1
+    shown = kernel.run("plotprofilemap('c.image', figfile='profiles.png', numpanels='2')")
+    assert len(shown.of("image/png")) == 1
+    assert (kernel.folder / "profiles.png").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.observations
+def test_the_weather_of_an_observation_is_shown(kernel: WatchedKernel, observations: Path) -> None:
+    name = "X5707_1spw_1scan_10chan_1time_1bl_noatm.ms"
+    with tarfile.open(observations / "alma_x5707_ms" / f"{name}.tar.gz") as archive:
+        archive.extractall(kernel.folder, filter="data")
+    shown = kernel.run(f"opacity = plotweather({name!r})")
+    assert shown.error == ""
+    assert len(shown.of("image/png")) == 1
 
 
 def test_two_figures_of_a_cell_are_both_shown_in_their_order(kernel: WatchedKernel) -> None:
