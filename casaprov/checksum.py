@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -251,4 +251,4 @@ def flag_versions(path: Path) -> bytes:
 
 def to_json(measured: Measurement) -> dict[str, Any]:
     """Turn a Measurement into JSON values, as workers send it."""
-    return asdict(measured)
+    return vars(measured)

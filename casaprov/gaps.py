@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from casaprov.checksum import Measurement
-from casaprov.compare_trees import compare_trees
-from casaprov.differences import Tolerance
 from casaprov.model import Entity
 from casaprov.stamps import stamp
 
@@ -67,6 +65,9 @@ def describe_gap(before: Entity, tree: Mapping[str, Any] | None, now: Measuremen
     after, until
         The last call that knew `before`, and what found the change; as words.
     """
+    from casaprov.compare_trees import compare_trees  # rarely needed, and a kernel has no time to load it
+    from casaprov.differences import Tolerance
+
     compared = compare_trees(tree, before.content_digest, before.byte_digest, now, Tolerance())
     names = [name for name in dict.fromkeys(difference.path for difference in compared.differences) if name]
     shown = ", ".join(names[:_MAX_NAMED]) or "its content"

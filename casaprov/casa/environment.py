@@ -121,6 +121,8 @@ def git_state(folder: Path) -> GitState | None:
     ``dirty`` tells of changes to tracked files: data products that lie
     untracked beside a notebook do not make it another notebook.
     """
+    if "GIT_DIR" not in os.environ and not any((above / ".git").exists() for above in (folder, *folder.parents)):
+        return None  # GitPython takes longer to load than all else here
     try:
         # GitPython looks for the git program when imported, and raises ImportError without it.
         import git

@@ -25,10 +25,9 @@ __all__ = ["FUNCTIONS"]
 
 
 def _prepare() -> None:
-    """Load the libraries, before the first product is waited for."""
-    for reader in (table_reader, fits_reader):
-        with suppress(MissingDependency):
-            reader()
+    """Load the library for tables, before the first product is waited for; FITS files are rarer, and astropy is large."""
+    with suppress(MissingDependency):
+        table_reader()
 
 
 def _measure(path: str, tier: Tier) -> dict[str, Any]:
