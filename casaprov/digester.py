@@ -11,6 +11,7 @@ import threading
 import time
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import get_args
 
@@ -46,9 +47,13 @@ class Digester:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="casaprov-digest")
 
     def start(self) -> None:
-        """Start the workers now, so that the first product need not wait for them."""
-        for _ in range(self._pool.size):
-            self._pool.submit("prepare")
+        """Start the workers, so that the first product need not wait for them; one by one, to leave CASA a processor."""
+        self._prepare(self._pool.size)
+
+    def _prepare(self, workers: int) -> None:
+        if workers:
+            with suppress(WorkerDied):  # closed meanwhile
+                self._pool.submit("prepare").add_done_callback(lambda _: self._prepare(workers - 1))
 
     def submit(self, path: Path, *, tier: Tier = "full") -> Future[Measurement]:
         """Start to measure a product; the Future is finished already if nothing changed since the last time.
@@ -72,16 +77,15 @@ class Digester:
                 return pending[1]
         # Only a stamp that a later write would change can stand for what is measured from now on.
         before = now if is_settled(now, time.time_ns()) else None
-        try:
-            result = self._threads.submit(self._measure, path, tier, before)
-        except RuntimeError:  # its threads have ended
-            closed: Future[Measurement] = Future()
-            closed.set_exception(WorkerDied(f"{path} was not measured: the workers were closed."))
-            return closed
-        if before is not None:
-            with self._lock:
-                self._pending[what] = (before, result)
-            result.add_done_callback(lambda done: self._no_longer_pending(what, done))
+        with self._lock:
+            try:
+                result = self._threads.submit(self._measure, path, tier, before)
+            except RuntimeError:  # its threads have ended
+                closed: Future[Measurement] = Future()
+                closed.set_exception(WorkerDied(f"{path} was not measured: the workers were closed."))
+                return closed
+            self._pending[what] = (now, result)
+        result.add_done_callback(lambda done: self._no_longer_pending(what, done))
         return result
 
     def measure(self, path: Path, *, tier: Tier = "full") -> Measurement:
@@ -112,6 +116,9 @@ class Digester:
 
     def _measure(self, path: Path, tier: Tier, before: Stamps | None) -> Measurement:
         before = before or settle(path)
+        if before is None:  # its stamps say nothing: who asks from now on gets a reading of his own
+            with self._lock:
+                self._pending.pop((path, tier), None)
         whole = before if before and is_self_contained(path, before) else None
         reading = Reading(path, whole, pool=self._pool, cache=self._cache, tier=tier)
         measured = reading.known()

@@ -9,7 +9,8 @@ Beside a notebook ``NB.ipynb`` lies the folder ``.casaprov/NB/``::
 A line is written with one ``write`` of a file opened for appending, so that a
 killed kernel leaves at most one torn last line; what was there before a line
 that found no space is there after it. A call that has a ``begin`` and no
-``end`` was running when the kernel ended.
+``end`` was running when the kernel ended. A call whose files are digested
+while other code runs has two ``end`` lines, the second with what was found.
 
 Records name files from the session's folder. Where that lies, as seen from the
 folder that holds ``.casaprov``, stands beside the session, so that a record
@@ -86,7 +87,7 @@ class Journal:
         self._write({"type": "begin", "activity": unstructure(activity), "entities": unstructure(tuple(entities))})
 
     def end(self, activity: Activity, entities: Iterable[Entity] = ()) -> None:
-        """Write how a call ended; `activity` replaces the one of its ``begin`` line."""
+        """Write how a call ended; `activity` replaces what earlier lines say of it."""
         self._write({"type": "end", "activity": unstructure(activity), "entities": unstructure(tuple(entities))})
 
     def close(self, ended_at: str) -> None:
@@ -310,6 +311,7 @@ class JournalReader:
                     self._session = structure(line["session"], Session)
                 case "begin" | "end":
                     activity = structure(line["activity"], Activity)
+                    self._supersede(activity)
                     self._activities[activity.id] = activity
                     self._entities.update((e.id, e) for e in structure(line["entities"], tuple[Entity, ...]))
                 case "close" if self._session is not None:
@@ -319,6 +321,14 @@ class JournalReader:
         except (ValueError, KeyError, TypeError, RecursionError, RecordError):
             return False
         return True
+
+    def _supersede(self, activity: Activity) -> None:
+        """Drop what an earlier line of a call said to have been left, while that was not digested."""
+        before = self._activities.get(activity.id)
+        kept = {usage.entity for usage in activity.generated}
+        for usage in before.generated if before is not None else ():
+            if usage.entity not in kept:
+                self._entities.pop(usage.entity, None)
 
 
 def read_session(path: Path) -> SessionRecord:

@@ -32,29 +32,36 @@ from casaprov.casa.tools import TOOL_PACKAGE, ToolHook
 from casaprov.config import Config
 from casaprov.digest import digest_bytes
 from casaprov.digester import Digester
+from casaprov.endings import Endings
+from casaprov.guard import hold_back
 from casaprov.journal import journal_folder
 from casaprov.model import Activity, Entity, Step, Tier
 from casaprov.notebook.adopt import adopt_sessions
-from casaprov.notebook.bundle import call_summary, display_data
+from casaprov.notebook.cell_bundle import CellBundle
 from casaprov.notebook.help_magic import register_help, unregister_help
 from casaprov.notebook.magics import CasaprovMagic
-from casaprov.notebook.name import NotebookName
+from casaprov.notebook.name import UNNAMED, NotebookName
 from casaprov.notebook.page import bundle_of
 from casaprov.notebook.pictures import show_pictures
 from casaprov.notebook.reruns import Reruns
 from casaprov.notebook.settings import Settings
 from casaprov.notebook.shell_magic import MAGIC, run_shell_cell
 from casaprov.notebook.shown import Shown
+from casaprov.opened import Opened
 from casaprov.readers import open_digester
-from casaprov.recorder import Opened, now
+from casaprov.recorder import now
 from casaprov.runner import Runner
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
-__all__ = ["KernelRecording", "load_ipython_extension", "unload_ipython_extension"]
+__all__ = ["KernelRecording", "load_ipython_extension", "settle", "unload_ipython_extension"]
 
 _log = logging.getLogger(__name__)
+
+_MOST_BYTES_LEFT = 2**29
+"""What may still be read when a cell has ended: a second's work. Jupyter gives a kernel five to shut down."""
+
 _recording: KernelRecording | None = None
 
 
@@ -73,6 +80,12 @@ def unload_ipython_extension(_shell: InteractiveShell) -> None:
     if _recording is not None:
         _recording.stop()
         _recording = None
+
+
+def settle() -> None:
+    """Wait until the records of all calls so far are finished."""
+    if _recording is not None:
+        _recording.settle()
 
 
 class KernelRecording:
@@ -97,7 +110,6 @@ class KernelRecording:
             shell,
             casa_log,
             journal=lambda: journal_folder(self.notebook),
-            folder=self._folder,
             wanted=lambda: self.settings.config.show_log == "yes",
         )
         self._plots = KernelPlots(lambda: journal_folder(self.notebook) / "plots", show_pictures)
@@ -109,7 +121,9 @@ class KernelRecording:
         self._opening = threading.Lock()
         self._step: Step | None = None
         self._executed = 0  # number of the last cell; IPython's own has grown already, or not yet, before a cell
-        self._calls: list[dict[str, Any]] = []
+        self._endings = Endings()
+        self._bundle = CellBundle(shell)  # of this cell
+        self._bundles: dict[str, CellBundle] = {}  # by call, until its record is finished
         self._stopped = False
 
     def start(self) -> None:
@@ -148,6 +162,7 @@ class KernelRecording:
         try:
             if self._runner is not None:
                 self._runner.recorder.close()
+            hold_back(None)
             for digester in (self._digester, *self._old_digesters):
                 if digester is not None:
                     digester.close()
@@ -256,19 +271,30 @@ class KernelRecording:
                     adopt_sessions(self._notebook)  # it may have had another name
                     session = new_session(self._folder, self._notebook.name)
                     folder = journal_folder(self._notebook)
-                    recorder = open_recorder(session, folder, self.digester(), self._tier)
+                    recorder = open_recorder(session, folder, self.digester(), self._tier, self._endings)
+                    hold_back(self._endings)
                     for pause in self._pauses:
                         recorder.was_paused(*pause)
-                    self._runner = Runner(recorder, on_recorded=self._recorded, on_trouble=_tell)
+                    self._runner = Runner(recorder, on_ended=self._ended, on_recorded=self._recorded, on_trouble=_tell)
                 except Exception as error:  # noqa: BLE001 - a recorder failure never breaks a cell
                     _tell(f"casaprov: this session is not recorded ({type(error).__name__}: {error}).")
                     self.stop()
             return self._runner
 
+    def _ended(self, activity: Activity, written: tuple[Path, ...]) -> None:
+        self._bundle.ended(activity)
+        self._bundles[activity.id] = self._bundle
+        self._shown.ended(activity, written)
+        self._reruns.ran(activity)
+
     def _recorded(self, activity: Activity, entities: tuple[Entity, ...]) -> None:
-        self._calls.append(call_summary(activity, entities))
-        self._shown.recorded(activity, entities)
+        self._bundles.pop(activity.id, self._bundle).recorded(activity, entities)
         self._reruns.note(activity, entities)
+
+    def settle(self) -> None:
+        """Wait until the records of all calls so far are finished, and what tools wrote is recorded."""
+        self._tools.settle()
+        self._endings.settle()
 
     # -- cells ---------------------------------------------------------------
 
@@ -283,16 +309,26 @@ class KernelRecording:
     def _after_cell(self, result: ExecutionResult) -> None:
         self._executed = result.execution_count or self._executed
         self._tools.settle()
+        if self._must_be_whole():
+            self._endings.settle()
         self._shown.end_cell()
         if warnings := self._reruns.warnings():
             self._shell.display_pub.publish(bundle_of(warnings))
         if self._digester is None:
             self._start_workers()
-        calls, self._calls, self._step = self._calls, [], None
-        if calls and self._runner is not None:
-            in_notebook = getattr(self._shell, "kernel", None) is not None
-            data = display_data(self._runner.recorder.session.id, calls, with_text=in_notebook)
-            self._shell.display_pub.publish(data)
+        bundle, self._bundle, self._step = self._bundle, CellBundle(self._shell), None
+        if bundle:
+            bundle.publish(self.session_id)
+            if not bundle.is_whole:
+                self._endings.put({}, lambda: bundle.publish(self.session_id, update=True))
+
+    def _must_be_whole(self) -> bool:
+        """Tell whether the cell that ends must not do so before the records of its calls are finished.
+
+        Where the notebook has a name, somebody goes on listening after the cell, or looks into the journal.
+        """
+        unheard = getattr(self._shell, "kernel", None) is not None and self.notebook.name == UNNAMED
+        return unheard or self._reruns.again or self._endings.size_bytes > _MOST_BYTES_LEFT
 
 
 def _tell(sentence: str) -> None:

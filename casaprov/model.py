@@ -113,8 +113,8 @@ class Entity:
         ``fast`` if `content_digest` is one of samples: it can only be compared
         with another such digest.
     stamp
-        With a fast digest: digest of the names, sizes and modification times of
-        the files, which tells on this machine whether they were touched since.
+        With a fast digest, or none yet: digest of the names, sizes and modification
+        times of the files, which tells on this machine whether they were touched since.
     checksums
         With a fast digest: what the archive says of the file.
     byte_digest

@@ -5,33 +5,40 @@ reads, while it runs), what it wrote is digested after it ended, and a walk of
 the working directory before and after finds what nobody declared. Clock, ids,
 digester, specs and locators are passed in; the recorder touches nothing but
 the files it measures and the journal it writes.
+
+A recorder that is given :class:`~casaprov.endings.Endings` does not wait for
+digests at the end of a call: the record is finished while other code runs.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, wait
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from casaprov.calls import FileTable, TaskCall, TaskResult, error_text
+from casaprov.calls import FileTable, TaskCall, TaskResult
 from casaprov.checksum import Measurement
 from casaprov.digest import digest_record
-from casaprov.errors import CasaprovError, JournalError
-from casaprov.gaps import Pauses, describe_gap
+from casaprov.endings import Endings
+from casaprov.errors import JournalError
+from casaprov.finishing import Ended, Finishing, Recorded
 from casaprov.journal import Journal
-from casaprov.model import Activity, Checksum, Entity, Locator, LogSegment, Session, Tier, Usage
-from casaprov.stamps import Stamps, Walk, stamp, walk
-from casaprov.states import States
+from casaprov.model import Activity, Checksum, Entity, Locator, LogSegment, Session, Tier
+from casaprov.opened import Opened, remains
+from casaprov.stamps import walk
 from casaprov.taskspec import FileUse, TaskSpec, guess_inputs
 from casaprov.values import is_exact, summarise, to_json
 
-__all__ = ["Digester", "Opened", "Recorder", "now"]
+__all__ = ["Digester", "OnEnded", "OnRecorded", "Recorder", "now"]
+
+OnRecorded = Callable[[Activity, tuple[Entity, ...]], None]
+OnEnded = Callable[[Activity, tuple[Path, ...]], None]
 
 _MAX_RETURNED_BYTES = 4000
 
@@ -47,30 +54,6 @@ class Digester(Protocol):
     def submit(self, path: Path, *, tier: Tier = "full") -> Future[Measurement]:
         """Start to measure a file or table."""
         ...
-
-
-@dataclass
-class Opened:
-    """A call that has begun: what its end needs to know about its beginning.
-
-    Attributes
-    ----------
-    between
-        States that the call itself left between the calls that it made.
-    """
-
-    call: TaskCall
-    activity: Activity
-    files: FileTable | None
-    uses: tuple[FileUse, ...]
-    stamps: dict[Path, Stamps]
-    pending: dict[Path, Future[Measurement]]
-    walked: Walk
-    found: dict[Path, Entity] = field(default_factory=dict)
-    children: set[str] = field(default_factory=set)
-    between: dict[str, Entity] = field(default_factory=dict)
-    waited_s: float = 0.0
-    problems: list[str] = field(default_factory=list)
 
 
 class Recorder:
@@ -94,6 +77,8 @@ class Recorder:
         Tells how much is read of a path that is not known yet; a known one stays in its tier.
     clock
         Returns the present time as records write it.
+    endings
+        Finishes records while other code runs; without, :meth:`end_soon` waits as :meth:`end` does.
     """
 
     def __init__(
@@ -107,19 +92,24 @@ class Recorder:
         tier: Callable[[Path], Tier] = lambda _: "full",
         states: Mapping[str, Entity] | None = None,
         clock: Callable[[], str] = now,
+        endings: Endings | None = None,
     ) -> None:
         self._journal = journal
         self._digester = digester
         self._specs = specs
-        self._pauses = Pauses()
-        told = (self._describe_gap, checksums, self._pauses.describe_new)
-        self._states = States(journal.session, states or {}, locate, *told)
         self._tier = tier
         self._clock = clock
+        self._endings = endings
+        self._finishing = Finishing(
+            journal=journal,
+            states=states or {},
+            locate=locate,
+            checksums=checksums,
+            may_be_touched=lambda path: endings is None or endings.is_used(path),
+        )
         self._lock = threading.Lock()
         self._calls = 0
-        self._names: dict[str, str] = {}
-        self._written: set[str] = set()
+        self._made: dict[Path, Tier] = {}  # how much is read of what calls of this session left
         # Of the thread or the asyncio task: what is under way there, the outermost first.
         self._open: ContextVar[tuple[Opened, ...]] = ContextVar("casaprov_open", default=())
 
@@ -151,7 +141,10 @@ class Recorder:
         outputs = files.outputs(call.parameters, call.cwd) if files else ()
         # What a call deletes need not be read for that.
         read = [use.path for use in uses if use.role != "deleted"]
-        pending = {path: self._digester.submit(path, tier=self._tier_of(path)) for path in read}
+        waited_s = self._wait_for_earlier(files, uses, outputs)
+        tiers = {path: self._tier_of(path) for path in read}
+        pending = {path: self._digester.submit(path, tier=tiers[path]) for path in read}
+        wait([pending[use.path] for use in outputs if use.path in pending])  # what it reads and then writes over
         with self._lock:
             self._calls += 1
             number = self._calls
@@ -166,7 +159,7 @@ class Recorder:
                 package=call.package,
                 started_at=self._clock(),
                 outcome="unfinished",
-                cwd=self._states.key(call.cwd),
+                cwd=self._finishing.key(call.cwd),
                 parameters={name: to_json(value) for name, value in call.parameters.items()},
                 given=call.given,
                 replaced={name: to_json(value) for name, value in call.replaced.items()},
@@ -177,78 +170,109 @@ class Recorder:
             files=files,
             uses=uses,
             stamps={use.path: walked.at(use.path) for use in (*uses, *outputs)},
+            tiers=tiers,
             pending=pending,
             walked=walked,
         )
-        self._names[opened.activity.id] = call.task
-        for use in uses:
-            if use.role == "changed":
-                opened.found[use.path] = self._found(opened, use.path, parents)
-        self._write(self._journal.begin, opened, opened.activity, list(opened.found.values()))
+        self._finishing.begin(opened, parents)
         for parent in parents:
             parent.children.add(opened.activity.id)
         if encloses:
             self._open.set((*parents, opened))
-        opened.waited_s += time.monotonic() - began
+        opened.waited_s += waited_s + time.monotonic() - began
         return opened
+
+    def _wait_for_earlier(self, files: FileTable | None, uses: Sequence[FileUse], outputs: Sequence[FileUse]) -> float:
+        """Wait for records that the call would disturb, or needs; return for how long others waited before it."""
+        if self._endings is None:
+            return 0.0
+        waited_s = self._endings.take_waited()
+        changes = files is None or any(use.role != "used" for use in uses)
+        if changes or self._endings.reads(use.path for use in outputs):
+            self._endings.settle()
+            self._endings.take_waited()  # it is part of the beginning
+        self._endings.use(use.path for use in uses)
+        return waited_s
 
     # -- end -----------------------------------------------------------------
 
-    def end(self, opened: Opened, result: TaskResult) -> tuple[Activity, tuple[Entity, ...]]:
+    def end(self, opened: Opened, result: TaskResult) -> Recorded:
         """Record how a call ended; return its Activity and the Entities it names.
 
         If that is interrupted or fails, the record says how the call ended all the same.
         """
-        ended_at = self._clock()
+        recorded: list[Recorded] = []
+        self.end_soon(opened, result, lambda *told: recorded.append(told))
+        self.settle()
+        return recorded[0]
+
+    def end_soon(
+        self,
+        opened: Opened,
+        result: TaskResult,
+        on_recorded: OnRecorded,
+        on_ended: OnEnded = lambda _activity, _paths: None,
+    ) -> None:
+        """Record that a call ended, and what it read and wrote as soon as that is digested.
+
+        Parameters
+        ----------
+        on_recorded
+            Called with the finished record; in another thread, if this does not wait for it.
+        on_ended
+            Called before, with the Activity as far as it is known and the paths that the call wrote.
+        """
+        began, ended_at = time.monotonic(), self._clock()
         parents = self._open.get()
         if opened in parents:
             parents = parents[: parents.index(opened)]
             self._open.set(parents)
         try:
-            return self._ended(opened, result, ended_at, parents)
+            ended = self._ended(opened, result, ended_at, parents)
+            on_ended(ended.activity, tuple(written.path for written in ended.left.written))
+            if self._endings is None or parents or not (ended.awaited or self._endings.busy):
+                self.settle()
+                on_recorded(*self._finishing.finish(replace(ended, awaited={}), began))
+            else:
+                opened.waited_s += time.monotonic() - began
+                self._finishing.promise(ended)
+                self._endings.put(ended.awaited, lambda: on_recorded(*self._finished(ended)))
         except BaseException as error:
-            told = f"What it read and wrote was not recorded ({type(error).__name__}: {error_text(error)})."
-            opened.problems.append(told)
             activity = replace(opened.activity, ended_at=ended_at, outcome=result.outcome, failure=result.failure)
-            activity = replace(activity, problems=tuple(opened.problems))
-            self._write(self._journal.end, opened, activity, list(opened.found.values()))
+            self._finishing.fail(opened, activity, error)
             raise
 
-    def _ended(
-        self, opened: Opened, result: TaskResult, ended_at: str, parents: tuple[Opened, ...]
-    ) -> tuple[Activity, tuple[Entity, ...]]:
-        began = time.monotonic()
-        used = self._used(opened, parents)
-        generated = [Usage(entity=entity, declared=False) for entity in opened.between]
-        entities = {entity.id: entity for _, entity in used} | opened.between
-        written = self._written_paths(opened)
+    def settle(self) -> None:
+        """Wait until the records of all calls that have ended are finished."""
+        if self._endings is not None:
+            self._endings.settle()
+
+    def _ended(self, opened: Opened, result: TaskResult, ended_at: str, parents: tuple[Opened, ...]) -> Ended:
+        left = remains(opened)
         # All are under way before the first is waited for.
-        tiers = {path: entity.tier for path, entity in opened.found.items()}
-        pending = {path: self._digester.submit(path, tier=tiers.get(path, "full")) for _, path, _ in written}
-        for parameter, path, declared in written:
-            entity = self._left(opened, path, pending[path], declared=declared)
-            if entity is not None:
-                entities[entity.id] = entity
-                generated = [usage for usage in generated if usage.entity != entity.id]
-                generated.append(Usage(entity=entity.id, parameter=parameter, declared=declared))
-        deleted = self._deleted(opened)
+        tiers = {written.path: opened.tiers.get(written.path, "full") for written in left.written}
+        self._made.update(tiers)
+        for path in left.gone:
+            self._made.pop(path, None)
+        pending = {path: self._digester.submit(path, tier=tier) for path, tier in tiers.items()}
         returned = to_json(result.returned)
         activity = replace(
             opened.activity,
             ended_at=ended_at,
             outcome=result.outcome,
-            used=tuple(usage for usage, _ in used),
-            generated=tuple(generated),
-            deleted=deleted,
             returned=summarise(returned, _MAX_RETURNED_BYTES),
             returned_digest=digest_record("casaprov/value/1", returned) if is_exact(returned) else None,
             failure=result.failure,
             log=self._log(opened, result.log),
         )
-        opened.waited_s += time.monotonic() - began
-        activity = replace(activity, waited_s=round(opened.waited_s, 4), problems=tuple(opened.problems))
-        self._write(self._journal.end, opened, activity, list(entities.values()))
-        return replace(activity, problems=tuple(opened.problems)), tuple(entities.values())
+        awaited = {path: left.stamps[path] for path, future in (opened.pending | pending).items() if not future.done()}
+        return Ended(opened, activity, parents, left, pending, awaited)
+
+    def _finished(self, ended: Ended) -> Recorded:
+        try:
+            return self._finishing.finish(ended)
+        except Exception as error:  # noqa: BLE001 - nobody waits for it; the record says it
+            return self._finishing.fail(ended.opened, ended.activity, error)
 
     def measure_with(self, digester: Digester) -> None:
         """Measure with another digester from the next call on."""
@@ -256,10 +280,11 @@ class Recorder:
 
     def was_paused(self, since: str, until: str) -> None:
         """Take note that nothing was recorded between two times: what changed then has that for a reason."""
-        self._pauses.add(since, until, self._calls)
+        self._finishing.pauses.add(since, until, self._calls)
 
     def close(self) -> None:
         """Record that the session ends here."""
+        self.settle()
         self._journal.close(self._clock())
 
     # -- parts ---------------------------------------------------------------
@@ -269,91 +294,7 @@ class Recorder:
         return spec if spec is not None and spec.package == call.package else None
 
     def _tier_of(self, path: Path) -> Tier:
-        known = self._states.at(path)
-        return known.tier if known is not None else self._tier(path)
-
-    def _found(self, opened: Opened, path: Path, parents: tuple[Opened, ...]) -> Entity:
-        """Return the state of `path` that the call finds; what its caller left there is the caller's."""
-        measured = self._measured(opened, path, opened.pending[path])
-        maker = parents[-1] if parents and _changed_within(parents[-1], path, self._states.at(path)) else None
-        within = maker.activity.id if maker else None
-        entity = self._states.found(path, measured, by=opened.activity.id, within=within)
-        if maker is not None and entity.generated_by == maker.activity.id:
-            maker.between[entity.id] = entity
-        return entity
-
-    def _describe_gap(self, before: Entity, now: Measurement, after: str, until: str) -> str:
-        tree = self._journal.read_tree(before.content_digest)
-        told = describe_gap(before, tree, now, after=self._named(after), until=self._named(until))
-        number = int(after.rpartition("/")[2]) if after in self._names else 0
-        return told + self._pauses.describe(after_call=number)
-
-    def _named(self, call: str) -> str:
-        number = call.rpartition("/")[2]
-        if call in self._names:
-            return f"call {number} ({self._names[call]})"
-        return f"call {number} of an earlier session" if call else "an earlier session"
-
-    def _used(self, opened: Opened, parents: tuple[Opened, ...]) -> list[tuple[Usage, Entity]]:
-        used = []
-        for use in opened.uses:
-            if use.role == "used":
-                opened.found[use.path] = self._found(opened, use.path, parents)
-            entity = opened.found.get(use.path) or self._states.at(use.path)
-            if entity is not None:  # what is deleted need not be known
-                used.append((Usage(entity=entity.id, parameter=use.parameter), entity))
-        return used
-
-    def _written_paths(self, opened: Opened) -> list[tuple[str | None, Path, bool]]:
-        """Paths whose stamps the call changed: (parameter, path, declared)."""
-        outputs = opened.files.outputs(opened.call.parameters, opened.call.cwd) if opened.files else ()
-        named: dict[Path, tuple[str | None, bool]] = {}
-        for use in outputs:
-            named.setdefault(use.path, (use.parameter, True))
-        for use in opened.uses:
-            named.setdefault(use.path, (use.parameter, use.role == "changed" and opened.files is not None))
-        before, after = opened.walked, walk(opened.call.cwd)
-        opened.problems.extend(problem for problem in after.problems if problem not in opened.problems)
-        for path in after.changed_since(before):
-            if named.keys().isdisjoint(path.parents):  # a file of a folder that is named is part of it
-                named.setdefault(path, (None, False))
-        return [
-            (parameter, path, declared)
-            for path, (parameter, declared) in named.items()
-            if path.exists() and (path not in opened.stamps or after.at(path) != opened.stamps[path])
-        ]
-
-    def _left(self, opened: Opened, path: Path, future: Future[Measurement], *, declared: bool) -> Entity | None:
-        """Return the new state that the call left at `path`; None if the content is what it was."""
-        return self._states.left(
-            path,
-            self._measured(opened, path, future),
-            by=opened.activity.id,
-            children=opened.children,
-            before=opened.found.get(path),
-            declared=declared,
-        )
-
-    def _deleted(self, opened: Opened) -> tuple[str, ...]:
-        gone = [path for path in opened.stamps if opened.stamps[path] and not path.exists()]
-        gone += [path for path in opened.walked.paths() if not path.exists() and path not in gone]
-        for path in gone:
-            self._states.gone(path)
-        return tuple(self._states.key(path) for path in gone)
-
-    def _measured(self, opened: Opened, path: Path, future: Future[Measurement]) -> Measurement | CasaprovError:
-        """Wait for a measurement and keep its tree."""
-        try:
-            measured = future.result()
-        except CasaprovError as error:
-            opened.problems.append(f"{self._states.key(path)} could not be digested: {error.message}")
-            return error
-        if measured.tree is not None:
-            try:
-                self._journal.write_tree(measured.content_digest, measured.tree)
-            except JournalError as error:
-                opened.problems.append(str(error))
-        return measured
+        return self._made.get(path) or self._finishing.tier(path) or self._tier(path)
 
     def _log(self, opened: Opened, text: str) -> LogSegment | None:
         if not text:
@@ -367,32 +308,3 @@ class Recorder:
             return None
         levels = [line.split("\t")[1] for line in lines if line.count("\t") > 1]
         return LogSegment(path=path, lines=len(lines), warnings=levels.count("WARN"), errors=levels.count("SEVERE"))
-
-    def _write(
-        self,
-        write: Callable[[Activity, list[Entity]], None],
-        opened: Opened,
-        activity: Activity,
-        entities: list[Entity],
-    ) -> None:
-        with self._lock:
-            new = [entity for entity in entities if entity.id not in self._written]
-            try:
-                write(activity, new)
-            except JournalError as error:
-                opened.problems.append(str(error))
-            else:
-                self._written.update(entity.id for entity in new)
-
-
-def _changed_within(opened: Opened, path: Path, current: Entity | None) -> bool:
-    """Tell whether something changed `path` after a call began."""
-    if current is not None and current.generated_by in {opened.activity.id, *opened.children}:
-        return True
-    before = opened.stamps.get(path)
-    if before is None and path.is_relative_to(opened.walked.folder):
-        name = path.relative_to(opened.walked.folder).as_posix()
-        before = opened.walked.products.get(name)
-        if before is None:
-            return opened.walked.complete
-    return before is not None and stamp(path) != before

@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 from casaprov.calls import Executor, FileTable, TaskCall, TaskResult, error_text
 from casaprov.model import Activity, Entity
-from casaprov.recorder import Opened, Recorder
+from casaprov.opened import Opened
+from casaprov.recorder import OnEnded, OnRecorded, Recorder
 
 __all__ = ["Runner"]
 
@@ -26,8 +27,10 @@ class Runner:
     ----------
     recorder
         Records every call.
+    on_ended
+        Called when a call has ended, with its Activity as far as it is known and the paths that it wrote.
     on_recorded
-        Called with each finished Activity and the Entities it names.
+        Called with each finished Activity and the Entities it names; it may be in another thread, later.
     on_trouble
         Called once, with a sentence for the user, when recording itself fails.
     """
@@ -36,10 +39,12 @@ class Runner:
         self,
         recorder: Recorder,
         *,
-        on_recorded: Callable[[Activity, tuple[Entity, ...]], None] = lambda _activity, _entities: None,
+        on_ended: OnEnded = lambda _activity, _paths: None,
+        on_recorded: OnRecorded = lambda _activity, _entities: None,
         on_trouble: Callable[[str], None] = _log.warning,
     ) -> None:
         self.recorder = recorder
+        self._on_ended = on_ended
         self._on_recorded = on_recorded
         self._on_trouble = on_trouble
         self._troubled = False
@@ -63,12 +68,17 @@ class Runner:
     def end(self, opened: Opened, result: TaskResult) -> None:
         """Record how it ended."""
         try:
-            activity, entities = self.recorder.end(opened, result)
+            self.recorder.end_soon(opened, result, self._recorded, self._on_ended)
+        except Exception as error:  # noqa: BLE001 - a recorder failure never breaks a cell
+            self._trouble(f"the record of {opened.call.task} is incomplete ({_told(error)})")
+
+    def _recorded(self, activity: Activity, entities: tuple[Entity, ...]) -> None:
+        try:
             if activity.problems:
                 self._trouble(f"the record of {activity.task} is incomplete ({activity.problems[0]})")
             self._on_recorded(activity, entities)
         except Exception as error:  # noqa: BLE001 - a recorder failure never breaks a cell
-            self._trouble(f"the record of {opened.call.task} is incomplete ({_told(error)})")
+            self._trouble(f"the record of {activity.task} is incomplete ({_told(error)})")
 
     def _trouble(self, told: str) -> None:
         _log.info("recording: %s", told, exc_info=True)

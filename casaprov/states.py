@@ -10,9 +10,11 @@ from typing import Any
 from casaprov.checksum import Measurement
 from casaprov.errors import CasaprovError
 from casaprov.model import Checksum, Entity, Locator, Session
+from casaprov.stamps import stamp
 
-__all__ = ["States"]
+__all__ = ["Measured", "States"]
 
+_LATER = "The session that left it ended before it was digested; its files have the names, sizes and times that they had then."
 _TOUCHED = "Its files were written since they were read; only samples of them say that the content is what it was."
 
 Measured = Measurement | CasaprovError
@@ -92,6 +94,8 @@ class States:
                 return current
             if current is not None and touched and within is None:
                 return self._new(path, measured, revision_of=current.id, gap=True, note=_TOUCHED)
+            if current is not None and _is_undigested(current) and stamp(path).told == current.stamp:
+                return self._new(path, measured, copy_of=current.id, note=_LATER)
             source = self._by_content.get(measured.content_digest)
             if source is not None and source is not current:
                 return self._new(path, measured, copy_of=source.id)
@@ -166,6 +170,11 @@ class States:
         if entity.content_digest and entity.copy_of is None:
             self._by_content[entity.content_digest] = entity
         return entity
+
+
+def _is_undigested(known: Entity) -> bool:
+    """Tell whether a session ended before it could digest what it left."""
+    return known.content_digest is None and known.stamp is not None
 
 
 def _touched(known: Entity | None, measured: Measurement) -> bool:

@@ -230,6 +230,7 @@ class WorkerPool:
         for worker in self._workers:
             self._idle.put(worker)
         self._threads = ThreadPoolExecutor(max_workers=size, thread_name_prefix="casaprov")
+        self._closed = False
 
     def start(self) -> None:
         """Start the child processes now, without waiting until they are ready."""
@@ -249,11 +250,20 @@ class WorkerPool:
         """
         try:
             return self._threads.submit(self._run, name, arguments)
-        except RuntimeError as error:  # its threads have ended
-            raise WorkerDied("The worker processes were closed.") from error
+        except RuntimeError as error:
+            if self._closed:
+                raise WorkerDied("The worker processes were closed.") from error
+        # Python is ending and begins nothing in other threads any more, but waits for this one.
+        answer: Future[Any] = Future()
+        try:
+            answer.set_result(self._run(name, arguments))
+        except CasaprovError as failure:
+            answer.set_exception(failure)
+        return answer
 
     def close(self) -> None:
         """End the child processes; calls that wait are cancelled."""
+        self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
         for worker in self._workers:
             worker.close()

@@ -150,7 +150,7 @@ def test_a_failing_task_raises_what_it_always_raised(tmp_path: Path, ngc5921_fit
     assert recorded(result)[-1].outcome == "failed"
 
 
-@pytest.mark.parametrize("part", ["begin", "end"])
+@pytest.mark.parametrize("part", ["begin", "end_soon"])
 def test_a_broken_recorder_breaks_no_cell_and_warns_once(tmp_path: Path, ngc5921_fits: Path, part: str) -> None:
     result = run(
         tmp_path,

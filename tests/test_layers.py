@@ -58,32 +58,38 @@ CORE: dict[str, str] = {
     "digester": "checksum errors model reading stamps",
     "doctor": "errors / platformdirs",
     "drawing": "errors lineage model",
+    "endings": "stamps",
     "errors": "",
+    "finishing": "calls checksum errors gaps journal model opened stamps states",
     "fits_digest": "digest fits_tables keywords sketch / numpy",
     "fits_tables": "/ numpy",
     "gaps": "checksum compare_trees differences model stamps",
+    "guard": "endings",
     "inspection": "drawing errors lineage model prov",
     "journal": "digest errors model",
-    "kernel_hook": "activities calls casa config digest digester journal model notebook readers recorder runner / wrapt",
+    "kernel_hook": (
+        "activities calls casa config digest digester endings guard journal model notebook opened readers recorder runner / wrapt"
+    ),
     "keywords": "digest errors / numpy",
     "lineage": "errors model",
     "listings": "",
     "locate": "checksum digest errors model",
     "model": "digest errors / cattrs",
+    "opened": "calls checksum model stamps taskspec",
     "pathnames": "errors",
     "payload": "checksum crate_layout digest errors lineage model unpack",
     "plan": "errors lineage model values",
     "prov": "errors lineage model terms",
     "reading": "checksum digest errors model stamps table_digest table_parts tables / numpy",
-    "recorder": "calls checksum digest errors gaps journal model stamps states taskspec values",
+    "recorder": "calls checksum digest endings errors finishing journal model opened stamps taskspec values",
     "regular_files": "errors",
     "render": "compare crate doctor errors lineage model report terminal / rich",
     "replay": "calls compare digest errors model plan report runner taskspec values work_folder",
     "report": "compare model",
-    "runner": "cache calls errors model recorder taskspec",
+    "runner": "cache calls errors model opened recorder taskspec",
     "sketch": "/ numpy",
     "stamps": "digest errors regular_files tables",
-    "states": "checksum errors model",
+    "states": "checksum errors model stamps",
     "store": "checksum digest errors model / filelock platformdirs",
     "table_digest": "digest errors keywords model sketch tables / numpy",
     "table_parts": "digest model stamps table_digest tables / numpy",
@@ -112,7 +118,7 @@ TOP_PACKAGES = {"click", "rich"}
 EVERY_EDGE = {"checksum", "config", "digest", "digester", "errors", "model", "tables", "terms", "values", "worker"}
 EDGES: dict[str, str] = {
     "casa": (
-        "archive_checksums calls compare crate doctor journal lineage listings locate pathnames plan readers recorder replay report runner stamps"
+        "archive_checksums calls compare crate doctor endings journal lineage listings locate opened pathnames plan readers recorder replay report runner stamps"
         " taskspec work_folder / casaconfig casashell casatasks casatools git numpy platformdirs"
     ),
     "ingest": "compare crate prov store unpack validate / tornado",

@@ -2,85 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from casaprov.calls import TaskCall, TaskResult
-from casaprov.checksum import Measurement, measure
-from casaprov.errors import CasaprovError, DigestError
-from casaprov.journal import Journal, read_document
-from casaprov.model import Activity, Entity, Tier
-from casaprov.recorder import Recorder
-from casaprov.taskspec import read_specs
-from records import SESSION
-
-SPECS = read_specs(
-    """
-    package = "casatasks"
-    [tasks.copy]
-    used = ["source"]
-    generated = ["target"]
-    [tasks.edit]
-    changed = ["file"]
-    [tasks.remove]
-    deleted = ["file"]
-    [tasks.look]
-    used = ["file"]
-    """,
-    "this test",
-)
-
-
-def no_reader() -> Any:
-    raise AssertionError("plain files need no reader")
-
-
-class HereDigester:
-    """Measures in this process, at once."""
-
-    def submit(self, path: Path, *, tier: Tier = "full") -> Future[Measurement]:
-        result: Future[Measurement] = Future()
-        try:
-            result.set_result(measure(path, no_reader, no_reader))
-        except CasaprovError as error:
-            result.set_exception(error)
-        return result
+from casaprov.calls import TaskCall
+from casaprov.checksum import Measurement
+from casaprov.errors import DigestError
+from casaprov.journal import read_document
+from casaprov.model import Activity, Tier
+from recorded_files import HereDigester, Notebook
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path
-
-
-class Notebook:
-    """A recorder and the calls made with it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        seconds = itertools.count()
-        self.journal = Journal(folder / ".casaprov" / "n", replace(SESSION, folder=folder.as_posix()))
-        self.recorder = Recorder(
-            journal=self.journal,
-            digester=HereDigester(),
-            specs=SPECS,
-            clock=lambda: f"2026-05-01T10:00:{next(seconds):02d}.000000+00:00",
-        )
-
-    def call(
-        self, task: str, action: Callable[[], Any], error: BaseException | None = None, **parameters: Any
-    ) -> tuple[Activity, dict[str, Entity]]:
-        """Run `action` as a task; return the record and the entities by path."""
-        call = TaskCall(task=task, package="casatasks", parameters=parameters, given=tuple(parameters), cwd=self.folder)
-        opened = self.recorder.begin(call)
-        returned = action()
-        activity, entities = self.recorder.end(opened, TaskResult(returned=returned, error=error))
-        return activity, {entity.id: entity for entity in entities}
 
 
 @pytest.fixture

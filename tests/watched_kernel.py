@@ -56,6 +56,7 @@ class WatchedKernel:
         self.folder = folder
         # ipykernel leaves file descriptors alone where it finds itself in a test.
         environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+        self._shown: dict[str | None, tuple[list[dict[str, Any]], int]] = {}  # where an output is, by its display id
         self._manager, self._client = start_new_kernel(
             cwd=str(folder),
             env={**environment, "JPY_SESSION_NAME": str(folder / notebook)},
@@ -68,13 +69,15 @@ class WatchedKernel:
         message = self._client.session.msg("execute_request", content, metadata={"cellId": cell} if cell else {})
         self._client.shell_channel.send(message)
         shown = Shown()
-        by_id: dict[str | None, int] = {}
         deadline = time.monotonic() + _TIMEOUT_S
         while True:
             got = self._client.get_iopub_msg(timeout=max(0.1, deadline - time.monotonic()))
+            content, kind = got["content"], got["msg_type"]
+            if kind == "update_display_data":
+                outputs, place = self._shown[content["transient"]["display_id"]]  # of this cell or an earlier one
+                outputs[place] = content["data"]
             if got["parent_header"].get("msg_id") != message["header"]["msg_id"]:
                 continue
-            content, kind = got["content"], got["msg_type"]
             if kind == "status" and content["execution_state"] == "idle":
                 break
             if kind == "stream":
@@ -83,11 +86,8 @@ class WatchedKernel:
                 shown.error = f"{content['ename']}: {content['evalue']}"
             elif kind in {"display_data", "execute_result", "update_display_data"}:
                 shown.history.append((time.monotonic(), content["data"]))
-                name = content.get("transient", {}).get("display_id")
-                if kind == "update_display_data":
-                    shown.outputs[by_id[name]] = content["data"]
-                else:
-                    by_id[name] = len(shown.outputs)
+                if kind != "update_display_data":
+                    self._shown[content.get("transient", {}).get("display_id")] = shown.outputs, len(shown.outputs)
                     shown.outputs.append(content["data"])
         while self._client.get_shell_msg(timeout=_TIMEOUT_S)["parent_header"]["msg_id"] != message["header"]["msg_id"]:
             pass

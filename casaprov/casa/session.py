@@ -14,6 +14,7 @@ from casaprov.casa.data import casadata_path
 from casaprov.casa.environment import current_environment
 from casaprov.config import Config
 from casaprov.digester import Digester
+from casaprov.endings import Endings
 from casaprov.errors import JournalError
 from casaprov.journal import Journal, present_folders, read_document
 from casaprov.lineage import Lineage
@@ -41,7 +42,11 @@ def new_session(folder: Path, notebook: str) -> Session:
 
 
 def open_recorder(
-    session: Session, journal_folder: Path, digester: Digester, tier: Callable[[Path], Tier] = lambda _: "full"
+    session: Session,
+    journal_folder: Path,
+    digester: Digester,
+    tier: Callable[[Path], Tier] = lambda _: "full",
+    endings: Endings | None = None,
 ) -> Recorder:
     """Return a recorder for `session` that knows what earlier sessions left behind.
 
@@ -49,6 +54,8 @@ def open_recorder(
     ----------
     tier
         Tells how much is read of an input that is not known yet.
+    endings
+        Finishes records while other code runs; else whoever ends a call waits.
     """
     return Recorder(
         journal=Journal(journal_folder, session),
@@ -58,6 +65,7 @@ def open_recorder(
         checksums=checksums_beside,
         tier=tier,
         states=_last_states(journal_folder, session),
+        endings=endings,
     )
 
 

@@ -22,8 +22,8 @@ from types import ModuleType
 from typing import Any, Protocol
 
 from casaprov.calls import FileTable, TaskCall, TaskResult
+from casaprov.opened import Opened
 from casaprov.pathnames import absolute
-from casaprov.recorder import Opened
 from casaprov.tables import is_table
 from casaprov.taskspec import FileUse
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
@@ -22,9 +22,26 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # CASA's C++ hears an interrupt only when it is back in Python; then the kernel ends in the middle of a call.
 _GRACE_S = 5.0
 
+_SETTLE = "import sys; 'casaprov.kernel_hook' in sys.modules and sys.modules['casaprov.kernel_hook'].settle()"
+
 
 class _Stopped(Exception):
     """No further cell is to be executed."""
+
+
+class _Client(NotebookClient):  # type: ignore[misc]
+    """nbclient, with something to do before the kernel is shut down."""
+
+    before_shutdown: Callable[[], Awaitable[None]] | None = None
+
+    @contextlib.asynccontextmanager
+    async def async_setup_kernel(self, **kwargs: Any) -> AsyncGenerator[None, None]:
+        async with super().async_setup_kernel(**kwargs):
+            try:
+                yield
+            finally:
+                if self.before_shutdown is not None:
+                    await self.before_shutdown()
 
 
 class CellRun:
@@ -73,7 +90,7 @@ class CellRun:
         self._timer: asyncio.TimerHandle | None = None
         self._interrupting: asyncio.Task[None] | None = None
         self._ready = self._in_cell = False
-        self._client = NotebookClient(
+        self._client = _Client(
             notebook,
             timeout=None,
             resources={"metadata": {"path": str(folder)}},
@@ -85,6 +102,7 @@ class CellRun:
             extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
             **({"kernel_name": kernel} if kernel else {}),
         )
+        self._client.before_shutdown = self._settle
 
     def execute(self, environment: Mapping[str, str]) -> None:
         """Execute all cells, in a kernel with this environment; return when it has ended.
@@ -134,6 +152,15 @@ class CellRun:
             self._timer.cancel()
         if self.timed_out or self.signal is not None:  # also if the cell caught the interrupt
             raise _Stopped
+
+    async def _settle(self) -> None:
+        """Let the kernel finish its records: a kernel that is shut down has a few seconds."""
+        if self._in_cell or not self._ready:  # it does not answer, or never did
+            return
+        self._in_cell = True  # a signal may interrupt it
+        with contextlib.suppress(Exception):  # the kernel has died
+            await self._client.async_wait_for_reply(self._client.kc.execute(_SETTLE, silent=True, store_history=False))
+        self._in_cell = False
 
     def _time_out(self) -> None:
         self.timed_out = True

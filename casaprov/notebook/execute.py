@@ -19,7 +19,7 @@ from casaprov.lineage import Lineage
 from casaprov.model import Document
 from casaprov.notebook.adopt import adopt_sessions
 from casaprov.notebook.cells import CellRun, signals
-from casaprov.notebook.index import index_notebook, recorded_sessions
+from casaprov.notebook.index import complete_bundles, index_notebook, recorded_sessions
 from casaprov.notebook.ipynb import check_target, read_notebook, save_notebook
 from casaprov.notebook.kernelspec import records_itself
 from casaprov.notebook.name import NOTEBOOK_VARIABLE
@@ -170,6 +170,7 @@ def _index(
     if sessions:
         try:
             document = Lineage(read_document(folder, target.name)).only(sessions)
+            complete_bundles(notebook, document)
             index_notebook(notebook, document, folder.relative_to(target.parent))
         except CasaprovError as error:
             problem = error

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "METADATA_FORMAT",
     "NotebookCells",
+    "complete_bundles",
     "index_notebook",
     "indexed_sessions",
     "recorded_sessions",
@@ -43,12 +44,9 @@ def index_notebook(notebook: NotebookNode, document: Document, journal: Path) ->
     cells = NotebookCells(notebook)
     sessions = [s for s in document.sessions if s.id in cells.sessions] or list(document.sessions)
     ids = {session.id for session in sessions}
-    by_id = {entity.id: entity for entity in document.entities}
-    calls = []
-    for activity in document.activities:
-        if activity.session in ids:
-            touched = [by_id[u.entity] for u in (*activity.used, *activity.generated) if u.entity in by_id]
-            calls.append({**call_summary(activity, touched), "cell": cells.of(activity)})
+    calls = [
+        {**summary, "cell": cells.of(activity)} for activity, summary in _summaries(document) if activity.session in ids
+    ]
     index = {
         "format": METADATA_FORMAT,
         "sessions": [session_entry(session, journal / f"{session.id}.jsonl") for session in sessions],
@@ -56,6 +54,24 @@ def index_notebook(notebook: NotebookNode, document: Document, journal: Path) ->
     }
     notebook.metadata["casaprov"] = index
     return index
+
+
+def complete_bundles(notebook: NotebookNode, document: Document) -> None:
+    """Write what is known now of their calls into the bundles of a notebook's outputs.
+
+    A bundle that was published before a record was finished says less.
+    """
+    whole = {activity.id: summary for activity, summary in _summaries(document)}
+    for cell in notebook.cells:
+        for bundle in _bundles(cell) if _is_code(cell) else ():
+            bundle["calls"] = [whole.get(call["id"], call) for call in bundle["calls"]]
+
+
+def _summaries(document: Document) -> Iterator[tuple[Activity, dict[str, Any]]]:
+    by_id = {entity.id: entity for entity in document.entities}
+    for activity in document.activities:
+        touched = [by_id[u.entity] for u in (*activity.used, *activity.generated) if u.entity in by_id]
+        yield activity, call_summary(activity, touched)
 
 
 def recorded_sessions(notebook: Mapping[str, Any]) -> frozenset[str]:

@@ -58,6 +58,10 @@ class Controlled(Protocol):
         """Record again."""
         ...
 
+    def settle(self) -> None:
+        """Wait until the records of all calls so far are finished."""
+        ...
+
     def digester(self) -> Digester:
         """What measures files in this session."""
         ...
@@ -110,6 +114,7 @@ class CasaprovMagic:
     def run(self, line: str) -> None:
         """Answer one line."""
         try:
+            self._recording.settle()
             page = self._answered(line)
         except CasaprovError as error:
             page = [Line(str(error), f"%{NAME}:")]

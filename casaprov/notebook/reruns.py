@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from casaprov.errors import CasaprovError
-from casaprov.journal import journal_folder, read_document
+from casaprov.journal import journal_folder, journals, read_document
 from casaprov.lineage import Lineage
 from casaprov.model import Activity, Document, Entity
 from casaprov.notebook.page import Line
@@ -24,6 +24,11 @@ class Reruns:
     ----------
     notebook
         Returns where it is. Its saved file, if there is one, tells the order of cells; its journal, what earlier sessions did.
+
+    Attributes
+    ----------
+    again
+        Whether a cell ran more than once: only then something can be stale.
     """
 
     def __init__(self, notebook: Callable[[], Path]) -> None:
@@ -33,14 +38,21 @@ class Reruns:
         self._new: list[str] = []
         self._executions: dict[str, set[object]] = {}  # by cell
         self._known = False
-        self._again = False
+        self.again = False
 
-    def note(self, activity: Activity, entities: Iterable[Entity]) -> None:
-        """Take note of a call that was recorded."""
+    def ran(self, activity: Activity) -> None:
+        """Take note that a call ended; what it read and wrote need not be known yet."""
         try:
             if not self._known:
                 self._known = True
                 self._remember(activity.session)
+            self._count(activity)
+        except Exception:  # noqa: BLE001 - a warning is not worth a record
+            _log.info("%s is not watched for staleness", activity.task, exc_info=True)
+
+    def note(self, activity: Activity, entities: Iterable[Entity]) -> None:
+        """Take note of a call that was recorded."""
+        try:
             self._add(activity, entities)
             self._new.append(activity.id)
         except Exception:  # noqa: BLE001 - a warning is not worth a record
@@ -56,7 +68,7 @@ class Reruns:
 
     def _warnings(self) -> list[Line]:
         new, self._new = self._new, []
-        if not new or not self._again:  # in a notebook that is run once from top to bottom nothing is stale
+        if not new or not self.again:  # in a notebook that is run once from top to bottom nothing is stale
             return []
         from casaprov.notebook.order import cell_order, used_stale  # heavy, and rarely needed
 
@@ -71,6 +83,8 @@ class Reruns:
         ]
 
     def _remember(self, session: str) -> None:
+        if all(path.stem == session for path in journals(journal_folder(self._notebook()))):
+            return
         try:
             document = read_document(journal_folder(self._notebook()), self._notebook().name)
         except CasaprovError:
@@ -88,8 +102,11 @@ class Reruns:
     def _add(self, activity: Activity, entities: Iterable[Entity]) -> None:
         self._activities[activity.id] = activity
         self._entities.update((entity.id, entity) for entity in entities)
+        self._count(activity)
+
+    def _count(self, activity: Activity) -> None:
         if activity.step is not None:
             cell = activity.step.cell_id or activity.step.source_digest
             execution = self._executions.setdefault(cell, set())
             execution.add((activity.session, activity.step.execution_count))
-            self._again = self._again or len(execution) > 1
+            self.again = self.again or len(execution) > 1

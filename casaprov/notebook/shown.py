@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from casaprov.calls import Executor, TaskCall, TaskResult
-from casaprov.model import Activity, Entity
+from casaprov.model import Activity
 from casaprov.notebook.cell_block import INTERVAL_S, CellBlock
 from casaprov.notebook.figures import PICTURES, Figures
 from casaprov.notebook.log_block import Running, call_log, progress
@@ -72,8 +72,6 @@ class Shown:
         Where CASA logs to.
     journal
         Returns the journal folder.
-    folder
-        Where paths of records start.
     wanted
         Whether the user wants to see logs.
     """
@@ -84,13 +82,11 @@ class Shown:
         casa_log: CasaLog,
         *,
         journal: Callable[[], Path],
-        folder: Path,
         wanted: Callable[[], bool],
     ) -> None:
         self._shell = shell
         self._casa_log = casa_log
         self._journal = journal
-        self._folder = folder
         self._wanted = wanted
         # A terminal shows no HTML, and prints what CASA prints by itself.
         self._in_notebook = getattr(shell, "kernel", None) is not None
@@ -159,20 +155,16 @@ class Shown:
             with _harmless(f"what {call.task} drew"):
                 self._figures.end_call(opened, watch.pictures)
 
-    def recorded(self, activity: Activity, entities: Iterable[Entity]) -> None:
-        """Take note of how a call was recorded, before it is shown."""
+    def ended(self, activity: Activity, written: Iterable[Path]) -> None:
+        """Take note of how a call ended and which files it wrote, before it is shown."""
         watch = getattr(self._here, "watch", None)
         if watch is None:
             return
         if activity.task == watch.call.task:
             watch.activity = activity  # the call ends after all that it made
-        if activity.package in _DRAWING:
-            return
-        left = {usage.entity for usage in activity.generated}
-        for entity in entities:
-            path = self._folder / entity.path
-            if entity.id in left and path.suffix.lower() in PICTURES and path not in watch.pictures:
-                watch.pictures.append(path)
+        if activity.package not in _DRAWING:
+            pictures = (path for path in written if path.suffix.lower() in PICTURES)
+            watch.pictures += [path for path in pictures if path not in watch.pictures]
 
     def _show(self, watch: _Watch) -> None:
         if watch.result is None:

@@ -1,0 +1,118 @@
+"""Calls that have ended, while casaprov still reads what they left.
+
+The user's code goes on meanwhile. Whoever is about to change one of these
+files waits first: the recorder for the calls that it records,
+:mod:`casaprov.guard` for all other code.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from pathlib import Path
+
+from casaprov.stamps import Stamps
+
+__all__ = ["Endings", "is_own_thread", "overlap"]
+
+_log = logging.getLogger(__name__)
+
+_THREADS = "casaprov"  # names of all threads of this package begin so
+
+
+class Endings:
+    """Finishes records in the order in which their calls ended, in a thread of its own. Safe for threads."""
+
+    def __init__(self) -> None:
+        self._process = os.getpid()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"{_THREADS}-ending")
+        self._lock = threading.Lock()
+        self._last: Future[None] | None = None
+        self._reading: list[Mapping[Path, Stamps]] = []  # of each ending under way
+        self._used: set[Path] = set()
+        self._waited_s = 0.0
+
+    @property
+    def busy(self) -> bool:
+        """Whether an ending is under way."""
+        return bool(self._reading) and os.getpid() == self._process
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of what is still read, at most."""
+        with self._lock:
+            return sum(stamps.size_bytes for files in self._reading for stamps in files.values())
+
+    def reads(self, paths: Iterable[Path]) -> bool:
+        """Tell whether one of these files and folders is still read, or part of something that is."""
+        with self._lock:
+            reading = {path for files in self._reading for path in files}
+        reading |= {path.resolve() for path in reading}
+        return any(overlap(path, other) for path in paths for other in reading)
+
+    def put(self, files: Mapping[Path, Stamps], finish: Callable[[], None]) -> Future[None]:
+        """Call `finish` when its turn has come, in another thread.
+
+        Parameters
+        ----------
+        files
+            What it reads, as it is now.
+        """
+        with self._lock:
+            self._reading.append(files)
+            self._last = self._thread.submit(self._finish, files, finish)
+            return self._last
+
+    def use(self, paths: Iterable[Path]) -> None:
+        """Take note that a call is about to read these files; CASA may touch what it reads."""
+        with self._lock:
+            if self._reading:
+                self._used.update(paths)
+
+    def is_used(self, path: Path) -> bool:
+        """Tell whether a call may have touched a file since it is read here."""
+        with self._lock:
+            return any(overlap(path, other) for other in self._used)
+
+    def settle(self) -> None:
+        """Wait until all that has ended is recorded; no more than a look if nothing is under way."""
+        last = self._last
+        if last is None or last.done() or os.getpid() != self._process or is_own_thread():
+            return
+        began = time.monotonic()
+        try:
+            wait([last])
+        finally:
+            with self._lock:
+                self._waited_s += time.monotonic() - began
+
+    def take_waited(self) -> float:
+        """Seconds that were waited here since this was last asked."""
+        with self._lock:
+            waited, self._waited_s = self._waited_s, 0.0
+            return waited
+
+    def _finish(self, files: Mapping[Path, Stamps], finish: Callable[[], None]) -> None:
+        try:
+            finish()
+        except Exception:  # noqa: BLE001 - the next one has its turn all the same
+            _log.info("a record was not finished", exc_info=True)
+        finally:
+            with self._lock:
+                self._reading.remove(files)
+                if not self._reading:
+                    self._used.clear()
+
+
+def overlap(one: Path, other: Path) -> bool:
+    """Tell whether one of two paths is, or contains, the other."""
+    return one == other or one in other.parents or other in one.parents
+
+
+def is_own_thread() -> bool:
+    """Tell whether casaprov started this thread."""
+    return threading.current_thread().name.startswith(_THREADS)

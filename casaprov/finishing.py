@@ -1,0 +1,267 @@
+"""Finishing a record: what a call found and left becomes Entities once it is measured."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from casaprov.calls import error_text
+from casaprov.checksum import Measurement
+from casaprov.errors import CasaprovError, DigestError, JournalError
+from casaprov.gaps import Pauses, describe_gap
+from casaprov.journal import Journal
+from casaprov.model import Activity, Checksum, Entity, Locator, Tier, Usage
+from casaprov.opened import Opened, Remains, changed_within
+from casaprov.stamps import Stamps, stamp
+from casaprov.states import Measured, States
+
+__all__ = ["Ended", "Finishing", "Recorded"]
+
+_UNREAD = "It had not been digested when this was written."
+
+Recorded = tuple[Activity, tuple[Entity, ...]]
+"""A finished record: the Activity, and the Entities it names."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A call that has ended: its Activity, as far as it is known, and what is being measured.
+
+    Attributes
+    ----------
+    parents
+        The calls that it is part of, the outermost first.
+    pending
+        What it wrote.
+    awaited
+        Stamps of what is measured while other code runs: if they change before, it is not what the call left.
+    """
+
+    opened: Opened
+    activity: Activity
+    parents: tuple[Opened, ...]
+    left: Remains
+    pending: Mapping[Path, Future[Measurement]]
+    awaited: Mapping[Path, Stamps]
+
+
+class Finishing:
+    """Finishes the records of one session, in the order in which its calls ended.
+
+    Parameters
+    ----------
+    journal
+        Where records go; also names the session.
+    states
+        Last known Entity of each path, from earlier sessions of the notebook.
+    locate, checksums
+        As for :class:`casaprov.recorder.Recorder`.
+    may_be_touched
+        Tells whether a later call reads a path that is still being measured: CASA touches what it reads.
+    """
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        states: Mapping[str, Entity],
+        locate: Callable[[Path], tuple[Locator, ...]],
+        checksums: Callable[[Path], tuple[Checksum, ...]],
+        may_be_touched: Callable[[Path], bool],
+    ) -> None:
+        self._journal = journal
+        self.pauses = Pauses()
+        told = (self._describe_gap, checksums, self.pauses.describe_new)
+        self._states = States(journal.session, states, locate, *told)
+        self._may_be_touched = may_be_touched
+        self._lock = threading.Lock()
+        self._tasks: dict[str, str] = {}  # by id of the call
+        self._written: set[str] = set()
+
+    # -- the beginning of a call -----------------------------------------------
+
+    def key(self, path: Path) -> str:
+        """Return `path` as records write it."""
+        return self._states.key(path)
+
+    def tier(self, path: Path) -> Tier | None:
+        """How much was read of a path so far; None if it is not known."""
+        known = self._states.at(path)
+        return known.tier if known is not None else None
+
+    def begin(self, opened: Opened, parents: tuple[Opened, ...]) -> None:
+        """Find out what a call is about to change, and write that it begins."""
+        self._tasks[opened.activity.id] = opened.call.task
+        for use in opened.uses:
+            if use.role == "changed":
+                opened.found[use.path] = self._found(opened, use.path, parents)
+        self._write(self._journal.begin, opened, opened.activity, list(opened.found.values()))
+
+    # -- the end of a call -----------------------------------------------------
+
+    def promise(self, ended: Ended) -> None:
+        """Write that a call ended and where it wrote, while its files are not digested: all that is known if this process is killed."""
+        opened = ended.opened
+        left = [
+            self._undigested(ended, number, path) for number, (_, path, _) in enumerate(ended.left.written, start=1)
+        ]
+        activity = replace(
+            ended.activity,
+            used=tuple(
+                Usage(entity=opened.found[use.path].id, parameter=use.parameter)
+                for use in opened.uses
+                if use.path in opened.found
+            ),
+            generated=tuple(
+                Usage(entity=entity.id, parameter=written.parameter, declared=written.declared)
+                for entity, written in zip(left, ended.left.written, strict=True)
+            ),
+            deleted=tuple(self._states.key(path) for path in ended.left.gone),
+            problems=(*opened.problems, _UNREAD),
+        )
+        self._write(self._journal.end, opened, activity, [*opened.found.values(), *left])
+
+    def _undigested(self, ended: Ended, number: int, path: Path) -> Entity:
+        call, stamps = ended.activity.id.rpartition("/")[2], ended.left.stamps[path]
+        return Entity(
+            id=f"{ended.activity.session}/u{call}-{number}",
+            path=self._states.key(path),
+            kind="File",
+            content_digest=None,
+            size_bytes=stamps.size_bytes,
+            stamp=stamps.told,
+            generated_by=ended.activity.id,
+            note=_UNREAD,
+        )
+
+    def finish(self, ended: Ended, waits_since: float | None = None) -> Recorded:
+        """Write the whole record of a call, as soon as everything is measured.
+
+        Parameters
+        ----------
+        waits_since
+            Since when the user waits for it, on the monotonic clock; None if he does not.
+        """
+        opened = ended.opened
+        used = self._used(ended)
+        generated = [Usage(entity=entity, declared=False) for entity in opened.between]
+        entities = {entity.id: entity for _, entity in used} | opened.between
+        for parameter, path, declared in ended.left.written:
+            entity = self._left(ended, path, declared=declared)
+            if entity is not None:
+                entities[entity.id] = entity
+                generated = [usage for usage in generated if usage.entity != entity.id]
+                generated.append(Usage(entity=entity.id, parameter=parameter, declared=declared))
+        for path in ended.left.gone:
+            self._states.gone(path)
+        if waits_since is not None:
+            opened.waited_s += time.monotonic() - waits_since
+        activity = replace(
+            ended.activity,
+            used=tuple(usage for usage, _ in used),
+            generated=tuple(generated),
+            deleted=tuple(self._states.key(path) for path in ended.left.gone),
+            waited_s=round(opened.waited_s, 4),
+            problems=tuple(opened.problems),
+        )
+        self._write(self._journal.end, opened, activity, list(entities.values()))
+        return replace(activity, problems=tuple(opened.problems)), tuple(entities.values())
+
+    def fail(self, opened: Opened, activity: Activity, error: BaseException) -> Recorded:
+        """Write how a call ended though what it read and wrote cannot be recorded."""
+        told = f"What it read and wrote was not recorded ({type(error).__name__}: {error_text(error)})."
+        opened.problems.append(told)
+        activity = replace(activity, problems=tuple(opened.problems))
+        entities = tuple(opened.found.values())
+        self._write(self._journal.end, opened, activity, list(entities))
+        return activity, entities
+
+    # -- parts -----------------------------------------------------------------
+
+    def _used(self, ended: Ended) -> list[tuple[Usage, Entity]]:
+        opened, used = ended.opened, []
+        for use in opened.uses:
+            if use.role == "used":
+                # What it wrote all the same is looked at below.
+                awaited = ended.awaited.get(use.path) if use.path not in ended.pending else None
+                opened.found[use.path] = self._found(opened, use.path, ended.parents, awaited)
+            entity = opened.found.get(use.path) or self._states.at(use.path)
+            if entity is not None:  # what is deleted need not be known
+                used.append((Usage(entity=entity.id, parameter=use.parameter), entity))
+        return used
+
+    def _found(self, opened: Opened, path: Path, parents: tuple[Opened, ...], awaited: Stamps | None = None) -> Entity:
+        """Return the state of `path` that the call finds; what its caller left there is the caller's."""
+        measured = self._measured(opened, path, opened.pending[path], awaited)
+        maker = parents[-1] if parents and changed_within(parents[-1], path, self._states.at(path)) else None
+        within = maker.activity.id if maker else None
+        entity = self._states.found(path, measured, by=opened.activity.id, within=within)
+        if maker is not None and entity.generated_by == maker.activity.id:
+            maker.between[entity.id] = entity
+        return entity
+
+    def _left(self, ended: Ended, path: Path, *, declared: bool) -> Entity | None:
+        """Return the new state that the call left at `path`; None if the content is what it was."""
+        opened = ended.opened
+        return self._states.left(
+            path,
+            self._measured(opened, path, ended.pending[path], ended.awaited.get(path)),
+            by=opened.activity.id,
+            children=opened.children,
+            before=opened.found.get(path),
+            declared=declared,
+        )
+
+    def _measured(self, opened: Opened, path: Path, future: Future[Measurement], awaited: Stamps | None) -> Measured:
+        """Wait for a measurement and keep its tree.
+
+        Parameters
+        ----------
+        awaited
+            The stamps that the path has afterwards, unless other code changed it meanwhile.
+        """
+        try:
+            measured = future.result()
+            if awaited is not None and stamp(path) != awaited and not self._may_be_touched(path):
+                raise DigestError("It was changed before casaprov had read it, and by no call that is recorded.")
+        except CasaprovError as error:
+            opened.problems.append(f"{self._states.key(path)} could not be digested: {error.message}")
+            return error
+        if measured.tree is not None:
+            try:
+                self._journal.write_tree(measured.content_digest, measured.tree)
+            except JournalError as error:
+                opened.problems.append(str(error))
+        return measured
+
+    def _describe_gap(self, before: Entity, now: Measurement, after: str, until: str) -> str:
+        tree = self._journal.read_tree(before.content_digest)
+        told = describe_gap(before, tree, now, after=self._named(after), until=self._named(until))
+        number = int(after.rpartition("/")[2]) if after in self._tasks else 0
+        return told + self.pauses.describe(after_call=number)
+
+    def _named(self, call: str) -> str:
+        number = call.rpartition("/")[2]
+        if call in self._tasks:
+            return f"call {number} ({self._tasks[call]})"
+        return f"call {number} of an earlier session" if call else "an earlier session"
+
+    def _write(
+        self,
+        write: Callable[[Activity, list[Entity]], None],
+        opened: Opened,
+        activity: Activity,
+        entities: list[Entity],
+    ) -> None:
+        with self._lock:
+            new = [entity for entity in entities if entity.id not in self._written]
+            try:
+                write(activity, new)
+            except JournalError as error:
+                opened.problems.append(str(error))
+            else:
+                self._written.update(entity.id for entity in new)

@@ -1,0 +1,109 @@
+"""Makes code wait that is about to change files which casaprov still reads.
+
+Python reports what it is about to do with files and programs to audit hooks
+(:pep:`578`). Code that is not Python's is not seen: what it changes too early
+shows in the stamps of the files, and the record says so.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from casaprov.endings import Endings, is_own_thread
+
+__all__ = ["hold_back"]
+
+_log = logging.getLogger(__name__)
+
+_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+# Events that change files: where among their arguments a path is, and the folder that it starts from (none: -1).
+# What changes only times and modes counts, too: it would look like a change of the content.
+_CHANGES = {
+    "os.chmod": ((0, 2),),
+    "os.chown": ((0, 3),),
+    "os.link": ((0, 2), (1, 3)),
+    "os.remove": ((0, 1),),
+    "os.removexattr": ((0, -1),),
+    "os.rename": ((0, 2), (1, 3)),
+    "os.rmdir": ((0, 1),),
+    "os.setxattr": ((0, -1),),
+    "os.truncate": ((0, -1),),
+    "os.utime": ((0, 3),),
+}
+
+# Events that begin a program or a process, which may change anything.
+_PROGRAMS = {
+    "os.exec",
+    "os.fork",
+    "os.forkpty",
+    "os.posix_spawn",
+    "os.system",
+    "pty.spawn",
+    "subprocess.Popen",
+}
+
+_endings: Endings | None = None
+_installed = False
+
+
+def hold_back(endings: Endings | None) -> None:
+    """Make code of this process wait for `endings` from now on; None for no more.
+
+    A hook cannot be taken out again; it does nothing then.
+    """
+    global _endings, _installed  # noqa: PLW0603 - one process, one hook
+    _endings = endings
+    if not _installed and endings is not None:
+        _installed = True
+        sys.addaudithook(_hook)
+
+
+def _hook(event: str, arguments: tuple[Any, ...]) -> None:
+    endings = _endings
+    if endings is None or not endings.busy:
+        return
+    if event not in _PROGRAMS and event not in _CHANGES and event != "open":
+        return
+    if (event in _PROGRAMS or _concerns(endings, event, arguments)) and not is_own_thread():
+        endings.settle()
+
+
+def _concerns(endings: Endings, event: str, arguments: tuple[Any, ...]) -> bool:
+    try:
+        return endings.reads(_changed(event, arguments))
+    except Exception:  # noqa: BLE001 - whatever it is, it is not ours to refuse
+        _log.info("%s%r is not understood", event, arguments, exc_info=True)
+        return False
+
+
+def _changed(event: str, arguments: tuple[Any, ...]) -> Iterator[Path]:
+    """Yield the paths that are about to change, as they are named and as they are."""
+    if event == "open":
+        path, mode, flags = arguments
+        if flags & _WRITES and not isinstance(path, int):
+            if (
+                mode is None and not Path(os.fsdecode(path)).is_absolute()
+            ):  # os.open does not tell which folder it starts from
+                yield Path("/")
+            yield from _paths(path, "")
+        return
+    for index, start in _CHANGES[event]:
+        folder = arguments[start] if start >= 0 else -1
+        yield from _paths(arguments[index], _of_descriptor(folder) if folder >= 0 else "")
+
+
+def _paths(path: Any, folder: str) -> Iterator[Path]:
+    text = _of_descriptor(path) if isinstance(path, int) else os.fsdecode(path)
+    absolute = os.path.abspath(os.path.join(folder, text))  # noqa: PTH100, PTH118 - a link is not its target
+    yield Path(absolute)
+    yield Path(absolute).resolve()
+
+
+def _of_descriptor(number: int) -> str:
+    return str(Path(f"/dev/fd/{number}").resolve())

@@ -1,0 +1,57 @@
+"""The display bundle of one cell: published at its end, and again when the records of its calls are whole."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from casaprov.model import Activity, Entity
+from casaprov.notebook.bundle import call_summary, display_data
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__all__ = ["CellBundle"]
+
+
+class CellBundle:
+    """What a cell's output says of the calls that ended in it."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+        self._calls: dict[str, dict[str, Any]] = {}
+        self._unknown: set[str] = set()
+        self._id = f"casaprov-{secrets.token_hex(8)}"
+
+    def __bool__(self) -> bool:
+        return bool(self._calls)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the records of all calls are finished."""
+        return not self._unknown
+
+    def ended(self, activity: Activity) -> None:
+        """Add a call; what it read and wrote is not known yet."""
+        self._calls[activity.id] = call_summary(activity, ())
+        self._unknown.add(activity.id)
+
+    def recorded(self, activity: Activity, entities: Iterable[Entity]) -> None:
+        """Take in the finished record of a call."""
+        self._calls[activity.id] = call_summary(activity, entities)
+        self._unknown.discard(activity.id)
+
+    def publish(self, session: str, *, update: bool = False) -> None:
+        """Put the bundle into the cell's output, or update the one that is there.
+
+        Parameters
+        ----------
+        session
+            Id of the session.
+        """
+        in_notebook = getattr(self._shell, "kernel", None) is not None
+        if update and not in_notebook:  # a terminal has no output to update
+            return
+        data = display_data(session, list(self._calls.values()), with_text=in_notebook)
+        self._shell.display_pub.publish(data, transient={"display_id": self._id}, update=update)

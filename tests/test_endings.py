@@ -1,0 +1,439 @@
+"""Records that are finished while other code runs: they say what they would have said, and nobody is too early."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import random
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from casaprov.checksum import Measurement, measure
+from casaprov.endings import Endings
+from casaprov.guard import hold_back
+from casaprov.journal import read_document
+from casaprov.lineage import Lineage
+from casaprov.model import Document, Tier
+from recorded_files import HereDigester, Notebook, no_reader
+
+LONG_S = 20
+"""Longer than any of this takes."""
+
+
+class GatedDigester:
+    """Measures in other threads, once it is told to."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self._threads = ThreadPoolExecutor(4, thread_name_prefix="casaprov-test")
+
+    def submit(self, path: Path, *, tier: Tier = "full") -> Future[Measurement]:
+        return self._threads.submit(self._measure, path)
+
+    def _measure(self, path: Path) -> Measurement:
+        assert self.gate.wait(LONG_S)
+        return measure(path, no_reader, no_reader)
+
+
+class Waiting(Notebook):
+    """A notebook whose last call left out.txt, which is not digested before the gate is opened."""
+
+    def __init__(self, folder: Path) -> None:
+        self.endings = Endings()
+        self.gated = GatedDigester()
+        super().__init__(folder, digester=self.gated, endings=self.endings)
+        hold_back(self.endings)
+        self.recorded = self.call_soon(
+            "copy", lambda: (folder / "out.txt").write_text("made") and None, source="in.txt", target="out.txt"
+        )
+
+    def open(self) -> None:
+        self.gated.gate.set()
+
+    def document(self) -> Document:
+        return read_document(self.journal.folder, "n.ipynb")
+
+    def digest_of(self, name: str) -> str | None:
+        return {e.path: e.content_digest for e in self.document().entities}[name]
+
+
+@pytest.fixture
+def waiting(tmp_path: Path) -> Iterator[Waiting]:
+    (tmp_path / "in.txt").write_text("raw")
+    notebook = Waiting(tmp_path)
+    yield notebook
+    notebook.open()
+    notebook.endings.settle()
+    hold_back(None)
+
+
+def in_thread(action: Callable[[], Any]) -> Future[Any]:
+    """Run code of the user in a thread of its own."""
+    done: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(action())
+        except BaseException as error:  # noqa: BLE001 - for whoever asks
+            done.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return done
+
+
+def held(action: Callable[[], Any], waiting: Waiting) -> None:
+    """Run `action`, which must wait for the gate, and open it."""
+    done = in_thread(action)
+    time.sleep(0.1)
+    assert not done.done(), "it did not wait"
+    assert waiting.recorded == []
+    waiting.open()
+    done.result(LONG_S)
+
+
+# -- the end of a call does not wait --------------------------------------------
+
+
+def test_the_end_of_a_call_does_not_wait_for_digests(waiting: Waiting) -> None:
+    assert waiting.recorded == []
+    waiting.open()
+    waiting.endings.settle()
+    (activity,) = waiting.recorded
+    assert (activity.outcome, activity.problems) == ("completed", ())
+    assert waiting.digest_of("out.txt") == digest_of(b"made")
+    assert waiting.digest_of("in.txt") == digest_of(b"raw")
+
+
+def digest_of(content: bytes) -> str:
+    """Content digest of a file with this content."""
+    with TemporaryDirectory() as name:
+        path = Path(name, "f.txt")
+        path.write_bytes(content)
+        return measure(path, no_reader, no_reader).content_digest
+
+
+def test_what_is_all_known_is_recorded_at_once(tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("raw")
+    notebook = Notebook(tmp_path, endings=Endings(), digester=HereDigester())
+    (activity,) = notebook.call_soon("look", lambda: None, file="in.txt")
+    assert activity.used
+    assert notebook.journal.path.read_text().count('"type":"end"') == 1
+
+
+def test_a_short_call_does_not_wait_for_the_one_before_it(waiting: Waiting) -> None:
+    (waiting.folder / "other.txt").write_text("x")
+    later = waiting.call_soon("look", lambda: None, file="other.txt")
+    assert later == []
+    waiting.open()
+    waiting.endings.settle()
+    assert [activity.task for activity in (*waiting.recorded, *later)] == ["copy", "look"]
+
+
+def test_what_a_call_left_is_what_the_next_one_reads(waiting: Waiting) -> None:
+    later = waiting.call_soon("look", lambda: None, file="out.txt")
+    waiting.open()
+    waiting.endings.settle()
+    assert later[0].used[0].entity == waiting.recorded[0].generated[0].entity
+
+
+def test_a_call_that_changes_a_file_waits_for_its_digest(waiting: Waiting) -> None:
+    held(
+        lambda: waiting.call("edit", lambda: (waiting.folder / "out.txt").write_text("new!") and None, file="out.txt"),
+        waiting,
+    )
+    first, second = waiting.document().activities
+    assert second.used[0].entity == first.generated[0].entity
+    assert waiting.digest_of("out.txt") == digest_of(b"new!")
+
+
+def test_a_call_that_overwrites_a_file_waits_for_its_digest(waiting: Waiting) -> None:
+    held(
+        lambda: waiting.call(
+            "copy", lambda: (waiting.folder / "out.txt").write_text("again") and None, source="in.txt", target="out.txt"
+        ),
+        waiting,
+    )
+    digests = [e.content_digest for e in waiting.document().entities if e.path == "out.txt"]
+    assert digests == [digest_of(b"made"), digest_of(b"again")]
+
+
+def test_the_wait_is_told_with_the_next_call(waiting: Waiting) -> None:
+    held((waiting.folder / "out.txt").unlink, waiting)
+    activity, _ = waiting.call("look", lambda: None, file="in.txt")
+    assert activity.waited_s >= 0.1
+    assert waiting.recorded[0].waited_s < 0.1
+
+
+def test_the_session_is_closed_when_all_is_recorded(waiting: Waiting) -> None:
+    held(waiting.recorder.close, waiting)
+    assert waiting.document().sessions[0].closed
+    assert waiting.digest_of("out.txt") == digest_of(b"made")
+
+
+# -- code that is no call waits, too ---------------------------------------------
+
+
+def by_descriptor(folder: Path, change: Callable[[int], Any]) -> None:
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        change(number)
+    finally:
+        os.close(number)
+
+
+CHANGES: dict[str, Callable[[Path], Any]] = {
+    "write": lambda f: (f / "out.txt").write_text("other"),
+    "append": lambda f: (f / "out.txt").open("a").close(),
+    "read and write": lambda f: (f / "out.txt").open("r+b").close(),
+    "os.open": lambda f: os.close(os.open(f / "out.txt", os.O_WRONLY)),
+    "os.open from a folder": lambda f: by_descriptor(
+        f, lambda n: os.close(os.open("out.txt", os.O_RDWR | os.O_TRUNC, dir_fd=n))
+    ),
+    "bytes as path": lambda f: open(os.fsencode(f / "out.txt"), "w").close(),  # noqa: PTH123
+    "remove": lambda f: (f / "out.txt").unlink(),
+    "remove from a folder": lambda f: by_descriptor(f, lambda n: os.remove("out.txt", dir_fd=n)),
+    "rename": lambda f: (f / "out.txt").rename(f / "b.txt"),
+    "replace": lambda f: (f / "in.txt").replace(f / "out.txt"),
+    "truncate": lambda f: os.truncate(f / "out.txt", 1),
+    "times": lambda f: os.utime(f / "out.txt"),
+    "mode": lambda f: (f / "out.txt").chmod(0o600),
+    "hard link": lambda f: (f / "b.txt").hardlink_to(f / "out.txt"),
+    "by way of a link": lambda f: (f / "link").write_text("other"),
+    "another spelling": lambda f: (f / "sub" / ".." / "out.txt").write_text("other"),
+    "the folder is moved": lambda f: f.rename(f.with_name("elsewhere")).rename(f),
+    "shutil.move": lambda f: shutil.move(f / "out.txt", f / "b.txt"),
+    "shutil.copy over it": lambda f: shutil.copy(f / "in.txt", f / "out.txt"),
+    "a program": lambda f: subprocess.run(["cp", f / "in.txt", f / "out.txt"], check=True),
+    "os.system": lambda f: os.system(f"echo other > {f}/out.txt"),
+    "a fork": lambda f: os.waitpid(os.fork() or _write_and_exit(f / "out.txt"), 0),
+    "the input": lambda f: (f / "in.txt").write_text("changed"),
+}  # fmt: skip
+
+
+def _write_and_exit(path: Path) -> int:
+    path.write_text("other")
+    os._exit(0)
+
+
+@pytest.mark.parametrize("how", CHANGES)
+def test_code_that_changes_a_file_waits_until_it_is_read(waiting: Waiting, how: str) -> None:
+    (waiting.folder / "sub").mkdir()
+    (waiting.folder / "link").symlink_to("out.txt")
+    held(lambda: CHANGES[how](waiting.folder), waiting)
+    assert waiting.digest_of("out.txt") == digest_of(b"made")
+    assert waiting.digest_of("in.txt") == digest_of(b"raw")
+    assert waiting.recorded[0].problems == ()
+
+
+HARMLESS: dict[str, Callable[[Path], Any]] = {
+    "read": lambda f: (f / "out.txt").read_text(),
+    "copy it": lambda f: shutil.copyfile(f / "out.txt", f / "copy.txt"),
+    "write beside it": lambda f: (f / "out.txt.bak").write_text("x"),
+    "a name that begins alike": lambda f: (f / "out").write_text("x"),
+    "remove beside it": lambda f: (f / "sub").rmdir(),
+    "list": lambda f: list(f.iterdir()),
+    "a folder": lambda f: (f / "new").mkdir(),
+    "nothing at all": lambda f: os.open(f / "out.txt", os.O_RDONLY),
+}
+
+
+@pytest.mark.parametrize("how", HARMLESS)
+def test_code_that_changes_nothing_of_it_does_not_wait(waiting: Waiting, how: str) -> None:
+    (waiting.folder / "sub").mkdir()
+    in_thread(lambda: HARMLESS[how](waiting.folder)).result(LONG_S)
+    assert waiting.recorded == []
+
+
+def test_an_error_of_the_users_is_the_users(waiting: Waiting) -> None:
+    for mistake in (lambda: open("\0", "w"), lambda: os.remove(3.5), lambda: os.rename("a", None)):  # type: ignore[arg-type] # noqa: PTH104, PTH107, PTH123, SIM115
+        with pytest.raises((TypeError, ValueError)):
+            in_thread(mistake).result(LONG_S)
+    assert waiting.recorded == []
+
+
+def test_a_change_that_python_does_not_see_is_told(waiting: Waiting) -> None:
+    (waiting.folder / "link.txt").write_text("unseen, and longer")
+    libc = ctypes.CDLL(None)
+    assert libc.rename(bytes(waiting.folder / "link.txt"), bytes(waiting.folder / "out.txt")) == 0
+    waiting.open()
+    waiting.endings.settle()
+    (activity,) = waiting.recorded
+    assert activity.problems == (
+        "out.txt could not be digested: It was changed before casaprov had read it, and by no call that is recorded.",
+    )
+    entity = {e.path: e for e in waiting.document().entities}["out.txt"]
+    assert (entity.content_digest, entity.generated_by) == (None, activity.id)
+
+
+FORKED = """
+import ctypes, os, threading
+from pathlib import Path
+from casaprov.endings import Endings
+from casaprov.guard import hold_back
+from casaprov.stamps import stamp
+path, gate, endings = Path("f.txt").absolute(), threading.Event(), Endings()
+path.write_text("x")
+hold_back(endings)
+endings.put({path: stamp(path)}, gate.wait)
+pid = ctypes.PyDLL(None).fork()  # Python does not see it, and does not wait before
+if not pid:
+    path.write_text("y")
+    endings.settle()
+    os._exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+gate.set()
+"""
+
+
+def test_a_child_process_does_not_wait_for_threads_that_it_has_not() -> None:
+    done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=LONG_S, check=False)
+    assert done.stdout.strip() == "7", done.stderr
+
+
+# -- a process that is killed ------------------------------------------------------
+
+
+def test_a_process_that_is_killed_leaves_what_was_known(waiting: Waiting) -> None:
+    document = waiting.document()  # what the journal says now is what it says for ever
+    (activity,) = document.activities
+    assert activity.outcome == "completed"
+    assert activity.problems == ("It had not been digested when this was written.",)
+    (usage,) = activity.generated
+    entity = document.entity(usage.entity)
+    assert (entity.path, entity.content_digest, usage.parameter, usage.declared) == ("out.txt", None, "target", True)
+
+
+def test_the_next_session_knows_the_files_again(waiting: Waiting) -> None:
+    killed = waiting.document()
+    waiting.open()
+    hold_back(None)
+    states = {e.path: e for e in (*Lineage(killed).inputs(), *Lineage(killed).products())}
+    following = Notebook(waiting.folder, states=states, session="20260601T000000-000000")
+    _, entities = following.call("look", lambda: None, file="out.txt")
+    (found,) = entities.values()
+    assert found.content_digest == digest_of(b"made")
+    assert (found.gap, found.copy_of) == (False, killed.activities[0].generated[0].entity)
+
+
+def test_a_file_that_was_changed_since_is_a_gap(waiting: Waiting) -> None:
+    killed = waiting.document()
+    waiting.open()
+    waiting.endings.settle()
+    (waiting.folder / "out.txt").write_text("changed")
+    states = {e.path: e for e in Lineage(killed).products()}
+    _, entities = Notebook(waiting.folder, states=states, session="20260601T000000-000000").call(
+        "look", lambda: None, file="out.txt"
+    )
+    (found,) = entities.values()
+    assert found.gap
+    assert found.copy_of is None
+
+
+def test_a_finished_record_replaces_what_was_known_before(waiting: Waiting) -> None:
+    waiting.open()
+    waiting.endings.settle()
+    document = waiting.document()
+    assert {e.path for e in document.entities if e.content_digest is None} == set()
+    named = {u.entity for a in document.activities for u in (*a.used, *a.generated)}
+    assert {e.id for e in document.entities} == named
+
+
+# -- the same record, whoever waits --------------------------------------------------
+
+
+class TardyDigester(HereDigester):
+    """Measures in other threads, each time so much later."""
+
+    def __init__(self, seed: int) -> None:
+        self._chance = random.Random(seed)
+        self._threads = ThreadPoolExecutor(3, thread_name_prefix="casaprov-test")
+
+    def submit(self, path: Path, *, tier: Tier = "full") -> Future[Measurement]:
+        return self._threads.submit(self._later, path, self._chance.choice([0, 0, 0.002, 0.01]))
+
+    @staticmethod
+    def _later(path: Path, pause_s: float) -> Measurement:
+        time.sleep(pause_s)
+        return measure(path, no_reader, no_reader)
+
+
+NAMES = st.sampled_from(["a.txt", "b.txt", "c.txt"])
+STEPS = st.one_of(
+    st.tuples(st.sampled_from(["copy", "py rename", "py copy", "sh copy"]), NAMES, NAMES),
+    st.tuples(st.sampled_from(["edit", "remove", "look", "litter", "py write", "py remove", "py read"]), NAMES, NAMES),
+)
+
+
+def play(notebook: Notebook, steps: list[tuple[str, str, str]]) -> Document:
+    """Do all steps; every text that is written has a length of its own, so that stamps tell it from all others."""
+    folder = notebook.folder
+    (folder / "a.txt").write_text("a")
+    notebook.call_soon("look", lambda: None, file="a.txt")
+    for number, (what, name, other) in enumerate(steps, start=2):
+        one, two = folder / name, folder / other
+        text = "x" * number
+        if not one.exists() and what != "py write":
+            continue
+        match what:
+            case "copy":
+                content = one.read_text() + text
+                notebook.call_soon("copy", lambda: two.write_text(content) and None, source=name, target=other)  # noqa: B023
+            case "edit":
+                notebook.call_soon("edit", lambda: one.write_text(text) and None, file=name)  # noqa: B023
+            case "remove":
+                notebook.call_soon("remove", lambda: one.unlink(), file=name)  # noqa: B023, PLW0108
+            case "look":
+                notebook.call_soon("look", lambda: None, file=name)
+            case "litter" if one != two:
+                notebook.call_soon("look", lambda: two.write_text(text) and None, file=name)  # noqa: B023
+            case "py write":
+                one.write_text(text)
+            case "py remove":
+                one.unlink()
+            case "py read":
+                one.read_text()
+            case "py rename":
+                one.rename(two)
+            case "py copy" if one != two:
+                shutil.copyfile(one, two)
+            case "sh copy" if one != two:
+                subprocess.run(["cp", one, two], check=True)
+    notebook.recorder.close()
+    return read_document(notebook.journal.folder, "n.ipynb")
+
+
+def comparable(document: Document) -> Document:
+    """Leave out where it ran and how long the user waited."""
+    return replace(
+        document,
+        sessions=tuple(replace(s, folder="") for s in document.sessions),
+        activities=tuple(replace(a, waited_s=0) for a in document.activities),
+        entities=tuple(sorted((replace(e, locators=()) for e in document.entities), key=lambda e: e.id)),
+    )
+
+
+@settings(max_examples=100)
+@given(steps=st.lists(STEPS, max_size=12), seed=st.integers(0, 2**16))
+def test_who_waits_makes_no_difference_to_the_record(steps: list[tuple[str, str, str]], seed: int) -> None:
+    with TemporaryDirectory() as one, TemporaryDirectory() as other:
+        expected = play(Notebook(Path(one)), steps)
+        endings = Endings()
+        hold_back(endings)
+        try:
+            found = play(Notebook(Path(other), digester=TardyDigester(seed), endings=endings), steps)
+        finally:
+            hold_back(None)
+        assert comparable(found) == comparable(expected)
