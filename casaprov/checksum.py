@@ -205,8 +205,12 @@ def _measure_directory(
     path: Path, reader: Callable[[], TableReader], fits: Callable[[], FitsReader], tier: Tier
 ) -> Measurement:
     before = stamp(path)
-    found = {m.relative_to(path).as_posix(): _member(m, reader, fits, tier) for m in members_of(path)}
-    members = {name: digest for name, (digest, _) in found.items()}
+    return measured_directory(path, {m: measure_member(m, reader, fits, tier) for m in members_of(path)}, before)
+
+
+def measured_directory(path: Path, found: Mapping[Path, tuple[Digest, Tier]], before: Stamps) -> Measurement:
+    """Return the measurement of a directory from what was measured of its members, and its stamps before that."""
+    members = {member.relative_to(path).as_posix(): digest for member, (digest, _) in found.items()}
     return Measurement(
         kind="Directory",
         content_digest=_directory_digest(members),
@@ -231,9 +235,10 @@ def members_of(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _member(
+def measure_member(
     path: Path, reader: Callable[[], TableReader], fits: Callable[[], FitsReader], tier: Tier
 ) -> tuple[Digest, Tier]:
+    """Digest a member of a directory; raise what :func:`measure` raises."""
     if path.is_symlink() and (path.is_dir() or not path.exists()):
         # Followed, it could lead anywhere, even back here.
         return digest_record("casaprov/link/1", path.readlink().name), "full"

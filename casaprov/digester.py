@@ -24,7 +24,6 @@ from casaprov.stamps import Stamps, is_self_contained, is_settled, settle, stamp
 __all__ = ["Digester"]
 
 _REMEMBERED = 32
-_THREADS = 8
 
 
 class Digester:
@@ -44,16 +43,18 @@ class Digester:
         self._lock = threading.Lock()
         self._known: OrderedDict[tuple[Path, Tier], tuple[Stamps, Measurement]] = OrderedDict()
         self._pending: dict[tuple[Path, Tier], tuple[Stamps, Future[Measurement]]] = {}
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="casaprov-digest")
+        # One more than there are workers keeps these busy; many would only take turns with the user's thread.
+        self._threads = ThreadPoolExecutor(pool.size + 1, thread_name_prefix="casaprov-digest")
 
     def start(self) -> None:
         """Start the workers, so that the first product need not wait for them; one by one, to leave CASA a processor."""
-        self._prepare(self._pool.size)
+        self._prepare([kind for kind in ("tables", "fits") for _ in range(self._pool.size)])
 
-    def _prepare(self, workers: int) -> None:
-        if workers:
+    def _prepare(self, kinds: list[str]) -> None:
+        if kinds:
             with suppress(WorkerDied):  # closed meanwhile
-                self._pool.submit("prepare").add_done_callback(lambda _: self._prepare(workers - 1))
+                first, *rest = kinds
+                self._pool.submit("prepare", kind=first).add_done_callback(lambda _: self._prepare(rest))
 
     def submit(self, path: Path, *, tier: Tier = "full") -> Future[Measurement]:
         """Start to measure a product; the Future is finished already if nothing changed since the last time.

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from casaprov.stamps import Stamps
 
-__all__ = ["Endings", "is_own_thread", "overlap"]
+__all__ = ["Endings", "is_own_thread"]
 
 _log = logging.getLogger(__name__)
 
@@ -47,12 +47,22 @@ class Endings:
         with self._lock:
             return sum(stamps.size_bytes for files in self._reading for stamps in files.values())
 
-    def reads(self, paths: Iterable[Path]) -> bool:
-        """Tell whether one of these files and folders is still read, or part of something that is."""
+    def reads(self, paths: Iterable[Path], *, below: bool = True) -> bool:
+        """Tell whether one of these paths is still read, is part of something that is, or holds something that is.
+
+        Parameters
+        ----------
+        below
+            Whether what lies below a path matters.
+        """
         with self._lock:
             reading = {path for files in self._reading for path in files}
         reading |= {path.resolve() for path in reading}
-        return any(overlap(path, other) for path in paths for other in reading)
+        return any(
+            path == other or other in path.parents or (below and path in other.parents)
+            for path in paths
+            for other in reading
+        )
 
     def put(self, files: Mapping[Path, Stamps], finish: Callable[[], None]) -> Future[None]:
         """Call `finish` when its turn has come, in another thread.
@@ -76,7 +86,7 @@ class Endings:
     def is_used(self, path: Path) -> bool:
         """Tell whether a call may have touched a file since it is read here."""
         with self._lock:
-            return any(overlap(path, other) for other in self._used)
+            return any(path == other or path in other.parents or other in path.parents for other in self._used)
 
     def settle(self) -> None:
         """Wait until all that has ended is recorded; no more than a look if nothing is under way."""
@@ -106,11 +116,6 @@ class Endings:
                 self._reading.remove(files)
                 if not self._reading:
                     self._used.clear()
-
-
-def overlap(one: Path, other: Path) -> bool:
-    """Tell whether one of two paths is, or contains, the other."""
-    return one == other or one in other.parents or other in one.parents
 
 
 def is_own_thread() -> bool:

@@ -76,7 +76,10 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
 
 def _concerns(endings: Endings, event: str, arguments: tuple[Any, ...]) -> bool:
     try:
-        return endings.reads(_changed(event, arguments))
+        # Nobody opens a folder to write, unless it is for a file without a name in it.
+        return endings.reads(_changed(event, arguments), below=event != "open")
+    except LookupError:  # it may be any path
+        return True
     except Exception:  # noqa: BLE001 - whatever it is, it is not ours to refuse
         _log.info("%s%r is not understood", event, arguments, exc_info=True)
         return False
@@ -87,10 +90,8 @@ def _changed(event: str, arguments: tuple[Any, ...]) -> Iterator[Path]:
     if event == "open":
         path, mode, flags = arguments
         if flags & _WRITES and not isinstance(path, int):
-            if (
-                mode is None and not Path(os.fsdecode(path)).is_absolute()
-            ):  # os.open does not tell which folder it starts from
-                yield Path("/")
+            if mode is None and not Path(os.fsdecode(path)).is_absolute():
+                raise LookupError("os.open does not tell which folder a path starts from")
             yield from _paths(path, "")
         return
     for index, start in _CHANGES[event]:

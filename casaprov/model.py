@@ -367,8 +367,10 @@ class Document:
 T = TypeVar("T")
 
 _CONVERTER = cattrs.Converter(forbid_extra_keys=True, omit_if_default=True, unstruct_collection_overrides={tuple: list})
-_CONVERTER.register_unstructure_hook(
-    Document, make_dict_unstructure_fn(Document, _CONVERTER, _cattrs_omit_if_default=False)
+# Made when the first Document is written: a kernel writes none.
+_CONVERTER.register_unstructure_hook_factory(
+    lambda cls: cls is Document,
+    lambda cls: make_dict_unstructure_fn(cls, _CONVERTER, _cattrs_omit_if_default=False),
 )
 
 

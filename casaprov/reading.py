@@ -8,7 +8,7 @@ all: after ``applycal``, that is all but CORRECTED_DATA and FLAG.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import asdict
 from pathlib import Path
@@ -16,9 +16,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from casaprov.checksum import Measurement, measured_table, to_json
+from casaprov.checksum import Measurement, measured_directory, measured_table, members_of, to_json
 from casaprov.digest import BLOCK_BYTES, canonical_json, digest_bytes
-from casaprov.errors import WorkerDied
+from casaprov.errors import DigestError, WorkerDied
 from casaprov.model import Tier
 from casaprov.stamps import Stamps, StatStamp, stamp
 from casaprov.table_digest import is_sampled, joined_leaf, joined_node
@@ -127,12 +127,37 @@ class Reading:
             whole = before.size_bytes <= _SMALL_BYTES
             node = self._small_tables([self.path], ())[0] if whole else self._table(self.path, ())
             measured = measured_table(node, before)
+        elif self.path.is_dir():
+            measured = self._directory()
         else:
-            told = self._ask("measure", path=str(self.path), tier=self._tier).result()
-            self._opened(told["opened"])
-            measured = Measurement(**told["measured"])
+            measured = Measurement(**self._ask("measure", path=str(self.path), tier=self._tier).result())
         self._keep(product_name(self.path, self._tier), self._files(self.path), to_json(measured))
         return measured
+
+    # -- directories ---------------------------------------------------------
+
+    def _directory(self) -> Measurement:
+        try:
+            before, members = self.stamps or stamp(self.path), list(members_of(self.path))
+        except OSError as error:
+            raise DigestError(f"{self.path} cannot be read: {error.strerror or error}.") from error
+        files = {member: self._files(member) for member in members}
+        found = {member: self._cached(f"member:{member}:{self._tier}", files[member]) for member in members}
+        missing = [member for member in members if found[member] is None]
+        for share, told in self._shared("members", missing):
+            found.update(zip(share, told["members"], strict=True))
+        for member in missing:
+            self._keep(f"member:{member}:{self._tier}", files[member], found[member])
+        return measured_directory(self.path, found, before)
+
+    def _shared(self, name: str, paths: list[Path], **arguments: Any) -> Iterator[tuple[list[Path], Any]]:
+        """Share paths out among the workers; yield each share with what was told of it."""
+        shares = [share for n in range(self._pool.size) if (share := paths[n :: self._pool.size])]
+        asked = [self._ask(name, paths=[str(path) for path in share], tier=self._tier, **arguments) for share in shares]
+        for call, share in zip(asked, shares, strict=True):
+            told = call.result()
+            self._opened(told["opened"])
+            yield share, told
 
     # -- tables --------------------------------------------------------------
 
@@ -159,16 +184,8 @@ class Reading:
 
     def _small_tables(self, folders: list[Path], line: tuple[Path, ...]) -> list[dict[str, Any]]:
         """Measure tables whole, shared out among the workers."""
-        shares = [share for n in range(self._pool.size) if (share := folders[n :: self._pool.size])]
-        above = [str(folder) for folder in line]
-        asked = [
-            self._ask("nodes", paths=[str(folder) for folder in share], above=above, tier=self._tier)
-            for share in shares
-        ]
         found: dict[Path, dict[str, Any]] = {}
-        for call, share in zip(asked, shares, strict=True):
-            told = call.result()
-            self._opened(told["opened"])
+        for share, told in self._shared("nodes", folders, above=[str(folder) for folder in line]):
             found.update(zip(share, told["nodes"], strict=True))
         return [found[folder] for folder in folders]
 
@@ -179,7 +196,8 @@ class Reading:
         stamps = dict(self._files(folder))
         files = {name: _column_files(stamps, column["storage"]) for name, column in columns.items()}
         # What a storage manager's files hold depends on what it is told that they hold.
-        names = {name: f"column:{folder}#{name}:{self._tier}:{_describe(told, name)}" for name in columns}
+        described = _described(told)
+        names = {name: f"column:{folder}#{name}:{self._tier}:{described[name]}" for name in columns}
         leaves = {name: self._cached(names[name], files[name]) for name in columns}
         missing = [name for name in columns if leaves[name] is None]
         large = [name for name in missing if _is_large(columns[name])]
@@ -218,13 +236,18 @@ class Reading:
     # -- what is known, and what is asked ----------------------------------------
 
     def _files(self, folder: Path) -> Files:
-        """Stamps of the files below a folder of this product, by name from there; none if they may not be used."""
+        """Stamps of a file, or of those below a folder, of this product, by name from there; none if they may not be used."""
         if self.stamps is None or not _is_below(folder, self.path):
             return ()
         if folder == self.path:
             return self.stamps.files
-        prefix = f"{folder.absolute().relative_to(self.path).as_posix()}/"
-        return tuple((name[len(prefix) :], found) for name, found in self.stamps.files if name.startswith(prefix))
+        below = folder.absolute().relative_to(self.path).as_posix()
+        prefix = f"{below}/"
+        return tuple(
+            (name[len(prefix) :], found)
+            for name, found in self.stamps.files
+            if name == below or name.startswith(prefix)
+        )
 
     def _cached(self, name: str, files: Files) -> Any:
         return self._cache.get(name, _told(files)) if files else None
@@ -291,18 +314,23 @@ def _groups(sizes: Mapping[str, int], share: int) -> list[list[str]]:
     return groups
 
 
-def _describe(told: Mapping[str, Any], name: str) -> str:
-    """Digest of what a table's description says of a column and of those that share its storage manager."""
+def _described(told: Mapping[str, Any]) -> dict[str, str]:
+    """Digest of what a table's description says of a column and of those that share its storage manager, by column."""
     columns = told["columns"]
-    storage = columns[name]["storage"]
-    shared = [
-        [other, columns[other]["outline"], columns[other]["layout"]] for other in (storage[2] if storage else [name])
-    ]
-    return digest_bytes(canonical_json([told["outline"]["rows"], storage, shared]))
+    digests: dict[tuple[str, ...], str] = {}  # columns of one storage manager have the same
+    found = {}
+    for name, column in columns.items():
+        storage = column["storage"]
+        together = tuple(storage[2]) if storage else (name,)
+        if together not in digests:
+            shared = [[other, columns[other]["outline"], columns[other]["layout"]] for other in together]
+            digests[together] = digest_bytes(canonical_json([told["outline"]["rows"], storage, shared]))
+        found[name] = digests[together]
+    return found
 
 
 def _told(files: Files) -> str:
-    return digest_bytes(canonical_json([[name, s.size, s.mtime_ns, s.ctime_ns, s.inode] for name, s in files]))
+    return digest_bytes(repr([(name, *facts) for name, facts in files]).encode())
 
 
 def _is_below(path: Path, folder: Path) -> bool:

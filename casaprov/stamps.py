@@ -11,7 +11,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from casaprov.digest import Digest, digest_record
 from casaprov.errors import DigestError
@@ -42,8 +44,7 @@ _GRANULARITY_NS = 10_000_000
 _COARSE_NS = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class StatStamp:
+class StatStamp(NamedTuple):
     """What ``stat`` says about one file."""
 
     size: int
@@ -92,26 +93,26 @@ class Stamps:
 def stamp(path: Path) -> Stamps:
     """Stamp a file, or all files below a directory except ``table.lock``."""
     if not path.is_dir():
-        found = _stat(path)
-        return Stamps((("", found),)) if found else Stamps()
-    return Stamps(tuple(sorted((name, found) for name, found in _stamps_below(path, ""))))
+        facts = _stat(path)
+        return Stamps((("", facts),)) if facts else Stamps()
+    found: list[tuple[str, StatStamp]] = []
+    _add_below(path, "", found)
+    return Stamps(tuple(sorted(found)))
 
 
-def _stamps_below(folder: Path | str, prefix: str) -> Iterator[tuple[str, StatStamp]]:
+def _add_below(folder: Path | str, prefix: str, found: list[tuple[str, StatStamp]]) -> None:
     for entry in _entries(folder):
         if entry.is_dir(follow_symlinks=False):
-            yield from _stamps_below(entry.path, f"{prefix}{entry.name}/")
-        elif entry.name != _LOCK:
-            found = _stat(entry)
-            if found:
-                yield prefix + entry.name, found
+            _add_below(entry.path, f"{prefix}{entry.name}/", found)
+        elif entry.name != _LOCK and (facts := _stat(entry)):
+            found.append((prefix + entry.name, facts))
 
 
 def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
-    """Entries of a folder by name; none if it vanished or may not be read."""
+    """Entries of a folder, in no order; none if it vanished or may not be read."""
     try:
         with os.scandir(folder) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
+            return list(entries)
     except OSError:
         return []
 
@@ -134,19 +135,23 @@ def is_self_contained(path: Path, stamps: Stamps) -> bool:
     A reference table (a selection) or a concatenation holds none of its rows;
     they change with the tables it refers to. The same goes for links to folders.
     """
-    for name, _ in stamps.files:
-        member = path / name
-        if member.is_symlink() and member.is_dir():
+    for name, facts in stamps.files:
+        member = f"{path}/{name}"
+        if os.path.islink(member) and os.path.isdir(member):  # noqa: PTH112, PTH114 - thousands of times in a session
             return False
-        if member.name == "table.dat":
-            try:
-                with open_regular(member) as stream:
-                    plain = b"PlainTable" in stream.read(TYPE_ENDS)
-            except (OSError, DigestError):
-                return False
-            if not plain:
-                return False
+        if name.rpartition("/")[2] == "table.dat" and not _is_plain_table(Path(member), facts):
+            return False
     return True
+
+
+@lru_cache(maxsize=4096)
+def _is_plain_table(description: Path, _facts: StatStamp) -> bool:
+    """Look into a ``table.dat``; once, as long as its stamp is the same."""
+    try:
+        with open_regular(description) as stream:
+            return b"PlainTable" in stream.read(TYPE_ENDS)
+    except (OSError, DigestError):
+        return False
 
 
 def is_settled(stamps: Stamps, now_ns: int) -> bool:
@@ -156,9 +161,12 @@ def is_settled(stamps: Stamps, now_ns: int) -> bool:
     some others). A file that is written twice within one step, and read in
     between, keeps its stamp though its content is not what was read.
     """
+    return now_ns - stamps.newest_ns > _step_ns(stamps)
+
+
+def _step_ns(stamps: Stamps) -> int:
     newest = stamps.newest_ns
-    step = _COARSE_NS if newest and newest % _COARSE_NS == 0 else _GRANULARITY_NS
-    return now_ns - newest > step
+    return _COARSE_NS if newest and newest % _COARSE_NS == 0 else _GRANULARITY_NS
 
 
 def settle(
@@ -176,13 +184,15 @@ def settle(
         None if the files kept changing, or their times lie in the future, for
         `timeout_s`: stamps say nothing about them then.
     """
-    pause_s = _GRANULARITY_NS / 2e9
-    for _ in range(int(timeout_s / pause_s)):
-        found = stamp(path)
-        if is_settled(found, clock_ns()):
+    until_ns = clock_ns() + timeout_s * 1e9
+    while True:
+        found, now_ns = stamp(path), clock_ns()
+        if is_settled(found, now_ns):
             return found
-        sleep(pause_s)
-    return None
+        left_ns = found.newest_ns + _step_ns(found) - now_ns + 1
+        if now_ns + left_ns > until_ns:
+            return None
+        sleep(left_ns / 1e9)
 
 
 @dataclass(frozen=True)
@@ -248,7 +258,7 @@ def walk(folder: Path, ignore: tuple[str, ...] = IGNORED, *, max_entries: int = 
 
 
 def _products(folder: Path, ignore: tuple[str, ...]) -> Iterator[Path]:
-    for entry in _entries(folder):
+    for entry in sorted(_entries(folder), key=lambda entry: entry.name):
         if any(fnmatch(entry.name, pattern) for pattern in ignore):
             continue
         path = Path(entry.path)

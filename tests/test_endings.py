@@ -8,6 +8,7 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -245,6 +246,7 @@ HARMLESS: dict[str, Callable[[Path], Any]] = {
     "a name that begins alike": lambda f: (f / "out").write_text("x"),
     "remove beside it": lambda f: (f / "sub").rmdir(),
     "list": lambda f: list(f.iterdir()),
+    "a file without a name": lambda f: tempfile.TemporaryFile(dir=f).close(),
     "a folder": lambda f: (f / "new").mkdir(),
     "nothing at all": lambda f: os.open(f / "out.txt", os.O_RDONLY),
 }

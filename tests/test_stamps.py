@@ -94,12 +94,12 @@ def test_settling_waits_no_longer_than_needed(tmp_path: Path) -> None:
     assert time.monotonic() - began < 1.0
 
 
-def test_files_from_the_future_never_settle(tmp_path: Path) -> None:
+def test_files_from_the_future_never_settle_and_are_not_waited_for(tmp_path: Path) -> None:
     file = tmp_path / "a"
     file.write_text("x")
     waited: list[float] = []
     assert settle(file, clock_ns=lambda: 0, sleep=waited.append, timeout_s=0.1) is None
-    assert sum(waited) == pytest.approx(0.1)
+    assert waited == []  # nobody waits for a time that does not come
 
 
 def test_selections_and_linked_folders_are_not_self_contained(tmp_path: Path) -> None:

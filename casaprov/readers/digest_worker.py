@@ -14,7 +14,7 @@ from typing import Any
 
 from casaprov import table_parts
 from casaprov.checksum import measure as measure_product
-from casaprov.checksum import to_json
+from casaprov.checksum import measure_member, to_json
 from casaprov.errors import MissingDependency
 from casaprov.model import Tier, unstructure
 from casaprov.readers import fits_reader, table_reader
@@ -23,15 +23,26 @@ from casaprov.worker import serve
 
 __all__ = ["FUNCTIONS"]
 
+_NICE = 10
+"""CASA comes first where there are fewer processors than processes; whoever waits for a worker leaves it his."""
 
-def _prepare() -> None:
-    """Load the library for tables, before the first product is waited for; FITS files are rarer, and astropy is large."""
+
+_READERS: Mapping[str, Callable[[], Any]] = {"tables": table_reader, "fits": fits_reader}
+
+
+def _prepare(kind: str) -> None:
+    """Load the library for ``tables`` or ``fits`` before the first product is waited for."""
     with suppress(MissingDependency):
-        table_reader()
+        _READERS[kind]()
 
 
 def _measure(path: str, tier: Tier) -> dict[str, Any]:
-    """Measure what is no table, or holds some."""
+    """Measure a file."""
+    return to_json(measure_product(Path(path), table_reader, fits_reader, tier=tier))
+
+
+def _members(paths: list[str], tier: Tier) -> dict[str, Any]:
+    """Measure members of a directory."""
     opened: list[Path] = []
 
     def reader() -> Noting:
@@ -39,8 +50,8 @@ def _measure(path: str, tier: Tier) -> dict[str, Any]:
         noting.opened = opened
         return noting
 
-    measured = measure_product(Path(path), reader, fits_reader, tier=tier)
-    return {"measured": to_json(measured), "opened": [str(table) for table in opened]}
+    members = [measure_member(Path(path), reader, fits_reader, tier) for path in paths]
+    return {"members": members, "opened": [str(table) for table in opened]}
 
 
 def _outline(path: str) -> dict[str, Any]:
@@ -86,6 +97,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "compare": _compare,
     "leaves": _leaves,
     "measure": _measure,
+    "members": _members,
     "nodes": _nodes,
     "outline": _outline,
     "part": _part,
@@ -98,4 +110,5 @@ if __name__ == "__main__":
     # casacore loads what a table calls its storage manager as "lib<name>.so", with "/" and ".." in
     # the name looked up from the working directory: it must be one where nobody can put a file.
     os.chdir(Path(__file__).parent)
+    os.nice(_NICE)
     serve(FUNCTIONS)
