@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
+from jupyter_client.manager import start_new_kernel
 
+import casaprov
 from casaprov.casa.data import casadata_path, prepare
 from casaprov.journal import journal_folder, read_document
 from casaprov.model import Activity
 from casaprov.notebook.name import NOTEBOOK_VARIABLE
 from measuring import TIMEOUT_S
 
-__all__ = ["EXAMPLE", "LOAD", "Run", "cells_of", "ngc5921_fits", "run_cells", "script_of"]
+__all__ = ["EXAMPLE", "LOAD", "Run", "cells_of", "ngc5921_fits", "run_cells", "run_in_kernel", "script_of"]
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "examples" / "ngc5921.ipynb"
@@ -102,7 +106,7 @@ def run_cells(cells: Sequence[str], *, memory: bool = False, before: Callable[[P
     before
         Called with the folder before the cells run: puts data there.
     """
-    prepare()
+    _prepare()
     with tempfile.TemporaryDirectory(prefix="casaprov-bench-") as name:
         folder = Path(name, "work")
         folder.mkdir()
@@ -129,6 +133,44 @@ def run_cells(cells: Sequence[str], *, memory: bool = False, before: Callable[[P
             return Run(seconds, (), 0, sizes)
         size = sum(file.stat().st_size for file in journal.rglob("*") if file.is_file())
         return Run(seconds, read_document(journal, notebook.name).activities, size, sizes)
+
+
+def run_in_kernel(cells: Sequence[str], *, named: bool = True) -> float:
+    """Run cells in a fresh Jupyter kernel and folder; return how long they took, without the kernel's start and end.
+
+    Parameters
+    ----------
+    named
+        Whether the kernel knows its notebook, as in JupyterLab; in nbclient and papermill it does not.
+    """
+    _prepare()
+    with tempfile.TemporaryDirectory(prefix="casaprov-bench-") as name:
+        folder = Path(name, "work")
+        folder.mkdir()
+        notebook = folder / "bench.ipynb"
+        notebook.write_text("{}")
+        environment = {**os.environ, "XDG_CACHE_HOME": f"{name}/cache", "IPYTHONDIR": f"{name}/ipython"}
+        environment |= {"JPY_SESSION_NAME": str(notebook)} if named else {}
+        manager, client = start_new_kernel(
+            cwd=str(folder), env=environment, extra_arguments=["--IPKernelApp.log_level=CRITICAL"]
+        )
+        try:
+            client.execute_interactive("%matplotlib inline", timeout=TIMEOUT_S, output_hook=lambda _message: None)
+            began = time.perf_counter()
+            for source in cells:
+                reply = client.execute_interactive(source, timeout=TIMEOUT_S, output_hook=lambda _message: None)
+                if reply["content"]["status"] != "ok":
+                    raise RuntimeError(f"the cells did not run: {reply['content'].get('evalue', '')}")
+            return time.perf_counter() - began
+        finally:
+            client.stop_channels()
+            manager.shutdown_kernel(now=True)
+
+
+def _prepare() -> None:
+    """Point CASA to its data, and give casaprov the bytecode that pip gives what it installs."""
+    prepare()
+    compileall.compile_dir(Path(casaprov.__file__).parent, quiet=2)
 
 
 def ngc5921_fits() -> Path:

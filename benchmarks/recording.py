@@ -3,25 +3,34 @@
     python benchmarks/recording.py [--repeats 3]
 
 Each run is a fresh process in an empty folder; the cells are timed, not the start
-of the process. The record tells how long the user waited for casaprov in each
+of the process. They run in an IPython shell, and again in a Jupyter kernel, which also shows
+logs and tables. The record tells how long the user waited for casaprov in each
 call; that sum is told beside the ratio of the wall times.
 """
 
 from __future__ import annotations
 
+from functools import partial
+
 import measuring
 from measuring import Finding, Goal, compared, guarded, in_turns, number
-from notebook_runs import EXAMPLE, cells_of, run_cells
+from notebook_runs import EXAMPLE, cells_of, run_cells, run_in_kernel
 
+SIDES = {"recorded": cells_of(EXAMPLE, recorded=True), "plain": cells_of(EXAMPLE, recorded=False)}
 WALL = Goal(1.03, "≤ 1.03")
 
 
 def measure(repeats: int) -> list[Finding]:
     """Run the example with and without recording, in turns."""
     found = in_turns(
+        {side: partial(run_cells, cells) for side, cells in SIDES.items()},
+        repeats,
+    )
+    in_kernels = in_turns(
         {
-            "recorded": lambda: run_cells(cells_of(EXAMPLE, recorded=True)),
-            "plain": lambda: run_cells(cells_of(EXAMPLE, recorded=False)),
+            "recorded": lambda: run_in_kernel(SIDES["recorded"]),
+            "plain": lambda: run_in_kernel(SIDES["plain"]),
+            "without a name": lambda: run_in_kernel(SIDES["recorded"], named=False),
         },
         repeats,
     )
@@ -31,6 +40,14 @@ def measure(repeats: int) -> list[Finding]:
     most = [max(activity.waited_s for activity in run.activities) for run in found["recorded"]]
     return [
         compared("a", f"NGC 5921, {calls} calls: recorded / plain", recorded, plain, goal=WALL),
+        compared("a", "the same, shown by a Jupyter kernel", in_kernels["recorded"], in_kernels["plain"], goal=WALL),
+        compared(
+            "a",
+            "the same, by a kernel that knows no notebook",
+            in_kernels["without a name"],
+            in_kernels["plain"],
+            goal=WALL,
+        ),
         Finding(
             letter="a", what="seconds that recording added, whole example", number=_added(recorded, plain), unit="s"
         ),

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
 
 from casaprov.stamps import Stamps
@@ -30,7 +31,8 @@ class Endings:
     def __init__(self) -> None:
         self._process = os.getpid()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"{_THREADS}-ending")
-        self._lock = threading.Lock()
+        # Garbage that is collected while it is held may remove files, which asks what is read.
+        self._lock = threading.RLock()
         self._last: Future[None] | None = None
         self._reading: list[Mapping[Path, Stamps]] = []  # of each ending under way
         self._used: set[Path] = set()
@@ -64,8 +66,8 @@ class Endings:
             for other in reading
         )
 
-    def put(self, files: Mapping[Path, Stamps], finish: Callable[[], None]) -> Future[None]:
-        """Call `finish` when its turn has come, in another thread.
+    def put(self, files: Mapping[Path, Stamps], finish: Callable[[], None]) -> None:
+        """Call `finish` when its turn has come, in another thread; at once where Python is ending and has none any more.
 
         Parameters
         ----------
@@ -74,8 +76,10 @@ class Endings:
         """
         with self._lock:
             self._reading.append(files)
-            self._last = self._thread.submit(self._finish, files, finish)
-            return self._last
+            with suppress(RuntimeError):
+                self._last = self._thread.submit(self._finish, files, finish)
+                return
+        self._finish(files, finish)
 
     def use(self, paths: Iterable[Path]) -> None:
         """Take note that a call is about to read these files; CASA may touch what it reads."""

@@ -318,8 +318,9 @@ class KernelRecording:
             self._start_workers()
         bundle, self._bundle, self._step = self._bundle, CellBundle(self._shell), None
         if bundle:
+            whole = bundle.is_whole
             bundle.publish(self.session_id)
-            if not bundle.is_whole:
+            if not whole:
                 self._endings.put({}, lambda: bundle.publish(self.session_id, update=True))
 
     def _must_be_whole(self) -> bool:

@@ -229,7 +229,8 @@ class Recorder:
             self._open.set(parents)
         try:
             ended = self._ended(opened, result, ended_at, parents)
-            on_ended(ended.activity, tuple(written.path for written in ended.left.written))
+            known = replace(ended.activity, problems=tuple(opened.problems))
+            on_ended(known, tuple(written.path for written in ended.left.written))
             if self._endings is None or parents or not (ended.awaited or self._endings.busy):
                 self.settle()
                 on_recorded(*self._finishing.finish(replace(ended, awaited={}), began))

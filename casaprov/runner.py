@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
 from casaprov.calls import Executor, FileTable, TaskCall, TaskResult, error_text
 from casaprov.model import Activity, Entity
@@ -68,9 +69,14 @@ class Runner:
     def end(self, opened: Opened, result: TaskResult) -> None:
         """Record how it ended."""
         try:
-            self.recorder.end_soon(opened, result, self._recorded, self._on_ended)
+            self.recorder.end_soon(opened, result, self._recorded, self._ended)
         except Exception as error:  # noqa: BLE001 - a recorder failure never breaks a cell
             self._trouble(f"the record of {opened.call.task} is incomplete ({_told(error)})")
+
+    def _ended(self, activity: Activity, written: tuple[Path, ...]) -> None:
+        if activity.problems:  # in the cell of the call; what is found later may come too late for it
+            self._trouble(f"the record of {activity.task} is incomplete ({activity.problems[0]})")
+        self._on_ended(activity, written)
 
     def _recorded(self, activity: Activity, entities: tuple[Entity, ...]) -> None:
         try:

@@ -22,13 +22,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from casaprov.activities import DeclaredFiles
+from casaprov.calls import TaskCall, TaskResult
+from casaprov.casa.session import open_recorder
 from casaprov.checksum import Measurement, measure
 from casaprov.endings import Endings
 from casaprov.guard import hold_back
 from casaprov.journal import read_document
 from casaprov.lineage import Lineage
-from casaprov.model import Document, Tier
+from casaprov.model import Document, Entity, Tier
 from recorded_files import HereDigester, Notebook, no_reader
+from records import SESSION
 
 LONG_S = 20
 """Longer than any of this takes."""
@@ -328,6 +332,24 @@ def test_the_next_session_knows_the_files_again(waiting: Waiting) -> None:
     (found,) = entities.values()
     assert found.content_digest == digest_of(b"made")
     assert (found.gap, found.copy_of) == (False, killed.activities[0].generated[0].entity)
+
+
+def test_what_is_known_again_stays_known(waiting: Waiting) -> None:
+    killed = waiting.journal.path.read_text()
+    waiting.open()
+    waiting.endings.settle()
+    waiting.journal.path.write_text(killed)  # as if the process had not come to that
+    found: list[Entity] = []
+    for number in (1, 2):
+        session = replace(SESSION, id=f"2026060{number}T000000-000000", folder=waiting.folder.as_posix())
+        recorder = open_recorder(session, waiting.journal.folder, HereDigester())
+        call = TaskCall(task="f", package="p", parameters={}, given=(), cwd=waiting.folder)
+        opened = recorder.begin(call, DeclaredFiles(used=["out.txt"]))
+        found += recorder.end(opened, TaskResult())[1]
+        os.utime(waiting.folder / "out.txt")  # the same content, at another time
+    first, second = found
+    assert (first.gap, first.content_digest) == (False, digest_of(b"made"))
+    assert second == first
 
 
 def test_a_file_that_was_changed_since_is_a_gap(waiting: Waiting) -> None:

@@ -122,7 +122,11 @@ def test_the_records_survive(executed: Callable[[Any], Path], tmp_path: Path, pr
     assert {output.data["text/plain"] for output in outputs if BUNDLE_MIME in output.get("data", {})} == {""}
     for bundle in found:
         validate_record(bundle, "bundle-1")
-    assert [call["task"] for bundle in found for call in bundle["calls"]] == ["listobs", "flagdata"]
+    calls = [call for bundle in found for call in bundle["calls"]]
+    assert [call["task"] for call in calls] == ["listobs", "flagdata"]
+    # Nobody listens after the last cell: its note has to be whole when it ends.
+    assert all(state["digest"] for call in calls for state in (*call["used"], *call["generated"]))
+    assert [bool(call["generated"]) for call in calls] == [True, True]
     assert "casaprov" not in read(path).metadata
 
     index = sync_notebook(path)

@@ -182,6 +182,7 @@ def test_bundles_metadata_and_journal_keep_their_contracts(reduction: Reduction)
     for bundle in bundles:
         validate_record(json.loads(json.dumps(bundle)), "bundle-1")
         assert all(len(json.dumps(call)) <= MAX_CALL_BYTES for call in bundle["calls"])
+        assert all(state["digest"] for call in bundle["calls"] for state in (*call["used"], *call["generated"]))
     metadata = json.loads(json.dumps(notebook.metadata["casaprov"]))
     validate_record(metadata, "notebook-metadata-1")
     cells = {cell["id"] for cell in notebook.cells}

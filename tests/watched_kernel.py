@@ -99,7 +99,11 @@ class WatchedKernel:
         found: list[str] = reply["content"]["matches"]
         return found
 
+    def shut_down(self) -> None:
+        """Ask the kernel to end, as a server does."""
+        self._manager.shutdown_kernel()
+
     def close(self) -> None:
-        """End the kernel."""
+        """Make the kernel end."""
         self._client.stop_channels()
         self._manager.shutdown_kernel(now=True)

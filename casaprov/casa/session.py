@@ -13,13 +13,12 @@ from casaprov.archive_checksums import checksums_beside
 from casaprov.casa.data import casadata_path
 from casaprov.casa.environment import current_environment
 from casaprov.config import Config
-from casaprov.digester import Digester
 from casaprov.endings import Endings
 from casaprov.errors import JournalError
 from casaprov.journal import Journal, present_folders, read_document
 from casaprov.lineage import Lineage
 from casaprov.model import Entity, Locator, Session, Tier
-from casaprov.recorder import Recorder, now
+from casaprov.recorder import Digester, Recorder, now
 from casaprov.stamps import stamp
 from casaprov.taskspec import load_specs
 
@@ -80,8 +79,11 @@ def _last_states(journal_folder: Path, session: Session) -> dict[str, Entity]:
         _log.info("Earlier sessions in %s ran in another folder; they are not continued.", journal_folder)
         return {}
     lineage = Lineage(document)
-    inputs = {entity.path: entity for entity in lineage.inputs()}
-    return inputs | {entity.path: entity for entity in lineage.products()}
+    last = {entity.path: entity for entity in (*lineage.inputs(), *lineage.products())}
+    for entity in document.entities:  # what a session left undigested and a later one knew again
+        if entity.path in last and entity.copy_of == last[entity.path].id:
+            last[entity.path] = entity
+    return last
 
 
 def tier_by_size(config: Config) -> Callable[[Path], Tier]:

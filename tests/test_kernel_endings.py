@@ -1,0 +1,125 @@
+"""Records that a kernel finishes after the cell has ended: told to the notebook, and not lost."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from casaprov.casa.data import DataSource
+from casaprov.journal import journal_folder, read_document
+from casaprov.model import Document
+from casaprov.notebook.bundle import BUNDLE_MIME
+from reductions import write_notebook
+from watched_kernel import Shown, WatchedKernel
+
+pytestmark = [pytest.mark.casa, pytest.mark.usefixtures("casa_site_config")]
+
+LOAD = "%load_ext casaprov\nfrom casatasks import *\nfrom pathlib import Path\nimport shutil"
+# What a call left is read a second later: long enough to do something before.
+SLOW = (
+    "import time\nfrom casaprov.reading import Reading\nmeasure = Reading.measure\n"
+    "def slow(reading):\n    time.sleep(1)\n    return measure(reading)\nReading.measure = slow"
+)
+
+
+@pytest.fixture
+def kernel(casa_site_config: DataSource, tmp_path: Path, ngc5921_fits: Path) -> Iterator[WatchedKernel]:
+    """A kernel of a named notebook, which takes its time to read what calls left."""
+    write_notebook(tmp_path / "n.ipynb", ["%load_ext casaprov"])
+    kernel = WatchedKernel(tmp_path)
+    kernel.run(LOAD)
+    kernel.run(f"importuvfits({str(ngc5921_fits)!r}, 'n.ms')")
+    kernel.run("%casaprov status")
+    kernel.run(SLOW)
+    yield kernel
+    kernel.close()
+
+
+def digests(shown: Shown) -> dict[str, str | None]:
+    """What the record in a cell's output says that its calls left."""
+    (bundle,) = [data[BUNDLE_MIME] for data in shown.outputs if BUNDLE_MIME in data]
+    return {state["path"]: state["digest"] for call in bundle["calls"] for state in call["generated"]}
+
+
+def recorded(kernel: WatchedKernel) -> Document:
+    return read_document(journal_folder(kernel.folder / "n.ipynb"), "n.ipynb")
+
+
+def left(kernel: WatchedKernel, path: str) -> list[str | None]:
+    """Content digests of the states of a path that calls left, in order."""
+    return [e.content_digest for e in recorded(kernel).entities if e.path == path and e.generated_by]
+
+
+def test_a_cell_ends_before_its_record_and_its_output_is_completed(kernel: WatchedKernel) -> None:
+    began = time.monotonic()
+    shown = kernel.run("listobs('n.ms', listfile='l.txt');")
+    assert time.monotonic() - began < 0.9
+    assert digests(shown) == {}
+    kernel.run("%casaprov status")
+    assert digests(shown) == {"l.txt": left(kernel, "l.txt")[0]}
+    assert left(kernel, "l.txt") != [None]
+
+
+def test_code_of_the_same_cell_and_of_the_next_comes_too_late_to_disturb(kernel: WatchedKernel) -> None:
+    kernel.run("listobs('n.ms', listfile='l.txt')\nPath('l.txt').write_text('mine')")
+    kernel.run("split('n.ms', 's.ms', datacolumn='data', scan='1');")
+    kernel.run("shutil.rmtree('s.ms')")
+    kernel.run("listobs('n.ms', listfile='m.txt');")
+    kernel.run("!rm m.txt")
+    kernel.run("%casaprov status")
+    assert not any((kernel.folder / name).exists() for name in ("s.ms", "m.txt"))
+    for name in ("l.txt", "s.ms", "m.txt"):
+        assert len(left(kernel, name)) == 1
+        assert left(kernel, name) != [None]
+    assert [problem for activity in recorded(kernel).activities for problem in activity.problems] == []
+
+
+def test_a_tool_that_writes_comes_too_late_to_disturb(kernel: WatchedKernel) -> None:
+    kernel.run("import casatools\ntb = casatools.table()")
+    kernel.run("split('n.ms', 's.ms', datacolumn='data', scan='1');")
+    kernel.run("tb.open('s.ms', nomodify=False)\ntb.putcell('SIGMA', 0, [3.0, 4.0])\ntb.close()")
+    kernel.run("%casaprov status")
+    first, second = left(kernel, "s.ms")
+    assert first is not None
+    assert second not in {None, first}
+
+
+def test_a_kernel_that_is_shut_down_finishes_its_records(kernel: WatchedKernel) -> None:
+    kernel.run("listobs('n.ms', listfile='l.txt');")
+    kernel.shut_down()
+    assert recorded(kernel).sessions[0].closed
+    assert left(kernel, "l.txt") != [None]
+
+
+def test_a_cell_that_runs_again_waits_to_say_what_is_stale(kernel: WatchedKernel) -> None:
+    listing = "listobs('n.ms', listfile='l.txt', overwrite=True);"
+    kernel.run(listing, cell="one")
+    shown = kernel.run(listing, cell="one")
+    assert digests(shown)["l.txt"] is not None
+
+
+def test_a_kernel_that_knows_no_notebook_waits_at_the_end_of_the_cell(
+    casa_site_config: DataSource, tmp_path: Path, ngc5921_fits: Path
+) -> None:
+    kernel = WatchedKernel(tmp_path, notebook="absent.ipynb")
+    try:
+        kernel.run(LOAD)
+        shown = kernel.run(f"importuvfits({str(ngc5921_fits)!r}, 'n.ms')")
+        assert digests(shown)["n.ms"] is not None
+    finally:
+        kernel.close()
+
+
+def test_pausing_and_unloading_lose_nothing(kernel: WatchedKernel) -> None:
+    kernel.run("listobs('n.ms', listfile='l.txt')\n%casaprov pause")
+    kernel.run("Path('l.txt').unlink()\n%casaprov resume")
+    kernel.run("listobs('n.ms', listfile='m.txt');")
+    kernel.run("%unload_ext casaprov\nPath('m.txt').unlink()")
+    assert left(kernel, "l.txt") != [None]
+    assert left(kernel, "m.txt") != [None]
+    assert recorded(kernel).sessions[0].closed
+    shutil.rmtree(kernel.folder / "n.ms")
