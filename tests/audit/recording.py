@@ -140,7 +140,7 @@ def audited(tasks: ModuleType, folder: Path, log: Path) -> Iterator[Audited]:
     """Record every task call in `folder` and log snapshots of it."""
     digester = open_digester()
     session = new_session(folder, f"{JOURNAL}.ipynb")
-    recorder = open_recorder(session, folder / ".casaprov" / JOURNAL, PatientDigester(digester))  # type: ignore[arg-type]
+    recorder = open_recorder(session, folder / ".casaprov" / JOURNAL, PatientDigester(digester))
     marker = Marker(Runner(recorder), folder, log)
     hook = TaskHook(marker.run)
     hook.install(tasks)
