@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from casaprov.stamps import Stamps
 
@@ -23,6 +24,13 @@ __all__ = ["Endings", "is_own_thread"]
 _log = logging.getLogger(__name__)
 
 _THREADS = "casaprov"  # names of all threads of this package begin so
+
+
+class _UnderWay(NamedTuple):
+    """An ending under way: what it reads, by all names, and how much that is at most."""
+
+    paths: frozenset[Path]
+    size_bytes: int
 
 
 class Endings:
@@ -34,7 +42,7 @@ class Endings:
         # Garbage that is collected while it is held may remove files, which asks what is read.
         self._lock = threading.RLock()
         self._last: Future[None] | None = None
-        self._reading: list[Mapping[Path, Stamps]] = []  # of each ending under way
+        self._reading: list[_UnderWay] = []
         self._used: set[Path] = set()
         self._waited_s = 0.0
 
@@ -47,7 +55,7 @@ class Endings:
     def size_bytes(self) -> int:
         """Size of what is still read, at most."""
         with self._lock:
-            return sum(stamps.size_bytes for files in self._reading for stamps in files.values())
+            return sum(under_way.size_bytes for under_way in self._reading)
 
     def reads(self, paths: Iterable[Path], *, below: bool = True) -> bool:
         """Tell whether one of these paths is still read, is part of something that is, or holds something that is.
@@ -58,8 +66,7 @@ class Endings:
             Whether what lies below a path matters.
         """
         with self._lock:
-            reading = {path for files in self._reading for path in files}
-        reading |= {path.resolve() for path in reading}
+            reading = [other for under_way in self._reading for other in under_way.paths]
         return any(
             path == other or other in path.parents or (below and path in other.parents)
             for path in paths
@@ -74,12 +81,14 @@ class Endings:
         files
             What it reads, as it is now.
         """
+        paths = frozenset(files) | {path.resolve() for path in files}
+        under_way = _UnderWay(paths, sum(stamps.size_bytes for stamps in files.values()))
         with self._lock:
-            self._reading.append(files)
+            self._reading.append(under_way)
             with suppress(RuntimeError):
-                self._last = self._thread.submit(self._finish, files, finish)
+                self._last = self._thread.submit(self._finish, under_way, finish)
                 return
-        self._finish(files, finish)
+        self._finish(under_way, finish)
 
     def use(self, paths: Iterable[Path]) -> None:
         """Take note that a call is about to read these files; CASA may touch what it reads."""
@@ -110,14 +119,14 @@ class Endings:
             waited, self._waited_s = self._waited_s, 0.0
             return waited
 
-    def _finish(self, files: Mapping[Path, Stamps], finish: Callable[[], None]) -> None:
+    def _finish(self, under_way: _UnderWay, finish: Callable[[], None]) -> None:
         try:
             finish()
         except Exception:  # noqa: BLE001 - the next one has its turn all the same
             _log.info("a record was not finished", exc_info=True)
         finally:
             with self._lock:
-                self._reading.remove(files)
+                self._reading.remove(under_way)
                 if not self._reading:
                     self._used.clear()
 
