@@ -16,7 +16,27 @@ import measuring
 from measuring import Finding, Goal, compared, guarded, in_turns, number
 from notebook_runs import EXAMPLE, cells_of, run_cells, run_in_kernel
 
-SIDES = {"recorded": cells_of(EXAMPLE, recorded=True), "plain": cells_of(EXAMPLE, recorded=False)}
+# In the cell that loads casaprov: everything is recorded as usual, but no file is read for a digest.
+UNREAD = """
+import itertools
+from concurrent.futures import Future
+from casaprov.checksum import Measurement
+from casaprov.digest import digest_record
+from casaprov.digester import Digester
+_count = itertools.count()
+def _submit(digester, path, *, tier="full"):
+    done = Future()
+    done.set_result(Measurement(kind="File", content_digest=digest_record("none/1", next(_count)), size_bytes=0))
+    return done
+Digester.submit, Digester.start = _submit, lambda digester: None
+"""
+
+_RECORDED = cells_of(EXAMPLE, recorded=True)
+SIDES = {
+    "recorded": _RECORDED,
+    "plain": cells_of(EXAMPLE, recorded=False),
+    "no digests": [UNREAD + _RECORDED[0], *_RECORDED[1:]],
+}
 WALL = Goal(1.03, "≤ 1.03")
 
 
@@ -34,12 +54,13 @@ def measure(repeats: int) -> list[Finding]:
         },
         repeats,
     )
-    recorded, plain = ([sum(run.seconds) for run in found[side]] for side in ("recorded", "plain"))
+    recorded, plain, unread = ([sum(run.seconds) for run in found[side]] for side in SIDES)
     calls = len(found["recorded"][0].activities)
     waited = number([run.waited_s for run in found["recorded"]])
     most = [max(activity.waited_s for activity in run.activities) for run in found["recorded"]]
     return [
         compared("a", f"NGC 5921, {calls} calls: recorded / plain", recorded, plain, goal=WALL),
+        compared("a", "the same, if digests took no time", unread, plain),
         compared("a", "the same, shown by a Jupyter kernel", in_kernels["recorded"], in_kernels["plain"], goal=WALL),
         compared(
             "a",

@@ -206,28 +206,42 @@ class Finishing:
 
     def _left(self, ended: Ended, path: Path, *, declared: bool) -> Entity | None:
         """Return the new state that the call left at `path`; None if the content is what it was."""
-        opened = ended.opened
+        opened, awaited = ended.opened, ended.awaited.get(path)
         return self._states.left(
             path,
-            self._measured(opened, path, ended.pending[path], ended.awaited.get(path)),
+            self._measured(opened, path, ended.pending[path], awaited, observed=not declared),
             by=opened.activity.id,
             children=opened.children,
             before=opened.found.get(path),
             declared=declared,
         )
 
-    def _measured(self, opened: Opened, path: Path, future: Future[Measurement], awaited: Stamps | None) -> Measured:
+    def _measured(
+        self,
+        opened: Opened,
+        path: Path,
+        future: Future[Measurement],
+        awaited: Stamps | None,
+        *,
+        observed: bool = False,
+    ) -> Measured:
         """Wait for a measurement and keep its tree.
 
         Parameters
         ----------
         awaited
             The stamps that the path has afterwards, unless other code changed it meanwhile.
+        observed
+            Whether nobody said that the call writes there. If it changes again, something else writes there, and
+            did so perhaps while the call ran: nothing of the call's is missing then.
         """
         try:
             measured = future.result()
             if awaited is not None and stamp(path) != awaited and not self._may_be_touched(path):
-                raise DigestError("It was changed before casaprov had read it, and by no call that is recorded.")
+                changed = DigestError("It was changed before casaprov had read it, and by no call that is recorded.")
+                if observed:
+                    return changed
+                raise changed
         except CasaprovError as error:
             opened.problems.append(f"{self._states.key(path)} could not be digested: {error.message}")
             return error

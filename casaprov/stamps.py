@@ -33,8 +33,11 @@ __all__ = [
     "walk",
 ]
 
-IGNORED = (".git", ".casaprov", ".ipynb_checkpoints", "*.ipynb", "casa-*.log", "*.last", "__pycache__")
-"""Names that :func:`walk` does not look at: what notebooks, CASA and git leave anyway."""
+IGNORED = (
+    ".git", ".casaprov", ".ipynb_checkpoints", ".jupyter_ystore.db*", ".virtual_documents", "*.ipynb", "casa-*.log", "*.last",
+    "__pycache__",
+)  # fmt: skip
+"""Names that :func:`walk` does not look at: what notebooks and their servers, CASA and git leave anyway."""
 
 MAX_ENTRIES = 20_000
 """Files that :func:`walk` looks at before it stops."""

@@ -304,6 +304,18 @@ gate.set()
 """
 
 
+def test_a_file_that_something_else_writes_all_the_time_is_no_problem(waiting: Waiting) -> None:
+    later = waiting.call_soon("look", lambda: (waiting.folder / "log").write_text("1") and None, file="in.txt")
+    (waiting.folder / "new").write_text("another, longer")
+    assert ctypes.CDLL(None).rename(bytes(waiting.folder / "new"), bytes(waiting.folder / "log")) == 0
+    waiting.open()
+    waiting.endings.settle()
+    assert later[0].problems == ()
+    entity = {e.path: e for e in waiting.document().entities}["log"]
+    assert (entity.content_digest, later[0].generated[0].declared) == (None, False)
+    assert "changed before casaprov had read it" in entity.note
+
+
 def test_a_child_process_does_not_wait_for_threads_that_it_has_not() -> None:
     done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=LONG_S, check=False)
     assert done.stdout.strip() == "7", done.stderr
