@@ -25,7 +25,7 @@ from casaprov.checksum import Measurement, measure
 from casaprov.digest_cache import DigestCache
 from casaprov.digester import Digester
 from casaprov.errors import DigestError, WorkerDied
-from casaprov.readers import fits_reader, open_digester
+from casaprov.readers import fits_reader, open_digester, table_reader
 from casaprov.readers.casacore_tables import CasacoreReader
 from casaprov.readers.digest_worker import FUNCTIONS
 from casaprov.stamps import stamp
@@ -391,6 +391,20 @@ def test_a_table_that_refers_to_one_elsewhere_is_measured_again_each_time(
     again = tested.measure(path)
     assert again.content_digest != first.content_digest
     assert again == _here(path)
+
+
+def test_of_a_folder_only_members_that_changed_are_read(tested: Digester, pool: HerePool, tmp_path: Path) -> None:
+    folder = tmp_path / "n.ms.flagversions"
+    (folder / "sub").mkdir(parents=True)
+    tables = [_make(folder / name) for name in ("a", "b", "sub/c")]
+    (folder / "list.txt").write_text("a b c")
+    assert tested.measure(folder).content_digest == measure(folder, table_reader, fits_reader).content_digest
+    _edit(tables[2], lambda table: table.putcell("TIME", 0, 9.0))
+    (folder / "list.txt").write_text("a b c d")
+    pool.calls.clear()
+    assert tested.measure(folder).content_digest == measure(folder, table_reader, fits_reader).content_digest
+    read = [Path(path) for name, arguments in pool.calls if name == "members" for path in arguments["paths"]]
+    assert sorted(read) == [folder / "list.txt", tables[2]]
 
 
 def test_a_folder_with_a_table_that_refers_elsewhere_is_measured_again_each_time(
