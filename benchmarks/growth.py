@@ -46,10 +46,13 @@ def sizes(cache: Path, size_gb: float, repeats: int) -> list[Finding]:
 
 
 def _cells(calls: int) -> list[str]:
-    """Cells of one call each, after the import of a small MeasurementSet and a first call."""
+    """Cells of one call each, after the import of a small MeasurementSet and a first call.
+
+    No two are the same: that would be one cell run many times, after which casaprov looks for what became stale.
+    """
     imported = f"from casatasks import importuvfits, vishead\nimportuvfits({str(ngc5921_fits())!r}, 'n.ms')"
     call = "listed = vishead('n.ms', mode='list')"
-    return [imported, call, *[call] * calls]
+    return [imported, call, *(f"{call}  # {number}" for number in range(calls))]
 
 
 def calls_of(calls: int, repeats: int) -> list[Finding]:
