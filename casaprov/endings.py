@@ -67,11 +67,7 @@ class Endings:
         """
         with self._lock:
             reading = [other for under_way in self._reading for other in under_way.paths]
-        return any(
-            path == other or other in path.parents or (below and path in other.parents)
-            for path in paths
-            for other in reading
-        )
+        return any(_holds(other, path) or (below and _holds(path, other)) for path in paths for other in reading)
 
     def put(self, files: Mapping[Path, Stamps], finish: Callable[[], None]) -> None:
         """Call `finish` when its turn has come, in another thread; at once where Python is ending and has none any more.
@@ -99,7 +95,7 @@ class Endings:
     def is_used(self, path: Path) -> bool:
         """Tell whether a call may have touched a file since it is read here."""
         with self._lock:
-            return any(path == other or path in other.parents or other in path.parents for other in self._used)
+            return any(_holds(path, other) or _holds(other, path) for other in self._used)
 
     def settle(self) -> None:
         """Wait until all that has ended is recorded; no more than a look if nothing is under way."""
@@ -129,6 +125,10 @@ class Endings:
                 self._reading.remove(under_way)
                 if not self._reading:
                     self._used.clear()
+
+
+def _holds(folder: Path, path: Path) -> bool:
+    return folder == path or folder in path.parents
 
 
 def is_own_thread() -> bool:

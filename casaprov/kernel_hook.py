@@ -38,6 +38,7 @@ from casaprov.journal import journal_folder
 from casaprov.model import Activity, Entity, Step, Tier
 from casaprov.notebook.adopt import adopt_sessions
 from casaprov.notebook.cell_bundle import CellBundle
+from casaprov.notebook.front_end import has_front_end
 from casaprov.notebook.help_magic import register_help, unregister_help
 from casaprov.notebook.magics import CasaprovMagic
 from casaprov.notebook.name import UNNAMED, NotebookName
@@ -328,7 +329,7 @@ class KernelRecording:
 
         Where the notebook has a name, somebody goes on listening after the cell, or looks into the journal.
         """
-        unheard = getattr(self._shell, "kernel", None) is not None and self.notebook.name == UNNAMED
+        unheard = has_front_end(self._shell) and self.notebook.name == UNNAMED
         return unheard or self._reruns.again or self._endings.size_bytes > _MOST_BYTES_LEFT
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from casaprov.model import Activity, Entity
 from casaprov.notebook.bundle import call_summary, display_data
+from casaprov.notebook.front_end import has_front_end
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -50,7 +51,7 @@ class CellBundle:
         session
             Id of the session.
         """
-        in_notebook = getattr(self._shell, "kernel", None) is not None
+        in_notebook = has_front_end(self._shell)
         if update and not in_notebook:  # a terminal has no output to update
             return
         data = display_data(session, list(self._calls.values()), with_text=in_notebook)

@@ -22,6 +22,7 @@ from casaprov.calls import Executor, TaskCall, TaskResult
 from casaprov.model import Activity
 from casaprov.notebook.cell_block import INTERVAL_S, CellBlock
 from casaprov.notebook.figures import PICTURES, Figures
+from casaprov.notebook.front_end import has_front_end
 from casaprov.notebook.log_block import Running, call_log, progress
 from casaprov.notebook.page import bundle_of
 from casaprov.notebook.printed import Printed, joined, taken, unlogged
@@ -89,7 +90,7 @@ class Shown:
         self._journal = journal
         self._wanted = wanted
         # A terminal shows no HTML, and prints what CASA prints by itself.
-        self._in_notebook = getattr(shell, "kernel", None) is not None
+        self._in_notebook = has_front_end(shell)
         self._cell: CellBlock | None = None
         self._figures = Figures(shell)
         self._here = threading.local()  # the call that this thread is in
