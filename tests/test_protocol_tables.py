@@ -57,6 +57,17 @@ def test_a_table_has_one_digest_however_it_is_stored(data: st.DataObject) -> Non
     assert _digest(spec, data.draw(layouts(spec))) == _digest(spec)
 
 
+@pytest.mark.parametrize("holes", [(), (0,), (2,), (0, 2)])
+@pytest.mark.parametrize("shape", [(2, 3), (1, 1)])
+def test_cells_of_one_shape_have_one_digest_whether_or_not_their_manager_tells_it(
+    shape: tuple[int, ...], holes: tuple[int, ...]
+) -> None:
+    cells = tuple(None if row in holes else np.full(shape, 1.5 * row) for row in range(3))
+    spec = TableSpec(3, (ColumnSpec("A", "double", "variable", cells),))
+    others = [Layout(managers=(manager,)) for manager in ("TiledShapeStMan", "TiledCellStMan", "StManAipsIO")]
+    assert {_digest(spec, layout) for layout in others} == {_digest(spec)}
+
+
 def _one_column(kind: str, layout: str) -> TableSpec:
     rng = np.random.default_rng(7)
     shape = () if layout == "scalar" else (4, 3)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from casaprov.readers.blocks import Cells, blocks, runs, storage_of, stretch
+from casaprov.readers.blocks import Cells, Shape, blocks, common_shape, runs, storage_of, stretch
 from casaprov.tables import Block, Column, Runs, Storage
 
 __all__ = ["LibraryTable"]
@@ -28,7 +28,7 @@ class LibraryTable(Cells):
     def __init__(self, path: Path, handle: Any) -> None:
         self.path = path
         self._handle: Any = handle
-        self._storage: Mapping[str, Storage] | None = None
+        self._known_managers: dict[str, Mapping[str, Any]] | None = None
         info = handle.info()
         self.type: str = info["type"]
         self.subtype: str = info["subType"]
@@ -59,9 +59,21 @@ class LibraryTable(Cells):
 
     def manager(self, column: str) -> str:
         """Return the type of the storage manager that holds a column."""
-        if self._storage is None:
-            self._storage = self.storage()
-        return self._storage[column].type if column in self._storage else ""
+        held = self._managers.get(column)
+        return str(held["TYPE"]) if held else ""
+
+    def common_shape(self, column: str) -> Shape | None:
+        """Return the shape of all cells of a column, if its storage manager says it."""
+        held = self._managers.get(column)
+        return common_shape(held, self.rows) if held else None
+
+    @property
+    def _managers(self) -> Mapping[str, Mapping[str, Any]]:
+        """What the library says of the storage manager of each column."""
+        if self._known_managers is None:
+            managers = self._handle.getdminfo().values()
+            self._known_managers = {column: manager for manager in managers for column in manager["COLUMNS"]}
+        return self._known_managers
 
     def record(self, column: str, row: int) -> Mapping[str, Any]:
         """Return a cell of a column of records."""
