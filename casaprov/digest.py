@@ -15,7 +15,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NewType
 
 from casaprov.errors import DigestError
@@ -68,20 +68,22 @@ def canonical_json(value: Any) -> bytes:
 
 
 def _check(value: Any) -> None:
-    if type(value) in _PLAIN:
-        return
-    if isinstance(value, float) and not math.isfinite(value):
-        raise DigestError(f"{value!r} has no canonical JSON form.")
-    if isinstance(value, Mapping):
-        for key, member in value.items():
+    members: Iterable[Any] = ()
+    if isinstance(value, dict):
+        for key in value:
             if not isinstance(key, str):
                 raise DigestError(f"The key {key!r} is not a string; it has no canonical JSON form.")
-            _check(member)
-    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        for member in value:
-            _check(member)
-    elif value is not None and not isinstance(value, bool | int | float | str):
+        members = value.values()
+    elif isinstance(value, list | tuple):
+        members = value
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise DigestError(f"{value!r} has no canonical JSON form.")
+    elif value is not None and not isinstance(value, int | str):
         raise DigestError(f"A {type(value).__name__} has no canonical JSON form.")
+    for member in members:
+        if type(member) not in _PLAIN:
+            _check(member)
 
 
 def digest_bytes(data: Buffer) -> Digest:

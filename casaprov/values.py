@@ -18,6 +18,7 @@ The last one cannot be read back; :func:`is_exact` tells.
 
 from __future__ import annotations
 
+import json
 import math
 import numbers
 from collections.abc import Iterable, Mapping, Set
@@ -26,8 +27,6 @@ from os import PathLike, fspath
 from typing import Any
 
 import numpy as np
-
-from casaprov.digest import canonical_json
 
 __all__ = ["from_json", "is_exact", "summarise", "to_json"]
 
@@ -61,8 +60,13 @@ def _to_json(value: Any, way: _Way) -> Any:
 
 
 def _read(value: Any, way: _Way) -> Any:
-    if value is None or type(value) in (bool, str):
+    kind = type(value)
+    if value is None or kind is bool or kind is str:
         return value
+    if kind is float:
+        return _real(value)
+    if kind is list or kind is dict:
+        return _container(value, way)
     if isinstance(value, str):
         return str.__str__(value)  # CASA sees the characters, not what an enum says of itself
     if isinstance(value, PathLike):
@@ -96,7 +100,10 @@ def _array(value: Any, way: _Way) -> Any:
         return _scalar(value, way) if plain else _opaque(value)
     if value.size > _MAX_MEMBERS or not plain:
         return {**_opaque(value), "shape": list(value.shape), "dtype": str(value.dtype)}
-    return {"@array": _to_json(value.tolist(), way), "dtype": str(value.dtype), "shape": list(value.shape)}
+    # Numbers of which each is a JSON number need not be looked at one by one.
+    ready = value.dtype.kind in "bi" or (value.dtype.kind == "f" and bool(np.isfinite(value).all()))
+    members = value.tolist() if ready else _to_json(value.tolist(), way)
+    return {"@array": members, "dtype": str(value.dtype), "shape": list(value.shape)}
 
 
 def _scalar(value: Any, way: _Way) -> Any:
@@ -187,19 +194,15 @@ def summarise(value: Any, max_bytes: int) -> Any:
     Long strings, lists and objects keep their beginning; what was cut is
     replaced by ``{"@cut": <number of members or characters left out>}``.
     """
-    if len(canonical_json(value)) <= max_bytes:
+    if not isinstance(value, str | dict | list) or _size(value) <= max_bytes:
         return value
     if isinstance(value, str):
         return value[: max_bytes // 2] + f"… (+{len(value) - max_bytes // 2} characters)"
     if isinstance(value, dict):
         kept = dict(_within(((k, summarise(v, max_bytes // 4)) for k, v in value.items()), max_bytes))
         return kept if len(kept) == len(value) else {**kept, "@cut": len(value) - len(kept)}
-    if isinstance(value, list):
-        members = [
-            m for _, m in _within(((str(i), summarise(v, max_bytes // 4)) for i, v in enumerate(value)), max_bytes)
-        ]
-        return [*members, {"@cut": len(value) - len(members)}] if len(members) < len(value) else members
-    return value
+    members = [m for _, m in _within(((str(i), summarise(v, max_bytes // 4)) for i, v in enumerate(value)), max_bytes)]
+    return [*members, {"@cut": len(value) - len(members)}] if len(members) < len(value) else members
 
 
 def _within(pairs: Iterable[tuple[str, Any]], max_bytes: int) -> list[tuple[str, Any]]:
@@ -209,5 +212,10 @@ def _within(pairs: Iterable[tuple[str, Any]], max_bytes: int) -> list[tuple[str,
         if filled >= max_bytes:
             break
         kept.append(pair)
-        filled += len(canonical_json(list(pair)))
+        filled += _size(pair)
     return kept
+
+
+def _size(value: Any) -> int:
+    """Bytes of the canonical JSON text of a JSON value."""
+    return len(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass"))
