@@ -8,13 +8,14 @@ format is described in ``docs/reference/taskspecs.md``.
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import metadata, resources
+from itertools import chain
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal
 
 from casaprov.errors import RecordError
@@ -152,20 +153,54 @@ def guess_inputs(parameters: Mapping[str, Any], cwd: Path) -> tuple[FileUse, ...
 def load_specs() -> Mapping[str, TaskSpec]:
     """Return the TaskSpec of every known task by its name.
 
+    A task's is read when it is asked for, and the tables of other packages when it is in none of ours: to
+    read them all takes longer than to record a call.
+
     Raises
     ------
     RecordError
-        If a table is not well-formed; the message names the entry point it came from.
+        When a task is asked for, if a table is not well-formed; the message names the entry point it came from.
     """
-    text = (resources.files("casaprov") / "taskspecs.toml").read_text(encoding="utf-8")
-    specs = read_specs(text, "casaprov/taskspecs.toml")
-    for point in metadata.entry_points(group=ENTRY_POINT_GROUP):
-        origin = f"the entry point {point.name!r} ({point.value})"
-        added = read_specs(_text_of(point, origin), origin)
-        if twice := sorted(specs.keys() & added.keys()):
-            raise RecordError(f"The task table of {origin} describes {', '.join(twice)}, which is described already.")
-        specs |= added
-    return MappingProxyType(specs)
+    return _Specs()
+
+
+class _Specs(Mapping[str, TaskSpec]):
+    """Our own table and those of other packages, each read as late as can be."""
+
+    def __init__(self) -> None:
+        text = (resources.files("casaprov") / "taskspecs.toml").read_text(encoding="utf-8")
+        head, *sections = re.split(r"^\[tasks\.(\w+)", text, flags=re.MULTILINE)
+        self._common = tomllib.loads(head)
+        self._sections: dict[str, str] = {}
+        for task, rest in zip(sections[::2], sections[1::2], strict=True):
+            self._sections[task] = f"{self._sections.get(task, '')}[tasks.{task}{rest}"
+        self._read: dict[str, TaskSpec] = {}
+
+    def __getitem__(self, task: str) -> TaskSpec:
+        if task not in self._sections:
+            return self._others[task]
+        if task not in self._read:
+            self._read |= _specs({**self._common, **tomllib.loads(self._sections[task])})
+        return self._read[task]
+
+    def __iter__(self) -> Iterator[str]:
+        return chain(self._sections, self._others)
+
+    def __len__(self) -> int:
+        return len(self._sections) + len(self._others)
+
+    @cached_property
+    def _others(self) -> Mapping[str, TaskSpec]:
+        specs: dict[str, TaskSpec] = {}
+        for point in metadata.entry_points(group=ENTRY_POINT_GROUP):
+            origin = f"the entry point {point.name!r} ({point.value})"
+            added = read_specs(_text_of(point, origin), origin)
+            if twice := sorted((self._sections.keys() | specs.keys()) & added.keys()):
+                raise RecordError(
+                    f"The task table of {origin} describes {', '.join(twice)}, which is described already."
+                )
+            specs |= added
+        return specs
 
 
 def read_specs(text: str, origin: str) -> dict[str, TaskSpec]:
@@ -177,15 +212,18 @@ def read_specs(text: str, origin: str) -> dict[str, TaskSpec]:
         If `text` is no TOML or says something the format does not know.
     """
     try:
-        table = tomllib.loads(text)
-        package, families = str(table["package"]), table.get("families", {})
-        return {task: _spec(task, dict(said), package, families) for task, said in table["tasks"].items()}
+        return _specs(tomllib.loads(text))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         told = f"{error} is missing" if isinstance(error, KeyError) else error
         raise RecordError(
             f"The task table of {origin} cannot be read: {told}.",
             hint="See docs/reference/taskspecs.md for the format.",
         ) from error
+
+
+def _specs(table: Mapping[str, Any]) -> dict[str, TaskSpec]:
+    package, families = str(table["package"]), table.get("families", {})
+    return {task: _spec(task, dict(said), package, families) for task, said in table["tasks"].items()}
 
 
 def _text_of(point: metadata.EntryPoint, origin: str) -> str:

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -431,8 +432,16 @@ def test_a_table_may_be_a_file(other_package: Any, tmp_path: Path) -> None:
 def test_a_broken_entry_point_is_named(other_package: Any, source: str, told: str) -> None:
     other_package(source)
     with pytest.raises(RecordError, match=re.escape("'other' (other_tasks:TABLE)")) as caught:
-        load_specs()
+        load_specs()["wsclean"]
     assert told in str(caught.value)
+    assert load_specs()["gaincal"].package == "casatasks"  # nobody needs the other table for that
+
+
+def test_what_is_read_task_by_task_is_what_the_table_says_as_a_whole() -> None:
+    text = (resources.files("casaprov") / "taskspecs.toml").read_text(encoding="utf-8")
+    assert read_specs(text, "the table") == dict(load_specs()) == {task: load_specs()[task] for task in load_specs()}
+    assert len(load_specs()) == len(dict(load_specs()))
+    assert "no-such-task" not in load_specs()
 
 
 # -- CASA ---------------------------------------------------------------------------
