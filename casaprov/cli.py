@@ -319,7 +319,7 @@ def digest(paths: tuple[Path, ...], as_json: bool) -> None:
     Example:
       casaprov digest ngc5921.ms ngc5921.bcal
     """
-    from casaprov.model import unstructure
+    from casaprov.record_json import unstructure
 
     if missing := [str(path) for path in paths if not path.exists()]:
         raise UsageError(f"There is nothing at {', '.join(missing)}.", hint="Check the name and the working folder.")

@@ -38,7 +38,7 @@ err = PlainConsole(stderr=True)
 
 def show(value: Any, as_json: bool, view: Callable[[Any], Any]) -> None:
     """Print a value as JSON or as `view` draws it."""
-    from casaprov.model import unstructure
+    from casaprov.record_json import unstructure
 
     if as_json:
         click.echo(json.dumps(unstructure(value), default=str))

@@ -30,8 +30,9 @@ from casaprov.crate_layout import (
 from casaprov.crate_write import CrateWriter
 from casaprov.digest import Digest
 from casaprov.errors import CrateError, Issue, RecordError, UsageError
-from casaprov.model import Activity, Agent, Document, Entity, unstructure
+from casaprov.model import Activity, Agent, Document, Entity
 from casaprov.payload import PayloadItem
+from casaprov.record_json import unstructure
 from casaprov.unpack import Limits, clear, name_problem, unpack
 from casaprov.validate import check_folder, read_records, validate_record
 

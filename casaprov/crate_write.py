@@ -37,8 +37,9 @@ from casaprov.crate_readme import readme
 from casaprov.crate_runs import last_time
 from casaprov.digest import Digest
 from casaprov.errors import RecordError
-from casaprov.model import Activity, Document, unstructure
+from casaprov.model import Activity, Document
 from casaprov.payload import PayloadItem, members
+from casaprov.record_json import unstructure
 
 __all__ = ["CrateWriter", "metadata_document"]
 

@@ -32,7 +32,8 @@ from typing import Any, BinaryIO
 
 from casaprov.digest import Digest
 from casaprov.errors import JournalError, RecordError
-from casaprov.model import Activity, Agent, Document, Entity, Session, structure, unstructure
+from casaprov.model import Activity, Agent, Document, Entity, Session
+from casaprov.record_json import structure, unstructure
 
 __all__ = [
     "JOURNAL_FORMAT",

@@ -11,8 +11,7 @@ here             W3C PROV                RO-Crate (Workflow Run Crate 0.5)
 `Usage`          used, wasGeneratedBy    object, result
 ===============  ======================  =========================================
 
-Values are turned into JSON and back by :func:`unstructure` and
-:func:`structure`; ``schemas/`` holds the contract for what comes out.
+Values are turned into JSON and back by :mod:`casaprov.record_json`; ``schemas/`` holds the contract for what comes out.
 
 Times are ISO 8601 in UTC with microseconds, ``2026-05-01T10:00:00.123456+00:00``.
 Paths are POSIX paths: relative to the session's ``folder`` where they lie
@@ -23,10 +22,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Literal, TypeVar
-
-import cattrs
-from cattrs.gen import make_dict_unstructure_fn
+from typing import Any, Final, Literal
 
 from casaprov.digest import Digest
 from casaprov.errors import RecordError
@@ -49,8 +45,6 @@ __all__ = [
     "Step",
     "Tier",
     "Usage",
-    "structure",
-    "unstructure",
 ]
 
 DOCUMENT_FORMAT: Final = "casaprov/document/1"
@@ -362,33 +356,3 @@ class Document:
             if entity.id == entity_id:
                 return entity
         raise RecordError(f"The record names an entity {entity_id!r} that it does not contain.")
-
-
-T = TypeVar("T")
-
-_CONVERTER = cattrs.Converter(forbid_extra_keys=True, omit_if_default=True, unstruct_collection_overrides={tuple: list})
-# Made when the first Document is written: a kernel writes none.
-_CONVERTER.register_unstructure_hook_factory(
-    lambda cls: cls is Document,
-    lambda cls: make_dict_unstructure_fn(cls, _CONVERTER, _cattrs_omit_if_default=False),
-)
-
-
-def unstructure(value: Any) -> Any:
-    """Turn a record into JSON values; fields at their default are left out."""
-    return _CONVERTER.unstructure(value)
-
-
-def structure(data: Any, cls: type[T]) -> T:
-    """Read a record from JSON values.
-
-    Raises
-    ------
-    RecordError
-        If `data` does not fit `cls`, with every misfit.
-    """
-    try:
-        return _CONVERTER.structure(data, cls)
-    except (cattrs.BaseValidationError, TypeError, ValueError, KeyError) as error:
-        told = "; ".join(cattrs.transform_error(error, path=cls.__name__))
-        raise RecordError(f"This is no {cls.__name__} record: {told}.") from error

@@ -19,7 +19,8 @@ from urllib.parse import quote
 from casaprov import terms
 from casaprov.errors import RecordError
 from casaprov.lineage import Lineage
-from casaprov.model import Activity, Agent, Document, Entity, Session, Usage, structure, unstructure
+from casaprov.model import Activity, Agent, Document, Entity, Session, Usage
+from casaprov.record_json import structure, unstructure
 
 __all__ = ["from_prov", "to_prov"]
 

@@ -250,12 +250,6 @@ class Recorder:
 
     def _ended(self, opened: Opened, result: TaskResult, ended_at: str, parents: tuple[Opened, ...]) -> Ended:
         left = remains(opened)
-        # All are under way before the first is waited for.
-        tiers = {written.path: opened.tiers.get(written.path, "full") for written in left.written}
-        self._made.update(tiers)
-        for path in left.gone:
-            self._made.pop(path, None)
-        pending = {path: self._digester.submit(path, tier=tier) for path, tier in tiers.items()}
         returned = to_json(result.returned)
         activity = replace(
             opened.activity,
@@ -266,6 +260,12 @@ class Recorder:
             failure=result.failure,
             log=self._log(opened, result.log),
         )
+        # From here on other threads take turns with this one. All are under way before the first is waited for.
+        tiers = {written.path: opened.tiers.get(written.path, "full") for written in left.written}
+        self._made.update(tiers)
+        for path in left.gone:
+            self._made.pop(path, None)
+        pending = {path: self._digester.submit(path, tier=tier) for path, tier in tiers.items()}
         awaited = {path: left.stamps[path] for path, future in (opened.pending | pending).items() if not future.done()}
         return Ended(opened, activity, parents, left, pending, awaited)
 

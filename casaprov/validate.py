@@ -23,7 +23,8 @@ from casaprov.consistency import record_issues, value_issues
 from casaprov.crate_check import claimed_files, file_issues, graph_issues, manifest_issues, parameter_issues
 from casaprov.crate_layout import DOCUMENT, MANIFEST, METADATA, Manifest
 from casaprov.errors import CrateError, Issue, RecordError, SchemaError, UsageError
-from casaprov.model import Document, structure
+from casaprov.model import Document
+from casaprov.record_json import structure
 from casaprov.terms import SCHEMAS
 from casaprov.tree_check import tree_issues
 from casaprov.unpack import Limits, folder_issues, name_problem, unpack, zip_issues

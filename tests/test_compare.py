@@ -66,6 +66,9 @@ class Memory:
     def manager(self, column: str) -> str:
         return ""
 
+    def common_shape(self, column: str) -> None:
+        return None
+
     def cell(self, column: Column, row: int) -> np.ndarray[Any, Any]:
         return self._one(row)
 

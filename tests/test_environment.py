@@ -23,7 +23,8 @@ from casaprov.casa.environment import (
     measures_tables,
     without_credentials,
 )
-from casaprov.model import Environment, structure, unstructure
+from casaprov.model import Environment
+from casaprov.record_json import structure, unstructure
 
 
 def _git(folder: Path, *arguments: str) -> str:

@@ -17,7 +17,8 @@ from casaprov.crate_layout import CrateFile, CrateItem, Manifest
 from casaprov.digest import digest_bytes
 from casaprov.errors import SchemaError, UsageError
 from casaprov.journal import Journal
-from casaprov.model import Document, unstructure
+from casaprov.model import Document
+from casaprov.record_json import unstructure
 from casaprov.validate import _schemas, schema_names, validate_record
 from sample_records import make_reduction
 

@@ -17,7 +17,8 @@ from casaprov.calls import TaskCall, TaskFailed, TaskResult
 from casaprov.casa.appimages import PLOT_PACKAGES, PROGRAMS_VARIABLE, unpacked_programs
 from casaprov.casa.confined_server import POLICY_VARIABLE
 from casaprov.errors import CasaprovError, ReplayError
-from casaprov.model import Environment, structure
+from casaprov.model import Environment
+from casaprov.record_json import structure
 from casaprov.values import from_json, to_json
 from casaprov.worker import Worker
 

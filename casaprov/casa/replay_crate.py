@@ -24,9 +24,10 @@ from casaprov.digester import Digester
 from casaprov.errors import CrateError, DigestError, InputMissing, MissingDependency, UsageError, WorkerDied
 from casaprov.listings import same_listing
 from casaprov.locate import InputFinder
-from casaprov.model import Activity, Entity, Environment, Session, unstructure
+from casaprov.model import Activity, Entity, Environment, Session
 from casaprov.plan import Plan, foreign_states, make_plan
 from casaprov.readers.products import compare_products
+from casaprov.record_json import unstructure
 from casaprov.recorder import now
 from casaprov.replay import Replay, place_inputs
 from casaprov.report import REPORT_FORMAT, ReplayReport, compare_environments

@@ -22,7 +22,7 @@ from casaprov.casa.plot_programs import PlotPrograms
 from casaprov.casa.plots import arguments, draw, log_file
 from casaprov.casa.tasks import TASK_PACKAGES, task_names
 from casaprov.errors import CasaMissing, ReplayError
-from casaprov.model import unstructure
+from casaprov.record_json import unstructure
 from casaprov.values import from_json, to_json
 from casaprov.worker import serve
 

@@ -16,8 +16,9 @@ from casaprov import table_parts
 from casaprov.checksum import measure as measure_product
 from casaprov.checksum import measure_member, to_json
 from casaprov.errors import MissingDependency
-from casaprov.model import Tier, unstructure
+from casaprov.model import Tier
 from casaprov.readers import fits_reader, table_reader
+from casaprov.record_json import unstructure
 from casaprov.table_parts import Noting, Part, plain_runs
 from casaprov.worker import serve
 

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from casaprov.compare import Comparison, Tolerance
-from casaprov.model import structure, unstructure
+from casaprov.record_json import structure, unstructure
 from casaprov.worker import Worker
 
 __all__ = ["compare_products"]
