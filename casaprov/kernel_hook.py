@@ -26,7 +26,6 @@ from casaprov.casa import log as casa_log
 from casaprov.casa.data import prepare
 from casaprov.casa.kernel_plots import KernelPlots
 from casaprov.casa.session import new_session, open_recorder, tier_by_size
-from casaprov.casa.task_help import read_task_help, tasks_by_category
 from casaprov.casa.tasks import FunctionExecutor, TaskHook, hooked_modules
 from casaprov.casa.tools import TOOL_PACKAGE, ToolHook
 from casaprov.config import Config
@@ -39,7 +38,7 @@ from casaprov.model import Activity, Entity, Step, Tier
 from casaprov.notebook.adopt import adopt_sessions
 from casaprov.notebook.cell_bundle import CellBundle
 from casaprov.notebook.front_end import has_front_end
-from casaprov.notebook.help_magic import register_help, unregister_help
+from casaprov.notebook.help_magic import TaskHelpSource, register_help, unregister_help
 from casaprov.notebook.magics import CasaprovMagic
 from casaprov.notebook.name import UNNAMED, NotebookName
 from casaprov.notebook.page import bundle_of
@@ -139,7 +138,7 @@ class KernelRecording:
         self._magic.register()
         if self.settings.trouble:
             _tell(f"casaprov: {self.settings.trouble} Until then the defaults hold.")
-        register_help(self._shell, read_task_help, tasks_by_category)
+        register_help(self._shell, _task_help)
         atexit.register(self.stop)
         os.register_at_fork(after_in_child=self._forked)
 
@@ -331,6 +330,12 @@ class KernelRecording:
         """
         unheard = has_front_end(self._shell) and self.notebook.name == UNNAMED
         return unheard or self._reruns.again or self._endings.size_bytes > _MOST_BYTES_LEFT
+
+
+def _task_help() -> TaskHelpSource:
+    from casaprov.casa import task_help  # few ask for help, and it takes a tenth of '%load_ext' to load
+
+    return task_help
 
 
 def _tell(sentence: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from IPython.core.error import UsageError
 
@@ -15,22 +15,32 @@ if TYPE_CHECKING:
 
     from casaprov.casa.task_help import TaskHelp, TaskSummary
 
-    Categories = Callable[[], Mapping[str, tuple[TaskSummary, ...]]]
-
-__all__ = ["HELP_MAGIC", "register_help", "unregister_help"]
+__all__ = ["HELP_MAGIC", "TaskHelpSource", "register_help", "unregister_help"]
 
 HELP_MAGIC = "casahelp"
 
 _COMPLETE = "complete_command"
 
 
-def register_help(shell: InteractiveShell, read: Callable[[str], TaskHelp], categories: Categories) -> None:
+class TaskHelpSource(Protocol):
+    """What tells about tasks: :mod:`casaprov.casa.task_help`."""
+
+    def read_task_help(self, name: str) -> TaskHelp:
+        """Tell about one task."""
+        ...
+
+    def tasks_by_category(self) -> Mapping[str, tuple[TaskSummary, ...]]:
+        """Tell about all tasks."""
+        ...
+
+
+def register_help(shell: InteractiveShell, source: Callable[[], TaskHelpSource]) -> None:
     """Add the magic and the completion of its argument.
 
     Parameters
     ----------
-    read, categories
-        Tell about one task, and about all of them: :mod:`casaprov.casa.task_help`.
+    source
+        Returns what tells about tasks; called when somebody asks.
     """
 
     def casahelp(line: str) -> None:
@@ -39,14 +49,14 @@ def register_help(shell: InteractiveShell, read: Callable[[str], TaskHelp], cate
         Usage: ``%casahelp [TASK ...]``
         """
         try:
-            for data in _shown(line.split(), read, categories):
+            for data in _shown(line.split(), source()):
                 shell.display_pub.publish(data)
         except CasaprovError as error:
             raise UsageError(str(error)) from error
 
     def complete(_shell: InteractiveShell, _event: Any) -> list[str]:
         try:
-            return sorted({task.name for tasks in categories().values() for task in tasks})
+            return sorted({task.name for tasks in source().tasks_by_category().values() for task in tasks})
         except CasaprovError:  # the magic itself says why
             return []
 
@@ -60,10 +70,10 @@ def unregister_help(shell: InteractiveShell) -> None:
     shell.strdispatchers[_COMPLETE].strs.pop(f"%{HELP_MAGIC}", None)
 
 
-def _shown(names: list[str], read: Callable[[str], TaskHelp], categories: Categories) -> list[dict[str, str]]:
+def _shown(names: list[str], source: TaskHelpSource) -> list[dict[str, str]]:
     if not names:
-        return [_bundle(list_html(categories()), list_text(categories()))]
-    tasks = [read(name.removesuffix("?").removesuffix("()")) for name in names]
+        return [_bundle(list_html(source.tasks_by_category()), list_text(source.tasks_by_category()))]
+    tasks = [source.read_task_help(name.removesuffix("?").removesuffix("()")) for name in names]
     return [_bundle(task_html(task), task_text(task)) for task in tasks]
 
 
