@@ -45,6 +45,7 @@ class Digester:
         self._pending: dict[tuple[Path, Tier], tuple[Stamps, Future[Measurement]]] = {}
         # One more than there are workers keeps these busy; many would only take turns with the user's thread.
         self._threads = ThreadPoolExecutor(pool.size + 1, thread_name_prefix="casaprov-digest")
+        self._keeper = ThreadPoolExecutor(1, thread_name_prefix="casaprov-cache")
 
     def start(self) -> None:
         """Start the workers, so that the first product need not wait for them; one by one, to leave CASA a processor."""
@@ -98,7 +99,8 @@ class Digester:
         for tier in get_args(Tier):
             with self._lock:
                 self._known.pop((path.absolute(), tier), None)
-            self._cache.forget(product_name(path.absolute(), tier))
+            # After what is still to be kept.
+            self._keeper.submit(self._cache.forget, product_name(path.absolute(), tier)).result()
 
     def cached_bytes(self) -> int:
         """Bytes that the cache holds."""
@@ -108,6 +110,7 @@ class Digester:
         """End the workers."""
         self._pool.close()
         self._threads.shutdown(wait=True, cancel_futures=True)
+        self._keeper.shutdown(wait=True)
         self._cache.close()
 
     def _no_longer_pending(self, what: tuple[Path, Tier], done: Future[Measurement]) -> None:
@@ -128,7 +131,10 @@ class Digester:
             # Only what did not change while it was read, and would have shown it, is remembered.
             if reading.stamps is None or stamp(path) != reading.stamps:
                 return measured
-            self._cache.put(reading.found)
+            with suppress(RuntimeError):  # Python is ending, and begins nothing in other threads any more
+                self._keeper.submit(
+                    self._cache.put, reading.found
+                )  # whoever waits for the digest need not wait for this
         if reading.stamps is not None:
             with self._lock:
                 self._known[path, tier] = (reading.stamps, measured)

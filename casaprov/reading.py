@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -194,7 +195,8 @@ class Reading:
     def _leaves(self, folder: Path, told: Mapping[str, Any]) -> dict[str, Any]:
         columns: Mapping[str, Any] = told["columns"]
         stamps = dict(self._files(folder))
-        files = {name: _column_files(stamps, column["storage"]) for name, column in columns.items()}
+        held = {number: tuple((file, stamps[file]) for file in own) for number, own in storage_files(stamps).items()}
+        files = {name: _column_files(held, column["storage"]) for name, column in columns.items()}
         # What a storage manager's files hold depends on what it is told that they hold.
         described = _described(told)
         names = {name: f"column:{folder}#{name}:{self._tier}:{described[name]}" for name in columns}
@@ -241,13 +243,21 @@ class Reading:
             return ()
         if folder == self.path:
             return self.stamps.files
-        below = folder.absolute().relative_to(self.path).as_posix()
-        prefix = f"{below}/"
-        return tuple(
-            (name[len(prefix) :], found)
-            for name, found in self.stamps.files
-            if name == below or name.startswith(prefix)
-        )
+        first, _, rest = folder.absolute().relative_to(self.path).as_posix().partition("/")
+        members = self._members.get(first, ())
+        if not rest:
+            return tuple(members)
+        prefix = f"{rest}/"
+        return tuple((name[len(prefix) :], found) for name, found in members if name == rest or name.startswith(prefix))
+
+    @cached_property
+    def _members(self) -> Mapping[str, list[tuple[str, StatStamp]]]:
+        """Stamps of each member of the product, by name from there."""
+        members: dict[str, list[tuple[str, StatStamp]]] = {}
+        for name, found in self.stamps.files if self.stamps else ():
+            first, _, rest = name.partition("/")
+            members.setdefault(first, []).append((rest, found))
+        return members
 
     def _cached(self, name: str, files: Files) -> Any:
         return self._cache.get(name, _told(files)) if files else None
@@ -289,11 +299,11 @@ class _Asked:
             raise WorkerDied("The worker processes were closed.") from None
 
 
-def _column_files(stamps: Mapping[str, StatStamp], storage: Sequence[Any] | None) -> Files:
-    """Choose from the files of a table those that hold a column; none if they do not hold all of it."""
+def _column_files(held: Mapping[int, Files], storage: Sequence[Any] | None) -> Files:
+    """Choose from the files of a table, by storage manager, those that hold a column; none if they do not hold all of it."""
     if storage is None or storage[0] not in _MANAGERS:
         return ()
-    return tuple((file, stamps[file]) for file in storage_files(storage[1], stamps))
+    return held.get(storage[1], ())
 
 
 def _is_large(column: Mapping[str, Any]) -> bool:

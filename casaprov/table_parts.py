@@ -10,6 +10,7 @@ goes between processes is JSON.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,8 @@ from casaprov.table_digest import Part, column_leaf, column_outline, column_part
 from casaprov.tables import Column, Runs, Table, TableReader
 
 __all__ = ["Noting", "Part", "leaves", "nodes", "outline", "part", "parts_of", "plain_runs", "runs", "storage_files"]
+
+_STORAGE_FILE = re.compile(r"table\.f(\d+)(?:i|_.*)?", re.ASCII | re.DOTALL)
 
 _BITS = 8
 """Flags take this much more when they are read than in a tiled storage manager."""
@@ -45,11 +48,11 @@ def outline(path: Path, reader: TableReader) -> dict[str, Any]:
         told, sub_tables = outlined(table)
         storage = table.storage()
         sizes = dict(stamp(path).files)
-        files = {held.number: storage_files(held.number, sizes) for held in storage.values()}
+        files = storage_files(sizes)
         columns: dict[str, Any] = {}
         for name, column in table.columns.items():
             held = storage.get(name)
-            stored = sum(sizes[file].size for file in files[held.number]) // len(held.columns) if held else 0
+            stored = sum(sizes[file].size for file in files.get(held.number, ())) // len(held.columns) if held else 0
             columns[name] = {
                 "outline": column_outline(column),
                 "bytes": stored * (_BITS if column.type == "bool" else 1) or _bytes_read(table, column),
@@ -66,10 +69,13 @@ def _bytes_read(table: Table, column: Column) -> int:
     return count_values(table.runs(column.name)) * np.dtype(column.type).itemsize
 
 
-def storage_files(number: int, names: Iterable[str]) -> list[str]:
-    """Choose from the names of a table's files those of the storage manager with this number."""
-    own = f"table.f{number}"
-    return [name for name in names if name in (own, f"{own}i") or name.startswith(f"{own}_")]
+def storage_files(names: Iterable[str]) -> dict[int, list[str]]:
+    """Return which of the names of a table's files are those of each storage manager, by its number."""
+    found: dict[int, list[str]] = {}
+    for name in names:
+        if told := _STORAGE_FILE.fullmatch(name):
+            found.setdefault(int(told[1]), []).append(name)
+    return found
 
 
 def leaves(path: Path, names: Sequence[str], tier: Tier, reader: TableReader) -> dict[str, Any]:
