@@ -19,6 +19,7 @@ from casaprov.checksum import Measurement
 from casaprov.errors import WorkerDied
 from casaprov.model import Tier
 from casaprov.reading import Cache, CallPool, Reading, product_name
+from casaprov.recent_digests import RecentDigests
 from casaprov.stamps import Stamps, is_self_contained, is_settled, settle, stamp
 
 __all__ = ["Digester"]
@@ -39,13 +40,12 @@ class Digester:
 
     def __init__(self, pool: CallPool, cache: Cache) -> None:
         self._pool = pool
-        self._cache = cache
+        self._cache = RecentDigests(cache)
         self._lock = threading.Lock()
         self._known: OrderedDict[tuple[Path, Tier], tuple[Stamps, Measurement]] = OrderedDict()
         self._pending: dict[tuple[Path, Tier], tuple[Stamps, Future[Measurement]]] = {}
         # One more than there are workers keeps these busy; many would only take turns with the user's thread.
         self._threads = ThreadPoolExecutor(pool.size + 1, thread_name_prefix="casaprov-digest")
-        self._keeper = ThreadPoolExecutor(1, thread_name_prefix="casaprov-cache")
 
     def start(self) -> None:
         """Start the workers, so that the first product need not wait for them; one by one, to leave CASA a processor."""
@@ -99,8 +99,7 @@ class Digester:
         for tier in get_args(Tier):
             with self._lock:
                 self._known.pop((path.absolute(), tier), None)
-            # After what is still to be kept.
-            self._keeper.submit(self._cache.forget, product_name(path.absolute(), tier)).result()
+            self._cache.forget(product_name(path.absolute(), tier))
 
     def cached_bytes(self) -> int:
         """Bytes that the cache holds."""
@@ -110,7 +109,6 @@ class Digester:
         """End the workers."""
         self._pool.close()
         self._threads.shutdown(wait=True, cancel_futures=True)
-        self._keeper.shutdown(wait=True)
         self._cache.close()
 
     def _no_longer_pending(self, what: tuple[Path, Tier], done: Future[Measurement]) -> None:
@@ -131,10 +129,7 @@ class Digester:
             # Only what did not change while it was read, and would have shown it, is remembered.
             if reading.stamps is None or stamp(path) != reading.stamps:
                 return measured
-            with suppress(RuntimeError):  # Python is ending, and begins nothing in other threads any more
-                self._keeper.submit(
-                    self._cache.put, reading.found
-                )  # whoever waits for the digest need not wait for this
+            self._cache.put(reading.found)
         if reading.stamps is not None:
             with self._lock:
                 self._known[path, tier] = (reading.stamps, measured)
