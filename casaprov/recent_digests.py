@@ -36,8 +36,9 @@ class RecentDigests:
         """Return what is known under a name and a stamp, else None."""
         with self._lock:
             known = self._known.get(name)
-        if known is not None and known[0] == stamp:
-            return known[1]
+            if known is not None and known[0] == stamp:
+                self._known.move_to_end(name)
+                return known[1]
         value = self._cache.get(name, stamp)
         if value is not None:
             self._remember([(name, stamp, value)])
