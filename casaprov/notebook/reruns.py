@@ -70,7 +70,7 @@ class Reruns:
         new, self._new = self._new, []
         if not new or not self.again:  # in a notebook that is run once from top to bottom nothing is stale
             return []
-        from casaprov.notebook.order import cell_order, used_stale  # heavy, and rarely needed
+        from casaprov.notebook.order import cell_order, used_stale  # not needed by most
 
         calls = sorted(self._activities.values(), key=lambda a: a.started_at)
         document = Document(

@@ -8,7 +8,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from casaprov.crate import open_crate
 from casaprov.digest import digest_bytes
 from casaprov.errors import UsageError
 from casaprov.model import Document, Step
@@ -35,6 +34,8 @@ def open_subject(path: Path) -> tuple[Document, dict[str, int]]:
 
         document = record_of(path)
         return document, cell_numbers(path.read_bytes(), document)
+    from casaprov.crate import open_crate  # takes a second to load, which a kernel that asks for cell numbers must not
+
     with tempfile.TemporaryDirectory(prefix="casaprov-") as folder:
         crate = open_crate(path, Path(folder), verify=False)
         notebook = crate.notebook.read_bytes() if crate.notebook.is_file() else b""
