@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -225,8 +225,10 @@ def test_workers_measure_as_this_process_does(tmp_path: Path) -> None:
 
 def _workers() -> list[int]:
     """Process ids of the workers of this process."""
-    told = Path(f"/proc/{os.getpid()}/task")
-    children = [int(pid) for task in told.iterdir() for pid in (task / "children").read_text().split()]
+    children: list[int] = []
+    for task in Path(f"/proc/{os.getpid()}/task").iterdir():
+        with suppress(FileNotFoundError):  # a thread that ended meanwhile
+            children += map(int, (task / "children").read_text().split())
     return [pid for pid in children if "digest_worker" in Path(f"/proc/{pid}/cmdline").read_text()]
 
 
