@@ -30,8 +30,9 @@ EXAMPLE = ROOT / "examples" / "ngc5921.ipynb"
 LOAD = "%load_ext casaprov"
 
 # Times the cells inside the kernel: starting a kernel is not what recording costs.
+# IPython's terminal and its kernel both import asyncio; the bare shell does not.
 _RUN = """
-import json, sys, time
+import asyncio, json, sys, time
 from IPython.core.interactiveshell import InteractiveShell
 import matplotlib
 matplotlib.use("agg")
