@@ -37,11 +37,16 @@ from IPython.core.interactiveshell import InteractiveShell
 import matplotlib
 matplotlib.use("agg")
 shell = InteractiveShell.instance()
+def spent():
+    with open("/proc/thread-self/schedstat") as told:
+        return [int(nanoseconds) / 1e9 for nanoseconds in told.read().split()[:2]]
 took = []
+before = spent()
 for source in json.load(open(sys.argv[1])):
     began = time.perf_counter()
     shell.run_cell(source, store_history=True).raise_error()
     took.append(time.perf_counter() - began)
+computed, queued = (after - start for start, after in zip(before, spent()))
 if len(sys.argv) > 2:
     sys.path.append(sys.argv[2])
     from memory import descendants, memory_of
@@ -49,7 +54,7 @@ if len(sys.argv) > 2:
     told = {"kernel": memory_of(os.getpid())[0], "workers": sum(memory_of(pid)[0] for pid in descendants(os.getpid()))}
 else:
     told = {}
-print("\\n" + json.dumps([took, told]))
+print("\\n" + json.dumps([took, computed, queued, told]))
 """
 
 
@@ -61,6 +66,8 @@ class Run:
     ----------
     seconds
         How long each cell took.
+    computed_s, queued_s
+        Processor time of the user's thread, and how long it was ready and had no processor.
     activities
         What was recorded.
     journal_bytes
@@ -70,6 +77,8 @@ class Run:
     """
 
     seconds: list[float]
+    computed_s: float
+    queued_s: float
     activities: tuple[Activity, ...]
     journal_bytes: int
     memory: dict[str, int]
@@ -128,12 +137,12 @@ def run_cells(cells: Sequence[str], *, memory: bool = False, before: Callable[[P
         )
         if done.returncode:
             raise RuntimeError(f"the cells did not run: {done.stderr.strip()[-500:]}")
-        seconds, sizes = json.loads(done.stdout.splitlines()[-1])
+        seconds, computed, queued, sizes = json.loads(done.stdout.splitlines()[-1])
         journal = journal_folder(notebook)
         if not journal.is_dir():
-            return Run(seconds, (), 0, sizes)
+            return Run(seconds, computed, queued, (), 0, sizes)
         size = sum(file.stat().st_size for file in journal.rglob("*") if file.is_file())
-        return Run(seconds, read_document(journal, notebook.name).activities, size, sizes)
+        return Run(seconds, computed, queued, read_document(journal, notebook.name).activities, size, sizes)
 
 
 def run_in_kernel(cells: Sequence[str], *, named: bool = True) -> float:

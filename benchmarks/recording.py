@@ -55,6 +55,11 @@ def measure(repeats: int) -> list[Finding]:
         repeats,
     )
     recorded, plain, unread = ([sum(run.seconds) for run in found[side]] for side in SIDES)
+    runs, without = found["recorded"], found["plain"]
+    parts = {
+        "computing": _added([run.computed_s for run in runs], [run.computed_s for run in without]),
+        "ready, and without a processor": _added([run.queued_s for run in runs], [run.queued_s for run in without]),
+    }
     calls = len(found["recorded"][0].activities)
     waited = number([run.waited_s for run in found["recorded"]])
     most = [max(activity.waited_s for activity in run.activities) for run in found["recorded"]]
@@ -71,6 +76,10 @@ def measure(repeats: int) -> list[Finding]:
         ),
         Finding(
             letter="a", what="seconds that recording added, whole example", number=_added(recorded, plain), unit="s"
+        ),
+        *(
+            Finding(letter="a", what=f"of these, the user's thread was {how}", number=added, unit="s")
+            for how, added in parts.items()
         ),
         Finding(letter="a", what="sum of what the record says the user waited", number=waited, unit="s"),
         Finding(letter="a", what="longest wait in one call", number=number(most), unit="s"),
