@@ -7,8 +7,8 @@ of the process. They run in an IPython shell, and again in a Jupyter kernel, whi
 logs and tables. The record tells how long the user waited for casaprov in each
 call; that sum is told beside the ratio of the wall times.
 
-With ``--short`` tclean makes ten channels and cleans none: half the time, the same calls, and a
-tenth of the noise. Seconds that recording adds are told apart better then; ratios are those of another example.
+With ``--short`` tclean makes ten channels and cleans none: half the time, and the same calls.
+What recording adds stands out better from what tclean differs by; ratios are those of another example.
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ def measure(repeats: int, *, short: bool = False) -> list[Finding]:
         "computing": _added([run.computed_s for run in runs], [run.computed_s for run in without]),
         "ready, and without a processor": _added([run.queued_s for run in runs], [run.queued_s for run in without]),
     }
-    calls = len(found["recorded"][0].activities)
-    waited = number([run.waited_s for run in found["recorded"]])
-    most = [max(activity.waited_s for activity in run.activities) for run in found["recorded"]]
+    calls = len(runs[0].activities)
+    waited = number([run.waited_s for run in runs])
+    most = [max(activity.waited_s for activity in run.activities) for run in runs]
     return [
         compared("a", f"{example}, {calls} calls: recorded / plain", recorded, plain, goal=wall),
         compared("a", "the same, if digests took no time", unread, plain),
@@ -91,7 +91,7 @@ def measure(repeats: int, *, short: bool = False) -> list[Finding]:
         Finding(
             letter="a",
             what="`%load_ext casaprov`",
-            number=number([1000 * run.seconds[0] for run in found["recorded"]]),
+            number=number([1000 * run.seconds[0] for run in runs]),
             unit="ms",
         ),
     ]

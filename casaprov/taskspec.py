@@ -161,10 +161,10 @@ def load_specs() -> Mapping[str, TaskSpec]:
     RecordError
         When a task is asked for, if a table is not well-formed; the message names the entry point it came from.
     """
-    return _Specs()
+    return _LateSpecs()
 
 
-class _Specs(Mapping[str, TaskSpec]):
+class _LateSpecs(Mapping[str, TaskSpec]):
     """Our own table and those of other packages, each read as late as can be."""
 
     def __init__(self) -> None:

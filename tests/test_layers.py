@@ -107,7 +107,7 @@ CORE: dict[str, str] = {
         "consistency crate_check crate_layout errors model record_json terms tree_check unpack untrusted_json"
         " / jsonschema referencing"
     ),
-    "values": "digest errors / numpy",
+    "values": "/ numpy",
     "work_folder": "errors",
     "worker": "errors",
 }

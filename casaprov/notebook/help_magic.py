@@ -72,7 +72,8 @@ def unregister_help(shell: InteractiveShell) -> None:
 
 def _shown(names: list[str], source: TaskHelpSource) -> list[dict[str, str]]:
     if not names:
-        return [_bundle(list_html(source.tasks_by_category()), list_text(source.tasks_by_category()))]
+        categories = source.tasks_by_category()
+        return [_bundle(list_html(categories), list_text(categories))]
     tasks = [source.read_task_help(name.removesuffix("?").removesuffix("()")) for name in names]
     return [_bundle(task_html(task), task_text(task)) for task in tasks]
 

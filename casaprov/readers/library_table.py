@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,6 @@ class LibraryTable(Cells):
     def __init__(self, path: Path, handle: Any) -> None:
         self.path = path
         self._handle: Any = handle
-        self._known_managers: dict[str, Mapping[str, Any]] | None = None
         info = handle.info()
         self.type: str = info["type"]
         self.subtype: str = info["subType"]
@@ -55,25 +55,28 @@ class LibraryTable(Cells):
 
     def storage(self) -> Mapping[str, Storage]:
         """Return the storage manager by column."""
-        return storage_of(self._handle.getdminfo(), self.columns)
+        return storage_of(self._managers, self.columns)
 
     def manager(self, column: str) -> str:
         """Return the type of the storage manager that holds a column."""
-        held = self._managers.get(column)
+        held = self._manager_of.get(column)
         return str(held["TYPE"]) if held else ""
 
     def common_shape(self, column: str) -> Shape | None:
         """Return the shape of all cells of a column, if its storage manager says it."""
-        held = self._managers.get(column)
+        held = self._manager_of.get(column)
         return common_shape(held, self.rows) if held else None
 
-    @property
+    @cached_property
     def _managers(self) -> Mapping[str, Mapping[str, Any]]:
-        """What the library says of the storage manager of each column."""
-        if self._known_managers is None:
-            managers = self._handle.getdminfo().values()
-            self._known_managers = {column: manager for manager in managers for column in manager["COLUMNS"]}
-        return self._known_managers
+        """What the library says of the storage managers."""
+        told: Mapping[str, Mapping[str, Any]] = self._handle.getdminfo()
+        return told
+
+    @cached_property
+    def _manager_of(self) -> Mapping[str, Mapping[str, Any]]:
+        """The storage manager of each column."""
+        return {column: manager for manager in self._managers.values() for column in manager["COLUMNS"]}
 
     def record(self, column: str, row: int) -> Mapping[str, Any]:
         """Return a cell of a column of records."""
