@@ -20,7 +20,10 @@ __all__ = ["CellRun", "signals"]
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 # CASA's C++ hears an interrupt only when it is back in Python; then the kernel ends in the middle of a call.
-_GRACE_S = 5.0
+_GRACE_S = 10.0
+
+# How long the output of a cell that has ended may be under way. nbclient goes on without it after four seconds.
+_OUTPUT_S = 60
 
 _SETTLE = "import sys; 'casaprov.kernel_hook' in sys.modules and sys.modules['casaprov.kernel_hook'].settle()"
 
@@ -93,6 +96,7 @@ class CellRun:
         self._client = _Client(
             notebook,
             timeout=None,
+            iopub_timeout=_OUTPUT_S,
             resources={"metadata": {"path": str(folder)}},
             on_cell_start=self._check,
             on_cell_execute=self._begin,
