@@ -21,6 +21,7 @@ from casaprov.model import Tier
 from casaprov.reading import Cache, CallPool, Reading, product_name
 from casaprov.recent_digests import RecentDigests
 from casaprov.stamps import Stamps, is_self_contained, is_settled, settle, stamp
+from casaprov.time_steps import TimeSteps
 
 __all__ = ["Digester"]
 
@@ -41,6 +42,7 @@ class Digester:
     def __init__(self, pool: CallPool, cache: Cache) -> None:
         self._pool = pool
         self._cache = RecentDigests(cache)
+        self._steps = TimeSteps()
         self._lock = threading.Lock()
         self._known: OrderedDict[tuple[Path, Tier], tuple[Stamps, Measurement]] = OrderedDict()
         self._pending: dict[tuple[Path, Tier], tuple[Stamps, Future[Measurement]]] = {}
@@ -78,7 +80,7 @@ class Digester:
             if pending is not None and pending[0] == now:
                 return pending[1]
         # Only a stamp that a later write would change can stand for what is measured from now on.
-        before = now if is_settled(now, time.time_ns()) else None
+        before = now if is_settled(now, time.time_ns(), self._steps.at(path)) else None
         with self._lock:
             try:
                 result = self._threads.submit(self._measure, path, tier, before)
@@ -117,7 +119,7 @@ class Digester:
                 del self._pending[what]
 
     def _measure(self, path: Path, tier: Tier, before: Stamps | None) -> Measurement:
-        before = before or settle(path)
+        before = before or settle(path, self._steps.at(path))
         if before is None:  # its stamps say nothing: who asks from now on gets a reading of his own
             with self._lock:
                 self._pending.pop((path, tier), None)

@@ -19,6 +19,7 @@ from casaprov.digest import Digest, digest_record
 from casaprov.errors import DigestError
 from casaprov.regular_files import TYPE_ENDS, open_regular
 from casaprov.tables import is_table
+from casaprov.time_steps import LONGEST_NS
 
 __all__ = [
     "IGNORED",
@@ -43,8 +44,8 @@ MAX_ENTRIES = 20_000
 """Files that :func:`walk` looks at before it stops."""
 
 _LOCK = "table.lock"
-_GRANULARITY_NS = 10_000_000
-_COARSE_NS = 1_000_000_000
+_SECOND_NS = 1_000_000_000
+_COARSE_NS = 2 * _SECOND_NS + LONGEST_NS  # FAT counts in two seconds, and each begins a tick of the clock late
 
 
 class StatStamp(NamedTuple):
@@ -157,29 +158,39 @@ def _is_plain_table(description: Path, _facts: StatStamp) -> bool:
         return False
 
 
-def is_settled(stamps: Stamps, now_ns: int) -> bool:
+def is_settled(stamps: Stamps, now_ns: int, step_ns: int = LONGEST_NS) -> bool:
     """Tell whether a later write would show in the stamps.
 
-    File systems write times in steps (10 ms on Linux at worst, a second on
-    some others). A file that is written twice within one step, and read in
+    File systems write times in steps. A file that is written twice within one step, and read in
     between, keeps its stamp though its content is not what was read.
+
+    Parameters
+    ----------
+    step_ns
+        Step of the file system (:class:`casaprov.time_steps.TimeSteps`); one that only knows seconds is recognised.
     """
-    return now_ns - stamps.newest_ns > _step_ns(stamps)
+    return now_ns - stamps.newest_ns > _step_ns(stamps, step_ns)
 
 
-def _step_ns(stamps: Stamps) -> int:
+def _step_ns(stamps: Stamps, step_ns: int) -> int:
     newest = stamps.newest_ns
-    return _COARSE_NS if newest and newest % _COARSE_NS == 0 else _GRANULARITY_NS
+    return _COARSE_NS if newest and newest % _SECOND_NS == 0 else step_ns
 
 
 def settle(
     path: Path,
+    step_ns: int = LONGEST_NS,
     *,
     clock_ns: Callable[[], int] = time.time_ns,
     sleep: Callable[[float], None] = time.sleep,
     timeout_s: float = 0.1,
 ) -> Stamps | None:
     """Stamp `path` once its stamps can be trusted, waiting a few milliseconds if need be.
+
+    Parameters
+    ----------
+    step_ns
+        As for :func:`is_settled`.
 
     Returns
     -------
@@ -190,9 +201,9 @@ def settle(
     until_ns = clock_ns() + timeout_s * 1e9
     while True:
         found, now_ns = stamp(path), clock_ns()
-        if is_settled(found, now_ns):
+        if is_settled(found, now_ns, step_ns):
             return found
-        left_ns = found.newest_ns + _step_ns(found) - now_ns + 1
+        left_ns = found.newest_ns + _step_ns(found, step_ns) - now_ns + 1
         if now_ns + left_ns > until_ns:
             return None
         sleep(left_ns / 1e9)

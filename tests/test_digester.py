@@ -448,7 +448,7 @@ def test_a_stamp_that_never_settles_is_not_trusted(tested: Digester, pool: HereP
     with pytest.MonkeyPatch.context() as patch:
         # The files' times lie in the future of this clock, as on a file server that is ahead.
         patch.setattr(time, "time_ns", lambda: real() - 10**10)
-        patch.setattr(digester, "settle", lambda _path: None)
+        patch.setattr(digester, "settle", lambda _path, _step_ns: None)
         tested.measure(path)
         pool.calls.clear()
         tested.measure(path)

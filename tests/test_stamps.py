@@ -67,12 +67,13 @@ def test_a_fresh_stamp_is_not_trusted() -> None:
     fresh = Stamps((("", StatStamp(1, 0, 5_000_123_456, 7)),))
     assert not is_settled(fresh, 5_000_123_456 + 9_000_000)
     assert is_settled(fresh, 5_000_123_456 + 11_000_000)
+    assert is_settled(fresh, 5_000_123_456 + 2_000_000, 1_000_000)
 
 
 def test_whole_seconds_tell_a_coarse_file_system() -> None:
     coarse = Stamps((("", StatStamp(1, 0, 5_000_000_000, 7)),))
-    assert not is_settled(coarse, 5_900_000_000)
-    assert is_settled(coarse, 6_100_000_000)
+    assert not is_settled(coarse, 7_005_000_000)  # FAT: the next step begins after two seconds, and up to a tick
+    assert is_settled(coarse, 7_015_000_000)
 
 
 def test_a_write_right_after_settling_shows(tmp_path: Path) -> None:
