@@ -8,7 +8,6 @@ the matter of :mod:`casaprov.reading`.
 from __future__ import annotations
 
 import threading
-import time
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -59,17 +58,22 @@ class Digester:
                 first, *rest = kinds
                 self._pool.submit("prepare", kind=first).add_done_callback(lambda _: self._prepare(rest))
 
-    def submit(self, path: Path, *, tier: Tier = "full") -> Future[Measurement]:
+    def submit(self, path: Path, *, tier: Tier = "full", stamps: Stamps | None = None) -> Future[Measurement]:
         """Start to measure a product; the Future is finished already if nothing changed since the last time.
 
-        The tier ``fast`` reads only samples of large columns and files.
+        Parameters
+        ----------
+        tier
+            ``fast`` reads only samples of large columns and files.
+        stamps
+            Its stamps, from who has them already.
 
         The Future raises what :func:`casaprov.checksum.measure` raises, and
         :class:`casaprov.errors.WorkerDied`.
         """
         path = path.absolute()
         what = (path, tier)
-        now = stamp(path)
+        now = stamps or stamp(path)
         with self._lock:
             known, pending = self._known.get(what), self._pending.get(what)
             if known is not None and known[0] == now:
@@ -80,7 +84,7 @@ class Digester:
             if pending is not None and pending[0] == now:
                 return pending[1]
         # Only a stamp that a later write would change can stand for what is measured from now on.
-        before = now if is_settled(now, time.time_ns(), self._steps.at(path)) else None
+        before = now if is_settled(now, self._steps.at(path)) else None
         with self._lock:
             try:
                 result = self._threads.submit(self._measure, path, tier, before)

@@ -31,7 +31,7 @@ from casaprov.finishing import Ended, Finishing, Recorded
 from casaprov.journal import Journal
 from casaprov.model import Activity, Checksum, Entity, Locator, LogSegment, Session, Tier
 from casaprov.opened import Opened, remains
-from casaprov.stamps import walk
+from casaprov.stamps import Stamps, walk
 from casaprov.taskspec import FileUse, TaskSpec, guess_inputs
 from casaprov.values import is_exact, summarise, to_json
 
@@ -51,8 +51,8 @@ def now() -> str:
 class Digester(Protocol):
     """What measures files for the recorder (:class:`casaprov.digester.Digester`)."""
 
-    def submit(self, path: Path, *, tier: Tier = "full") -> Future[Measurement]:
-        """Start to measure a file or table."""
+    def submit(self, path: Path, *, tier: Tier = "full", stamps: Stamps | None = None) -> Future[Measurement]:
+        """Start to measure a file or table; `stamps` are its stamps, from who has them already."""
         ...
 
 
@@ -143,13 +143,14 @@ class Recorder:
         read = [use.path for use in uses if use.role != "deleted"]
         waited_s = self._wait_for_earlier(files, uses, outputs)
         tiers = {path: self._tier_of(path) for path in read}
-        pending = {path: self._digester.submit(path, tier=tiers[path]) for path in read}
+        walked = walk(call.cwd)
+        stamps = {use.path: walked.at(use.path) for use in (*uses, *outputs)}
+        pending = {path: self._digester.submit(path, tier=tiers[path], stamps=stamps[path]) for path in read}
         wait([pending[use.path] for use in outputs if use.path in pending])  # what it reads and then writes over
         with self._lock:
             self._calls += 1
             number = self._calls
         parents = self._open.get()
-        walked = walk(call.cwd)
         opened = Opened(
             call=call,
             activity=Activity(
@@ -169,7 +170,7 @@ class Recorder:
             ),
             files=files,
             uses=uses,
-            stamps={use.path: walked.at(use.path) for use in (*uses, *outputs)},
+            stamps=stamps,
             tiers=tiers,
             pending=pending,
             walked=walked,
@@ -265,7 +266,9 @@ class Recorder:
         self._made.update(tiers)
         for path in left.gone:
             self._made.pop(path, None)
-        pending = {path: self._digester.submit(path, tier=tier) for path, tier in tiers.items()}
+        pending = {
+            path: self._digester.submit(path, tier=tier, stamps=left.stamps[path]) for path, tier in tiers.items()
+        }
         awaited = {path: left.stamps[path] for path, future in (opened.pending | pending).items() if not future.done()}
         return Ended(opened, activity, parents, left, pending, awaited)
 

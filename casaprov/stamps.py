@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from functools import lru_cache
 from pathlib import Path
@@ -63,9 +63,15 @@ class Stamps:
 
     The stamp of a single file has the empty path. No files, and therefore
     false, if there is nothing at the path.
+
+    Attributes
+    ----------
+    taken_ns
+        When they were taken at the earliest, in nanoseconds since 1970; two stamps are equal whenever they were taken.
     """
 
     files: tuple[tuple[str, StatStamp], ...] = ()
+    taken_ns: int = field(default=0, compare=False)
 
     def __bool__(self) -> bool:
         return bool(self.files)
@@ -96,12 +102,13 @@ class Stamps:
 
 def stamp(path: Path) -> Stamps:
     """Stamp a file, or all files below a directory except ``table.lock``."""
+    now_ns = time.time_ns()
     if not path.is_dir():
         facts = _stat(path)
-        return Stamps((("", facts),)) if facts else Stamps()
+        return Stamps((("", facts),) if facts else (), now_ns)
     found: list[tuple[str, StatStamp]] = []
     _add_below(path, "", found)
-    return Stamps(tuple(sorted(found)))
+    return Stamps(tuple(sorted(found)), now_ns)
 
 
 def _add_below(folder: Path | str, prefix: str, found: list[tuple[str, StatStamp]]) -> None:
@@ -158,8 +165,8 @@ def _is_plain_table(description: Path, _facts: StatStamp) -> bool:
         return False
 
 
-def is_settled(stamps: Stamps, now_ns: int, step_ns: int = LONGEST_NS) -> bool:
-    """Tell whether a later write would show in the stamps.
+def is_settled(stamps: Stamps, step_ns: int = LONGEST_NS) -> bool:
+    """Tell whether a write after the stamps were taken would show in them.
 
     File systems write times in steps. A file that is written twice within one step, and read in
     between, keeps its stamp though its content is not what was read.
@@ -169,7 +176,7 @@ def is_settled(stamps: Stamps, now_ns: int, step_ns: int = LONGEST_NS) -> bool:
     step_ns
         Step of the file system (:class:`casaprov.time_steps.TimeSteps`); one that only knows seconds is recognised.
     """
-    return now_ns - stamps.newest_ns > _step_ns(stamps, step_ns)
+    return stamps.taken_ns - stamps.newest_ns > _step_ns(stamps, step_ns)
 
 
 def _step_ns(stamps: Stamps, step_ns: int) -> int:
@@ -181,7 +188,6 @@ def settle(
     path: Path,
     step_ns: int = LONGEST_NS,
     *,
-    clock_ns: Callable[[], int] = time.time_ns,
     sleep: Callable[[float], None] = time.sleep,
     timeout_s: float = 0.1,
 ) -> Stamps | None:
@@ -198,15 +204,15 @@ def settle(
         None if the files kept changing, or their times lie in the future, for
         `timeout_s`: stamps say nothing about them then.
     """
-    until_ns = clock_ns() + timeout_s * 1e9
+    until_ns = time.time_ns() + timeout_s * 1e9
     while True:
-        found, now_ns = stamp(path), clock_ns()
-        if is_settled(found, now_ns, step_ns):
+        found = stamp(path)
+        if is_settled(found, step_ns):
             return found
-        left_ns = found.newest_ns + _step_ns(found, step_ns) - now_ns + 1
-        if now_ns + left_ns > until_ns:
+        settled_ns = found.newest_ns + _step_ns(found, step_ns) + 1
+        if settled_ns > until_ns:
             return None
-        sleep(left_ns / 1e9)
+        sleep((settled_ns - found.taken_ns) / 1e9)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from casaprov.errors import CasaprovError
 from casaprov.journal import Journal
 from casaprov.model import Activity, Entity, Tier
 from casaprov.recorder import Digester, Recorder
+from casaprov.stamps import Stamps
 from casaprov.taskspec import read_specs
 from records import SESSION
 
@@ -43,7 +44,7 @@ def no_reader() -> Any:
 class HereDigester:
     """Measures in this process, at once."""
 
-    def submit(self, path: Path, *, tier: Tier = "full") -> Future[Measurement]:
+    def submit(self, path: Path, *, tier: Tier = "full", stamps: Stamps | None = None) -> Future[Measurement]:
         result: Future[Measurement] = Future()
         try:
             result.set_result(measure(path, no_reader, no_reader))

@@ -31,6 +31,7 @@ from casaprov.guard import hold_back
 from casaprov.journal import read_document
 from casaprov.lineage import Lineage
 from casaprov.model import Document, Entity, Tier
+from casaprov.stamps import Stamps
 from recorded_files import HereDigester, Notebook, no_reader
 from records import SESSION
 
@@ -45,7 +46,7 @@ class GatedDigester:
         self.gate = threading.Event()
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="casaprov-test")
 
-    def submit(self, path: Path, *, tier: Tier = "full") -> Future[Measurement]:
+    def submit(self, path: Path, *, tier: Tier = "full", stamps: Stamps | None = None) -> Future[Measurement]:
         return self._threads.submit(self._measure, path)
 
     def _measure(self, path: Path) -> Measurement:
@@ -397,7 +398,7 @@ class TardyDigester(HereDigester):
         self._chance = random.Random(seed)
         self._threads = ThreadPoolExecutor(3, thread_name_prefix="casaprov-test")
 
-    def submit(self, path: Path, *, tier: Tier = "full") -> Future[Measurement]:
+    def submit(self, path: Path, *, tier: Tier = "full", stamps: Stamps | None = None) -> Future[Measurement]:
         return self._threads.submit(self._later, path, self._chance.choice([0, 0, 0.002, 0.01]))
 
     @staticmethod

@@ -14,6 +14,7 @@ from casaprov.checksum import Measurement
 from casaprov.errors import DigestError
 from casaprov.journal import read_document
 from casaprov.model import Activity, Tier
+from casaprov.stamps import Stamps
 from recorded_files import HereDigester, Notebook
 
 
@@ -177,7 +178,7 @@ def test_a_kernel_that_dies_leaves_the_beginning(notebook: Notebook, folder: Pat
 
 def test_an_unreadable_input_makes_the_record_incomplete_not_the_call_fail(notebook: Notebook, folder: Path) -> None:
     class Refusing(HereDigester):
-        def submit(self, path: Path, *, tier: Tier = "full") -> Future[Measurement]:
+        def submit(self, path: Path, *, tier: Tier = "full", stamps: Stamps | None = None) -> Future[Measurement]:
             result: Future[Measurement] = Future()
             result.set_exception(DigestError("the disk is broken"))
             return result
@@ -195,7 +196,7 @@ def test_how_a_call_ended_is_recorded_even_if_what_it_left_is_not(
     notebook: Notebook, folder: Path, trouble: type[BaseException]
 ) -> None:
     class Interrupted(HereDigester):
-        def submit(self, path: Path, *, tier: Tier = "full") -> Future[Measurement]:
+        def submit(self, path: Path, *, tier: Tier = "full", stamps: Stamps | None = None) -> Future[Measurement]:
             if path.name == "out.txt":
                 raise trouble("now")
             return super().submit(path)

@@ -19,6 +19,10 @@ def _table(path: Path, kind: bytes = b"PlainTable") -> Path:
     return path
 
 
+def _taken(written_ns: int, taken_ns: int) -> Stamps:
+    return Stamps((("", StatStamp(1, 0, written_ns, 7)),), taken_ns)
+
+
 def test_an_unchanged_file_keeps_its_stamp(tmp_path: Path) -> None:
     file = tmp_path / "a"
     file.write_text("x")
@@ -64,16 +68,16 @@ def test_the_lock_of_a_table_does_not_count_and_its_columns_do(tmp_path: Path) -
 
 
 def test_a_fresh_stamp_is_not_trusted() -> None:
-    fresh = Stamps((("", StatStamp(1, 0, 5_000_123_456, 7)),))
-    assert not is_settled(fresh, 5_000_123_456 + 9_000_000)
-    assert is_settled(fresh, 5_000_123_456 + 11_000_000)
-    assert is_settled(fresh, 5_000_123_456 + 2_000_000, 1_000_000)
+    written = 5_000_123_456
+    assert not is_settled(_taken(written, written + 9_000_000))
+    assert is_settled(_taken(written, written + 11_000_000))
+    assert is_settled(_taken(written, written + 2_000_000), 1_000_000)
 
 
 def test_whole_seconds_tell_a_coarse_file_system() -> None:
-    coarse = Stamps((("", StatStamp(1, 0, 5_000_000_000, 7)),))
-    assert not is_settled(coarse, 7_005_000_000)  # FAT: the next step begins after two seconds, and up to a tick
-    assert is_settled(coarse, 7_015_000_000)
+    # FAT: the next step begins after two seconds, and up to a tick
+    assert not is_settled(_taken(5_000_000_000, 7_005_000_000))
+    assert is_settled(_taken(5_000_000_000, 7_015_000_000))
 
 
 def test_a_write_right_after_settling_shows(tmp_path: Path) -> None:
@@ -99,7 +103,9 @@ def test_files_from_the_future_never_settle_and_are_not_waited_for(tmp_path: Pat
     file = tmp_path / "a"
     file.write_text("x")
     waited: list[float] = []
-    assert settle(file, clock_ns=lambda: 0, sleep=waited.append, timeout_s=0.1) is None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "time_ns", lambda: 0)
+        assert settle(file, sleep=waited.append, timeout_s=0.1) is None
     assert waited == []  # nobody waits for a time that does not come
 
 

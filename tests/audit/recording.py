@@ -23,6 +23,7 @@ from casaprov.digester import Digester
 from casaprov.model import Tier
 from casaprov.readers import open_digester
 from casaprov.runner import Runner
+from casaprov.stamps import Stamps
 
 __all__ = ["JOURNAL", "SNAPSHOTS", "Audited", "audited"]
 
@@ -41,9 +42,9 @@ class PatientDigester:
     def __init__(self, digester: Digester) -> None:
         self._digester = digester
 
-    def submit(self, path: Path, *, tier: Tier = "full") -> Future[Measurement]:
+    def submit(self, path: Path, *, tier: Tier = "full", stamps: Stamps | None = None) -> Future[Measurement]:
         """Measure `path` now."""
-        measured = self._digester.submit(path, tier=tier)
+        measured = self._digester.submit(path, tier=tier, stamps=stamps)
         wait([measured])
         return measured
 
