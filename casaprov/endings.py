@@ -11,13 +11,10 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
-
-from casaprov.stamps import Stamps
 
 __all__ = ["Endings", "is_own_thread"]
 
@@ -26,23 +23,26 @@ _log = logging.getLogger(__name__)
 _THREADS = "casaprov"  # names of all threads of this package begin so
 
 
-class _UnderWay(NamedTuple):
-    """An ending under way: what it reads, by all names, and how much that is at most."""
-
-    paths: frozenset[Path]
-    size_bytes: int
+_PATIENCE_S = 2.0
 
 
 class Endings:
-    """Finishes records in the order in which their calls ended, in a thread of its own. Safe for threads."""
+    """Finishes records in the order in which their calls ended, in a thread of its own. Safe for threads.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    on_long_wait
+        Called with the names of what is still read, when somebody has waited for two seconds.
+    """
+
+    def __init__(self, on_long_wait: Callable[[list[str]], None] = lambda _names: None) -> None:
+        self._on_long_wait = on_long_wait
         self._process = os.getpid()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"{_THREADS}-ending")
         # Garbage that is collected while it is held may remove files, which asks what is read.
         self._lock = threading.RLock()
         self._last: Future[None] | None = None
-        self._reading: list[_UnderWay] = []
+        self._reading: list[frozenset[Path]] = []  # what each ending under way reads, by all names
         self._used: set[Path] = set()
         self._waited_s = 0.0
 
@@ -50,12 +50,6 @@ class Endings:
     def busy(self) -> bool:
         """Whether an ending is under way."""
         return bool(self._reading) and os.getpid() == self._process
-
-    @property
-    def size_bytes(self) -> int:
-        """Size of what is still read, at most."""
-        with self._lock:
-            return sum(under_way.size_bytes for under_way in self._reading)
 
     def reads(self, paths: Iterable[Path], *, below: bool = True) -> bool:
         """Tell whether one of these paths is still read, is part of something that is, or holds something that is.
@@ -66,25 +60,24 @@ class Endings:
             Whether what lies below a path matters.
         """
         with self._lock:
-            reading = [other for under_way in self._reading for other in under_way.paths]
+            reading = [other for paths_read in self._reading for other in paths_read]
         return any(_holds(other, path) or (below and _holds(path, other)) for path in paths for other in reading)
 
-    def put(self, files: Mapping[Path, Stamps], finish: Callable[[], None]) -> None:
+    def put(self, files: Iterable[Path], finish: Callable[[], None]) -> None:
         """Call `finish` when its turn has come, in another thread; at once where Python is ending and has none any more.
 
         Parameters
         ----------
         files
-            What it reads, as it is now.
+            What it reads.
         """
-        paths = frozenset(files) | {path.resolve() for path in files}
-        under_way = _UnderWay(paths, sum(stamps.size_bytes for stamps in files.values()))
+        paths = frozenset(name for path in files for name in (path, path.resolve()))
         with self._lock:
-            self._reading.append(under_way)
+            self._reading.append(paths)
             with suppress(RuntimeError):
-                self._last = self._thread.submit(self._finish, under_way, finish)
+                self._last = self._thread.submit(self._finish, paths, finish)
                 return
-        self._finish(under_way, finish)
+        self._finish(paths, finish)
 
     def use(self, paths: Iterable[Path]) -> None:
         """Take note that a call is about to read these files; CASA may touch what it reads."""
@@ -104,10 +97,16 @@ class Endings:
             return
         began = time.monotonic()
         try:
-            wait([last])
+            if wait([last], _PATIENCE_S).not_done:
+                self._on_long_wait(self._names())
+                wait([last])
         finally:
             with self._lock:
                 self._waited_s += time.monotonic() - began
+
+    def _names(self) -> list[str]:
+        with self._lock:
+            return sorted({path.name for paths in self._reading for path in paths})
 
     def take_waited(self) -> float:
         """Seconds that were waited here since this was last asked."""
@@ -115,14 +114,14 @@ class Endings:
             waited, self._waited_s = self._waited_s, 0.0
             return waited
 
-    def _finish(self, under_way: _UnderWay, finish: Callable[[], None]) -> None:
+    def _finish(self, paths: frozenset[Path], finish: Callable[[], None]) -> None:
         try:
             finish()
         except Exception:  # noqa: BLE001 - the next one has its turn all the same
             _log.info("a record was not finished", exc_info=True)
         finally:
             with self._lock:
-                self._reading.remove(under_way)
+                self._reading.remove(paths)
                 if not self._reading:
                     self._used.clear()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from casaprov.model import Activity, Checksum, Entity, Locator, Tier, Usage
 from casaprov.opened import Opened, Remains, changed_within
 from casaprov.stamps import Stamps, stamp
 from casaprov.states import Measured, States
+from casaprov.taskspec import FileUse
 
 __all__ = ["Ended", "Finishing", "Recorded"]
 
@@ -77,9 +79,13 @@ class Finishing:
         self.pauses = Pauses()
         told = (self._describe_gap, checksums, self.pauses.describe_new)
         self._states = States(journal.session, states, locate, *told)
+        self._locate = locate
         self._may_be_touched = may_be_touched
         self._lock = threading.Lock()
         self._tasks: dict[str, str] = {}  # by id of the call
+        # By path: what a call left or found for the first time while its record is not finished, and which call.
+        self._promised: dict[str, tuple[str, Entity]] = {}
+        self._numbers = itertools.count(1)
         self._written: set[str] = set()
 
     # -- the beginning of a call -----------------------------------------------
@@ -104,17 +110,14 @@ class Finishing:
     # -- the end of a call -----------------------------------------------------
 
     def promise(self, ended: Ended) -> None:
-        """Write that a call ended and where it wrote, while its files are not digested: all that is known if this process is killed."""
+        """Write that a call ended, what it read and where it wrote, while that is not digested: all that is known if this process is killed."""
         opened = ended.opened
-        left = [
-            self._undigested(ended, number, path) for number, (_, path, _) in enumerate(ended.left.written, start=1)
-        ]
+        found = {use.path: known for use in opened.uses if (known := self._expected(ended, use))}
+        left = [self._undigested(ended, written.path, made=True) for written in ended.left.written]
         activity = replace(
             ended.activity,
             used=tuple(
-                Usage(entity=opened.found[use.path].id, parameter=use.parameter)
-                for use in opened.uses
-                if use.path in opened.found
+                Usage(entity=found[use.path].id, parameter=use.parameter) for use in opened.uses if use.path in found
             ),
             generated=tuple(
                 Usage(entity=entity.id, parameter=written.parameter, declared=written.declared)
@@ -123,20 +126,43 @@ class Finishing:
             deleted=tuple(self._states.key(path) for path in ended.left.gone),
             problems=(*opened.problems, _UNREAD),
         )
-        self._write(self._journal.end, opened, activity, [*opened.found.values(), *left])
+        self._write(self._journal.end, opened, activity, [*found.values(), *left])
 
-    def _undigested(self, ended: Ended, number: int, path: Path) -> Entity:
-        call, stamps = ended.activity.id.rpartition("/")[2], ended.left.stamps[path]
-        return Entity(
-            id=f"{ended.activity.session}/u{call}-{number}",
+    def _expected(self, ended: Ended, use: FileUse) -> Entity | None:
+        """Return the state that a call found at a path, as far as it can be told now; None if it cannot."""
+        path = use.path
+        if path in ended.opened.found or use.role != "used":
+            return ended.opened.found.get(path)
+        promised, current = self._promised.get(self._states.key(path)), self._states.at(path)
+        if promised is not None:
+            return promised[1]
+        if current is None:  # an external input
+            return self._undigested(ended, path, made=False)
+        return current if _is_known_as(current, ended.opened.pending[path]) else None
+
+    def _undigested(self, ended: Ended, path: Path, *, made: bool) -> Entity:
+        """Return the state of a path that the call left, or found for the first time."""
+        call, stamps = ended.activity.id, ended.left.stamps[path]
+        entity = Entity(
+            id=f"{ended.activity.session}/u{next(self._numbers):04d}",
             path=self._states.key(path),
             kind="File",
             content_digest=None,
             size_bytes=stamps.size_bytes,
             stamp=stamps.told,
-            generated_by=ended.activity.id,
+            tier=ended.opened.tiers.get(path, "full"),
+            generated_by=call if made else None,
+            locators=() if made else self._locate(path),
             note=_UNREAD,
         )
+        self._promised[entity.path] = (call, entity)
+        return entity
+
+    def _redeem(self, activity: Activity) -> None:
+        """Forget what was promised of a call: its record is written."""
+        for path, (call, _) in list(self._promised.items()):
+            if call == activity.id:
+                self._promised.pop(path, None)
 
     def finish(self, ended: Ended, waits_since: float | None = None) -> Recorded:
         """Write the whole record of a call, as soon as everything is measured.
@@ -169,6 +195,7 @@ class Finishing:
             problems=tuple(opened.problems),
         )
         self._write(self._journal.end, opened, activity, list(entities.values()))
+        self._redeem(activity)
         return replace(activity, problems=tuple(opened.problems)), tuple(entities.values())
 
     def fail(self, opened: Opened, activity: Activity, error: BaseException) -> Recorded:
@@ -178,6 +205,7 @@ class Finishing:
         activity = replace(activity, problems=tuple(opened.problems))
         entities = tuple(opened.found.values())
         self._write(self._journal.end, opened, activity, list(entities))
+        self._redeem(activity)
         return activity, entities
 
     # -- parts -----------------------------------------------------------------
@@ -279,3 +307,10 @@ class Finishing:
                 opened.problems.append(str(error))
             else:
                 self._written.update(entity.id for entity in new)
+
+
+def _is_known_as(state: Entity, measured: Future[Measurement]) -> bool:
+    """Tell whether a path was measured already, and what is there is this state."""
+    if not measured.done() or measured.cancelled() or measured.exception() is not None:
+        return False
+    return measured.result().content_digest == state.content_digest

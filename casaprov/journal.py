@@ -26,25 +26,23 @@ import logging
 import os
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from casaprov.digest import Digest
-from casaprov.errors import JournalError, RecordError
+from casaprov.errors import JournalError
+from casaprov.journal_reader import SessionRecord, read_session
 from casaprov.model import Activity, Agent, Document, Entity, Session
-from casaprov.record_json import structure, unstructure
+from casaprov.record_json import unstructure
 
 __all__ = [
     "JOURNAL_FORMAT",
     "Journal",
-    "JournalReader",
-    "SessionRecord",
     "journal_folder",
     "journals",
     "present_folders",
     "read_document",
-    "read_session",
+    "store_tree",
     "tree_path",
 ]
 
@@ -61,6 +59,32 @@ def journal_folder(notebook: Path) -> Path:
 def tree_path(folder: Path, digest: Digest) -> Path:
     """Where the digest tree of a content lies below a journal folder."""
     return folder / "trees" / f"{digest.removeprefix('sha256:')}.json"
+
+
+def store_tree(folder: Path, digest: Digest, tree: dict[str, Any]) -> None:
+    """Store the digest tree of a content below a journal folder, once.
+
+    Raises
+    ------
+    JournalError
+        If it cannot be written.
+    """
+    path = tree_path(folder, digest)
+    if not path.exists():
+        _store(path, json.dumps(tree, sort_keys=True, separators=(",", ":")))
+
+
+def _store(path: Path, text: str) -> None:
+    # A reader never sees half a file: the name appears when the content is complete.
+    # Two threads may store the same tree: each writes a file of its own.
+    part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text, encoding="utf-8", errors="replace")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise JournalError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
 class Journal:
@@ -99,14 +123,12 @@ class Journal:
     def write_log(self, name: str, text: str) -> str:
         """Store a log segment; return its path relative to the journal folder."""
         relative = f"{self.session.id}/logs/{name}.log"
-        self._store(self.folder / relative, text)
+        _store(self.folder / relative, text)
         return relative
 
     def write_tree(self, digest: Digest, tree: dict[str, Any]) -> None:
         """Store the digest tree of a content, once."""
-        path = tree_path(self.folder, digest)
-        if not path.exists():
-            self._store(path, json.dumps(tree, sort_keys=True, separators=(",", ":")))
+        store_tree(self.folder, digest, tree)
 
     def read_tree(self, digest: Digest | None) -> dict[str, Any] | None:
         """Return the digest tree of a content; None if it was not kept or cannot be read."""
@@ -147,18 +169,6 @@ class Journal:
                 f"The journal {self.path} cannot be written: {error.strerror or error}.",
                 hint="What happens is written as soon as there is space and permission; it is lost if the session ends before.",
             ) from error
-
-    def _store(self, path: Path, text: str) -> None:
-        # A reader never sees half a file: the name appears when the content is complete.
-        # Two threads may store the same tree: each writes a file of its own.
-        part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(text, encoding="utf-8", errors="replace")
-            part.replace(path)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise JournalError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
 def _append_whole(file: BinaryIO, data: bytes) -> None:
@@ -223,124 +233,6 @@ def _recorded_place(path: Path) -> str:
             except (ValueError, KeyError, TypeError, RecursionError):
                 continue
     return "."
-
-
-@dataclass(frozen=True)
-class SessionRecord:
-    """What one journal file says.
-
-    Attributes
-    ----------
-    damaged
-        Line numbers that could not be read, from 1.
-    """
-
-    session: Session
-    activities: tuple[Activity, ...]
-    entities: tuple[Entity, ...]
-    damaged: tuple[int, ...] = ()
-
-
-class JournalReader:
-    """Reader of one journal, also of one that grows: each time it reads only what is new."""
-
-    _inode: int
-    _offset: int
-    _lines: int
-    _session: Session | None
-    _activities: dict[str, Activity]
-    _entities: dict[str, Entity]
-    _damaged: list[int]
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._forget()
-
-    def read(self, *, whole_lines: bool = False) -> SessionRecord:
-        """Return what the journal says now; lines that cannot be read are counted, not fatal.
-
-        Parameters
-        ----------
-        whole_lines
-            Leave a last line without an end for the next time: it is being written.
-
-        Raises
-        ------
-        JournalError
-            If the file cannot be read or does not begin with a session.
-        """
-        try:
-            with self.path.open("rb") as file:
-                facts = os.fstat(file.fileno())
-                if facts.st_ino != self._inode or facts.st_size < self._offset:  # it is another file
-                    self._forget()
-                    self._inode = facts.st_ino
-                file.seek(self._offset)
-                data = file.read()
-        except OSError as error:
-            raise JournalError(f"The journal {self.path} cannot be read: {error.strerror or error}.") from error
-        if whole_lines:
-            data = data[: data.rfind(b"\n") + 1]
-        self._offset += len(data)
-        known = len(self._damaged)
-        for text in data.removesuffix(b"\n").split(b"\n"):
-            self._lines += 1
-            if text.strip() and not self._take(text):
-                self._damaged.append(self._lines)
-        if self._session is None:
-            raise JournalError(
-                f"The journal {self.path} does not begin with a session.",
-                hint="It is no casaprov journal, or its start is lost.",
-            )
-        if self._damaged[known:]:
-            _log.warning("Lines %s of the journal %s cannot be read; the rest is used.", self._damaged, self.path)
-        return SessionRecord(
-            self._session, tuple(self._activities.values()), tuple(self._entities.values()), tuple(self._damaged)
-        )
-
-    def _forget(self) -> None:
-        self._inode, self._offset, self._lines = -1, 0, 0
-        self._session = None
-        self._activities, self._entities, self._damaged = {}, {}, []
-
-    def _take(self, text: bytes) -> bool:
-        """Take in a line; tell whether it could be read."""
-        try:
-            line = json.loads(text)
-            match line["type"]:
-                case "session":
-                    self._session = structure(line["session"], Session)
-                case "begin" | "end":
-                    activity = structure(line["activity"], Activity)
-                    self._supersede(activity)
-                    self._activities[activity.id] = activity
-                    self._entities.update((e.id, e) for e in structure(line["entities"], tuple[Entity, ...]))
-                case "close" if self._session is not None:
-                    self._session = replace(self._session, ended_at=line["ended_at"], closed=True)
-                case _:
-                    return False
-        except (ValueError, KeyError, TypeError, RecursionError, RecordError):
-            return False
-        return True
-
-    def _supersede(self, activity: Activity) -> None:
-        """Drop what an earlier line of a call said to have been left, while that was not digested."""
-        before = self._activities.get(activity.id)
-        kept = {usage.entity for usage in activity.generated}
-        for usage in before.generated if before is not None else ():
-            if usage.entity not in kept:
-                self._entities.pop(usage.entity, None)
-
-
-def read_session(path: Path) -> SessionRecord:
-    """Read one journal; see :class:`JournalReader`.
-
-    Raises
-    ------
-    JournalError
-        If the file cannot be read or does not begin with a session.
-    """
-    return JournalReader(path).read()
 
 
 def read_document(folder: Path, notebook: str) -> Document:

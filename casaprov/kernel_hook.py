@@ -41,7 +41,6 @@ from casaprov.notebook.front_end import has_front_end
 from casaprov.notebook.help_magic import TaskHelpSource, register_help, unregister_help
 from casaprov.notebook.magics import CasaprovMagic
 from casaprov.notebook.name import UNNAMED, NotebookName
-from casaprov.notebook.page import bundle_of
 from casaprov.notebook.pictures import show_pictures
 from casaprov.notebook.reruns import Reruns
 from casaprov.notebook.settings import Settings
@@ -59,8 +58,7 @@ __all__ = ["KernelRecording", "load_ipython_extension", "settle", "unload_ipytho
 
 _log = logging.getLogger(__name__)
 
-_MOST_BYTES_LEFT = 2**29
-"""What may still be read when a cell has ended: a second's work. Jupyter gives a kernel five to shut down."""
+_MOST_NAMES = 3
 
 _recording: KernelRecording | None = None
 
@@ -121,7 +119,7 @@ class KernelRecording:
         self._opening = threading.Lock()
         self._step: Step | None = None
         self._executed = 0  # number of the last cell; IPython's own has grown already, or not yet, before a cell
-        self._endings = Endings()
+        self._endings = Endings(_tell_wait)
         self._bundle = CellBundle(shell)  # of this cell
         self._bundles: dict[str, CellBundle] = {}  # by call, until its record is finished
         self._stopped = False
@@ -312,30 +310,34 @@ class KernelRecording:
         if self._must_be_whole():
             self._endings.settle()
         self._shown.end_cell()
-        if warnings := self._reruns.warnings():
-            self._shell.display_pub.publish(bundle_of(warnings))
         if self._digester is None:
             self._start_workers()
         bundle, self._bundle, self._step = self._bundle, CellBundle(self._shell), None
         if bundle:
             whole = bundle.is_whole
-            bundle.publish(self.session_id)
+            bundle.publish(self.session_id, self._reruns.warnings() if whole else ())
             if not whole:
-                self._endings.put({}, lambda: bundle.publish(self.session_id, update=True))
+                self._endings.put((), lambda: bundle.publish(self.session_id, self._reruns.warnings(), update=True))
 
     def _must_be_whole(self) -> bool:
         """Tell whether the cell that ends must not do so before the records of its calls are finished.
 
-        Where the notebook has a name, somebody goes on listening after the cell, or looks into the journal.
+        Where the notebook has a name, somebody goes on listening after the cell, or looks into the journal. What
+        is stale cannot be told below a cell of a terminal later.
         """
-        unheard = has_front_end(self._shell) and self.notebook.name == UNNAMED
-        return unheard or self._reruns.again or self._endings.size_bytes > _MOST_BYTES_LEFT
+        return self.notebook.name == UNNAMED if has_front_end(self._shell) else self._reruns.again
 
 
 def _task_help() -> TaskHelpSource:
     from casaprov.casa import task_help  # few ask for help, and it takes a tenth of '%load_ext' to load
 
     return task_help
+
+
+def _tell_wait(names: list[str]) -> None:
+    if names:
+        others = f" and {len(names) - _MOST_NAMES} others" if len(names) > _MOST_NAMES else ""
+        _tell(f"casaprov: still digesting {', '.join(names[:_MOST_NAMES])}{others}; this waits until that is done.")
 
 
 def _tell(sentence: str) -> None:

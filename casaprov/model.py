@@ -149,6 +149,11 @@ class Entity:
         """Id of the session that recorded it."""
         return self.id.partition("/")[0]
 
+    @property
+    def is_undigested(self) -> bool:
+        """Whether it was only stamped: its session ended before it was digested, or is still at it."""
+        return self.content_digest is None and self.stamp is not None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:

@@ -94,7 +94,7 @@ class States:
                 return current
             if current is not None and touched and within is None:
                 return self._new(path, measured, revision_of=current.id, gap=True, note=_TOUCHED)
-            if current is not None and _is_undigested(current) and stamp(path).told == current.stamp:
+            if current is not None and current.is_undigested and stamp(path).told == current.stamp:
                 return self._new(path, measured, copy_of=current.id, note=_LATER)
             source = self._by_content.get(measured.content_digest)
             if source is not None and source is not current:
@@ -170,11 +170,6 @@ class States:
         if entity.content_digest and entity.copy_of is None:
             self._by_content[entity.content_digest] = entity
         return entity
-
-
-def _is_undigested(known: Entity) -> bool:
-    """Tell whether a session ended before it could digest what it left."""
-    return known.content_digest is None and known.stamp is not None
 
 
 def _touched(known: Entity | None, measured: Measurement) -> bool:

@@ -183,6 +183,21 @@ def test_the_wait_is_told_with_the_next_call(waiting: Waiting) -> None:
     assert waiting.recorded[0].waited_s < 0.1
 
 
+def test_who_waits_long_is_told_for_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("casaprov.endings._PATIENCE_S", 0.05)
+    told: list[list[str]] = []
+    gate, endings = threading.Event(), Endings(told.append)
+    endings.put([tmp_path / "b.ms"], lambda: pytest.fail("it hangs") if not gate.wait(LONG_S) else None)
+    endings.put([tmp_path / "a.ms", tmp_path / "b.ms"], lambda: None)
+    waiting = in_thread(endings.settle)
+    while not told:
+        time.sleep(0.01)
+    gate.set()
+    waiting.result(LONG_S)
+    endings.settle()
+    assert told == [["a.ms", "b.ms"]]
+
+
 def test_the_session_is_closed_when_all_is_recorded(waiting: Waiting) -> None:
     held(waiting.recorder.close, waiting)
     assert waiting.document().sessions[0].closed
@@ -333,6 +348,43 @@ def test_a_process_that_is_killed_leaves_what_was_known(waiting: Waiting) -> Non
     (usage,) = activity.generated
     entity = document.entity(usage.entity)
     assert (entity.path, entity.content_digest, usage.parameter, usage.declared) == ("out.txt", None, "target", True)
+    (usage,) = activity.used
+    entity = document.entity(usage.entity)
+    assert (entity.path, entity.content_digest, usage.parameter) == ("in.txt", None, "source")
+    assert Lineage(document).inputs() == (entity,)
+
+
+def test_a_call_reads_what_the_one_before_left_though_neither_is_digested(waiting: Waiting) -> None:
+    waiting.call_soon("look", lambda: None, file="out.txt")
+    first, second = waiting.document().activities
+    assert second.used[0].entity == first.generated[0].entity
+
+
+def test_a_process_that_is_killed_between_two_records_leaves_what_was_known(waiting: Waiting) -> None:
+    waiting.call_soon("look", lambda: None, file="out.txt")
+    waiting.open()
+    waiting.endings.settle()
+    lines = waiting.journal.path.read_text().splitlines(keepends=True)
+    waiting.journal.path.write_text("".join(lines[:-1]))
+    document = waiting.document()
+    first, second = document.activities
+    assert (first.problems, second.problems) == ((), ("It had not been digested when this was written.",))
+    assert second.used[0].entity == first.generated[0].entity
+    assert document.entity(second.used[0].entity).content_digest == digest_of(b"made")
+
+
+@pytest.mark.parametrize("text", ["raw", "new"])
+def test_the_next_session_knows_an_input_again(waiting: Waiting, text: str) -> None:
+    states = {e.path: e for e in Lineage(waiting.document()).inputs()}
+    waiting.open()
+    waiting.endings.settle()
+    if text != "raw":
+        (waiting.folder / "in.txt").write_text(text)
+    following = Notebook(waiting.folder, states=states, session="20260601T000000-000000")
+    _, entities = following.call("look", lambda: None, file="in.txt")
+    (found,) = entities.values()
+    assert (found.content_digest, found.gap) == (digest_of(text.encode()), text != "raw")
+    assert (found.copy_of is None) == (text != "raw")
 
 
 def test_the_next_session_knows_the_files_again(waiting: Waiting) -> None:
@@ -470,7 +522,19 @@ def test_who_waits_makes_no_difference_to_the_record(steps: list[tuple[str, str,
         endings = Endings()
         hold_back(endings)
         try:
-            found = play(Notebook(Path(other), digester=TardyDigester(seed), endings=endings), steps)
+            tardy = Notebook(Path(other), digester=TardyDigester(seed), endings=endings)
+            found = play(tardy, steps)
         finally:
             hold_back(None)
         assert comparable(found) == comparable(expected)
+        check_every_beginning(tardy)
+
+
+def check_every_beginning(notebook: Notebook) -> None:
+    """Whenever the process had been killed, the record would have been one: every state that a call names is in it."""
+    lines = notebook.journal.path.read_text().splitlines(keepends=True)
+    for count in range(1, len(lines)):
+        notebook.journal.path.write_text("".join(lines[:count]))
+        document = read_document(notebook.journal.folder, "n.ipynb")
+        states = {entity.id for entity in document.entities}
+        assert {u.entity for a in document.activities for u in (*a.used, *a.generated)} <= states

@@ -23,9 +23,9 @@ from casaprov.journal import (
     journals,
     present_folders,
     read_document,
-    read_session,
     tree_path,
 )
+from casaprov.journal_reader import read_session
 from casaprov.model import Activity, Entity, Environment, Session, Usage
 
 SESSION = Session(

@@ -95,11 +95,29 @@ def test_a_kernel_that_is_shut_down_finishes_its_records(kernel: WatchedKernel) 
     assert left(kernel, "l.txt") != [None]
 
 
-def test_a_cell_that_runs_again_waits_to_say_what_is_stale(kernel: WatchedKernel) -> None:
-    listing = "listobs('n.ms', listfile='l.txt', overwrite=True);"
-    kernel.run(listing, cell="one")
-    shown = kernel.run(listing, cell="one")
+def test_a_cell_that_runs_again_does_not_wait_and_what_is_stale_is_told_below_it_later(kernel: WatchedKernel) -> None:
+    made = "split('n.ms', 's.ms', datacolumn='data', scan={!r});"
+    used = "listobs('t.ms', listfile='l.txt', overwrite=True);"
+    kernel.run(made.format("1"), cell="one")
+    kernel.run("split('s.ms', 't.ms', datacolumn='data');", cell="two")
+    kernel.run(used, cell="three")
+    kernel.run("%casaprov status\nrmtables('s.ms')")
+    kernel.run(made.format("2"), cell="one")
+    kernel.run("%casaprov status")
+    began = time.monotonic()
+    shown = kernel.run(used, cell="three")
+    assert time.monotonic() - began < 0.9
+    assert "Stale" not in shown.plain
+    kernel.run("%casaprov status")
+    assert "Stale: listobs used t.ms, which is stale" in shown.plain
     assert digests(shown)["l.txt"] is not None
+
+
+def test_no_size_makes_a_cell_wait(kernel: WatchedKernel) -> None:
+    kernel.run("with open('large.bin', 'wb') as file:\n    file.truncate(2**32)")
+    began = time.monotonic()
+    kernel.run("import casaprov\nwith casaprov.activity('look', used=['large.bin']): pass")
+    assert time.monotonic() - began < 0.9
 
 
 def test_a_kernel_that_knows_no_notebook_waits_at_the_end_of_the_cell(

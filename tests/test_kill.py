@@ -17,7 +17,8 @@ import pytest
 from casacore.tables import table
 
 from casaprov.cli import main
-from casaprov.journal import journal_folder, journals, read_document, read_session
+from casaprov.journal import journal_folder, journals, read_document
+from casaprov.journal_reader import read_session
 from casaprov.lineage import Lineage
 from reductions import write_notebook
 

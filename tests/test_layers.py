@@ -58,15 +58,16 @@ CORE: dict[str, str] = {
     "digester": "checksum errors model reading recent_digests stamps time_steps",
     "doctor": "errors / platformdirs",
     "drawing": "errors lineage model",
-    "endings": "stamps",
+    "endings": "",
     "errors": "",
-    "finishing": "calls checksum errors gaps journal model opened stamps states",
+    "finishing": "calls checksum errors gaps journal model opened stamps states taskspec",
     "fits_digest": "digest fits_tables keywords sketch / numpy",
     "fits_tables": "/ numpy",
     "gaps": "checksum compare_trees differences model stamps",
     "guard": "endings",
     "inspection": "drawing errors lineage model prov",
-    "journal": "digest errors model record_json",
+    "journal": "digest errors journal_reader model record_json",
+    "journal_reader": "errors model record_json",
     "kernel_hook": (
         "activities calls casa config digest digester endings guard journal model notebook opened readers recorder runner / wrapt"
     ),
@@ -138,7 +139,7 @@ EDGES: dict[str, str] = {
     ),
     "ingest": "compare crate prov store unpack validate / tornado",
     "notebook": (
-        "activities calls config crate crate_layout doctor drawing journal lineage payload recorder taskspec validate"
+        "activities calls config crate crate_layout doctor drawing journal journal_reader lineage payload recorder stamps taskspec validate"
         " / IPython ipykernel jupyter_client jupyter_server nbclient nbformat traitlets"
     ),
     "readers": (

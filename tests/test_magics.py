@@ -154,17 +154,24 @@ def test_settings_are_chosen_for_the_session(kernel: WatchedKernel) -> None:
     told(kernel, "%casaprov config workers 2")
 
 
+def settled(kernel: WatchedKernel, source: str, cell: str) -> str:
+    """Text below a cell when the records of its calls are finished, which is after it has ended."""
+    shown = kernel.run(source, cell)
+    kernel.run("%casaprov")
+    return shown.plain
+
+
 def test_what_used_something_stale_says_so_and_what_to_do(kernel: WatchedKernel) -> None:
-    assert "Stale" not in kernel.run(GAIN, "gain").plain  # the same content again wakes nobody
-    assert "Stale" not in kernel.run(CELLS["stat"], "stat").plain
+    assert "Stale" not in settled(kernel, GAIN, "gain")  # the same content again wakes nobody
+    assert "Stale" not in settled(kernel, CELLS["stat"], "stat")
     kernel.run("interval = '60s'", "set")
     kernel.run(GAIN, "gain")
-    shown = kernel.run(CELLS["stat"], "stat").plain
+    shown = settled(kernel, CELLS["stat"], "stat")
     assert "Stale: visstat used n.ms, which is stale: applycal (cell 4, In [" in shown
     assert "used n.gcal as it was before gaincal (cell 3, In [" in shown
     assert re.search(r"^n\.ms +applycal \(cell 4, ", told(kernel, "%casaprov"), re.MULTILINE)
     kernel.run(CELLS["apply"], "apply")
-    assert "Stale" not in kernel.run(CELLS["stat"], "stat").plain
+    assert "Stale" not in settled(kernel, CELLS["stat"], "stat")
     assert "stale: run" not in told(kernel, "%casaprov")
 
 
@@ -178,7 +185,7 @@ def test_what_changed_in_a_pause_is_a_gap_that_says_why(kernel: WatchedKernel) -
     kernel.run("import time; time.sleep(0.1)")
     told(kernel, "%casaprov resume")
     assert told(kernel, "%casaprov resume") == "Recording is not paused."
-    kernel.run("flagdata('n.ms', mode='list', inpfile='list.txt');")
+    settled(kernel, "flagdata('n.ms', mode='list', inpfile='list.txt');", "")
     document = read_document(journal_folder(kernel.folder / "n.ipynb"), "n.ipynb")
     assert len(document.activities) == before + 1
     used = {e.path: e for e in (document.entity(usage.entity) for usage in document.activities[-1].used)}

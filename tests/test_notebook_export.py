@@ -11,15 +11,18 @@ from typing import Any
 
 import pytest
 
+from casaprov.checksum import Measurement
 from casaprov.cli import main
 from casaprov.crate import Packed
 from casaprov.errors import JournalError, UsageError
-from casaprov.journal import Journal, journal_folder
-from casaprov.model import Usage
+from casaprov.journal import Journal, journal_folder, tree_path
+from casaprov.model import Tier, Usage
 from casaprov.notebook.bundle import BUNDLE_MIME
 from casaprov.notebook.export import export_notebook, find_journal, record_of
 from casaprov.payload import PayloadPolicy
-from sample_records import Reduction, journaled, make_reduction, measure
+from casaprov.record_json import unstructure
+from casaprov.stamps import stamp
+from sample_records import Reduction, journaled, make_reduction, measure, tree_of
 
 
 @pytest.fixture
@@ -83,6 +86,34 @@ def test_each_session_has_a_folder_of_its_own(sample: Reduction, tmp_path: Path)
     packed = export(sample.notebook, tmp_path / "n.zip")
     assert shipped(packed)["plot.png"] == elsewhere / "plot.png"
     assert shipped(packed)["n.gcal"] == sample.folder / "n.gcal"
+
+
+@pytest.mark.parametrize("touched", [False, True])
+def test_what_a_session_had_no_time_to_digest_is_digested_now(sample: Reduction, tmp_path: Path, touched: bool) -> None:
+    gcal = next(entity for entity in sample.document.entities if entity.path == "n.gcal")
+    stamped = replace(gcal, content_digest=None, stamp=stamp(sample.folder / "n.gcal").told)
+    (journal,) = sample.journal.glob("*.jsonl")
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    for line in lines:
+        line["entities"] = [
+            unstructure(stamped) if entity["id"] == gcal.id else entity for entity in line.get("entities", ())
+        ]
+    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    if touched:
+        (sample.folder / "n.gcal" / "table.f0").write_bytes(b"other")
+
+    def measured(path: Path, *, tier: Tier = "full") -> Measurement:
+        digest = measure(path, tier=tier).content_digest
+        tree = tree_of(path, "Table")
+        return Measurement(kind="CalibrationTable", content_digest=digest, size_bytes=1, tree=tree)
+
+    packed = export(sample.notebook, tmp_path / "n.zip", measured)
+    with_digest = measure(sample.folder / "n.gcal").content_digest
+    assert tree_path(sample.journal, with_digest).exists() != touched
+    (item,) = (item for item in packed.items if item.entity.path == "n.gcal")
+    assert item.entity.content_digest == (None if touched else with_digest)
+    assert (item.source is None) == touched
+    assert ("digested when it was packed" in item.entity.note) != touched
 
 
 def test_an_empty_journal_is_in_nobodys_way(sample: Reduction, caplog: pytest.LogCaptureFixture) -> None:

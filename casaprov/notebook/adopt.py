@@ -15,7 +15,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from casaprov.errors import JournalError
-from casaprov.journal import journal_folder, read_session, tree_path
+from casaprov.journal import journal_folder, tree_path
+from casaprov.journal_reader import read_session
 from casaprov.model import Entity
 from casaprov.notebook.following import find_session
 from casaprov.notebook.index import indexed_sessions, recorded_sessions

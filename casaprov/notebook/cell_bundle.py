@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from casaprov.model import Activity, Entity
 from casaprov.notebook.bundle import call_summary, display_data
 from casaprov.notebook.front_end import has_front_end
+from casaprov.notebook.page import Line, bundle_of
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -43,16 +44,19 @@ class CellBundle:
         self._calls[activity.id] = call_summary(activity, entities)
         self._unknown.discard(activity.id)
 
-    def publish(self, session: str, *, update: bool = False) -> None:
+    def publish(self, session: str, lines: Sequence[Line] = (), *, update: bool = False) -> None:
         """Put the bundle into the cell's output, or update the one that is there.
 
         Parameters
         ----------
         session
             Id of the session.
+        lines
+            What is shown with it, which is invisible itself.
         """
         in_notebook = has_front_end(self._shell)
         if update and not in_notebook:  # a terminal has no output to update
             return
         data = display_data(session, list(self._calls.values()), with_text=in_notebook)
+        data |= bundle_of(lines) if lines else {}
         self._shell.display_pub.publish(data, transient={"display_id": self._id}, update=update)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,15 +12,20 @@ from casaprov.checksum import Measure, Measurement
 from casaprov.crate import Packed, pack
 from casaprov.crate_layout import METADATA
 from casaprov.errors import JournalError, RecordError, UsageError
-from casaprov.journal import journal_folder, journals, present_folders, read_document
+from casaprov.journal import journal_folder, journals, present_folders, read_document, store_tree
 from casaprov.lineage import Lineage
 from casaprov.model import Document, Entity
 from casaprov.notebook.adopt import adopt_sessions, shown_sessions
 from casaprov.notebook.following import find_session
 from casaprov.notebook.ipynb import read_notebook
 from casaprov.payload import PayloadPolicy, choose_payload
+from casaprov.stamps import stamp
 
 __all__ = ["export_notebook", "find_journal", "record_of"]
+
+_LATER = (
+    "It was digested when it was packed; its files had the names, sizes and times that they had when the session ended."
+)
 
 
 def export_notebook(
@@ -46,6 +52,7 @@ def export_notebook(
     _check_target(out, notebook, document, folders)
     if not document.activities:
         raise RecordError(f"The record of {notebook} holds no task call.", hint="Run its cells, then export again.")
+    document = with_late_digests(document, folders, journal, measure)
     document = with_present_states(document, folders, measure)
     items = choose_payload(document, folders, policy, measure=measure)
     return pack(document, notebook=notebook, journal=journal, items=items, out=out, title=title)
@@ -71,6 +78,41 @@ def _is_crate(path: Path) -> bool:
             return any(name.rpartition("/")[2] == METADATA for name in archive.namelist())
     except (OSError, zipfile.BadZipFile):
         return False
+
+
+def with_late_digests(
+    document: Document, folders: Mapping[str, Path], journal: Path, measure: Measure[Measurement]
+) -> Document:
+    """Digest what a session had no time for, if it is still there as it was left: a kernel has seconds to end.
+
+    Parameters
+    ----------
+    folders
+        Where the folder of each session is now.
+    journal
+        Folder of the journal, which gets the digest trees.
+    """
+    lineage = Lineage(document)
+    digested = {}
+    for entity in (*lineage.inputs(), *lineage.products()):
+        path = folders[entity.session] / entity.path
+        if not entity.is_undigested or stamp(path).told != entity.stamp:
+            continue
+        found = measure(path, tier=entity.tier)
+        with contextlib.suppress(JournalError):  # without its tree it can only be compared as a whole
+            if found.tree is not None:
+                store_tree(journal, found.content_digest, found.tree)
+        digested[entity.id] = replace(
+            entity,
+            kind=found.kind,
+            content_digest=found.content_digest,
+            byte_digest=found.byte_digest,
+            size_bytes=found.size_bytes,
+            tier=found.tier,
+            stamp=found.stamp,
+            note=_LATER,
+        )
+    return replace(document, entities=tuple(digested.get(entity.id, entity) for entity in document.entities))
 
 
 def with_present_states(document: Document, folders: Mapping[str, Path], measure: Measure[Measurement]) -> Document:

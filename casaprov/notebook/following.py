@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from casaprov.errors import JournalError
-from casaprov.journal import JournalReader, journal_folder
+from casaprov.journal import journal_folder
+from casaprov.journal_reader import JournalReader
 from casaprov.model import Activity, Session
 from casaprov.notebook.bundle import call_summary
 

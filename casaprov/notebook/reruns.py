@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -18,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 class Reruns:
-    """Remembers the calls of a notebook as they are recorded.
+    """Remembers the calls of a notebook as they are recorded. Safe for threads.
 
     Parameters
     ----------
@@ -38,23 +39,26 @@ class Reruns:
         self._new: list[str] = []
         self._executions: dict[str, set[object]] = {}  # by cell
         self._known = False
+        self._lock = threading.Lock()
         self.again = False
 
     def ran(self, activity: Activity) -> None:
         """Take note that a call ended; what it read and wrote need not be known yet."""
         try:
-            if not self._known:
-                self._known = True
-                self._remember(activity.session)
-            self._count(activity)
+            with self._lock:
+                if not self._known:
+                    self._known = True
+                    self._remember(activity.session)
+                self._count(activity)
         except Exception:  # noqa: BLE001 - a warning is not worth a record
             _log.info("%s is not watched for staleness", activity.task, exc_info=True)
 
     def note(self, activity: Activity, entities: Iterable[Entity]) -> None:
         """Take note of a call that was recorded."""
         try:
-            self._add(activity, entities)
-            self._new.append(activity.id)
+            with self._lock:
+                self._add(activity, entities)
+                self._new.append(activity.id)
         except Exception:  # noqa: BLE001 - a warning is not worth a record
             _log.info("%s is not watched for staleness", activity.task, exc_info=True)
 
@@ -67,15 +71,15 @@ class Reruns:
             return []
 
     def _warnings(self) -> list[Line]:
-        new, self._new = self._new, []
+        with self._lock:
+            new, self._new = self._new, []
+            calls, entities = list(self._activities.values()), tuple(self._entities.values())
         if not new or not self.again:  # in a notebook that is run once from top to bottom nothing is stale
             return []
         from casaprov.notebook.order import cell_order, used_stale  # not needed by most
 
-        calls = sorted(self._activities.values(), key=lambda a: a.started_at)
-        document = Document(
-            notebook=self._notebook().name, activities=tuple(calls), entities=tuple(self._entities.values())
-        )
+        calls.sort(key=lambda a: a.started_at)
+        document = Document(notebook=self._notebook().name, activities=tuple(calls), entities=entities)
         order = cell_order(document, self._notebook())
         return [
             Line(f"{note} %casaprov status lists all.", "⚠️ Stale:")
