@@ -34,11 +34,10 @@ __all__ = [
     "walk",
 ]
 
-IGNORED = (
-    ".git", ".casaprov", ".ipynb_checkpoints", ".jupyter_ystore.db*", ".virtual_documents", "*.ipynb", "casa-*.log", "*.last",
-    "__pycache__",
-)  # fmt: skip
-"""Names that :func:`walk` does not look at: what notebooks and their servers, CASA and git leave anyway."""
+IGNORED = (".*", "*.ipynb", "casa-*.log", "*.last", "__pycache__", "node_modules")
+"""Names that :func:`walk` does not look at: what programs keep for themselves, and what notebooks and CASA leave anyway."""
+
+_PYTHON = ("pyvenv.cfg", "conda-meta")  # what a folder with a Python of its own holds
 
 MAX_ENTRIES = 20_000
 """Files that :func:`walk` looks at before it stops."""
@@ -283,6 +282,7 @@ def _products(folder: Path, ignore: tuple[str, ...]) -> Iterator[Path]:
             continue
         path = Path(entry.path)
         if entry.is_dir(follow_symlinks=False) and not is_table(path) and path.suffix != ".flagversions":
-            yield from _products(path, ignore)
+            if not any(os.path.lexists(f"{entry.path}/{name}") for name in _PYTHON):
+                yield from _products(path, ignore)
         else:
             yield path

@@ -132,14 +132,26 @@ def test_a_walk_takes_tables_and_flag_versions_as_one_product(tmp_path: Path) ->
 
 
 def test_a_walk_does_not_see_what_notebooks_leave(tmp_path: Path) -> None:
-    for name in (".git", ".casaprov", ".ipynb_checkpoints", "__pycache__"):
-        (tmp_path / name).mkdir()
+    for name in (".git", ".casaprov", ".ipynb_checkpoints", "__pycache__", ".cache/fontconfig", ".ipython"):
+        (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "a").write_text("x")
+    (tmp_path / ".bash_history").write_text("casa")
     (tmp_path / "n.ipynb").write_text("{}")
     (tmp_path / "casa-20260101-000000.log").write_text("")
     assert walk(tmp_path).products == {}
     assert walk(tmp_path, ignore=()).products.keys() >= {"n.ipynb", ".git/a"}
     assert "*.ipynb" in IGNORED
+
+
+@pytest.mark.parametrize("mark", ["pyvenv.cfg", "conda-meta/history"])
+def test_a_walk_does_not_go_through_a_python(tmp_path: Path, mark: str) -> None:
+    """A notebook may lie in a home folder, beside an environment of a hundred thousand files."""
+    (tmp_path / "env" / "lib").mkdir(parents=True)
+    (tmp_path / "env" / "lib" / "a.py").write_text("x")
+    assert set(walk(tmp_path).products) == {"env/lib/a.py"}
+    (tmp_path / "env" / mark).parent.mkdir(exist_ok=True)
+    (tmp_path / "env" / mark).write_text("x")
+    assert walk(tmp_path).products == {}
 
 
 def test_a_walk_finds_what_is_new_or_different(tmp_path: Path) -> None:
