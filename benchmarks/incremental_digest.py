@@ -5,8 +5,10 @@
 flagdata, applycal and setjy change a copy of a simulated MeasurementSet whose
 digest is known; the next digest need only read the columns that they wrote. It is
 compared with the task before it, and with the full digest in the same process.
-Then the same tasks run in a recorded session: what the user waited for casaprov
-is in the record. CASA runs in this benchmark's process, the workers beside it.
+Then the same tasks run in a recorded session, where digests are computed while other code
+runs, and who changes a file before that waits: once each task changes at once what the
+one before it left, once somebody looks at the result for three seconds. What the user waited for
+casaprov is in the record. CASA runs in this benchmark's process, the workers beside it.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,7 @@ from simulated import NOMINAL_GB, caltables, copy_of, read_once, simulated_ms, s
 
 TASKS = ("flagdata", "applycal", "setjy")
 APPLYCAL = Goal(0.10, "≤ 0.10")
+PAUSE_S = 3
 
 
 def calls(name: str, turn: int) -> dict[str, Any]:
@@ -70,29 +74,33 @@ def measure(cache: Path, size_gb: float, repeats: int) -> list[Finding]:
             told.append(compared("c", f"digest after {task} / full digest", times["digest"], full, note=size))
         again = number([1000 * seconds for seconds in found["unchanged"]])
         told.append(Finding(letter="c", what=f"digest when nothing changed, {size}", number=again, unit="ms"))
-    return told + _recorded(cache, size_gb, repeats, size)
+    for when, pause_s in (("when it is changed again at once", 0), (f"when it is looked at for {PAUSE_S} s", PAUSE_S)):
+        told += _recorded(cache, size_gb, repeats, f"{when}, {size}", pause_s)
+    return told
 
 
-def _recorded(cache: Path, size_gb: float, repeats: int, size: str) -> list[Finding]:
-    """Record the tasks as a notebook does, and read from the record what the user waited."""
+def _recorded(cache: Path, size_gb: float, repeats: int, note: str, pause_s: int) -> list[Finding]:
+    """Record the tasks as a notebook does; what a call left is waited for by the next one that changes it."""
     source = simulated_ms(cache, size_gb)
 
     def before(folder: Path) -> None:
         read_once(copy_of(source, folder))
         caltables(folder, folder / source.name)
 
-    cells = [LOAD, f"from casatasks import {', '.join(TASKS)}, vishead", f"vishead({source.name!r}, mode='list')"]
+    imports = f"import time\nfrom casatasks import {', '.join(TASKS)}, rmtables, vishead"
+    cells = [LOAD, imports, f"vishead({source.name!r}, mode='list')"]
     for turn in range(repeats):
         for task in TASKS:
             given = ", ".join(f"{key}={value!r}" for key, value in calls(task, turn).items())
-            cells.append(f"{task}(vis={source.name!r}, {given})")
-    run = run_cells(cells, before=before)
+            cells += [f"{task}(vis={source.name!r}, {given})", f"time.sleep({pause_s})"]
+    cells.append(f"rmtables({source.name!r})")
+    calls_made = run_cells(cells, before=before).activities
     told = []
     for task in TASKS:
-        ours = [activity for activity in run.activities if activity.task == task]
-        waited = [activity.waited_s for activity in ours]
-        alone = [(activity.seconds or 0.0) for activity in ours]
-        told.append(compared("c", f"recorded: waited for casaprov / {task}", waited, alone, note=size))
+        pairs = [(one, following) for one, following in pairwise(calls_made) if one.task == task]
+        waited = [following.waited_s for _, following in pairs]
+        alone = [(one.seconds or 0.0) for one, _ in pairs]
+        told.append(compared("c", f"recorded: waited after {task} / {task}", waited, alone, note=note))
     return told
 
 

@@ -7,7 +7,6 @@ the matter of :mod:`casaprov.reading`.
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -17,6 +16,7 @@ from typing import get_args
 from casaprov.checksum import Measurement
 from casaprov.errors import WorkerDied
 from casaprov.model import Tier
+from casaprov.own_work import OwnLock
 from casaprov.reading import Cache, CallPool, Reading, product_name
 from casaprov.recent_digests import RecentDigests
 from casaprov.stamps import Stamps, is_self_contained, is_settled, settle, stamp
@@ -42,7 +42,7 @@ class Digester:
         self._pool = pool
         self._cache = RecentDigests(cache)
         self._steps = TimeSteps()
-        self._lock = threading.Lock()
+        self._lock = OwnLock()
         self._known: OrderedDict[tuple[Path, Tier], tuple[Stamps, Measurement]] = OrderedDict()
         self._pending: dict[tuple[Path, Tier], tuple[Stamps, Future[Measurement]]] = {}
         # One more than there are workers keeps these busy; many would only take turns with the user's thread.

@@ -9,21 +9,27 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
-__all__ = ["Endings", "is_own_thread"]
+from casaprov.own_work import THREADS, OwnLock, is_own_work
+
+__all__ = ["Endings"]
 
 _log = logging.getLogger(__name__)
 
-_THREADS = "casaprov"  # names of all threads of this package begin so
-
-
 _PATIENCE_S = 2.0
+
+
+class _UnderWay(NamedTuple):
+    """An ending under way: what it reads, and the same by all names."""
+
+    files: frozenset[Path]
+    paths: frozenset[Path]
 
 
 class Endings:
@@ -38,11 +44,10 @@ class Endings:
     def __init__(self, on_long_wait: Callable[[list[str]], None] = lambda _names: None) -> None:
         self._on_long_wait = on_long_wait
         self._process = os.getpid()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"{_THREADS}-ending")
-        # Garbage that is collected while it is held may remove files, which asks what is read.
-        self._lock = threading.RLock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"{THREADS}-ending")
+        self._lock = OwnLock()
         self._last: Future[None] | None = None
-        self._reading: list[frozenset[Path]] = []  # what each ending under way reads, by all names
+        self._reading: list[_UnderWay] = []
         self._used: set[Path] = set()
         self._waited_s = 0.0
 
@@ -60,7 +65,7 @@ class Endings:
             Whether what lies below a path matters.
         """
         with self._lock:
-            reading = [other for paths_read in self._reading for other in paths_read]
+            reading = [other for under_way in self._reading for other in under_way.paths]
         return any(_holds(other, path) or (below and _holds(path, other)) for path in paths for other in reading)
 
     def put(self, files: Iterable[Path], finish: Callable[[], None]) -> None:
@@ -71,13 +76,14 @@ class Endings:
         files
             What it reads.
         """
-        paths = frozenset(name for path in files for name in (path, path.resolve()))
+        files = frozenset(files)
+        under_way = _UnderWay(files, files | {path.resolve() for path in files})
         with self._lock:
-            self._reading.append(paths)
+            self._reading.append(under_way)
             with suppress(RuntimeError):
-                self._last = self._thread.submit(self._finish, paths, finish)
+                self._last = self._thread.submit(self._finish, under_way, finish)
                 return
-        self._finish(paths, finish)
+        self._finish(under_way, finish)
 
     def use(self, paths: Iterable[Path]) -> None:
         """Take note that a call is about to read these files; CASA may touch what it reads."""
@@ -93,12 +99,13 @@ class Endings:
     def settle(self) -> None:
         """Wait until all that has ended is recorded; no more than a look if nothing is under way."""
         last = self._last
-        if last is None or last.done() or os.getpid() != self._process or is_own_thread():
+        if last is None or last.done() or os.getpid() != self._process or is_own_work():
             return
         began = time.monotonic()
         try:
             if wait([last], _PATIENCE_S).not_done:
-                self._on_long_wait(self._names())
+                with suppress(Exception):  # the user's stderr may be closed
+                    self._on_long_wait(self._names())
                 wait([last])
         finally:
             with self._lock:
@@ -106,7 +113,7 @@ class Endings:
 
     def _names(self) -> list[str]:
         with self._lock:
-            return sorted({path.name for paths in self._reading for path in paths})
+            return sorted({path.name for under_way in self._reading for path in under_way.files})
 
     def take_waited(self) -> float:
         """Seconds that were waited here since this was last asked."""
@@ -114,22 +121,17 @@ class Endings:
             waited, self._waited_s = self._waited_s, 0.0
             return waited
 
-    def _finish(self, paths: frozenset[Path], finish: Callable[[], None]) -> None:
+    def _finish(self, under_way: _UnderWay, finish: Callable[[], None]) -> None:
         try:
             finish()
         except Exception:  # noqa: BLE001 - the next one has its turn all the same
             _log.info("a record was not finished", exc_info=True)
         finally:
             with self._lock:
-                self._reading.remove(paths)
+                self._reading.remove(under_way)
                 if not self._reading:
                     self._used.clear()
 
 
 def _holds(folder: Path, path: Path) -> bool:
     return folder == path or folder in path.parents
-
-
-def is_own_thread() -> bool:
-    """Tell whether casaprov started this thread."""
-    return threading.current_thread().name.startswith(_THREADS)

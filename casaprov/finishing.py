@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -17,6 +16,7 @@ from casaprov.gaps import Pauses, describe_gap
 from casaprov.journal import Journal
 from casaprov.model import Activity, Checksum, Entity, Locator, Tier, Usage
 from casaprov.opened import Opened, Remains, changed_within
+from casaprov.own_work import OwnLock
 from casaprov.stamps import Stamps, stamp
 from casaprov.states import Measured, States
 from casaprov.taskspec import FileUse
@@ -81,7 +81,7 @@ class Finishing:
         self._states = States(journal.session, states, locate, *told)
         self._locate = locate
         self._may_be_touched = may_be_touched
-        self._lock = threading.Lock()
+        self._lock = OwnLock()
         self._tasks: dict[str, str] = {}  # by id of the call
         # By path: what a call left or found for the first time while its record is not finished, and which call.
         self._promised: dict[str, tuple[str, Entity]] = {}
@@ -135,14 +135,14 @@ class Finishing:
             return ended.opened.found.get(path)
         promised, current = self._promised.get(self._states.key(path)), self._states.at(path)
         if promised is not None:
-            return promised[1]
+            return promised[1] if promised[1].stamp == ended.opened.stamps[path].told else None
         if current is None:  # an external input
             return self._undigested(ended, path, made=False)
         return current if _is_known_as(current, ended.opened.pending[path]) else None
 
     def _undigested(self, ended: Ended, path: Path, *, made: bool) -> Entity:
         """Return the state of a path that the call left, or found for the first time."""
-        call, stamps = ended.activity.id, ended.left.stamps[path]
+        call, stamps = ended.activity.id, (ended.left.stamps if made else ended.opened.stamps)[path]
         entity = Entity(
             id=f"{ended.activity.session}/u{next(self._numbers):04d}",
             path=self._states.key(path),
@@ -155,14 +155,15 @@ class Finishing:
             locators=() if made else self._locate(path),
             note=_UNREAD,
         )
-        self._promised[entity.path] = (call, entity)
+        with self._lock:
+            self._promised[entity.path] = (call, entity)
         return entity
 
     def _redeem(self, activity: Activity) -> None:
         """Forget what was promised of a call: its record is written."""
-        for path, (call, _) in list(self._promised.items()):
-            if call == activity.id:
-                self._promised.pop(path, None)
+        with self._lock:
+            for path in [path for path, (call, _) in self._promised.items() if call == activity.id]:
+                del self._promised[path]
 
     def finish(self, ended: Ended, waits_since: float | None = None) -> Recorded:
         """Write the whole record of a call, as soon as everything is measured.
@@ -313,4 +314,5 @@ def _is_known_as(state: Entity, measured: Future[Measurement]) -> bool:
     """Tell whether a path was measured already, and what is there is this state."""
     if not measured.done() or measured.cancelled() or measured.exception() is not None:
         return False
-    return measured.result().content_digest == state.content_digest
+    found = measured.result()
+    return (found.content_digest, found.stamp) == (state.content_digest, state.stamp)

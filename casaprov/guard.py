@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from casaprov.endings import Endings, is_own_thread
+from casaprov.endings import Endings
+from casaprov.own_work import is_own_work
 
 __all__ = ["hold_back"]
 
@@ -70,7 +71,9 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
         return
     if event not in _PROGRAMS and event not in _CHANGES and event != "open":
         return
-    if (event in _PROGRAMS or _concerns(endings, event, arguments)) and not is_own_thread():
+    if is_own_work():
+        return
+    if event in _PROGRAMS or _concerns(endings, event, arguments):
         endings.settle()
 
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from casaprov.errors import JournalError, RecordError
-from casaprov.model import Activity, Entity, Session
+from casaprov.model import Activity, Entity, Session, Usage
 from casaprov.record_json import structure
 
 __all__ = ["JournalReader", "SessionRecord", "read_session"]
@@ -92,12 +93,10 @@ class JournalReader:
             )
         if self._damaged[known:]:
             _log.warning("Lines %s of the journal %s cannot be read; the rest is used.", self._damaged, self.path)
-        return SessionRecord(
-            self._session,
-            tuple(map(self._resolved, self._activities.values())),
-            tuple(self._entities.values()),
-            tuple(self._damaged),
-        )
+        activities = tuple(map(self._resolved, self._activities.values()))
+        named = {usage.entity for activity in activities for usage in (*activity.used, *activity.generated)}
+        entities = tuple(e for e in self._entities.values() if e.id in named or not e.is_undigested)
+        return SessionRecord(self._session, activities, entities, tuple(self._damaged))
 
     def _forget(self) -> None:
         self._inode, self._offset, self._lines = -1, 0, 0
@@ -125,17 +124,29 @@ class JournalReader:
         return True
 
     def _supersede(self, activity: Activity) -> None:
-        """Put digested states in the place of those that an earlier line of a call named before they were digested."""
+        """Note which digested states an earlier line of this call named before they were digested."""
         before = self._activities.get(activity.id)
         if before is None:
             return
-        named = [usage.entity for usage in (*activity.used, *activity.generated)]
-        now = {self._entities[name].path: name for name in named if name in self._entities}
-        for usage in (*before.used, *before.generated):
-            state = self._entities.get(usage.entity)
-            if state is not None and state.is_undigested and state.id not in named:
-                del self._entities[state.id]
-                self._digested[state.id] = now.get(state.path)
+        now = self._by_path(activity.used)
+        for state in self._undigested(before.used):
+            if state.generated_by is None and state.path in now:  # else it is the matter of the call that left it
+                self._digested[state.id] = now[state.path]
+        now |= self._by_path(activity.generated)
+        for state in self._undigested(before.generated):
+            if state.id != now.get(state.path):  # of the same content as before there is no new state
+                self._digested[state.id] = now.get(state.path) or self._last_digested(state.path)
+
+    def _by_path(self, usages: Iterable[Usage]) -> dict[str, str]:
+        return {self._entities[usage.entity].path: usage.entity for usage in usages if usage.entity in self._entities}
+
+    def _undigested(self, usages: Iterable[Usage]) -> list[Entity]:
+        states = [self._entities[usage.entity] for usage in usages if usage.entity in self._entities]
+        return [state for state in states if state.is_undigested]
+
+    def _last_digested(self, path: str) -> str | None:
+        states = [state for state in self._entities.values() if state.path == path and state.content_digest]
+        return states[-1].id if states else None
 
     def _resolved(self, activity: Activity) -> Activity:
         """Name the digested states that a call read, where they were not digested when this was written."""

@@ -336,7 +336,7 @@ def _task_help() -> TaskHelpSource:
 
 def _tell_wait(names: list[str]) -> None:
     if names:
-        others = f" and {len(names) - _MOST_NAMES} others" if len(names) > _MOST_NAMES else ""
+        others = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
         _tell(f"casaprov: still digesting {', '.join(names[:_MOST_NAMES])}{others}; this waits until that is done.")
 
 

@@ -12,6 +12,7 @@ from casaprov.checksum import Measurement
 from casaprov.model import Activity, Entity, Tier
 from casaprov.stamps import Stamps, Walk, stamp, walk
 from casaprov.taskspec import FileUse
+from casaprov.time_steps import LONGEST_NS
 
 __all__ = ["Opened", "Remains", "Written", "changed_within", "remains"]
 
@@ -97,6 +98,7 @@ def changed_within(opened: Opened, path: Path, current: Entity | None) -> bool:
     if before is None and path.is_relative_to(opened.walked.folder):
         name = path.relative_to(opened.walked.folder).as_posix()
         before = opened.walked.products.get(name)
-        if before is None:
-            return opened.walked.complete
+        if before is None:  # it is new, or not looked at
+            began_ns = opened.walked.taken_ns - LONGEST_NS
+            return opened.walked.complete and stamp(path).newest_ns >= began_ns
     return before is not None and stamp(path) != before

@@ -6,13 +6,13 @@ sub-tables each time; and whoever waits for a digest need not wait until it is o
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
+from casaprov.own_work import OwnLock
 from casaprov.reading import Cache
 
 __all__ = ["RecentDigests"]
@@ -28,7 +28,7 @@ class RecentDigests:
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
-        self._lock = threading.Lock()
+        self._lock = OwnLock()
         self._known: OrderedDict[str, tuple[str, Any]] = OrderedDict()
         self._keeper = ThreadPoolExecutor(1, thread_name_prefix="casaprov-cache")
 

@@ -67,10 +67,13 @@ class Stamps:
     ----------
     taken_ns
         When they were taken at the earliest, in nanoseconds since 1970; two stamps are equal whenever they were taken.
+    linked
+        Whether a file or folder below the directory may be a link.
     """
 
     files: tuple[tuple[str, StatStamp], ...] = ()
     taken_ns: int = field(default=0, compare=False)
+    linked: bool = field(default=True, compare=False)
 
     def __bool__(self) -> bool:
         return bool(self.files)
@@ -104,18 +107,22 @@ def stamp(path: Path) -> Stamps:
     now_ns = time.time_ns()
     if not path.is_dir():
         facts = _stat(path)
-        return Stamps((("", facts),) if facts else (), now_ns)
+        return Stamps((("", facts),) if facts else (), now_ns, linked=False)
     found: list[tuple[str, StatStamp]] = []
-    _add_below(path, "", found)
-    return Stamps(tuple(sorted(found)), now_ns)
+    linked = _add_below(path, "", found)
+    return Stamps(tuple(sorted(found)), now_ns, linked)
 
 
-def _add_below(folder: Path | str, prefix: str, found: list[tuple[str, StatStamp]]) -> None:
+def _add_below(folder: Path | str, prefix: str, found: list[tuple[str, StatStamp]]) -> bool:
+    """Add the stamps of all files below a folder; tell whether there are links among them."""
+    linked = False
     for entry in _entries(folder):
         if entry.is_dir(follow_symlinks=False):
-            _add_below(entry.path, f"{prefix}{entry.name}/", found)
+            linked |= _add_below(entry.path, f"{prefix}{entry.name}/", found)
         elif entry.name != _LOCK and (facts := _stat(entry)):
+            linked |= entry.is_symlink()
             found.append((prefix + entry.name, facts))
+    return linked
 
 
 def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
@@ -147,7 +154,7 @@ def is_self_contained(path: Path, stamps: Stamps) -> bool:
     """
     for name, facts in stamps.files:
         member = f"{path}/{name}"
-        if os.path.islink(member) and os.path.isdir(member):  # noqa: PTH112, PTH114 - thousands of times in a session
+        if stamps.linked and os.path.islink(member) and os.path.isdir(member):  # noqa: PTH112, PTH114 - thousands of times in a session
             return False
         if name.rpartition("/")[2] == "table.dat" and not _is_plain_table(Path(member), facts):
             return False
@@ -180,7 +187,9 @@ def is_settled(stamps: Stamps, step_ns: int = LONGEST_NS) -> bool:
 
 def _step_ns(stamps: Stamps, step_ns: int) -> int:
     newest = stamps.newest_ns
-    return _COARSE_NS if newest and newest % _SECOND_NS == 0 else step_ns
+    if newest and newest % _SECOND_NS == 0:
+        return _COARSE_NS
+    return max(step_ns, LONGEST_NS) if stamps.linked else step_ns  # a link may lead to another file system
 
 
 def settle(
@@ -225,11 +234,14 @@ class Walk:
         a folder of flag versions.
     complete
         False if there was more than :data:`MAX_ENTRIES` files.
+    taken_ns
+        When it began, in nanoseconds since 1970.
     """
 
     folder: Path
     products: Mapping[str, Stamps]
     complete: bool = True
+    taken_ns: int = 0
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -265,15 +277,16 @@ class Walk:
 
 def walk(folder: Path, ignore: tuple[str, ...] = IGNORED, *, max_entries: int = MAX_ENTRIES) -> Walk:
     """Stamp everything in a folder; links to other folders are not followed."""
+    now_ns = time.time_ns()
     products: dict[str, Stamps] = {}
     left = max_entries
     for path in _products(folder, ignore):
         found = stamp(path)
         left -= max(1, len(found.files))
         if left < 0:
-            return Walk(folder, products, complete=False)
+            return Walk(folder, products, complete=False, taken_ns=now_ns)
         products[path.relative_to(folder).as_posix()] = found
-    return Walk(folder, products)
+    return Walk(folder, products, taken_ns=now_ns)
 
 
 def _products(folder: Path, ignore: tuple[str, ...]) -> Iterator[Path]:

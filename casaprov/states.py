@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from casaprov.checksum import Measurement
 from casaprov.errors import CasaprovError
 from casaprov.model import Checksum, Entity, Locator, Session
+from casaprov.own_work import OwnLock
 from casaprov.stamps import stamp
 
 __all__ = ["Measured", "States"]
@@ -58,7 +58,7 @@ class States:
         self._checksums = checksums
         self._describe_new = describe_new
         self._seen = {key: entity.generated_by or "" for key, entity in known.items()}  # by which call, last
-        self._lock = threading.Lock()
+        self._lock = OwnLock()
         self._count = 0
 
     def key(self, path: Path) -> str:

@@ -17,8 +17,10 @@ __all__ = ["LONGEST_NS", "TimeSteps"]
 LONGEST_NS = 10_000_000
 """Step of file systems of which nothing better is known."""
 
-# Every write shows there, but times are set before the bytes are written: a write under way is to be over.
-_SHORT_NS = 1_000_000
+# Every write shows there, but its time is that of the last tick and is set before the bytes are
+# written: a write under way is to be over.
+_WRITE_NS = 1_000_000
+_COARSE_CLOCK = 5  # CLOCK_REALTIME_COARSE of Linux
 
 # Ticks are a millisecond apart or more: a file that is written so often within less has two times at most.
 _WRITES = 5
@@ -39,8 +41,12 @@ class TimeSteps:
         except OSError:
             return LONGEST_NS
         if device not in self._by_device:
-            self._by_device[device] = _SHORT_NS if _tells_every_write(path.parent, device) else LONGEST_NS
+            self._by_device[device] = _short_ns() if _tells_every_write(path.parent, device) else LONGEST_NS
         return self._by_device[device]
+
+
+def _short_ns() -> int:
+    return min(LONGEST_NS, _WRITE_NS + round(1e9 * time.clock_getres(_COARSE_CLOCK)))
 
 
 def _tells_every_write(folder: Path, device: int) -> bool:

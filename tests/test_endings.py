@@ -31,7 +31,7 @@ from casaprov.guard import hold_back
 from casaprov.journal import read_document
 from casaprov.lineage import Lineage
 from casaprov.model import Document, Entity, Tier
-from casaprov.stamps import Stamps
+from casaprov.stamps import Stamps, stamp
 from recorded_files import HereDigester, Notebook, no_reader
 from records import SESSION
 
@@ -373,18 +373,82 @@ def test_a_process_that_is_killed_between_two_records_leaves_what_was_known(wait
     assert document.entity(second.used[0].entity).content_digest == digest_of(b"made")
 
 
-@pytest.mark.parametrize("text", ["raw", "new"])
-def test_the_next_session_knows_an_input_again(waiting: Waiting, text: str) -> None:
-    states = {e.path: e for e in Lineage(waiting.document()).inputs()}
+def test_an_input_that_was_not_digested_is_an_input_of_the_next_session(waiting: Waiting) -> None:
+    killed = waiting.journal.path.read_text()
     waiting.open()
     waiting.endings.settle()
-    if text != "raw":
-        (waiting.folder / "in.txt").write_text(text)
-    following = Notebook(waiting.folder, states=states, session="20260601T000000-000000")
-    _, entities = following.call("look", lambda: None, file="in.txt")
-    (found,) = entities.values()
-    assert (found.content_digest, found.gap) == (digest_of(text.encode()), text != "raw")
-    assert (found.copy_of is None) == (text != "raw")
+    waiting.journal.path.write_text(killed)
+    session = replace(SESSION, id="20260601T000000-000000", folder=waiting.folder.as_posix())
+    recorder = open_recorder(session, waiting.journal.folder, HereDigester())
+    call = TaskCall(task="f", package="p", parameters={}, given=(), cwd=waiting.folder)
+    _, (found,) = recorder.end(recorder.begin(call, DeclaredFiles(used=["in.txt"])), TaskResult())
+    assert (found.content_digest, found.copy_of, found.gap) == (digest_of(b"raw"), None, False)
+    assert found.locators
+
+
+@pytest.mark.parametrize("how", ["rewrite", "remove"])
+def test_an_input_is_stamped_as_the_call_found_it(waiting: Waiting, how: str) -> None:
+    other = waiting.folder / "other.txt"
+    other.write_text("as found")
+    found = stamp(other).told
+    waiting.call_soon(
+        "look", lambda: other.write_text("written") and None if how == "rewrite" else other.unlink(), file=other.name
+    )
+    (usage,) = waiting.document().activities[-1].used
+    assert waiting.document().entity(usage.entity).stamp == found
+
+
+def test_what_changed_behind_the_record_is_not_said_to_be_read(waiting: Waiting) -> None:
+    (waiting.folder / "b.txt").write_text("other, longer")
+    assert ctypes.CDLL(None).rename(bytes(waiting.folder / "b.txt"), bytes(waiting.folder / "out.txt")) == 0
+    waiting.call_soon("look", lambda: None, file="out.txt")
+    assert waiting.document().activities[-1].used == ()
+
+
+def test_a_call_that_fails_takes_no_state_from_the_one_before_it(waiting: Waiting) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(waiting.endings, "put", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            waiting.call_soon("look", lambda: None, file="out.txt")
+    first, second = waiting.document().activities
+    assert second.used == ()
+    assert waiting.document().entity(first.generated[0].entity).path == "out.txt"
+    Lineage(waiting.document())
+
+
+def test_a_file_that_was_only_touched_is_what_it_was(waiting: Waiting) -> None:
+    waiting.open()
+    waiting.call("look", lambda: None, file="in.txt")
+    waiting.gated.gate.clear()
+    (waiting.folder / "more.txt").write_text("x")
+    waiting.call_soon("look", lambda: (waiting.folder / "in.txt").write_text("raw") and None, file="more.txt")
+    waiting.call_soon("look", lambda: None, file="in.txt")
+    waiting.open()
+    waiting.endings.settle()
+    lines = waiting.journal.path.read_text().splitlines(keepends=True)
+    waiting.journal.path.write_text("".join(lines[:-1]))  # killed before the last record was finished
+    first, *_, last = waiting.document().activities
+    assert last.problems == ("It had not been digested when this was written.",)
+    assert last.used[0].entity == first.used[0].entity
+
+
+def test_a_folder_that_holds_the_journal_can_be_read(waiting: Waiting) -> None:
+    """The journal is written meanwhile: nobody waits for himself."""
+    call = TaskCall(task="pack", package="p", parameters={}, given=(), cwd=waiting.folder)
+    opened = waiting.recorder.begin(call, DeclaredFiles(used=["."]))
+    waiting.recorder.end_soon(opened, TaskResult(), lambda *_: None)
+    later = in_thread(lambda: waiting.call_soon("look", lambda: None, file="in.txt"))
+    time.sleep(0.1)
+    waiting.open()
+    later.result(LONG_S)
+
+
+def test_a_broken_stderr_does_not_break_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("casaprov.endings._PATIENCE_S", 0.01)
+    endings = Endings(lambda _names: (_ for _ in ()).throw(ValueError("I/O operation on closed file")))
+    endings.put([], lambda: time.sleep(0.1))
+    endings.settle()
+    assert not endings.busy
 
 
 def test_the_next_session_knows_the_files_again(waiting: Waiting) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from casaprov.checksum import Measurement
 from casaprov.cli import main
 from casaprov.crate import Packed
-from casaprov.errors import JournalError, UsageError
+from casaprov.errors import DigestError, JournalError, UsageError
 from casaprov.journal import Journal, journal_folder, tree_path
 from casaprov.model import Tier, Usage
 from casaprov.notebook.bundle import BUNDLE_MIME
@@ -88,32 +89,72 @@ def test_each_session_has_a_folder_of_its_own(sample: Reduction, tmp_path: Path)
     assert shipped(packed)["n.gcal"] == sample.folder / "n.gcal"
 
 
-@pytest.mark.parametrize("touched", [False, True])
-def test_what_a_session_had_no_time_to_digest_is_digested_now(sample: Reduction, tmp_path: Path, touched: bool) -> None:
-    gcal = next(entity for entity in sample.document.entities if entity.path == "n.gcal")
-    stamped = replace(gcal, content_digest=None, stamp=stamp(sample.folder / "n.gcal").told)
+def stamped(sample: Reduction, path: str) -> None:
+    """Make the record say that a product was only stamped, as if its session had ended before it was digested."""
+    made = next(entity for entity in sample.document.entities if entity.path == path)
+    only = unstructure(replace(made, content_digest=None, stamp=stamp(sample.folder / path).told))
     (journal,) = sample.journal.glob("*.jsonl")
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
     for line in lines:
-        line["entities"] = [
-            unstructure(stamped) if entity["id"] == gcal.id else entity for entity in line.get("entities", ())
-        ]
+        line["entities"] = [only if entity["id"] == made.id else entity for entity in line.get("entities", ())]
     journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def whole(path: Path, *, tier: Tier = "full") -> Measurement:
+    digest = measure(path, tier=tier).content_digest
+    return Measurement(kind="CalibrationTable", content_digest=digest, size_bytes=1, tree=tree_of(path, "Table"))
+
+
+@pytest.mark.parametrize("touched", [False, True])
+def test_what_a_session_had_no_time_to_digest_is_digested_now(sample: Reduction, tmp_path: Path, touched: bool) -> None:
+    stamped(sample, "n.gcal")
     if touched:
         (sample.folder / "n.gcal" / "table.f0").write_bytes(b"other")
-
-    def measured(path: Path, *, tier: Tier = "full") -> Measurement:
-        digest = measure(path, tier=tier).content_digest
-        tree = tree_of(path, "Table")
-        return Measurement(kind="CalibrationTable", content_digest=digest, size_bytes=1, tree=tree)
-
-    packed = export(sample.notebook, tmp_path / "n.zip", measured)
+    packed = export(sample.notebook, tmp_path / "n.zip", whole)
     with_digest = measure(sample.folder / "n.gcal").content_digest
     assert tree_path(sample.journal, with_digest).exists() != touched
     (item,) = (item for item in packed.items if item.entity.path == "n.gcal")
     assert item.entity.content_digest == (None if touched else with_digest)
     assert (item.source is None) == touched
-    assert ("digested when it was packed" in item.entity.note) != touched
+    assert ("digested after its session" in item.entity.note) != touched
+
+
+def test_what_cannot_be_digested_even_now_is_only_named(sample: Reduction, tmp_path: Path) -> None:
+    stamped(sample, "n.gcal")
+
+    def refusing(path: Path, *, tier: Tier = "full") -> Measurement:
+        if path.name == "n.gcal":
+            raise DigestError("n.gcal is damaged.")
+        return whole(path, tier=tier)
+
+    packed = export(sample.notebook, tmp_path / "n.zip", refusing)
+    (item,) = (item for item in packed.items if item.entity.path == "n.gcal")
+    assert (item.entity.content_digest, item.decision) == (None, "referenced")
+
+
+def test_what_a_later_session_digested_is_known_though_it_changed_since(sample: Reduction, tmp_path: Path) -> None:
+    stamped(sample, "n.gcal")
+    made = next(entity for entity in sample.document.entities if entity.path == "n.gcal")
+    session = replace(sample.document.sessions[0], id="20260502-c3d4", started_at="2026-05-02T10:00:00+00:00")
+    again = replace(made, id=f"{session.id}/e0001", generated_by=None, copy_of=made.id)
+    changed = replace(
+        again, id=f"{session.id}/e0002", generated_by=f"{session.id}/0001", copy_of=None, revision_of=again.id
+    )
+    looked = replace(
+        sample.document.activities[-1],
+        id=f"{session.id}/0001",
+        session=session.id,
+        used=(Usage(entity=again.id),),
+        generated=(Usage(entity=changed.id),),
+        log=None,
+    )
+    Journal(sample.journal, session).end(looked, [again, changed])
+    (sample.folder / "n.gcal" / "table.f0").write_bytes(b"what the second session made of it")
+    packed = export(sample.notebook, tmp_path / "n.zip", whole)
+    with zipfile.ZipFile(packed.path) as archive:
+        document = json.loads(archive.read("records/document.json"))
+    states = {entity["id"]: entity["content_digest"] for entity in document["entities"]}
+    assert states[made.id] == states[again.id] == made.content_digest
 
 
 def test_an_empty_journal_is_in_nobodys_way(sample: Reduction, caplog: pytest.LogCaptureFixture) -> None:

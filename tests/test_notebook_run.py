@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
+import platform
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +35,9 @@ def outputs(path: Path) -> list[list[Any]]:
     return [cell.outputs for cell in nbformat.read(path, as_version=4).cells]
 
 
-def interrupted(notebook: Path, number: signal.Signals) -> subprocess.CompletedProcess[str]:
+def interrupted(
+    notebook: Path, number: signal.Signals | Callable[[subprocess.Popen[str]], None]
+) -> subprocess.CompletedProcess[str]:
     """Run a notebook, and send a signal when its cell has left the file ``reached``."""
     # A shell without job control starts background jobs that ignore SIGINT.
     start = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
@@ -40,7 +45,10 @@ def interrupted(notebook: Path, number: signal.Signals) -> subprocess.CompletedP
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not (notebook.parent / "reached").exists():
         time.sleep(0.05)
-    process.send_signal(number)
+    if isinstance(number, signal.Signals):
+        process.send_signal(number)
+    else:
+        number(process)
     out, err = process.communicate(timeout=60)
     return subprocess.CompletedProcess(command, process.returncode, out, err)
 
@@ -61,6 +69,28 @@ def test_a_signal_ends_the_run_with_the_notebook_written(tmp_path: Path, number:
     assert first[0].text == "one\n"
     assert second[-1].ename == "KeyboardInterrupt"
     assert third == []
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the number of the system call is that of x86-64")
+def test_a_signal_that_another_thread_gets_is_heard(tmp_path: Path) -> None:
+    def to_another(process: subprocess.Popen[str]) -> None:
+        threads = [int(task.name) for task in Path(f"/proc/{process.pid}/task").iterdir()]
+        thread = next(number for number in threads if number != process.pid)
+        tgkill = 234  # on x86-64
+        assert ctypes.CDLL(None).syscall(tgkill, process.pid, thread, signal.SIGTERM) == 0
+
+    notebook = write_notebook(tmp_path / "k.ipynb", ["print('one')", WAIT])
+    began = time.monotonic()
+    assert interrupted(notebook, to_another).returncode == 143
+    assert time.monotonic() - began < 45
+    assert outputs(notebook)[1][-1].ename == "KeyboardInterrupt"
+
+
+def test_a_cell_that_does_not_end_is_interrupted_again(tmp_path: Path) -> None:
+    stubborn = WAIT.replace("time.sleep(60)", "try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    time.sleep(60)")
+    notebook = write_notebook(tmp_path / "k.ipynb", [stubborn])
+    assert interrupted(notebook, signal.SIGTERM).returncode == 143
+    assert outputs(notebook)[0][-1].ename == "KeyboardInterrupt"
 
 
 def test_a_cell_that_catches_the_interrupt_is_the_last_all_the_same(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from casaprov.calls import TaskCall
+from casaprov.calls import TaskCall, TaskResult
 from casaprov.checksum import Measurement
 from casaprov.errors import DigestError
 from casaprov.journal import read_document
@@ -189,6 +190,18 @@ def test_an_unreadable_input_makes_the_record_incomplete_not_the_call_fail(noteb
     assert activity.returned == 42
     assert "the disk is broken" in activity.problems[0]
     assert entities[activity.used[0].entity].content_digest is None
+
+
+def test_a_hidden_file_that_was_there_before_is_an_input_within_another_call(notebook: Notebook, folder: Path) -> None:
+    (folder / ".casa" / "data").mkdir(parents=True)
+    (folder / ".casa" / "data" / "model.txt").write_text("a model")
+    time.sleep(0.05)
+    call = TaskCall(task="reduce", package="__main__", parameters={}, given=(), cwd=folder)
+    outer = notebook.recorder.begin(call)
+    _, entities = notebook.call("look", lambda: None, file=".casa/data/model.txt")
+    activity, _ = notebook.recorder.end(outer, TaskResult())
+    assert [entity.generated_by for entity in entities.values()] == [None]
+    assert activity.generated == ()
 
 
 @pytest.mark.parametrize("trouble", [KeyboardInterrupt, RuntimeError])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ def _table(path: Path, kind: bytes = b"PlainTable") -> Path:
 
 
 def _taken(written_ns: int, taken_ns: int) -> Stamps:
-    return Stamps((("", StatStamp(1, 0, written_ns, 7)),), taken_ns)
+    return Stamps((("", StatStamp(1, 0, written_ns, 7)),), taken_ns, linked=False)
 
 
 def test_an_unchanged_file_keeps_its_stamp(tmp_path: Path) -> None:
@@ -71,7 +72,17 @@ def test_a_fresh_stamp_is_not_trusted() -> None:
     written = 5_000_123_456
     assert not is_settled(_taken(written, written + 9_000_000))
     assert is_settled(_taken(written, written + 11_000_000))
-    assert is_settled(_taken(written, written + 2_000_000), 1_000_000)
+    soon = _taken(written, written + 2_000_000)
+    assert is_settled(soon, 1_000_000)
+    assert not is_settled(replace(soon, linked=True), 1_000_000)  # it may lie on another file system
+
+
+def test_links_are_seen(tmp_path: Path) -> None:
+    table = _table(tmp_path / "x.ms")
+    assert not stamp(table).linked
+    (table / "SUB").mkdir()
+    (table / "SUB" / "table.f0").symlink_to(table / "table.f0")
+    assert stamp(table).linked
 
 
 def test_whole_seconds_tell_a_coarse_file_system() -> None:

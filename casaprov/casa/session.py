@@ -79,7 +79,8 @@ def _last_states(journal_folder: Path, session: Session) -> dict[str, Entity]:
         _log.info("Earlier sessions in %s ran in another folder; they are not continued.", journal_folder)
         return {}
     lineage = Lineage(document)
-    last = {entity.path: entity for entity in (*lineage.inputs(), *lineage.products())}
+    inputs = [entity for entity in lineage.inputs() if not entity.is_undigested]  # of others nothing is known
+    last = {entity.path: entity for entity in (*inputs, *lineage.products())}
     for entity in document.entities:  # what a session left undigested and a later one knew again
         if entity.path in last and entity.copy_of == last[entity.path].id:
             last[entity.path] = entity

@@ -22,6 +22,7 @@ class CellBundle:
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
+        self._publisher = shell.display_pub  # a later cell may put another in its place: %%capture
         self._calls: dict[str, dict[str, Any]] = {}
         self._unknown: set[str] = set()
         self._id = f"casaprov-{secrets.token_hex(8)}"
@@ -59,4 +60,4 @@ class CellBundle:
             return
         data = display_data(session, list(self._calls.values()), with_text=in_notebook)
         data |= bundle_of(lines) if lines else {}
-        self._shell.display_pub.publish(data, transient={"display_id": self._id}, update=update)
+        self._publisher.publish(data, transient={"display_id": self._id}, update=update)

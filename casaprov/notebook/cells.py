@@ -7,7 +7,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,10 +20,12 @@ __all__ = ["CellRun", "signals"]
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 # CASA's C++ hears an interrupt only when it is back in Python; then the kernel ends in the middle of a call.
-_GRACE_S = 10.0
+_GRACE_S = 5.0
 
 # How long the output of a cell that has ended may be under way. nbclient goes on without it after four seconds.
 _OUTPUT_S = 60
+
+_AWAKE_S = 0.2
 
 _SETTLE = "import sys; 'casaprov.kernel_hook' in sys.modules and sys.modules['casaprov.kernel_hook'].settle()"
 
@@ -117,7 +119,11 @@ class CellRun:
         # nbclient answers signals by shutting the kernel down under its own feet, but only in
         # the main thread. In another one they are ours, and the main thread hears them.
         with ThreadPoolExecutor(1, thread_name_prefix="casaprov-run") as pool:
-            pool.submit(asyncio.run, self._execute(dict(environment))).result()
+            running = pool.submit(asyncio.run, self._execute(dict(environment)))
+            # The system may give a signal to any thread. Its handler runs in this one, when it is awake.
+            while not running.done():
+                wait([running], _AWAKE_S)
+            running.result()
 
     def stop(self, number: int) -> None:
         """Stop because of a signal: interrupt the cell; a second time, kill the kernel. Safe in a signal handler."""
@@ -173,8 +179,14 @@ class CellRun:
     def _interrupt(self) -> None:
         if self._in_cell:  # else the next cell is not begun
             loop = asyncio.get_running_loop()
-            self._interrupting = loop.create_task(self._interrupt_kernel())
+            # Twice, if need be: the system may give the first to a thread of the kernel that sleeping code does not hear.
+            for delay_s in (0, _GRACE_S / 2):
+                loop.call_later(delay_s, self._interrupt_cell)
             loop.call_later(_GRACE_S, self._cancel)
+
+    def _interrupt_cell(self) -> None:
+        if self._in_cell:
+            self._interrupting = asyncio.get_running_loop().create_task(self._interrupt_kernel())
 
     async def _interrupt_kernel(self) -> None:
         with contextlib.suppress(RuntimeError):  # the kernel has just died

@@ -11,7 +11,7 @@ from pathlib import Path
 from casaprov.checksum import Measure, Measurement
 from casaprov.crate import Packed, pack
 from casaprov.crate_layout import METADATA
-from casaprov.errors import JournalError, RecordError, UsageError
+from casaprov.errors import CasaprovError, JournalError, RecordError, UsageError
 from casaprov.journal import journal_folder, journals, present_folders, read_document, store_tree
 from casaprov.lineage import Lineage
 from casaprov.model import Document, Entity
@@ -23,9 +23,7 @@ from casaprov.stamps import stamp
 
 __all__ = ["export_notebook", "find_journal", "record_of"]
 
-_LATER = (
-    "It was digested when it was packed; its files had the names, sizes and times that they had when the session ended."
-)
+_LATER = "It was digested after its session had ended; its files had the names, sizes and times that they had then."
 
 
 def export_notebook(
@@ -92,15 +90,16 @@ def with_late_digests(
     journal
         Folder of the journal, which gets the digest trees.
     """
-    lineage = Lineage(document)
+    known = {e.copy_of: e for e in document.entities if e.content_digest}  # by a later session
     digested = {}
-    for entity in (*lineage.inputs(), *lineage.products()):
-        path = folders[entity.session] / entity.path
-        if not entity.is_undigested or stamp(path).told != entity.stamp:
+    for entity in filter(lambda entity: entity.is_undigested, document.entities):
+        found: Entity | Measurement | None = known.get(entity.id)
+        if not isinstance(found, Entity) or found.path != entity.path:
+            found = _still_there(folders[entity.session] / entity.path, entity, measure)
+        if found is None:
             continue
-        found = measure(path, tier=entity.tier)
-        with contextlib.suppress(JournalError):  # without its tree it can only be compared as a whole
-            if found.tree is not None:
+        if isinstance(found, Measurement) and found.tree is not None:
+            with contextlib.suppress(JournalError):  # without its tree it can only be compared as a whole
                 store_tree(journal, found.content_digest, found.tree)
         digested[entity.id] = replace(
             entity,
@@ -113,6 +112,18 @@ def with_late_digests(
             note=_LATER,
         )
     return replace(document, entities=tuple(digested.get(entity.id, entity) for entity in document.entities))
+
+
+def _still_there(path: Path, entity: Entity, measure: Measure[Measurement]) -> Measurement | None:
+    """Measure what a state was stamped as; None if it is not there as it was, or cannot be measured."""
+    present = stamp(path)
+    if not present or present.told != entity.stamp:
+        return None
+    try:
+        found = measure(path, tier=entity.tier)
+    except CasaprovError:
+        return None
+    return found if stamp(path) == present else None
 
 
 def with_present_states(document: Document, folders: Mapping[str, Path], measure: Measure[Measurement]) -> Document:

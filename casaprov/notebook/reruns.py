@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from casaprov.journal import journal_folder, journals, read_document
 from casaprov.lineage import Lineage
 from casaprov.model import Activity, Document, Entity
 from casaprov.notebook.page import Line
+from casaprov.own_work import OwnLock
 
 __all__ = ["Reruns"]
 
@@ -39,7 +39,7 @@ class Reruns:
         self._new: list[str] = []
         self._executions: dict[str, set[object]] = {}  # by cell
         self._known = False
-        self._lock = threading.Lock()
+        self._lock = OwnLock()
         self.again = False
 
     def ran(self, activity: Activity) -> None:
