@@ -134,8 +134,8 @@ class JournalReader:
                 self._digested[state.id] = now[state.path]
         now |= self._by_path(activity.generated)
         for state in self._undigested(before.generated):
-            if state.id != now.get(state.path):  # of the same content as before there is no new state
-                self._digested[state.id] = now.get(state.path) or self._last_digested(state.path)
+            if state.id != now.get(state.path):
+                self._digested[state.id] = now.get(state.path)  # None: no new state was left, or it is not known which
 
     def _by_path(self, usages: Iterable[Usage]) -> dict[str, str]:
         return {self._entities[usage.entity].path: usage.entity for usage in usages if usage.entity in self._entities}
@@ -143,10 +143,6 @@ class JournalReader:
     def _undigested(self, usages: Iterable[Usage]) -> list[Entity]:
         states = [self._entities[usage.entity] for usage in usages if usage.entity in self._entities]
         return [state for state in states if state.is_undigested]
-
-    def _last_digested(self, path: str) -> str | None:
-        states = [state for state in self._entities.values() if state.path == path and state.content_digest]
-        return states[-1].id if states else None
 
     def _resolved(self, activity: Activity) -> Activity:
         """Name the digested states that a call read, where they were not digested when this was written."""
