@@ -21,7 +21,7 @@ from typing import Any, Protocol, TypeVar
 from casaprov.digest import Digest, digest_bytes, digest_record
 from casaprov.errors import DigestError
 from casaprov.fits_digest import FitsReader, fits_digest, hdu_node
-from casaprov.model import Kind, Tier
+from casaprov.model import Entity, Kind, Tier
 from casaprov.regular_files import open_regular
 from casaprov.sketch import sample_places
 from casaprov.stamps import Stamps, stamp
@@ -35,6 +35,7 @@ __all__ = [
     "Measurement",
     "content_digest",
     "digest_file",
+    "facts_of",
     "flag_versions",
     "is_fits",
     "measure",
@@ -79,6 +80,12 @@ class Measurement:
     tree: dict[str, Any] | None = None
     tier: Tier = "full"
     stamp: Digest | None = None
+
+
+def facts_of(measured: Measurement | Entity) -> dict[str, Any]:
+    """Return what a measurement says of a state, by the names that both give it."""
+    names = ("kind", "content_digest", "byte_digest", "size_bytes", "tier", "stamp")
+    return {name: getattr(measured, name) for name in names}
 
 
 class Measure(Protocol[_Measured_co]):

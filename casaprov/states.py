@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from casaprov.checksum import Measurement
+from casaprov.checksum import Measurement, facts_of
 from casaprov.errors import CasaprovError
 from casaprov.model import Checksum, Entity, Locator, Session
 from casaprov.own_work import OwnLock
@@ -154,14 +154,7 @@ class States:
 
     def _new(self, path: Path, measured: Measured, **facts: Any) -> Entity:
         if isinstance(measured, Measurement):
-            facts |= {
-                "kind": measured.kind,
-                "content_digest": measured.content_digest,
-                "byte_digest": measured.byte_digest,
-                "size_bytes": measured.size_bytes,
-                "tier": measured.tier,
-                "stamp": measured.stamp,
-            }
+            facts |= facts_of(measured)
         else:
             facts |= {"kind": "File", "content_digest": None, "size_bytes": 0, "note": measured.message}
         self._count += 1

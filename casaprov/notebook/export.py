@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from casaprov.checksum import Measure, Measurement
+from casaprov.checksum import Measure, Measurement, facts_of
 from casaprov.crate import Packed, pack
 from casaprov.crate_layout import METADATA
 from casaprov.errors import CasaprovError, JournalError, RecordError, UsageError
@@ -101,16 +101,7 @@ def with_late_digests(
         if isinstance(found, Measurement) and found.tree is not None:
             with contextlib.suppress(JournalError):  # without its tree it can only be compared as a whole
                 store_tree(journal, found.content_digest, found.tree)
-        digested[entity.id] = replace(
-            entity,
-            kind=found.kind,
-            content_digest=found.content_digest,
-            byte_digest=found.byte_digest,
-            size_bytes=found.size_bytes,
-            tier=found.tier,
-            stamp=found.stamp,
-            note=_LATER,
-        )
+        digested[entity.id] = replace(entity, note=_LATER, **facts_of(found))
     return replace(document, entities=tuple(digested.get(entity.id, entity) for entity in document.entities))
 
 
@@ -141,18 +132,8 @@ def with_present_states(document: Document, folders: Mapping[str, Path], measure
             continue
         present = measure(path, tier=product.tier)
         if present.content_digest != product.content_digest:
-            gap = Entity(
-                id=f"{product.id}-changed",
-                path=product.path,
-                kind=present.kind,
-                content_digest=present.content_digest,
-                byte_digest=present.byte_digest,
-                size_bytes=present.size_bytes,
-                tier=present.tier,
-                revision_of=product.id,
-                gap=True,
-            )
-            gaps.append(gap)
+            told = facts_of(present)
+            gaps.append(Entity(id=f"{product.id}-changed", path=product.path, revision_of=product.id, gap=True, **told))
     return replace(document, entities=(*document.entities, *gaps))
 
 
