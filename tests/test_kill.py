@@ -201,6 +201,8 @@ def continued(journal: Path) -> None:
     for session in order[1:]:
         first = next(call for call in document.activities if call.session == session)
         (found,) = (entities[usage.entity] for usage in first.used if entities[usage.entity].path == "n.ms")
-        # What a session left and could not digest any more is found again by its stamps.
-        known = any(e.path == "n.ms" and order.index(e.session) < order.index(session) for e in document.entities)
+        # What a session left and could not digest any more is found again by its stamps; of an input that it
+        # could not digest nothing is known.
+        before = [e for e in document.entities if e.path == "n.ms" and order.index(e.session) < order.index(session)]
+        known = any(e.content_digest or e.generated_by for e in before)
         assert not known or found.gap or found.copy_of is not None or found.session != session

@@ -39,8 +39,9 @@ def interrupted(
     notebook: Path, number: signal.Signals | Callable[[subprocess.Popen[str]], None]
 ) -> subprocess.CompletedProcess[str]:
     """Run a notebook, and send a signal when its cell has left the file ``reached``."""
-    # A shell without job control starts background jobs that ignore SIGINT.
+    # A shell without job control starts background jobs that ignore SIGINT, nohup those that ignore SIGHUP.
     start = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    start += "signal.signal(signal.SIGHUP, signal.SIG_DFL);"
     command = [sys.executable, "-c", start + "from casaprov.cli import main; sys.exit(main())", "run", str(notebook)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not (notebook.parent / "reached").exists():
