@@ -92,7 +92,8 @@ def _recorded(cache: Path, size_gb: float, repeats: int, note: str, pause_s: int
     for turn in range(repeats):
         for task in TASKS:
             given = ", ".join(f"{key}={value!r}" for key, value in calls(task, turn).items())
-            cells += [f"{task}(vis={source.name!r}, {given})", f"time.sleep({pause_s})"]
+            # No two are the same: in a terminal a line that runs again waits, to say what is stale.
+            cells += [f"{task}(vis={source.name!r}, {given})  # {turn}", f"time.sleep({pause_s})"]
     cells.append(f"rmtables({source.name!r})")
     calls_made = run_cells(cells, before=before).activities
     told = []
