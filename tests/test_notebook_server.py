@@ -19,6 +19,7 @@ from typing import Any
 import nbformat
 import pytest
 from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager, LargeFileManager
+from nbformat import sign
 
 from casaprov.journal import Journal
 from casaprov.model import Activity
@@ -31,6 +32,13 @@ from sample_records import Reduction, journaled
 
 SESSION = "20260501-a1b2"
 NAME = "my reduction.ipynb"
+
+
+@pytest.fixture(autouse=True)
+def signatures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep signatures of notebooks in memory: not beside the user's, in a database that nobody closes."""
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "jupyter"))
+    monkeypatch.setattr(sign, "SQLiteSignatureStore", lambda _file: sign.MemorySignatureStore())
 
 
 @pytest.fixture
