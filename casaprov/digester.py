@@ -68,8 +68,11 @@ class Digester:
         stamps
             Its stamps, from who has them already.
 
-        The Future raises what :func:`casaprov.checksum.measure` raises, and
-        :class:`casaprov.errors.WorkerDied`.
+        Returns
+        -------
+        Future
+            It raises what :func:`casaprov.checksum.measure` raises, and
+            :class:`casaprov.errors.WorkerDied`.
         """
         path = path.absolute()
         what = (path, tier)

@@ -18,7 +18,7 @@ from casaprov.model import Activity, Checksum, Entity, Locator, Tier, Usage
 from casaprov.opened import Opened, Remains, changed_within
 from casaprov.own_work import OwnLock
 from casaprov.stamps import Stamps, stamp
-from casaprov.states import Measured, States
+from casaprov.states import Measured, States, is_still
 from casaprov.taskspec import FileUse
 
 __all__ = ["Ended", "Finishing", "Recorded"]
@@ -138,7 +138,9 @@ class Finishing:
             return promised[1] if promised[1].stamp == ended.opened.stamps[path].told else None
         if current is None:  # an external input
             return self._undigested(ended, path, made=False)
-        return current if _is_known_as(current, ended.opened.pending[path]) else None
+        measured = ended.opened.pending[path]
+        known = measured.done() and not measured.cancelled() and measured.exception() is None
+        return current if known and is_still(current, measured.result()) else None
 
     def _undigested(self, ended: Ended, path: Path, *, made: bool) -> Entity:
         """Return the state of a path that the call left, or found for the first time."""
@@ -308,11 +310,3 @@ class Finishing:
                 opened.problems.append(str(error))
             else:
                 self._written.update(entity.id for entity in new)
-
-
-def _is_known_as(state: Entity, measured: Future[Measurement]) -> bool:
-    """Tell whether a path was measured already, and what is there is this state."""
-    if not measured.done() or measured.cancelled() or measured.exception() is not None:
-        return False
-    found = measured.result()
-    return (found.content_digest, found.stamp) == (state.content_digest, state.stamp)

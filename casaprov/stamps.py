@@ -189,7 +189,7 @@ def _step_ns(stamps: Stamps, step_ns: int) -> int:
     newest = stamps.newest_ns
     if newest and newest % _SECOND_NS == 0:
         return _COARSE_NS
-    return max(step_ns, LONGEST_NS) if stamps.linked else step_ns  # a link may lead to another file system
+    return LONGEST_NS if stamps.linked else step_ns  # a link may lead to another file system
 
 
 def settle(

@@ -12,7 +12,7 @@ from casaprov.model import Checksum, Entity, Locator, Session
 from casaprov.own_work import OwnLock
 from casaprov.stamps import stamp
 
-__all__ = ["Measured", "States"]
+__all__ = ["Measured", "States", "is_still"]
 
 _LATER = "The session that left it ended before it was digested; its files have the names, sizes and times that they had then."
 _TOUCHED = "Its files were written since they were read; only samples of them say that the content is what it was."
@@ -89,10 +89,9 @@ class States:
             self._seen[self.key(path)] = by
             if isinstance(measured, CasaprovError):
                 return current or self._new(path, measured)
-            touched = _touched(current, measured)
-            if current is not None and current.content_digest == measured.content_digest and not touched:
+            if current is not None and is_still(current, measured):
                 return current
-            if current is not None and touched and within is None:
+            if current is not None and current.content_digest == measured.content_digest and within is None:
                 return self._new(path, measured, revision_of=current.id, gap=True, note=_TOUCHED)
             if current is not None and current.is_undigested and stamp(path).told == current.stamp:
                 return self._new(path, measured, copy_of=current.id, note=_LATER)
@@ -136,11 +135,10 @@ class States:
         with self._lock:
             self._seen[self.key(path)] = by
             if isinstance(measured, Measurement):
-                same = measured.content_digest
-                if before is not None and before.content_digest == same and not _touched(before, measured):
+                if before is not None and is_still(before, measured):
                     return None
                 current = self.at(path)
-                if current and current.content_digest == same and not _touched(current, measured):
+                if current is not None and is_still(current, measured):
                     if current.generated_by == by or current.generated_by in children:
                         return current
                     if not declared:
@@ -165,6 +163,9 @@ class States:
         return entity
 
 
-def _touched(known: Entity | None, measured: Measurement) -> bool:
-    """Tell whether files were written of which only samples are known: samples may miss what was changed."""
-    return known is not None and known.content_digest == measured.content_digest and known.stamp != measured.stamp
+def is_still(known: Entity, measured: Measurement) -> bool:
+    """Tell whether a state is there as it was.
+
+    Files of which only samples are known (they have a stamp) may not have been written either: samples may miss what was changed.
+    """
+    return (known.content_digest, known.stamp) == (measured.content_digest, measured.stamp)

@@ -36,7 +36,9 @@ def outputs(path: Path) -> list[list[Any]]:
 
 
 def interrupted(
-    notebook: Path, number: signal.Signals | Callable[[subprocess.Popen[str]], None]
+    notebook: Path,
+    number: signal.Signals,
+    send: Callable[[subprocess.Popen[str], int], None] = subprocess.Popen.send_signal,
 ) -> subprocess.CompletedProcess[str]:
     """Run a notebook, and send a signal when its cell has left the file ``reached``."""
     # A shell without job control starts background jobs that ignore SIGINT, nohup those that ignore SIGHUP.
@@ -46,10 +48,7 @@ def interrupted(
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not (notebook.parent / "reached").exists():
         time.sleep(0.05)
-    if isinstance(number, signal.Signals):
-        process.send_signal(number)
-    else:
-        number(process)
+    send(process, number)
     out, err = process.communicate(timeout=60)
     return subprocess.CompletedProcess(command, process.returncode, out, err)
 
@@ -74,15 +73,15 @@ def test_a_signal_ends_the_run_with_the_notebook_written(tmp_path: Path, number:
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the number of the system call is that of x86-64")
 def test_a_signal_that_another_thread_gets_is_heard(tmp_path: Path) -> None:
-    def to_another(process: subprocess.Popen[str]) -> None:
+    def to_another(process: subprocess.Popen[str], number: int) -> None:
         threads = [int(task.name) for task in Path(f"/proc/{process.pid}/task").iterdir()]
-        thread = next(number for number in threads if number != process.pid)
+        thread = next(thread for thread in threads if thread != process.pid)
         tgkill = 234  # on x86-64
-        assert ctypes.CDLL(None).syscall(tgkill, process.pid, thread, signal.SIGTERM) == 0
+        assert ctypes.CDLL(None).syscall(tgkill, process.pid, thread, number) == 0
 
     notebook = write_notebook(tmp_path / "k.ipynb", ["print('one')", WAIT])
     began = time.monotonic()
-    assert interrupted(notebook, to_another).returncode == 143
+    assert interrupted(notebook, signal.SIGTERM, to_another).returncode == 143
     assert time.monotonic() - began < 45
     assert outputs(notebook)[1][-1].ename == "KeyboardInterrupt"
 

@@ -73,9 +73,9 @@ class Reruns:
     def _warnings(self) -> list[Line]:
         with self._lock:
             new, self._new = self._new, []
+            if not new or not self.again:  # in a notebook that is run once from top to bottom nothing is stale
+                return []
             calls, entities = list(self._activities.values()), tuple(self._entities.values())
-        if not new or not self.again:  # in a notebook that is run once from top to bottom nothing is stale
-            return []
         from casaprov.notebook.order import cell_order, used_stale  # not needed by most
 
         calls.sort(key=lambda a: a.started_at)
