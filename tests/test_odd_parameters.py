@@ -40,6 +40,7 @@ TASKS: dict[str, tuple[dict[str, str], str]] = {
         "fitsimage imagename whichrep whichhdu zeroblanks defaultaxes defaultaxesvalues beam",
     ),
 }
+UNREAD = "It had not been digested when this was written."
 ACTIVITIES = ("echo", "use_up", "refuse")
 
 VALUES = """
@@ -234,6 +235,16 @@ def test_a_call_that_ends_the_process_in_casa_is_in_the_record(pair: Pair) -> No
     assert pair.ended[-1] == "completed"
 
 
+def _problems(calls: list[Activity]) -> set[str]:
+    """What calls miss, but for those that were still digested when CASA's own code ended the process."""
+    problems: set[str] = set()
+    ends = False
+    for call in reversed(calls):  # their records are finished in the order in which they ended
+        ends = call.outcome == "unfinished" or (ends and call.problems == (UNREAD,))
+        problems |= set() if ends else set(call.problems)
+    return problems
+
+
 def test_every_call_is_in_the_record(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
     assert (pair.plain.end(), pair.recorded.end()) == (0, 0)
     notebook = write_notebook(pair.folder / "recorded" / "work" / "_unnamed.ipynb", ["1"])
@@ -241,7 +252,7 @@ def test_every_call_is_in_the_record(pair: Pair, capsys: pytest.CaptureFixture[s
     calls: list[Activity] = [activity for activity in document.activities if activity.parent is None]
     assert [call.task for call in calls] == pair.called
     assert [call.outcome for call in calls] == pair.ended
-    assert {problem for call in calls for problem in call.problems} == set()
+    assert _problems(calls) == set()
     for journal in journal_folder(notebook).glob("*.jsonl"):
         for line in journal.read_text().splitlines():
             validate_record(json.loads(line), "journal-1")
