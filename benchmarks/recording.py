@@ -19,7 +19,7 @@ from functools import partial
 
 import measuring
 from measuring import Finding, Goal, compared, guarded, in_turns, number
-from notebook_runs import EXAMPLE, cells_of, run_cells, run_in_kernel
+from notebook_runs import EXAMPLE, Run, cells_of, run_cells, run_in_kernel
 
 # In the cell that loads casaprov: everything is recorded as usual, but no file is read for a digest.
 UNREAD = """
@@ -29,7 +29,7 @@ from casaprov.checksum import Measurement
 from casaprov.digest import digest_record
 from casaprov.digester import Digester
 _count = itertools.count()
-def _submit(digester, path, *, tier="full"):
+def _submit(digester, path, *, tier="full", stamps=None):
     done = Future()
     done.set_result(Measurement(kind="File", content_digest=digest_record("none/1", next(_count)), size_bytes=0))
     return done
@@ -61,6 +61,7 @@ def measure(repeats: int, *, short: bool = False) -> list[Finding]:
         },
         repeats,
     )
+    _check([*found["recorded"], *found["no digests"]])
     recorded, plain, unread = ([sum(run.seconds) for run in found[side]] for side in SIDES)
     runs, without = found["recorded"], found["plain"]
     parts = {
@@ -98,6 +99,14 @@ def measure(repeats: int, *, short: bool = False) -> list[Finding]:
             unit="ms",
         ),
     ]
+
+
+def _check(runs: list[Run]) -> None:
+    """Refuse to compare with a recorder that did not do its work."""
+    calls = len(runs[0].activities)
+    problems = {problem for run in runs for activity in run.activities for problem in activity.problems}
+    if not calls or problems or any(len(run.activities) != calls for run in runs):
+        raise RuntimeError(f"not all was recorded: {[len(run.activities) for run in runs]} calls, {sorted(problems)}")
 
 
 def _shortened(cell: str) -> str:
