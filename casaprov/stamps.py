@@ -7,10 +7,11 @@ everywhere: it changes when a table is merely opened for writing.
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
+from fnmatch import translate
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -102,30 +103,35 @@ class Stamps:
         return tuple(sorted({name for name, _ in set(self.files) ^ set(earlier.files)}))
 
 
-def stamp(path: Path) -> Stamps:
+def stamp(path: Path | os.DirEntry[str]) -> Stamps:
     """Stamp a file, or all files below a directory except ``table.lock``."""
+    if os.path.isdir(path):  # noqa: PTH112 - also of a link that leads to itself
+        return _stamp_folder(path)
     now_ns = time.time_ns()
-    if not path.is_dir():
-        facts = _stat(path)
-        return Stamps((("", facts),) if facts else (), now_ns, linked=False)
+    facts = _stat(path)
+    return Stamps((("", facts),) if facts else (), now_ns, linked=False)
+
+
+def _stamp_folder(folder: Path | os.DirEntry[str]) -> Stamps:
+    now_ns = time.time_ns()
     found: list[tuple[str, StatStamp]] = []
-    linked = _add_below(path, "", found)
+    linked = _add_below(folder, "", found)
     return Stamps(tuple(sorted(found)), now_ns, linked)
 
 
-def _add_below(folder: Path | str, prefix: str, found: list[tuple[str, StatStamp]]) -> bool:
+def _add_below(folder: Path | os.DirEntry[str], prefix: str, found: list[tuple[str, StatStamp]]) -> bool:
     """Add the stamps of all files below a folder; tell whether there are links among them."""
     linked = False
     for entry in _entries(folder):
         if entry.is_dir(follow_symlinks=False):
-            linked |= _add_below(entry.path, f"{prefix}{entry.name}/", found)
+            linked |= _add_below(entry, f"{prefix}{entry.name}/", found)
         elif entry.name != _LOCK and (facts := _stat(entry)):
             linked |= entry.is_symlink()
             found.append((prefix + entry.name, facts))
     return linked
 
 
-def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
+def _entries(folder: Path | os.DirEntry[str]) -> list[os.DirEntry[str]]:
     """Entries of a folder, in no order; none if it vanished or may not be read."""
     try:
         with os.scandir(folder) as entries:
@@ -280,22 +286,29 @@ def walk(folder: Path, ignore: tuple[str, ...] = IGNORED, *, max_entries: int = 
     now_ns = time.time_ns()
     products: dict[str, Stamps] = {}
     left = max_entries
-    for path in _products(folder, ignore):
-        found = stamp(path)
+    for name, found in _products(folder, "", _any_of(ignore)):
         left -= max(1, len(found.files))
         if left < 0:
             return Walk(folder, products, complete=False, taken_ns=now_ns)
-        products[path.relative_to(folder).as_posix()] = found
+        products[name] = found
     return Walk(folder, products, taken_ns=now_ns)
 
 
-def _products(folder: Path, ignore: tuple[str, ...]) -> Iterator[Path]:
+def _products(folder: Path | os.DirEntry[str], prefix: str, ignored: re.Pattern[str]) -> Iterator[tuple[str, Stamps]]:
+    """Yield all products in a folder with their stamps, by name."""
     for entry in sorted(_entries(folder), key=lambda entry: entry.name):
-        if any(fnmatch(entry.name, pattern) for pattern in ignore):
+        if ignored.match(entry.name):
             continue
-        path = Path(entry.path)
-        if entry.is_dir(follow_symlinks=False) and not is_table(path) and path.suffix != ".flagversions":
-            if not any(os.path.lexists(f"{entry.path}/{name}") for name in _PYTHON):
-                yield from _products(path, ignore)
-        else:
-            yield path
+        name = prefix + entry.name
+        if not entry.is_dir(follow_symlinks=False):
+            yield name, stamp(entry)
+        elif entry.name.endswith(".flagversions") or is_table(entry):
+            yield name, _stamp_folder(entry)
+        elif not any(os.path.lexists(f"{entry.path}/{part}") for part in _PYTHON):
+            yield from _products(entry, f"{name}/", ignored)
+
+
+@lru_cache
+def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    """Compile names with wildcards to one expression."""
+    return re.compile("|".join(map(translate, patterns)) or "(?!)")

@@ -7,6 +7,7 @@ the same values for the same table.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -158,6 +159,6 @@ class TableReader(Protocol):
         ...
 
 
-def is_table(path: Path) -> bool:
+def is_table(path: Path | os.DirEntry[str]) -> bool:
     """Tell whether `path` is a casacore table: a directory with a ``table.dat``."""
-    return (path / "table.dat").is_file()
+    return os.path.isfile(os.path.join(path, "table.dat"))  # noqa: PTH113, PTH118 - for each folder, twice in each call
