@@ -128,6 +128,7 @@ STYLES = (
     style("name bound before", "early('n.ms', field='0')", ("visstat", FIELD)),
     style("method bound before", "bound('n.ms', field='0')", ("visstat", FIELD)),
     style("method", "visstat.__call__('n.ms')", ("visstat", VIS)),
+    style("method of the class", "type(visstat).__call__(visstat, 'n.ms', field='0')", ("visstat", FIELD)),
     style("partial", "functools.partial(visstat, 'n.ms')(field='0')", ("visstat", FIELD)),
     style("loop", "for field in '01':\n    visstat('n.ms', field=field)", *[("visstat", FIELD)] * 2),
     style("comprehension", "len([visstat('n.ms', field=f) for f in '01'])", *[("visstat", FIELD)] * 2),

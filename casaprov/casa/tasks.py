@@ -22,9 +22,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
+
+import wrapt
 
 from casaprov.calls import TaskCall, TaskResult
 from casaprov.casa.appimages import PLOT_PACKAGES, PLOT_TASKS
@@ -39,7 +42,7 @@ TASK_PACKAGES = ("casatasks", *PLOT_PACKAGES)
 
 _SHELL_OF_GUI = {f"{package}.gotasks.{task}": (task, package) for task, package in PLOT_TASKS.items()}
 
-Given = Callable[[Any, tuple[Any, ...], dict[str, Any]], dict[str, Any]]
+Wrapper = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
 Run = Callable[[TaskCall, "FunctionExecutor"], TaskResult]
 
 
@@ -62,6 +65,64 @@ class _UserCall:
     given: tuple[str, ...]
     log_from: int
     reached: bool = False
+
+
+class _Task:
+    """A task, as its wrappers know it.
+
+    Parameters
+    ----------
+    call
+        The method by which users call it.
+    in_shell
+        Whether it is the CASA shell's, which takes its parameters from global variables.
+    """
+
+    def __init__(self, name: str, package: str, call: Callable[..., Any], *, in_shell: bool) -> None:
+        self.name = name
+        self.package = package
+        self.call = call
+        self._in_shell = in_shell
+
+    @cached_property
+    def _signature(self) -> inspect.Signature:
+        # Only of tasks that are called: all of them have thousands of parameters, which garbage collection would visit.
+        return inspect.signature(self.call)
+
+    @cached_property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of its parameters, in their order."""
+        return tuple(self._signature.parameters)[1:]
+
+    def given(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return what the user gave, by parameter; the first of `args` is what was called."""
+        arguments = self._arguments(args, kwargs)
+        if self._in_shell and args:
+            return given_in_shell(args[0], self.name, self.parameters, arguments)
+        return arguments
+
+    def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        try:
+            arguments = dict(self._signature.bind(*args, **kwargs).arguments)
+        except TypeError:  # the task itself will say what is wrong with the call
+            return dict(kwargs)
+        arguments.pop("self", None)
+        for parameter in self._signature.parameters.values():  # sdcal takes its last parameters as **kwargs
+            if parameter.kind is parameter.VAR_KEYWORD:
+                arguments |= arguments.pop(parameter.name, {})
+        return arguments
+
+    def not_default(self, parameters: dict[str, Any]) -> tuple[str, ...]:
+        """Names of the parameters that somebody must have given: a method bound before the hook does not say which."""
+        defaults = {name: to_json(parameter.default) for name, parameter in self._signature.parameters.items()}
+        return tuple(name for name, value in parameters.items() if to_json(value) != defaults.get(name))
+
+
+class _MethodWrapper(wrapt.FunctionWrapper[Any, Any]):
+    """What a class holds in place of a method; like a function it is itself when the class is asked for it, as pydoc does."""
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else super().__get__(instance, owner)
 
 
 class Headless(Protocol):
@@ -146,46 +207,45 @@ class TaskHook:
                 holder, attribute = importlib.import_module(f"{package}.private.task_{name}"), name
         if task_class is None or task_class in self._wrapped:
             return
-        signature = inspect.signature(task_class.__call__)
+        self._wrapped.add(task_class)
+        task = _Task(name, package, task_class.__call__, in_shell=in_shell)
+        function = getattr(holder, attribute)
+        if isinstance(function, wrapt.FunctionWrapper):  # taken by another module, wrapped already
+            function = function.__wrapped__
+        self._replace(holder, attribute, wrapt.FunctionWrapper(function, self._recorded(task)))
+        self._replace(task_class, "__call__", _MethodWrapper(task.call, self._noted(task)))
 
-        def given(task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-            arguments = _arguments(signature, task, args, kwargs)
-            return given_in_shell(task, name, list(signature.parameters)[1:], arguments) if in_shell else arguments
+    def _replace(self, holder: Any, attribute: str, wrapper: wrapt.FunctionWrapper[Any, Any]) -> None:
+        setattr(holder, attribute, wrapper)
+        self._undo.append(lambda: setattr(holder, attribute, wrapper.__wrapped__))
 
-        self._wrap_function(holder, attribute, name, package, signature)
-        self._wrap_call(task_class, name, package, signature, given)
+    def _recorded(self, task: _Task) -> Wrapper:
+        """Return what is called in place of the function that does the work."""
+        gui = self._gui if task.package in PLOT_PACKAGES else None
 
-    def _wrap_function(
-        self, module: ModuleType, attribute: str, name: str, package: str, public: inspect.Signature
-    ) -> None:
-        function = getattr(module, attribute)
-        function = getattr(function, "casaprov_wraps", function)  # taken by another module, wrapped already
-        gui = self._gui if package in PLOT_PACKAGES else None
-        # The class passes all values by position, in the order of its own parameters; some task
-        # functions call them by other names, which no user knows.
-        names = list(public.parameters)[1:]
-
-        @functools.wraps(function)
-        def recorded(*args: Any, **kwargs: Any) -> Any:
+        def recorded(function: Callable[..., Any], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             __tracebackhide__ = True
             if os.getpid() != self._process:  # a fork has no journal of its own
                 return function(*args, **kwargs)
             user_call = self._user_call.get()
-            own = user_call is not None and user_call.task == name and not user_call.reached
+            own = user_call is not None and user_call.task == task.name and not user_call.reached
             if user_call is not None and own:
                 user_call.reached = True
-            parameters = dict(zip(names, args, strict=False)) | kwargs
+            # The class passes all values by position, in the order of its own parameters; some task
+            # functions call them by other names, which no user knows.
+            parameters = dict(zip(task.parameters, args, strict=False)) | kwargs
             call = TaskCall(
-                task=name,
-                package=package,
+                task=task.name,
+                package=task.package,
                 parameters=parameters,
-                given=user_call.given if user_call is not None and own else _not_default(parameters, public),
+                given=user_call.given if user_call is not None and own else task.not_default(parameters),
                 cwd=Path.cwd(),
             )
             log_from = user_call.log_from if user_call is not None and own else log_offset()
             work: Callable[[], Any] = functools.partial(function, *args, **kwargs)
             show: Callable[[], None] | None = None
             if gui is not None:
+                names = task.parameters
                 call, work, show = gui.prepare(call, lambda values: function(*(values[name] for name in names)))
             result = self._run(call, FunctionExecutor(work, log_from))
             if result.error is not None:
@@ -194,48 +254,40 @@ class TaskHook:
                 show()
             return result.returned
 
-        recorded.casaprov_wraps = function  # type: ignore[attr-defined]
-        recorded.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
-        setattr(module, attribute, recorded)
-        self._undo.append(lambda: setattr(module, attribute, function))
+        return recorded
 
-    def _wrap_call(self, task_class: type, name: str, package: str, signature: inspect.Signature, find: Given) -> None:
-        original = task_class.__call__
+    def _noted(self, task: _Task) -> Wrapper:
+        """Return what is called in place of the public call."""
 
-        @functools.wraps(original)
-        def called(task: Any, *args: Any, **kwargs: Any) -> Any:
+        def called(original: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             __tracebackhide__ = True
-            given = find(task, args, kwargs)
-            noted = self._noted(_UserCall(task=name, given=tuple(given), log_from=log_offset()))
-            with self._around(), noted as user_call:
+            given = task.given(args if instance is None else (instance, *args), kwargs)
+            user_call = _UserCall(task=task.name, given=tuple(given), log_from=log_offset())
+            with self._around(), self._under_way(user_call):
                 try:
-                    return original(task, *args, **kwargs)
+                    return original(*args, **kwargs)
                 except Exception as error:
                     if not user_call.reached and os.getpid() == self._process:
-                        self._refused(name, package, given, error, user_call.log_from)
+                        self._refused(task, given, error, user_call.log_from)
                     raise
 
-        # inspect.getfullargspec, which flagdata asks about itself, does not look behind wrappers.
-        called.__signature__ = signature  # type: ignore[attr-defined]
-        self._wrapped.add(task_class)
-        task_class.__call__ = called  # type: ignore[method-assign]
-        self._undo.append(lambda: setattr(task_class, "__call__", original))
+        return called
 
     @contextmanager
-    def _noted(self, user_call: _UserCall) -> Iterator[_UserCall]:
+    def _under_way(self, user_call: _UserCall) -> Iterator[None]:
         token = self._user_call.set(user_call)
         try:
-            yield user_call
+            yield
         finally:
             self._user_call.reset(token)
 
-    def _refused(self, name: str, package: str, given: dict[str, Any], error: Exception, log_from: int) -> None:
+    def _refused(self, task: _Task, given: dict[str, Any], error: Exception, log_from: int) -> None:
         """Record a call that CASA's parameter validation refused."""
 
         def refuse() -> None:
             raise error
 
-        call = TaskCall(task=name, package=package, parameters=given, given=tuple(given), cwd=Path.cwd())
+        call = TaskCall(task=task.name, package=task.package, parameters=given, given=tuple(given), cwd=Path.cwd())
         traceback = error.__traceback__
         self._run(call, FunctionExecutor(refuse, log_from))
         error.__traceback__ = traceback  # the user sees where the task raised it, not that it passed here
@@ -249,23 +301,3 @@ def _task_class(module: ModuleType | None, name: str) -> type | None:
 def _gui_class(module: ModuleType | None, name: str) -> type | None:
     task_class = getattr(module, f"_{name}", None)
     return task_class if isinstance(task_class, type) and name in PLOT_TASKS else None
-
-
-def _not_default(parameters: dict[str, Any], public: inspect.Signature) -> tuple[str, ...]:
-    """Names of the parameters that somebody must have given: a method bound before the hook does not say which."""
-    defaults = {name: to_json(parameter.default) for name, parameter in public.parameters.items()}
-    return tuple(name for name, value in parameters.items() if to_json(value) != defaults.get(name))
-
-
-def _arguments(
-    signature: inspect.Signature, task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> dict[str, Any]:
-    try:
-        arguments = dict(signature.bind(task, *args, **kwargs).arguments)
-    except TypeError:  # the task itself will say what is wrong with the call
-        return dict(kwargs)
-    arguments.pop("self", None)
-    for parameter in signature.parameters.values():  # sdcal takes its last parameters as **kwargs
-        if parameter.kind is parameter.VAR_KEYWORD:
-            arguments |= arguments.pop(parameter.name, {})
-    return arguments
