@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import date
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 
 import pytest
@@ -91,6 +91,12 @@ def test_threads_are_recorded_as_set(
     assert threads["OMP_NUM_THREADS"] == "3"
     assert "MKL_NUM_THREADS" not in threads
     assert int(threads["cpus"]) >= 1
+
+
+def test_versions_are_those_that_importlib_tells() -> None:
+    names = {found.metadata["Name"] for found in distributions()}
+    assert len(names) > 50
+    assert {name: installed(name) for name in names} == {name: version(name) for name in names}
 
 
 def test_what_is_not_installed_has_an_empty_version(casa_site_config: DataSource) -> None:

@@ -39,6 +39,7 @@ _VERSION_KEYWORDS = re.compile(
 )
 _MEASURES_TABLES = ("IERSeop2000", "IERSpredict", "TAI_UTC")
 
+_VERSION = re.compile(r"^Version: *(\S+)", re.MULTILINE | re.IGNORECASE)
 _CONTAINER_ID = re.compile(r"/containers/([0-9a-f]{64})/")
 
 
@@ -67,9 +68,12 @@ def current_environment(folder: Path) -> Environment:
 def installed(distribution: str) -> str:
     """Version of an installed distribution; empty if it is not installed."""
     try:
-        return metadata.version(distribution)
+        found = metadata.distribution(distribution)
     except metadata.PackageNotFoundError:
         return ""
+    # metadata.version() parses all that follows as a mail, the package's README included.
+    told = _VERSION.search(found.read_text("METADATA") or "")
+    return told[1] if told else found.version
 
 
 def measures_tables(folder: Path) -> dict[str, tuple[date, str]]:
