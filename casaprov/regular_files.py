@@ -84,10 +84,21 @@ def refuse_special(table: Path) -> None:
         if folder in seen:
             continue
         seen.add(folder)
-        for parent, _, names in os.walk(folder):
-            for name in names:
-                _refuse(Path(parent, name))
+        _refuse_below(folder)
         waiting += _referred_to(folder)
+
+
+def _refuse_below(folder: Path | os.DirEntry[str]) -> None:
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                # What the listing says of files and folders needs no further look: there are hundreds in a MeasurementSet.
+                if entry.is_dir(follow_symlinks=False):
+                    _refuse_below(entry)
+                elif not entry.is_file(follow_symlinks=False):
+                    _refuse(Path(entry.path))
+    except OSError:  # it vanished, or may not be read: who opens it says so
+        return
 
 
 def _refuse(path: Path) -> None:

@@ -10,6 +10,7 @@ goes between processes is JSON.
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,6 @@ import numpy as np
 
 from casaprov.digest import BLOCK_BYTES
 from casaprov.model import Tier
-from casaprov.stamps import stamp
 from casaprov.table_digest import Part, column_leaf, column_outline, column_part, count_values, outlined, table_node
 from casaprov.tables import Column, Runs, Table, TableReader
 
@@ -47,12 +47,13 @@ def outline(path: Path, reader: TableReader) -> dict[str, Any]:
     with _opened(path, reader) as table:
         told, sub_tables = outlined(table)
         storage = table.storage()
-        sizes = dict(stamp(path).files)
+        with os.scandir(path) as entries:
+            sizes = {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
         files = storage_files(sizes)
         columns: dict[str, Any] = {}
         for name, column in table.columns.items():
             held = storage.get(name)
-            stored = sum(sizes[file].size for file in files.get(held.number, ())) // len(held.columns) if held else 0
+            stored = sum(sizes[file] for file in files.get(held.number, ())) // len(held.columns) if held else 0
             columns[name] = {
                 "outline": column_outline(column),
                 "bytes": stored * (_BITS if column.type == "bool" else 1) or _bytes_read(table, column),
