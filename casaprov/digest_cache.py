@@ -99,15 +99,6 @@ class DigestCache:
             except (sqlite3.Error, OSError) as error:
                 self._failed(error)
 
-    def forget(self, name: str) -> None:
-        """Drop what is known under a name."""
-        with self._lock:
-            try:
-                with self._open() as connection:
-                    connection.execute("DELETE FROM entries WHERE name = ?", (_key(name),))
-            except (sqlite3.Error, OSError) as error:
-                self._failed(error)
-
     def size_bytes(self) -> int:
         """Bytes that the entries take."""
         with self._lock:

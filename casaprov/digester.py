@@ -11,13 +11,12 @@ from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import get_args
 
 from casaprov.checksum import Measurement
 from casaprov.errors import WorkerDied
 from casaprov.model import Tier
 from casaprov.own_work import OwnLock
-from casaprov.reading import Cache, CallPool, Reading, product_name
+from casaprov.reading import Cache, CallPool, Reading
 from casaprov.recent_digests import RecentDigests
 from casaprov.stamps import Stamps, is_self_contained, is_settled, settle, stamp
 from casaprov.time_steps import TimeSteps
@@ -102,13 +101,6 @@ class Digester:
     def measure(self, path: Path, *, tier: Tier = "full") -> Measurement:
         """Measure a product and wait for it."""
         return self.submit(path, tier=tier).result()
-
-    def forget(self, path: Path) -> None:
-        """Measure this product anew the next time, whatever its stamps say."""
-        for tier in get_args(Tier):
-            with self._lock:
-                self._known.pop((path.absolute(), tier), None)
-            self._cache.forget(product_name(path.absolute(), tier))
 
     def cached_bytes(self) -> int:
         """Bytes that the cache holds."""

@@ -26,7 +26,7 @@ from casaprov.table_digest import is_sampled, joined_leaf, joined_node
 from casaprov.table_parts import parts_of, plain_runs, storage_files
 from casaprov.tables import Runs, is_table
 
-__all__ = ["Cache", "CallPool", "Reading", "product_name"]
+__all__ = ["Cache", "CallPool", "Reading"]
 
 _SMALL_BYTES = 4 * 2**20
 """Tables up to this size are read whole, by one worker."""
@@ -74,10 +74,6 @@ class Cache(Protocol):
         """Keep values."""
         ...
 
-    def forget(self, name: str) -> None:
-        """Drop a value."""
-        ...
-
     def size_bytes(self) -> int:
         """Bytes that are kept."""
         ...
@@ -87,7 +83,7 @@ class Cache(Protocol):
         ...
 
 
-def product_name(path: Path, tier: Tier) -> str:
+def _product_name(path: Path, tier: Tier) -> str:
     """Name in the cache of a product."""
     return f"product:{path}:{tier}"
 
@@ -118,7 +114,7 @@ class Reading:
 
     def known(self) -> Measurement | None:
         """Return what an earlier session measured."""
-        found = self._cached(product_name(self.path, self._tier), self._files(self.path))
+        found = self._cached(_product_name(self.path, self._tier), self._files(self.path))
         return None if found is None else Measurement(**found)
 
     def measure(self) -> Measurement:
@@ -132,7 +128,7 @@ class Reading:
             measured = self._directory()
         else:
             measured = Measurement(**self._ask("measure", path=str(self.path), tier=self._tier).result())
-        self._keep(product_name(self.path, self._tier), self._files(self.path), to_json(measured))
+        self._keep(_product_name(self.path, self._tier), self._files(self.path), to_json(measured))
         return measured
 
     # -- directories ---------------------------------------------------------

@@ -2,17 +2,18 @@
 
 A table that is changed again and again is asked for each of its columns and
 sub-tables each time; and whoever waits for a digest need not wait until it is on disk.
+It goes there a few seconds later: what was changed again meanwhile, never.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from casaprov.own_work import OwnLock
+from casaprov.own_work import THREADS, OwnLock
 from casaprov.reading import Cache
 
 __all__ = ["RecentDigests"]
@@ -21,41 +22,50 @@ _REMEMBERED = 1000
 
 
 class RecentDigests:
-    """A :class:`casaprov.reading.Cache` that remembers, and writes to another one in a thread of its own. Safe for threads.
+    """A :class:`casaprov.reading.Cache` that remembers, and writes to another one later. Safe for threads.
 
     Values are not copied: nobody is to change them.
+
+    Parameters
+    ----------
+    delay_s
+        How long a value waits to be written.
     """
 
-    def __init__(self, cache: Cache) -> None:
+    def __init__(self, cache: Cache, *, delay_s: float = 3.0) -> None:
         self._cache = cache
+        self._delay_s = delay_s
         self._lock = OwnLock()
+        self._writing = OwnLock()  # whoever closes waits for it
         self._known: OrderedDict[str, tuple[str, Any]] = OrderedDict()
-        self._keeper = ThreadPoolExecutor(1, thread_name_prefix="casaprov-cache")
+        self._waiting: dict[str, tuple[str, Any]] = {}
+        self._timer: threading.Timer | None = None
 
     def get(self, name: str, stamp: str) -> Any:
         """Return what is known under a name and a stamp, else None."""
         with self._lock:
-            known = self._known.get(name)
+            known = self._known.get(name) or self._waiting.get(name)
             if known is not None and known[0] == stamp:
-                self._known.move_to_end(name)
+                self._remember({name: known})
                 return known[1]
         value = self._cache.get(name, stamp)
         if value is not None:
-            self._remember([(name, stamp, value)])
+            with self._lock:
+                self._remember({name: (stamp, value)})
         return value
 
     def put(self, entries: Iterable[tuple[str, str, Any]]) -> None:
         """Keep values."""
-        entries = list(entries)
-        self._remember(entries)
-        with suppress(RuntimeError):  # Python is ending, and begins nothing in other threads any more
-            self._keeper.submit(self._cache.put, entries)
-
-    def forget(self, name: str) -> None:
-        """Drop a value."""
+        found = {name: (stamp, value) for name, stamp, value in entries}
         with self._lock:
-            self._known.pop(name, None)
-        self._keeper.submit(self._cache.forget, name).result()  # after what is still to be kept
+            self._remember(found)
+            self._waiting |= found
+            if self._timer is None:
+                self._timer = threading.Timer(self._delay_s, self._write)
+                self._timer.name = f"{THREADS}-cache"
+                self._timer.daemon = True  # close() writes what the end of Python leaves
+                with suppress(RuntimeError):  # Python is ending, and begins nothing in other threads any more
+                    self._timer.start()
 
     def size_bytes(self) -> int:
         """Bytes that are kept on disk."""
@@ -63,13 +73,22 @@ class RecentDigests:
 
     def close(self) -> None:
         """Keep nothing any more; what was to be kept before is."""
-        self._keeper.shutdown(wait=True)
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+        self._write()
         self._cache.close()
 
-    def _remember(self, entries: Iterable[tuple[str, str, Any]]) -> None:
-        with self._lock:
-            for name, stamp, value in entries:
-                self._known[name] = (stamp, value)
-                self._known.move_to_end(name)
-            while len(self._known) > _REMEMBERED:
-                self._known.popitem(last=False)
+    def _write(self) -> None:
+        with self._writing:
+            with self._lock:
+                entries = [(name, *kept) for name, kept in self._waiting.items()]
+                self._waiting, self._timer = {}, None
+            self._cache.put(entries)
+
+    def _remember(self, found: Mapping[str, tuple[str, Any]]) -> None:
+        for name, kept in found.items():
+            self._known[name] = kept
+            self._known.move_to_end(name)
+        while len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)

@@ -37,8 +37,6 @@ def test_what_was_put_is_found_under_its_stamp_only(file: Path) -> None:
         assert cache.get("c", "1") is None
         cache.put([("a", "2", "later")])
         assert (cache.get("a", "1"), cache.get("a", "2")) == (None, "later")
-        cache.forget("b")
-        assert cache.get("b", "1") is None
     with _open(file) as later:
         assert later.get("a", "2") == "later"
 
@@ -136,7 +134,6 @@ def test_after_it_was_closed_nothing_is_found_and_nothing_raised(file: Path) -> 
     cache.put([("a", "1", 1)])
     cache.close()
     cache.put([("a", "1", 2)])
-    cache.forget("a")
     assert cache.get("a", "1") is None
 
 
@@ -177,11 +174,6 @@ class CacheMachine(RuleBasedStateMachine):
         value = [stamp, os.urandom(size).hex()]
         self.cache.put([(name, stamp, value)])
         self.put[name] = (stamp, value)
-
-    @rule(name=st.sampled_from("abcdef"))
-    def forget(self, name: str) -> None:
-        self.cache.forget(name)
-        self.put.pop(name, None)
 
     @invariant()
     def found_is_what_was_put(self) -> None:

@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from casaprov.recent_digests import RecentDigests
+
+# As a kernel ends: its cache is closed when Python begins no thread any more.
+ENDING = """
+import atexit, sys, time
+from pathlib import Path
+from casaprov.digest_cache import DigestCache
+from casaprov.recent_digests import RecentDigests
+
+def end():
+    recent.put([("late", "now", 2)])
+    recent.close()
+    print(time.monotonic() - began < 2 and DigestCache(path, max_bytes=10**6).get("late", "now") - DigestCache(path, max_bytes=10**6).get("early", "now"))
+
+path = Path(sys.argv[1])
+recent = RecentDigests(DigestCache(path, max_bytes=10**6))
+recent.put([("early", "now", 1)])
+began = time.monotonic()
+atexit.register(end)
+"""
 
 
 class SlowDisk:
@@ -16,6 +39,7 @@ class SlowDisk:
         self.go = threading.Event()
         self.entries: dict[str, tuple[str, Any]] = {}
         self.asked: list[str] = []
+        self.written: list[int] = []
 
     def get(self, name: str, stamp: str) -> Any:
         self.asked.append(name)
@@ -24,16 +48,22 @@ class SlowDisk:
 
     def put(self, entries: Iterable[tuple[str, str, Any]]) -> None:
         assert self.go.wait(10)
-        self.entries |= {name: (stamp, value) for name, stamp, value in entries}
-
-    def forget(self, name: str) -> None:
-        self.entries.pop(name, None)
+        found = {name: (stamp, value) for name, stamp, value in entries}
+        self.written.append(len(found))
+        self.entries |= found
 
     def size_bytes(self) -> int:
         return len(self.entries)
 
     def close(self) -> None:
         self.asked.append("close")
+
+
+def _wait_until(reached: Callable[[], bool]) -> None:
+    until = time.monotonic() + 10
+    while not reached():
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 def test_what_was_put_is_known_before_it_is_on_disk_and_there_when_the_session_ends() -> None:
@@ -58,25 +88,48 @@ def test_another_stamp_is_looked_for_on_disk_once() -> None:
     assert disk.asked == ["a", "a"]
 
 
-def test_what_is_forgotten_is_so_although_it_was_still_to_be_kept() -> None:
+def test_what_changes_again_and_again_is_written_once() -> None:
     disk = SlowDisk()
-    recent = RecentDigests(disk)
+    disk.go.set()
+    recent = RecentDigests(disk, delay_s=0.2)
+    for number in range(5):
+        recent.put([("a", str(number), number), (str(number), "now", number)])
+    assert not disk.written
+    _wait_until(lambda: bool(disk.written))
+    assert disk.written == [6]
+    assert disk.entries["a"] == ("4", 4)
+    recent.put([("b", "now", 1)])  # after it was written, the next one waits anew
+    recent.close()
+    assert disk.written == [6, 1]
+
+
+def test_who_closes_waits_for_what_is_being_written() -> None:
+    disk = SlowDisk()
+    recent = RecentDigests(disk, delay_s=0)
     recent.put([("a", "now", 1)])
-    threading.Timer(0.05, disk.go.set).start()
-    recent.forget("a")
-    assert recent.get("a", "now") is None
-    assert not disk.entries
+    threading.Timer(0.2, disk.go.set).start()
+    recent.close()
+    assert disk.entries == {"a": ("now", 1)}
+    assert disk.asked == ["close"]
+
+
+def test_what_python_ends_before_it_is_written_is_written_when_it_is_closed(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ENDING, tmp_path / "c.sqlite"], capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("1\n", "")
 
 
 def test_what_was_asked_for_longest_ago_leaves_memory_first() -> None:
     disk = SlowDisk()
     disk.go.set()
-    recent = RecentDigests(disk)
+    recent = RecentDigests(disk, delay_s=0)
     for number in range(2000):
         recent.put([(str(number), "now", number)])
         assert recent.get("0", "now") == 0
     assert recent.get("1999", "now") == 1999
     assert not disk.asked
+    _wait_until(lambda: len(disk.entries) == 2000)
     recent.get("1", "now")
     assert disk.asked == ["1"]
     recent.close()
