@@ -1,6 +1,6 @@
 """(a) What recording costs: the NGC 5921 example with and without it.
 
-    python benchmarks/recording.py [--repeats 3] [--short]
+    python benchmarks/recording.py [--repeats 3] [--short] [--bare]
 
 Each run is a fresh process in an empty folder; the cells are timed, not the start
 of the process. They run in an IPython shell, and again in a Jupyter kernel, which also shows
@@ -10,6 +10,7 @@ call; that sum is told beside the ratio of the wall times.
 Others may use the machine: the sum of the medians of each cell is told as well, for which it takes
 ten pairs or so. With ``--short`` tclean makes ten channels and cleans none: half the time, and the same calls.
 What recording adds stands out better from what tclean differs by; ratios are those of another example.
+``--bare`` leaves out all but the two sides that the goal is about, for many pairs in little time.
 """
 
 from __future__ import annotations
@@ -45,14 +46,30 @@ SIDES = {
 SHORTER = {"niter=6000": "niter=0", "nchan=46": "nchan=10"}
 
 
-def measure(repeats: int, *, short: bool = False) -> list[Finding]:
+def measure(repeats: int, *, short: bool = False, bare: bool = False) -> list[Finding]:
     """Run the example with and without recording, in turns."""
     sides = {side: [_shortened(cell) for cell in cells] if short else cells for side, cells in SIDES.items()}
     example, wall = ("NGC 5921 with little imaging", None) if short else ("NGC 5921", Goal(1.03, "≤ 1.03"))
     found = in_turns(
-        {side: partial(run_cells, cells) for side, cells in sides.items()},
+        {side: partial(run_cells, cells) for side, cells in sides.items() if not bare or side != "no digests"},
         repeats,
     )
+    runs, without = found["recorded"], found["plain"]
+    _check([*runs, *found.get("no digests", ())])
+    recorded, plain = _seconds(runs), _seconds(without)
+    calls = len(runs[0].activities)
+    return [
+        compared("a", f"{example}, {calls} calls: recorded / plain", recorded, plain, goal=wall),
+        _cell_by_cell([run.seconds for run in runs], [run.seconds for run in without], goal=wall),
+        *([] if bare else _other_sides(sides, repeats, _seconds(found["no digests"]), plain, wall)),
+        *_added_to(runs, without),
+    ]
+
+
+def _other_sides(
+    sides: dict[str, list[str]], repeats: int, unread: list[float], plain: list[float], wall: Goal | None
+) -> list[Finding]:
+    """Without digests, and in Jupyter kernels."""
     in_kernels = in_turns(
         {
             "recorded": lambda: run_in_kernel(sides["recorded"]),
@@ -61,44 +78,37 @@ def measure(repeats: int, *, short: bool = False) -> list[Finding]:
         },
         repeats,
     )
-    _check([*found["recorded"], *found["no digests"]])
-    recorded, plain, unread = ([sum(run.seconds) for run in found[side]] for side in SIDES)
-    runs, without = found["recorded"], found["plain"]
-    parts = {
-        "computing": _added([run.computed_s for run in runs], [run.computed_s for run in without]),
-        "ready, and without a processor": _added([run.queued_s for run in runs], [run.queued_s for run in without]),
-    }
-    calls = len(runs[0].activities)
-    waited = number([run.waited_s for run in runs])
-    most = [max(activity.waited_s for activity in run.activities) for run in runs]
+    shown = "the same, shown by a Jupyter kernel"
+    unnamed = "the same, by a kernel that knows no notebook"
     return [
-        compared("a", f"{example}, {calls} calls: recorded / plain", recorded, plain, goal=wall),
-        _cell_by_cell([run.seconds for run in runs], [run.seconds for run in without], goal=wall),
         compared("a", "the same, if digests took no time", unread, plain),
-        compared("a", "the same, shown by a Jupyter kernel", in_kernels["recorded"], in_kernels["plain"], goal=wall),
-        compared(
-            "a",
-            "the same, by a kernel that knows no notebook",
-            in_kernels["without a name"],
-            in_kernels["plain"],
-            goal=wall,
-        ),
-        Finding(
-            letter="a", what="seconds that recording added, whole example", number=_added(recorded, plain), unit="s"
-        ),
-        *(
-            Finding(letter="a", what=f"of these, the user's thread was {how}", number=added, unit="s")
-            for how, added in parts.items()
-        ),
-        Finding(letter="a", what="sum of what the record says the user waited", number=waited, unit="s"),
-        Finding(letter="a", what="longest wait in one call", number=number(most), unit="s"),
-        Finding(
-            letter="a",
-            what="`%load_ext casaprov`",
-            number=number([1000 * run.seconds[0] for run in runs]),
-            unit="ms",
-        ),
+        compared("a", shown, in_kernels["recorded"], in_kernels["plain"], goal=wall),
+        compared("a", unnamed, in_kernels["without a name"], in_kernels["plain"], goal=wall),
     ]
+
+
+def _added_to(runs: list[Run], without: list[Run]) -> list[Finding]:
+    """Tell what recording added, in seconds."""
+    parts = {
+        "seconds that recording added, whole example": _added(_seconds(runs), _seconds(without)),
+        "of these, the user's thread was computing": _added(
+            [run.computed_s for run in runs], [run.computed_s for run in without]
+        ),
+        "of these, the user's thread was ready, and without a processor": _added(
+            [run.queued_s for run in runs], [run.queued_s for run in without]
+        ),
+        "sum of what the record says the user waited": number([run.waited_s for run in runs]),
+        "longest wait in one call": number([max(activity.waited_s for activity in run.activities) for run in runs]),
+    }
+    load = number([1000 * run.seconds[0] for run in runs])
+    return [
+        *(Finding(letter="a", what=what, number=found, unit="s") for what, found in parts.items()),
+        Finding(letter="a", what="`%load_ext casaprov`", number=load, unit="ms"),
+    ]
+
+
+def _seconds(runs: list[Run]) -> list[float]:
+    return [sum(run.seconds) for run in runs]
 
 
 def _check(runs: list[Run]) -> None:
@@ -149,10 +159,11 @@ def main() -> None:
     """Measure, and tell."""
     parser = measuring.parser(__doc__)
     parser.add_argument("--short", action="store_true", help="with little imaging")
+    parser.add_argument("--bare", action="store_true", help="only with and without recording, in the bare shell")
     options = measuring.options(parser)
-    short = bool(options.chosen["short"])
+    chosen = {name: bool(options.chosen[name]) for name in ("short", "bare")}
     measuring.tell(
-        guarded("a", "NGC 5921: recorded / plain", lambda: measure(options.repeats, short=short)), options.output
+        guarded("a", "NGC 5921: recorded / plain", lambda: measure(options.repeats, **chosen)), options.output
     )
 
 

@@ -14,7 +14,7 @@ from casaprov.checksum import Measurement
 from casaprov.errors import CasaprovError, DigestError, JournalError
 from casaprov.gaps import Pauses, describe_gap
 from casaprov.journal import Journal
-from casaprov.model import Activity, Checksum, Entity, Locator, Tier, Usage
+from casaprov.model import UNDIGESTED, Activity, Checksum, Entity, Locator, Tier, Usage
 from casaprov.opened import Opened, Remains, changed_within
 from casaprov.own_work import OwnLock
 from casaprov.stamps import Stamps, stamp
@@ -22,8 +22,6 @@ from casaprov.states import Measured, States, is_still
 from casaprov.taskspec import FileUse
 
 __all__ = ["Ended", "Finishing", "Recorded"]
-
-_UNREAD = "It had not been digested when this was written."
 
 Recorded = tuple[Activity, tuple[Entity, ...]]
 """A finished record: the Activity, and the Entities it names."""
@@ -124,7 +122,7 @@ class Finishing:
                 for entity, written in zip(left, ended.left.written, strict=True)
             ),
             deleted=tuple(self._states.key(path) for path in ended.left.gone),
-            problems=(*opened.problems, _UNREAD),
+            problems=(*opened.problems, UNDIGESTED),
         )
         self._write(self._journal.end, opened, activity, [*found.values(), *left])
 
@@ -155,7 +153,7 @@ class Finishing:
             tier=ended.opened.tiers.get(path, "full"),
             generated_by=call if made else None,
             locators=() if made else self._locate(path),
-            note=_UNREAD,
+            note=UNDIGESTED,
         )
         with self._lock:
             self._promised[entity.path] = (call, entity)

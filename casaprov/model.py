@@ -29,6 +29,7 @@ from casaprov.errors import RecordError
 
 __all__ = [
     "DOCUMENT_FORMAT",
+    "UNDIGESTED",
     "Activity",
     "Agent",
     "Checksum",
@@ -48,6 +49,9 @@ __all__ = [
 ]
 
 DOCUMENT_FORMAT: Final = "casaprov/document/1"
+
+UNDIGESTED: Final = "It had not been digested when this was written."
+"""Problem of an Activity that has ended, and note of an Entity, until what it left is digested."""
 
 Kind = Literal["MeasurementSet", "CalibrationTable", "Image", "Table", "FITS", "File", "Directory"]
 """What an Entity is. ``Table`` is any other casacore table."""

@@ -17,7 +17,7 @@ from casaprov.cli import main
 from casaprov.crate import Packed
 from casaprov.errors import DigestError, JournalError, UsageError
 from casaprov.journal import Journal, journal_folder, tree_path
-from casaprov.model import Tier, Usage
+from casaprov.model import UNDIGESTED, Tier, Usage
 from casaprov.notebook.bundle import BUNDLE_MIME
 from casaprov.notebook.export import export_notebook, find_journal, record_of
 from casaprov.payload import PayloadPolicy
@@ -96,6 +96,8 @@ def stamped(sample: Reduction, path: str) -> None:
     (journal,) = sample.journal.glob("*.jsonl")
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
     for line in lines:
+        if line["type"] == "end" and line["activity"]["id"] == made.generated_by:
+            line["activity"]["problems"] = ["The disk was slow.", UNDIGESTED]
         line["entities"] = [only if entity["id"] == made.id else entity for entity in line.get("entities", ())]
     journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
@@ -117,6 +119,11 @@ def test_what_a_session_had_no_time_to_digest_is_digested_now(sample: Reduction,
     assert item.entity.content_digest == (None if touched else with_digest)
     assert (item.source is None) == touched
     assert ("digested after its session" in item.entity.note) != touched
+    with zipfile.ZipFile(packed.path) as archive:
+        document = json.loads(archive.read("records/document.json"))
+    (problems,) = (call["problems"] for call in document["activities"] if "problems" in call)
+    missing = UNDIGESTED if touched else "Its session ended before it was digested: what it only read may be missing."
+    assert problems == ["The disk was slow.", missing]
 
 
 def test_what_cannot_be_digested_even_now_is_only_named(sample: Reduction, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from casaprov.cli import main
 from casaprov.journal import journal_folder, read_document
-from casaprov.model import Activity
+from casaprov.model import UNDIGESTED, Activity
 from casaprov.validate import validate_record
 from reductions import write_notebook
 
@@ -40,7 +40,6 @@ TASKS: dict[str, tuple[dict[str, str], str]] = {
         "fitsimage imagename whichrep whichhdu zeroblanks defaultaxes defaultaxesvalues beam",
     ),
 }
-UNREAD = "It had not been digested when this was written."
 ACTIVITIES = ("echo", "use_up", "refuse")
 
 VALUES = """
@@ -240,7 +239,7 @@ def _problems(calls: list[Activity]) -> set[str]:
     problems: set[str] = set()
     ends = False
     for call in reversed(calls):  # their records are finished in the order in which they ended
-        ends = call.outcome == "unfinished" or (ends and call.problems == (UNREAD,))
+        ends = call.outcome == "unfinished" or (ends and call.problems == (UNDIGESTED,))
         problems |= set() if ends else set(call.problems)
     return problems
 

@@ -14,7 +14,7 @@ from casaprov.crate_layout import METADATA
 from casaprov.errors import CasaprovError, JournalError, RecordError, UsageError
 from casaprov.journal import journal_folder, journals, present_folders, read_document, store_tree
 from casaprov.lineage import Lineage
-from casaprov.model import Document, Entity
+from casaprov.model import UNDIGESTED, Activity, Document, Entity
 from casaprov.notebook.adopt import adopt_sessions, shown_sessions
 from casaprov.notebook.following import find_session
 from casaprov.notebook.ipynb import read_notebook
@@ -24,6 +24,7 @@ from casaprov.stamps import stamp
 __all__ = ["export_notebook", "find_journal", "record_of"]
 
 _LATER = "It was digested after its session had ended; its files had the names, sizes and times that they had then."
+_PARTLY = "Its session ended before it was digested: what it only read may be missing."
 
 
 def export_notebook(
@@ -102,7 +103,18 @@ def with_late_digests(
             with contextlib.suppress(JournalError):  # without its tree it can only be compared as a whole
                 store_tree(journal, found.content_digest, found.tree)
         digested[entity.id] = replace(entity, note=_LATER, **facts_of(found))
-    return replace(document, entities=tuple(digested.get(entity.id, entity) for entity in document.entities))
+    entities = {entity.id: digested.get(entity.id, entity) for entity in document.entities}
+    activities = tuple(_told_anew(activity, entities) for activity in document.activities)
+    return replace(document, activities=activities, entities=tuple(entities.values()))
+
+
+def _told_anew(activity: Activity, entities: Mapping[str, Entity]) -> Activity:
+    """Say of a call what is missing now that all states that it names are digested."""
+    named = (entities.get(usage.entity) for usage in (*activity.used, *activity.generated))
+    if any(entity is not None and entity.is_undigested for entity in named):
+        return activity
+    problems = tuple(_PARTLY if problem == UNDIGESTED else problem for problem in activity.problems)
+    return replace(activity, problems=problems)
 
 
 def _still_there(path: Path, entity: Entity, measure: Measure[Measurement]) -> Measurement | None:
