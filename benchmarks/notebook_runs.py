@@ -171,10 +171,13 @@ def run_in_kernel(cells: Sequence[str], *, named: bool = True) -> float:
                 reply = client.execute_interactive(source, timeout=TIMEOUT_S, output_hook=lambda _message: None)
                 if reply["content"]["status"] != "ok":
                     raise RuntimeError(f"the cells did not run: {reply['content'].get('evalue', '')}")
-            return time.perf_counter() - began
+            took = time.perf_counter() - began
         finally:
             client.stop_channels()
             manager.shutdown_kernel(now=True)
+        if LOAD in cells and not any(folder.glob(".casaprov/*/*.jsonl")):
+            raise RuntimeError("nothing was recorded")
+        return took
 
 
 def _prepare() -> None:

@@ -13,6 +13,7 @@ import logging
 import os
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -157,15 +158,17 @@ class KernelRecording:
         for event, callback in (("pre_run_cell", self._before_cell), ("post_run_cell", self._after_cell)):
             with contextlib.suppress(ValueError):
                 self._shell.events.unregister(event, callback)
-        try:
-            if self._runner is not None:
-                self._runner.recorder.close()
-            hold_back(None)
-            for digester in (self._digester, *self._old_digesters):
-                if digester is not None:
-                    digester.close()
-        except Exception:  # noqa: BLE001 - a recorder failure never breaks a kernel
-            _log.info("closing the session failed", exc_info=True)
+        for close in self._closing():
+            try:
+                close()
+            except Exception:  # noqa: BLE001 - a recorder failure never breaks a kernel
+                _log.info("closing the session failed", exc_info=True)
+
+    def _closing(self) -> Iterator[Callable[[], None]]:
+        if self._runner is not None:
+            yield self._runner.recorder.close
+        yield lambda: hold_back(None)
+        yield from (digester.close for digester in (self._digester, *self._old_digesters) if digester is not None)
 
     # -- what %casaprov asks for -----------------------------------------------
 

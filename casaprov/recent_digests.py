@@ -7,6 +7,7 @@ It goes there a few seconds later: what was changed again meanwhile, never.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
@@ -17,6 +18,8 @@ from casaprov.own_work import THREADS, OwnLock
 from casaprov.reading import Cache
 
 __all__ = ["RecentDigests"]
+
+_log = logging.getLogger(__name__)
 
 _REMEMBERED = 1000
 
@@ -61,11 +64,12 @@ class RecentDigests:
             self._remember(found)
             self._waiting |= found
             if self._timer is None:
-                self._timer = threading.Timer(self._delay_s, self._write)
-                self._timer.name = f"{THREADS}-cache"
-                self._timer.daemon = True  # close() writes what the end of Python leaves
-                with suppress(RuntimeError):  # Python is ending, and begins nothing in other threads any more
-                    self._timer.start()
+                timer = threading.Timer(self._delay_s, self._write)
+                timer.name = f"{THREADS}-cache"
+                timer.daemon = True  # close() writes what the end of Python leaves
+                with suppress(RuntimeError):  # no thread can begin, or none any more
+                    timer.start()
+                    self._timer = timer
 
     def size_bytes(self) -> int:
         """Bytes that are kept on disk."""
@@ -84,7 +88,10 @@ class RecentDigests:
             with self._lock:
                 entries = [(name, *kept) for name, kept in self._waiting.items()]
                 self._waiting, self._timer = {}, None
-            self._cache.put(entries)
+            try:
+                self._cache.put(entries)
+            except Exception:  # noqa: BLE001 - without it they are measured again
+                _log.info("what was measured was not kept on disk", exc_info=True)
 
     def _remember(self, found: Mapping[str, tuple[str, Any]]) -> None:
         for name, kept in found.items():

@@ -88,17 +88,20 @@ def refuse_special(table: Path) -> None:
         waiting += _referred_to(folder)
 
 
-def _refuse_below(folder: Path | os.DirEntry[str]) -> None:
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                # What the listing says of files and folders needs no further look: there are hundreds in a MeasurementSet.
-                if entry.is_dir(follow_symlinks=False):
-                    _refuse_below(entry)
-                elif not entry.is_file(follow_symlinks=False):
-                    _refuse(Path(entry.path))
-    except OSError:  # it vanished, or may not be read: who opens it says so
-        return
+def _refuse_below(folder: Path) -> None:
+    waiting = [str(folder)]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as listing:
+                entries = list(listing)
+        except OSError:  # it vanished, or may not be read: who opens it says so
+            continue
+        for entry in entries:
+            # What the listing says of files and folders needs no further look: there are hundreds in a MeasurementSet.
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(entry.path)
+            elif not entry.is_file(follow_symlinks=False):
+                _refuse(Path(entry.path))
 
 
 def _refuse(path: Path) -> None:

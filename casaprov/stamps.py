@@ -103,10 +103,12 @@ class Stamps:
         return tuple(sorted({name for name, _ in set(self.files) ^ set(earlier.files)}))
 
 
-def stamp(path: Path | os.DirEntry[str]) -> Stamps:
-    """Stamp a file, or all files below a directory except ``table.lock``."""
-    if os.path.isdir(path):  # noqa: PTH112 - also of a link that leads to itself
-        return _stamp_folder(path)
+def stamp(path: Path) -> Stamps:
+    """Stamp a file, or all files below a directory except ``table.lock``; nothing where it may not be looked."""
+    return _stamp_folder(path) if os.path.isdir(path) else _stamp_file(path)  # noqa: PTH112 - Path's raises
+
+
+def _stamp_file(path: Path | os.DirEntry[str]) -> Stamps:
     now_ns = time.time_ns()
     facts = _stat(path)
     return Stamps((("", facts),) if facts else (), now_ns, linked=False)
@@ -301,7 +303,7 @@ def _products(folder: Path | os.DirEntry[str], prefix: str, ignored: re.Pattern[
             continue
         name = prefix + entry.name
         if not entry.is_dir(follow_symlinks=False):
-            yield name, stamp(entry)
+            yield name, stamp(Path(entry.path)) if entry.is_symlink() else _stamp_file(entry)
         elif entry.name.endswith(".flagversions") or is_table(entry):
             yield name, _stamp_folder(entry)
         elif not any(os.path.lexists(f"{entry.path}/{part}") for part in _PYTHON):

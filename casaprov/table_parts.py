@@ -13,7 +13,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +47,7 @@ def outline(path: Path, reader: TableReader) -> dict[str, Any]:
     with _opened(path, reader) as table:
         told, sub_tables = outlined(table)
         storage = table.storage()
-        with os.scandir(path) as entries:
-            sizes = {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
+        sizes = _sizes(path)
         files = storage_files(sizes)
         columns: dict[str, Any] = {}
         for name, column in table.columns.items():
@@ -61,6 +60,16 @@ def outline(path: Path, reader: TableReader) -> dict[str, Any]:
                 "storage": held and [held.type, held.number, list(held.columns)],
             }
     return {"outline": told, "columns": columns, "tables": {name: str(sub) for name, sub in sub_tables.items()}}
+
+
+def _sizes(table: Path) -> dict[str, int]:
+    """Sizes of what lies in the folder of a table, by name."""
+    sizes: dict[str, int] = {}
+    with suppress(OSError), os.scandir(table) as entries:
+        for entry in entries:
+            with suppress(OSError):  # it vanished meanwhile, or leads to itself
+                sizes[entry.name] = entry.stat().st_size
+    return sizes
 
 
 def _bytes_read(table: Table, column: Column) -> int:

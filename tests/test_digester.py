@@ -288,6 +288,14 @@ def test_what_has_not_changed_is_not_measured_again(tested: Digester, pool: Here
 
 
 @pytest.mark.usefixtures("everything_is_large")
+def test_a_link_that_leads_to_itself_is_in_no_tables_way(tested: Digester, tmp_path: Path) -> None:
+    path = _make(tmp_path / "a.tab")
+    before = tested.measure(path)
+    (path / "itself").symlink_to("itself")
+    assert tested.measure(path).content_digest == before.content_digest
+
+
+@pytest.mark.usefixtures("everything_is_large")
 @pytest.mark.parametrize(
     ("change", "read"),
     [

@@ -99,6 +99,26 @@ def test_versions_are_those_that_importlib_tells() -> None:
     assert {name: installed(name) for name in names} == {name: version(name) for name in names}
 
 
+@pytest.mark.parametrize(
+    ("header", "found"),
+    [
+        ("Version: 3.2", "3.2"),
+        ("Version:\t3.2", "3.2"),
+        ("version:3.2", "3.2"),
+        ("Version:", ""),
+        ("Version: 3 2", "3 2"),
+    ],
+)
+def test_a_version_is_that_of_the_header(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, header: str, found: str
+) -> None:
+    folder = tmp_path / "odd_thing-1.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: odd_thing\n{header}\n\nVersion: 9\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert installed("odd_thing") == version("odd_thing") == found
+
+
 def test_what_is_not_installed_has_an_empty_version(casa_site_config: DataSource) -> None:
     assert installed("no-such-distribution-anywhere") == ""
 

@@ -136,7 +136,7 @@ EVERY_EDGE = {
 EDGES: dict[str, str] = {
     "casa": (
         "archive_checksums calls compare crate doctor endings journal lineage listings locate opened pathnames plan readers recorder replay report runner stamps"
-        " taskspec work_folder / casaconfig casashell casatasks casatools git numpy platformdirs wrapt"
+        " taskspec work_folder / casaconfig casashell casatasks casatools git numpy platformdirs"
     ),
     "ingest": "compare crate prov store unpack validate / tornado",
     "notebook": (

@@ -240,7 +240,7 @@ def _problems(calls: list[Activity]) -> set[str]:
     ends = False
     for call in reversed(calls):  # their records are finished in the order in which they ended
         ends = call.outcome == "unfinished" or (ends and call.problems == (UNDIGESTED,))
-        problems |= set() if ends else set(call.problems)
+        problems |= set(call.problems) - ({UNDIGESTED} if ends else set())
     return problems
 
 

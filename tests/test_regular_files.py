@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -86,6 +88,26 @@ def test_it_is_no_file_of_a_table(tmp_path: Path, make: Make, said: str) -> None
     make(path / "table.f0")
     with pytest.raises(DigestError, match=rf"a\.tab/table\.f0 is {said}"):
         digest(path)
+
+
+DEEP = """
+import os, resource, sys
+from pathlib import Path
+from casaprov.regular_files import refuse_special
+folder = table = Path(sys.argv[1])
+for _ in range(200):
+    folder = folder / "f"
+folder.mkdir(parents=True)
+os.mkfifo(folder / "pipe")
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+refuse_special(table)
+"""
+
+
+def test_it_is_found_however_deep_it_lies(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", DEEP, tmp_path / "x"], capture_output=True, text=True, check=False)
+    assert "DigestError" in done.stderr
+    assert "pipe is a pipe" in done.stderr
 
 
 def test_it_is_no_file_of_a_sub_table_wherever_that_lies(tmp_path: Path) -> None:

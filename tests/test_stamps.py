@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from casaprov.stamps import IGNORED, Stamps, StatStamp, is_self_contained, is_settled, settle, stamp, walk
+from casaprov.tables import is_table
 
 
 def _table(path: Path, kind: bytes = b"PlainTable") -> Path:
@@ -188,3 +189,22 @@ def test_a_walk_stops_and_says_so(tmp_path: Path) -> None:
     assert not after.complete
     assert "holds more than" in after.problems[0]
     assert after.changed_since(before) == (tmp_path / "1",)
+
+
+def test_nothing_is_where_no_name_can_be(tmp_path: Path) -> None:
+    assert not stamp(tmp_path / ("x" * 300))
+    assert not is_table(tmp_path / ("x" * 300))
+
+
+def test_a_walk_passes_over_links_that_lead_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "itself").symlink_to("itself")
+    (tmp_path / "nothing").symlink_to("nowhere")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a.txt").write_text("a")
+    (tmp_path / "linked").symlink_to("folder")
+    found = walk(tmp_path).products
+    assert list(found) == ["folder/a.txt", "itself", "linked", "nothing"]
+    assert {name: stamps.linked for name, stamps in found.items()} == {
+        "folder/a.txt": False, "itself": False, "linked": False, "nothing": False,
+    }  # fmt: skip
+    assert {name: found[name] == stamp(tmp_path / name) for name in found} == dict.fromkeys(found, True)

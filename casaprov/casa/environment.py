@@ -39,7 +39,7 @@ _VERSION_KEYWORDS = re.compile(
 )
 _MEASURES_TABLES = ("IERSeop2000", "IERSpredict", "TAI_UTC")
 
-_VERSION = re.compile(r"^Version: *(\S+)", re.MULTILINE | re.IGNORECASE)
+_VERSION = re.compile(r"^Version:[ \t]*(\S.*)$", re.MULTILINE | re.IGNORECASE)
 _CONTAINER_ID = re.compile(r"/containers/([0-9a-f]{64})/")
 
 
@@ -71,8 +71,9 @@ def installed(distribution: str) -> str:
         found = metadata.distribution(distribution)
     except metadata.PackageNotFoundError:
         return ""
-    # metadata.version() parses all that follows as a mail, the package's README included.
-    told = _VERSION.search(found.read_text("METADATA") or "")
+    # found.version parses all of it as a mail, the package's README included.
+    header, _, _ = (found.read_text("METADATA") or "").partition("\n\n")
+    told = _VERSION.search(header)
     return told[1] if told else found.version
 
 

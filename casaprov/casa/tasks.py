@@ -22,12 +22,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
-
-import wrapt
 
 from casaprov.calls import TaskCall, TaskResult
 from casaprov.casa.appimages import PLOT_PACKAGES, PLOT_TASKS
@@ -42,7 +39,6 @@ TASK_PACKAGES = ("casatasks", *PLOT_PACKAGES)
 
 _SHELL_OF_GUI = {f"{package}.gotasks.{task}": (task, package) for task, package in PLOT_TASKS.items()}
 
-Wrapper = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
 Run = Callable[[TaskCall, "FunctionExecutor"], TaskResult]
 
 
@@ -76,53 +72,41 @@ class _Task:
         The method by which users call it.
     in_shell
         Whether it is the CASA shell's, which takes its parameters from global variables.
+
+    Attributes
+    ----------
+    parameters
+        Names of its parameters, in their order.
     """
 
     def __init__(self, name: str, package: str, call: Callable[..., Any], *, in_shell: bool) -> None:
         self.name = name
         self.package = package
         self.call = call
+        self.signature = inspect.signature(call)
+        self.parameters = tuple(self.signature.parameters)[1:]
         self._in_shell = in_shell
 
-    @cached_property
-    def _signature(self) -> inspect.Signature:
-        # Only of tasks that are called: all of them have thousands of parameters, which garbage collection would visit.
-        return inspect.signature(self.call)
+    def given(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return what the user gave, by parameter."""
+        arguments = self._arguments(instance, args, kwargs)
+        return given_in_shell(instance, self.name, self.parameters, arguments) if self._in_shell else arguments
 
-    @cached_property
-    def parameters(self) -> tuple[str, ...]:
-        """Names of its parameters, in their order."""
-        return tuple(self._signature.parameters)[1:]
-
-    def given(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """Return what the user gave, by parameter; the first of `args` is what was called."""
-        arguments = self._arguments(args, kwargs)
-        if self._in_shell and args:
-            return given_in_shell(args[0], self.name, self.parameters, arguments)
-        return arguments
-
-    def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    def _arguments(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         try:
-            arguments = dict(self._signature.bind(*args, **kwargs).arguments)
+            arguments = dict(self.signature.bind(instance, *args, **kwargs).arguments)
         except TypeError:  # the task itself will say what is wrong with the call
             return dict(kwargs)
         arguments.pop("self", None)
-        for parameter in self._signature.parameters.values():  # sdcal takes its last parameters as **kwargs
+        for parameter in self.signature.parameters.values():  # sdcal takes its last parameters as **kwargs
             if parameter.kind is parameter.VAR_KEYWORD:
                 arguments |= arguments.pop(parameter.name, {})
         return arguments
 
     def not_default(self, parameters: dict[str, Any]) -> tuple[str, ...]:
         """Names of the parameters that somebody must have given: a method bound before the hook does not say which."""
-        defaults = {name: to_json(parameter.default) for name, parameter in self._signature.parameters.items()}
+        defaults = {name: to_json(parameter.default) for name, parameter in self.signature.parameters.items()}
         return tuple(name for name, value in parameters.items() if to_json(value) != defaults.get(name))
-
-
-class _MethodWrapper(wrapt.FunctionWrapper[Any, Any]):
-    """What a class holds in place of a method; like a function it is itself when the class is asked for it, as pydoc does."""
-
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        return self if instance is None else super().__get__(instance, owner)
 
 
 class Headless(Protocol):
@@ -210,20 +194,20 @@ class TaskHook:
         self._wrapped.add(task_class)
         task = _Task(name, package, task_class.__call__, in_shell=in_shell)
         function = getattr(holder, attribute)
-        if isinstance(function, wrapt.FunctionWrapper):  # taken by another module, wrapped already
-            function = function.__wrapped__
-        self._replace(holder, attribute, wrapt.FunctionWrapper(function, self._recorded(task)))
-        self._replace(task_class, "__call__", _MethodWrapper(task.call, self._noted(task)))
+        function = getattr(function, "casaprov_wraps", function)  # taken by another module, wrapped already
+        self._replace(holder, attribute, function, self._recorded(task, function))
+        self._replace(task_class, "__call__", task.call, self._noted(task))
 
-    def _replace(self, holder: Any, attribute: str, wrapper: wrapt.FunctionWrapper[Any, Any]) -> None:
+    def _replace(self, holder: Any, attribute: str, original: Callable[..., Any], wrapper: Callable[..., Any]) -> None:
         setattr(holder, attribute, wrapper)
-        self._undo.append(lambda: setattr(holder, attribute, wrapper.__wrapped__))
+        self._undo.append(lambda: setattr(holder, attribute, original))
 
-    def _recorded(self, task: _Task) -> Wrapper:
+    def _recorded(self, task: _Task, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return what is called in place of the function that does the work."""
         gui = self._gui if task.package in PLOT_PACKAGES else None
 
-        def recorded(function: Callable[..., Any], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        @functools.wraps(function)
+        def recorded(*args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = True
             if os.getpid() != self._process:  # a fork has no journal of its own
                 return function(*args, **kwargs)
@@ -254,23 +238,27 @@ class TaskHook:
                 show()
             return result.returned
 
+        recorded.casaprov_wraps = function  # type: ignore[attr-defined]
         return recorded
 
-    def _noted(self, task: _Task) -> Wrapper:
+    def _noted(self, task: _Task) -> Callable[..., Any]:
         """Return what is called in place of the public call."""
 
-        def called(original: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        @functools.wraps(task.call)
+        def called(instance: Any, *args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = True
-            given = task.given(args if instance is None else (instance, *args), kwargs)
+            given = task.given(instance, args, kwargs)
             user_call = _UserCall(task=task.name, given=tuple(given), log_from=log_offset())
             with self._around(), self._under_way(user_call):
                 try:
-                    return original(*args, **kwargs)
+                    return task.call(instance, *args, **kwargs)
                 except Exception as error:
                     if not user_call.reached and os.getpid() == self._process:
                         self._refused(task, given, error, user_call.log_from)
                     raise
 
+        # inspect.getfullargspec, which flagdata asks about itself, does not look behind wrappers.
+        called.__signature__ = task.signature  # type: ignore[attr-defined]
         return called
 
     @contextmanager
