@@ -245,7 +245,7 @@ class TaskHook:
         """Return what is called in place of the public call."""
 
         @functools.wraps(task.call)
-        def called(instance: Any, *args: Any, **kwargs: Any) -> Any:
+        def called(instance: Any, /, *args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = True
             given = task.given(instance, args, kwargs)
             user_call = _UserCall(task=task.name, given=tuple(given), log_from=log_offset())
