@@ -19,7 +19,7 @@ from typing import Any
 
 from casaprov.errors import DigestError
 
-__all__ = ["TYPE_ENDS", "open_regular", "refuse_special", "special_kind"]
+__all__ = ["TYPE_ENDS", "entries_of", "open_regular", "refuse_special", "special_kind"]
 
 _KINDS = {
     stat.S_IFIFO: "a pipe",
@@ -39,6 +39,15 @@ def special_kind(path: Path) -> str:
         return _KINDS.get(stat.S_IFMT(path.stat().st_mode), "")
     except (OSError, ValueError):
         return ""
+
+
+def entries_of(folder: Path | os.DirEntry[str]) -> list[os.DirEntry[str]]:
+    """Entries of a folder, in no order; none if it vanished or may not be read."""
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError:
+        return []
 
 
 def open_regular(path: Path) -> io.BufferedReader:
@@ -89,17 +98,12 @@ def refuse_special(table: Path) -> None:
 
 
 def _refuse_below(folder: Path) -> None:
-    waiting = [str(folder)]
+    waiting: list[Path | os.DirEntry[str]] = [folder]
     while waiting:
-        try:
-            with os.scandir(waiting.pop()) as listing:
-                entries = list(listing)
-        except OSError:  # it vanished, or may not be read: who opens it says so
-            continue
-        for entry in entries:
+        for entry in entries_of(waiting.pop()):
             # What the listing says of files and folders needs no further look: there are hundreds in a MeasurementSet.
             if entry.is_dir(follow_symlinks=False):
-                waiting.append(entry.path)
+                waiting.append(entry)
             elif not entry.is_file(follow_symlinks=False):
                 _refuse(Path(entry.path))
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from casaprov.digest import Digest, digest_record
 from casaprov.errors import DigestError
-from casaprov.regular_files import TYPE_ENDS, open_regular
+from casaprov.regular_files import TYPE_ENDS, entries_of, open_regular
 from casaprov.tables import is_table
 from casaprov.time_steps import LONGEST_NS
 
@@ -124,22 +124,13 @@ def _stamp_folder(folder: Path | os.DirEntry[str]) -> Stamps:
 def _add_below(folder: Path | os.DirEntry[str], prefix: str, found: list[tuple[str, StatStamp]]) -> bool:
     """Add the stamps of all files below a folder; tell whether there are links among them."""
     linked = False
-    for entry in _entries(folder):
+    for entry in entries_of(folder):
         if entry.is_dir(follow_symlinks=False):
             linked |= _add_below(entry, f"{prefix}{entry.name}/", found)
         elif entry.name != _LOCK and (facts := _stat(entry)):
             linked |= entry.is_symlink()
             found.append((prefix + entry.name, facts))
     return linked
-
-
-def _entries(folder: Path | os.DirEntry[str]) -> list[os.DirEntry[str]]:
-    """Entries of a folder, in no order; none if it vanished or may not be read."""
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except OSError:
-        return []
 
 
 def _stat(path: Path | os.DirEntry[str]) -> StatStamp | None:
@@ -298,7 +289,7 @@ def walk(folder: Path, ignore: tuple[str, ...] = IGNORED, *, max_entries: int = 
 
 def _products(folder: Path | os.DirEntry[str], prefix: str, ignored: re.Pattern[str]) -> Iterator[tuple[str, Stamps]]:
     """Yield all products in a folder with their stamps, by name."""
-    for entry in sorted(_entries(folder), key=lambda entry: entry.name):
+    for entry in sorted(entries_of(folder), key=lambda entry: entry.name):
         if ignored.match(entry.name):
             continue
         name = prefix + entry.name

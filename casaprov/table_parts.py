@@ -10,7 +10,6 @@ goes between processes is JSON.
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -21,6 +20,7 @@ import numpy as np
 
 from casaprov.digest import BLOCK_BYTES
 from casaprov.model import Tier
+from casaprov.regular_files import entries_of
 from casaprov.table_digest import Part, column_leaf, column_outline, column_part, count_values, outlined, table_node
 from casaprov.tables import Column, Runs, Table, TableReader
 
@@ -65,10 +65,9 @@ def outline(path: Path, reader: TableReader) -> dict[str, Any]:
 def _sizes(table: Path) -> dict[str, int]:
     """Sizes of what lies in the folder of a table, by name."""
     sizes: dict[str, int] = {}
-    with suppress(OSError), os.scandir(table) as entries:
-        for entry in entries:
-            with suppress(OSError):  # it vanished meanwhile, or leads to itself
-                sizes[entry.name] = entry.stat().st_size
+    for entry in entries_of(table):
+        with suppress(OSError):  # it vanished meanwhile, or leads to itself
+            sizes[entry.name] = entry.stat().st_size
     return sizes
 
 

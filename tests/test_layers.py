@@ -96,7 +96,7 @@ CORE: dict[str, str] = {
     "states": "checksum errors model own_work stamps",
     "store": "checksum digest errors model / filelock platformdirs",
     "table_digest": "digest errors keywords model sketch tables / numpy",
-    "table_parts": "digest model table_digest tables / numpy",
+    "table_parts": "digest model regular_files table_digest tables / numpy",
     "tables": "/ numpy",
     "taskentry": "errors pathnames",
     "taskspec": "errors model pathnames tables taskentry",
