@@ -30,7 +30,7 @@ from casaprov.endings import Endings
 from casaprov.guard import hold_back
 from casaprov.journal import read_document
 from casaprov.lineage import Lineage
-from casaprov.model import UNDIGESTED, Document, Entity, Tier
+from casaprov.model import Document, Entity, Tier
 from casaprov.stamps import Stamps, stamp
 from recorded_files import HereDigester, Notebook, no_reader
 from records import SESSION
@@ -344,7 +344,7 @@ def test_a_process_that_is_killed_leaves_what_was_known(waiting: Waiting) -> Non
     document = waiting.document()  # what the journal says now is what it says for ever
     (activity,) = document.activities
     assert activity.outcome == "completed"
-    assert activity.problems == (UNDIGESTED,)
+    assert activity.problems == ("It had not been digested when this was written.",)
     (usage,) = activity.generated
     entity = document.entity(usage.entity)
     assert (entity.path, entity.content_digest, usage.parameter, usage.declared) == ("out.txt", None, "target", True)
@@ -368,7 +368,7 @@ def test_a_process_that_is_killed_between_two_records_leaves_what_was_known(wait
     waiting.journal.path.write_text("".join(lines[:-1]))
     document = waiting.document()
     first, second = document.activities
-    assert (first.problems, second.problems) == ((), (UNDIGESTED,))
+    assert (first.problems, second.problems) == ((), ("It had not been digested when this was written.",))
     assert second.used[0].entity == first.generated[0].entity
     assert document.entity(second.used[0].entity).content_digest == digest_of(b"made")
 
@@ -428,7 +428,7 @@ def test_what_a_call_only_touched_is_left_out_rather_than_guessed(waiting: Waiti
     lines = waiting.journal.path.read_text().splitlines(keepends=True)
     waiting.journal.path.write_text("".join(lines[:-1]))  # killed before the last record was finished
     last = waiting.document().activities[-1]
-    assert last.problems == (UNDIGESTED,)
+    assert last.problems == ("It had not been digested when this was written.",)
     assert last.used == ()
     Lineage(waiting.document())
 

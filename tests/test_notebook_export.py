@@ -118,11 +118,11 @@ def test_what_a_session_had_no_time_to_digest_is_digested_now(sample: Reduction,
     (item,) = (item for item in packed.items if item.entity.path == "n.gcal")
     assert item.entity.content_digest == (None if touched else with_digest)
     assert (item.source is None) == touched
-    assert ("digested by the export" in item.entity.note) != touched
+    assert ("digested later" in item.entity.note) != touched
     with zipfile.ZipFile(packed.path) as archive:
         document = json.loads(archive.read("records/document.json"))
     (problems,) = (call["problems"] for call in document["activities"] if "problems" in call)
-    missing = UNDIGESTED if touched else "It was digested by the export: what it only read may be missing."
+    missing = UNDIGESTED if touched else "It was digested later: what it only read may be missing."
     assert problems == ["The disk was slow.", missing]
 
 
@@ -160,6 +160,8 @@ def test_what_a_later_session_digested_is_known_though_it_changed_since(sample: 
     packed = export(sample.notebook, tmp_path / "n.zip", whole)
     with zipfile.ZipFile(packed.path) as archive:
         document = json.loads(archive.read("records/document.json"))
+    (note,) = (entity["note"] for entity in document["entities"] if entity["id"] == made.id)
+    assert note.startswith("It was digested later")
     states = {entity["id"]: entity["content_digest"] for entity in document["entities"]}
     assert states[made.id] == states[again.id] == made.content_digest
 

@@ -23,8 +23,8 @@ from casaprov.stamps import stamp
 
 __all__ = ["export_notebook", "find_journal", "record_of"]
 
-_LATER = "It was digested by the export: its files had the names, sizes and times that the call left."
-_PARTLY = "It was digested by the export: what it only read may be missing."
+_LATER = "It was digested later: its files had the names, sizes and times that the call left."
+_PARTLY = "It was digested later: what it only read may be missing."
 
 
 def export_notebook(
