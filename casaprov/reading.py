@@ -121,8 +121,8 @@ class Reading:
         """Measure the product."""
         if is_table(self.path):
             before = self.stamps or stamp(self.path)
-            whole = before.size_bytes <= _SMALL_BYTES
-            node = self._small_tables([self.path], ())[0] if whole else self._table(self.path, ())
+            whole = _is_small(before)
+            node = dict(self._small_tables([self.path], ()))[self.path] if whole else self._table(self.path, ())
             measured = measured_table(node, before)
         elif self.path.is_dir():
             measured = self._directory()
@@ -148,13 +148,17 @@ class Reading:
         return measured_directory(self.path, found, before)
 
     def _shared(self, name: str, paths: list[Path], **arguments: Any) -> Iterator[tuple[list[Path], Any]]:
-        """Share paths out among the workers; yield each share with what was told of it."""
+        """Share paths out among the workers, at once; yield each share with what was told of it."""
         shares = [share for n in range(self._pool.size) if (share := paths[n :: self._pool.size])]
         asked = [self._ask(name, paths=[str(path) for path in share], tier=self._tier, **arguments) for share in shares]
-        for call, share in zip(asked, shares, strict=True):
-            told = call.result()
-            self._opened(told["opened"])
-            yield share, told
+
+        def told() -> Iterator[tuple[list[Path], Any]]:
+            for call, share in zip(asked, shares, strict=True):
+                found = call.result()
+                self._opened(found["opened"])
+                yield share, found
+
+        return told()
 
     # -- tables --------------------------------------------------------------
 
@@ -164,27 +168,22 @@ class Reading:
         line = (*above, folder.resolve())
         subs = {name: Path(sub) for name, sub in told["tables"].items()}
         subs = {name: sub for name, sub in subs.items() if is_table(sub) and sub.resolve() not in line}
-        leaves = self._leaves(folder, told)
-        nodes = self._sub_tables(subs, line)
-        return joined_node(told["outline"], leaves, {name: nodes.get(name) for name in told["tables"]})
-
-    def _sub_tables(self, subs: Mapping[str, Path], line: tuple[Path, ...]) -> dict[str, Any]:
         files = {name: self._files(sub) for name, sub in subs.items()}
         nodes = {name: self._cached(f"table:{sub}:{self._tier}", files[name]) for name, sub in subs.items()}
         missing = [name for name in subs if nodes[name] is None]
-        small = [name for name in missing if stamp(subs[name]).size_bytes <= _SMALL_BYTES]
-        nodes.update(zip(small, self._small_tables([subs[name] for name in small], line), strict=True))
-        nodes.update((name, self._table(subs[name], line)) for name in missing if name not in small)
+        # Asked for before the columns are waited for, so that no worker has nothing to do meanwhile.
+        small = self._small_tables([subs[name] for name in missing if _is_small(stamp(subs[name]))], line)
+        leaves = self._leaves(folder, told)
+        measured = dict(small)
         for name in missing:
+            nodes[name] = measured.get(subs[name]) or self._table(subs[name], line)
             self._keep(f"table:{subs[name]}:{self._tier}", files[name], nodes[name])
-        return nodes
+        return joined_node(told["outline"], leaves, {name: nodes.get(name) for name in told["tables"]})
 
-    def _small_tables(self, folders: list[Path], line: tuple[Path, ...]) -> list[dict[str, Any]]:
-        """Measure tables whole, shared out among the workers."""
-        found: dict[Path, dict[str, Any]] = {}
-        for share, told in self._shared("nodes", folders, above=[str(folder) for folder in line]):
-            found.update(zip(share, told["nodes"], strict=True))
-        return [found[folder] for folder in folders]
+    def _small_tables(self, folders: list[Path], line: tuple[Path, ...]) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """Have tables read whole, from now on; yield them with their nodes."""
+        shared = self._shared("nodes", folders, above=[str(folder) for folder in line])
+        return (found for share, told in shared for found in zip(share, told["nodes"], strict=True))
 
     # -- columns -------------------------------------------------------------
 
@@ -300,6 +299,10 @@ def _column_files(held: Mapping[int, Files], storage: Sequence[Any] | None) -> F
     if storage is None or storage[0] not in _MANAGERS:
         return ()
     return held.get(storage[1], ())
+
+
+def _is_small(stamps: Stamps) -> bool:
+    return stamps.size_bytes <= _SMALL_BYTES
 
 
 def _is_large(column: Mapping[str, Any]) -> bool:
