@@ -20,7 +20,7 @@ from casaprov.digest import Digest, digest_record
 from casaprov.errors import DigestError
 from casaprov.regular_files import TYPE_ENDS, entries_of, open_regular
 from casaprov.tables import is_table
-from casaprov.time_steps import LONGEST_NS
+from casaprov.time_steps import LONGEST_NS, WRITE_NS
 
 __all__ = [
     "IGNORED",
@@ -216,9 +216,13 @@ def settle(
         found = stamp(path)
         if is_settled(found, step_ns):
             return found
-        settled_ns = found.newest_ns + _step_ns(found, step_ns) + 1
+        known_ns = _step_ns(found, step_ns)
+        settled_ns = found.newest_ns + known_ns + 1
         if settled_ns > until_ns:
             return None
+        if known_ns < LONGEST_NS:  # every write shows there that begins from now on
+            sleep(WRITE_NS / 1e9)
+            return found
         sleep((settled_ns - found.taken_ns) / 1e9)
 
 
