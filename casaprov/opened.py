@@ -10,9 +10,10 @@ from typing import NamedTuple
 from casaprov.calls import FileTable, TaskCall
 from casaprov.checksum import Measurement
 from casaprov.model import Activity, Entity, Tier
-from casaprov.stamps import Stamps, Walk, stamp, walk
+from casaprov.stamps import Stamps, stamp
 from casaprov.taskspec import FileUse
 from casaprov.time_steps import LONGEST_NS
+from casaprov.walks import Walk
 
 __all__ = ["Opened", "Remains", "Written", "changed_within", "remains"]
 
@@ -66,17 +67,16 @@ class Remains(NamedTuple):
     stamps: dict[Path, Stamps]
 
 
-def remains(opened: Opened) -> Remains:
-    """Find out what a call wrote and deleted; what the walk could not do joins its problems."""
+def remains(opened: Opened, after: Walk) -> Remains:
+    """Find out what a call wrote and deleted; what the walk after it could not do joins its problems."""
     outputs = opened.files.outputs(opened.call.parameters, opened.call.cwd) if opened.files else ()
     named: dict[Path, tuple[str | None, bool]] = {}
     for use in outputs:
         named.setdefault(use.path, (use.parameter, True))
     for use in opened.uses:
         named.setdefault(use.path, (use.parameter, use.role == "changed" and opened.files is not None))
-    before, after = opened.walked, walk(opened.call.cwd)
     opened.problems.extend(problem for problem in after.problems if problem not in opened.problems)
-    for path in after.changed_since(before):
+    for path in after.changed_since(opened.walked):
         if named.keys().isdisjoint(path.parents):  # a file of a folder that is named is part of it
             named.setdefault(path, (None, False))
     stamps = {path: after.at(path) for path in {**named, **opened.pending}}

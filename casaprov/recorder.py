@@ -31,9 +31,10 @@ from casaprov.finishing import Ended, Finishing, Recorded
 from casaprov.journal import Journal
 from casaprov.model import Activity, Checksum, Entity, Locator, LogSegment, Session, Tier
 from casaprov.opened import Opened, remains
-from casaprov.stamps import Stamps, walk
+from casaprov.stamps import Stamps
 from casaprov.taskspec import FileUse, TaskSpec, guess_inputs
 from casaprov.values import is_exact, summarise, to_json
+from casaprov.walks import Listings, Walk, walk
 
 __all__ = ["Digester", "OnEnded", "OnRecorded", "Recorder", "now"]
 
@@ -107,6 +108,7 @@ class Recorder:
             checksums=checksums,
             may_be_touched=lambda path: endings is None or endings.is_used(path),
         )
+        self._listings = Listings(journal.folder)
         self._lock = threading.Lock()
         self._calls = 0
         self._made: dict[Path, Tier] = {}  # how much is read of what calls of this session left
@@ -143,7 +145,7 @@ class Recorder:
         read = [use.path for use in uses if use.role != "deleted"]
         waited_s = self._wait_for_earlier(files, uses, outputs)
         tiers = {path: self._tier_of(path) for path in read}
-        walked = walk(call.cwd)
+        walked = self._walk(call.cwd)
         stamps = {use.path: walked.at(use.path) for use in (*uses, *outputs)}
         pending = {path: self._digester.submit(path, tier=tiers[path], stamps=stamps[path]) for path in read}
         wait([pending[use.path] for use in outputs if use.path in pending])  # what it reads and then writes over
@@ -250,7 +252,7 @@ class Recorder:
             self._endings.settle()
 
     def _ended(self, opened: Opened, result: TaskResult, ended_at: str, parents: tuple[Opened, ...]) -> Ended:
-        left = remains(opened)
+        left = remains(opened, self._walk(opened.call.cwd))
         returned = to_json(result.returned)
         activity = replace(
             opened.activity,
@@ -292,6 +294,9 @@ class Recorder:
         self._journal.close(self._clock())
 
     # -- parts ---------------------------------------------------------------
+
+    def _walk(self, folder: Path) -> Walk:
+        return walk(folder, list_folder=self._listings)
 
     def _spec(self, call: TaskCall) -> TaskSpec | None:
         spec = self._specs.get(call.task)

@@ -41,7 +41,7 @@ def special_kind(path: Path) -> str:
         return ""
 
 
-def entries_of(folder: Path | os.DirEntry[str]) -> list[os.DirEntry[str]]:
+def entries_of(folder: Path | str | os.DirEntry[str]) -> list[os.DirEntry[str]]:
     """Entries of a folder, in no order; none if it vanished or may not be read."""
     try:
         with os.scandir(folder) as entries:

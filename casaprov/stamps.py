@@ -7,11 +7,9 @@ everywhere: it changes when a table is merely opened for writing.
 from __future__ import annotations
 
 import os
-import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from fnmatch import translate
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -19,29 +17,22 @@ from typing import NamedTuple
 from casaprov.digest import Digest, digest_record
 from casaprov.errors import DigestError
 from casaprov.regular_files import TYPE_ENDS, entries_of, open_regular
-from casaprov.tables import is_table
 from casaprov.time_steps import LONGEST_NS, WRITE_NS
 
 __all__ = [
-    "IGNORED",
-    "MAX_ENTRIES",
+    "ListFolder",
     "Stamps",
     "StatStamp",
-    "Walk",
     "is_self_contained",
     "is_settled",
     "settle",
     "stamp",
-    "walk",
+    "stamp_file",
+    "stamp_folder",
 ]
 
-IGNORED = (".*", "*.ipynb", "casa-*.log", "*.last", "__pycache__", "node_modules")
-"""Names that :func:`walk` does not look at: what programs keep for themselves, and what notebooks and CASA leave anyway."""
-
-_PYTHON = ("pyvenv.cfg", "conda-meta")  # what a folder with a Python of its own holds
-
-MAX_ENTRIES = 20_000
-"""Files that :func:`walk` looks at before it stops."""
+ListFolder = Callable[[Path | str], Sequence[os.DirEntry[str]]]
+"""Tells what is in a folder, as :func:`casaprov.regular_files.entries_of` does."""
 
 _LOCK = "table.lock"
 _SECOND_NS = 1_000_000_000
@@ -105,41 +96,49 @@ class Stamps:
 
 def stamp(path: Path) -> Stamps:
     """Stamp a file, or all files below a directory except ``table.lock``; nothing where it may not be looked."""
-    return _stamp_folder(path) if os.path.isdir(path) else _stamp_file(path)  # noqa: PTH112 - Path's raises
+    return stamp_folder(path) if os.path.isdir(path) else stamp_file(path)  # noqa: PTH112 - Path's raises
 
 
-def _stamp_file(path: Path | os.DirEntry[str]) -> Stamps:
+def stamp_file(path: Path | str) -> Stamps:
+    """Stamp a file."""
     now_ns = time.time_ns()
     facts = _stat(path)
     return Stamps((("", facts),) if facts else (), now_ns, linked=False)
 
 
-def _stamp_folder(folder: Path | os.DirEntry[str]) -> Stamps:
+def stamp_folder(folder: Path | str, list_folder: ListFolder = entries_of) -> Stamps:
+    """Stamp all files below a directory except ``table.lock``.
+
+    Parameters
+    ----------
+    list_folder
+        Tells what is in a folder.
+    """
     now_ns = time.time_ns()
     found: list[tuple[str, StatStamp]] = []
-    linked = _add_below(folder, "", found)
+    linked = _add_below(folder, "", list_folder, found)
     return Stamps(tuple(sorted(found)), now_ns, linked)
 
 
-def _add_below(folder: Path | os.DirEntry[str], prefix: str, found: list[tuple[str, StatStamp]]) -> bool:
+def _add_below(folder: Path | str, prefix: str, list_folder: ListFolder, found: list[tuple[str, StatStamp]]) -> bool:
     """Add the stamps of all files below a folder; tell whether there are links among them."""
     linked = False
-    for entry in entries_of(folder):
+    for entry in list_folder(folder):
         if entry.is_dir(follow_symlinks=False):
-            linked |= _add_below(entry, f"{prefix}{entry.name}/", found)
-        elif entry.name != _LOCK and (facts := _stat(entry)):
+            linked |= _add_below(entry.path, f"{prefix}{entry.name}/", list_folder, found)
+        elif entry.name != _LOCK and (facts := _stat(entry.path)):
             linked |= entry.is_symlink()
             found.append((prefix + entry.name, facts))
     return linked
 
 
-def _stat(path: Path | os.DirEntry[str]) -> StatStamp | None:
+def _stat(path: Path | str) -> StatStamp | None:
     """Stamp a file, what a link to a file points to, or a link that leads nowhere itself."""
     try:
-        found = path.stat()
+        found = os.stat(path)  # noqa: PTH116 - thousands of times in a session
     except OSError:
         try:
-            found = path.stat(follow_symlinks=False)
+            found = os.lstat(path)
         except OSError:
             return None
     return StatStamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
@@ -224,88 +223,3 @@ def settle(
             sleep(WRITE_NS / 1e9)
             return found
         sleep((settled_ns - found.taken_ns) / 1e9)
-
-
-@dataclass(frozen=True)
-class Walk:
-    """What lay in a folder at one time.
-
-    Attributes
-    ----------
-    products
-        Stamps by path relative to `folder`. A table is one product, and so is
-        a folder of flag versions.
-    complete
-        False if there was more than :data:`MAX_ENTRIES` files.
-    taken_ns
-        When it began, in nanoseconds since 1970.
-    """
-
-    folder: Path
-    products: Mapping[str, Stamps]
-    complete: bool = True
-    taken_ns: int = 0
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """What the walk could not do, as sentences."""
-        if self.complete:
-            return ()
-        problem = (
-            f"{self.folder} holds more than {MAX_ENTRIES} files: changes that no task declares were looked for "
-            "among the first of them only."
-        )
-        return (problem,)
-
-    def paths(self) -> tuple[Path, ...]:
-        """Paths of all products, by name."""
-        return tuple(self.folder / name for name in self.products)
-
-    def at(self, path: Path) -> Stamps:
-        """Stamps of one product: those of the walk, if it saw it."""
-        below = path.relative_to(self.folder).as_posix() if path.is_relative_to(self.folder) else ""
-        return self.products.get(below) or stamp(path)
-
-    def changed_since(self, earlier: Walk) -> tuple[Path, ...]:
-        """Paths of products that are new or different."""
-        # Where a walk stopped depends on how many files came before: a product that
-        # only one of two walks saw need not be new then.
-        whole = self.complete and earlier.complete
-        return tuple(
-            self.folder / name
-            for name, found in self.products.items()
-            if (whole or name in earlier.products) and earlier.products.get(name) != found
-        )
-
-
-def walk(folder: Path, ignore: tuple[str, ...] = IGNORED, *, max_entries: int = MAX_ENTRIES) -> Walk:
-    """Stamp everything in a folder; links to other folders are not followed."""
-    now_ns = time.time_ns()
-    products: dict[str, Stamps] = {}
-    left = max_entries
-    for name, found in _products(folder, "", _any_of(ignore)):
-        left -= max(1, len(found.files))
-        if left < 0:
-            return Walk(folder, products, complete=False, taken_ns=now_ns)
-        products[name] = found
-    return Walk(folder, products, taken_ns=now_ns)
-
-
-def _products(folder: Path | os.DirEntry[str], prefix: str, ignored: re.Pattern[str]) -> Iterator[tuple[str, Stamps]]:
-    """Yield all products in a folder with their stamps, by name."""
-    for entry in sorted(entries_of(folder), key=lambda entry: entry.name):
-        if ignored.match(entry.name):
-            continue
-        name = prefix + entry.name
-        if not entry.is_dir(follow_symlinks=False):
-            yield name, stamp(Path(entry.path)) if entry.is_symlink() else _stamp_file(entry)
-        elif entry.name.endswith(".flagversions") or is_table(entry):
-            yield name, _stamp_folder(entry)
-        elif not any(os.path.lexists(f"{entry.path}/{part}") for part in _PYTHON):
-            yield from _products(entry, f"{name}/", ignored)
-
-
-@lru_cache
-def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
-    """Compile names with wildcards to one expression."""
-    return re.compile("|".join(map(translate, patterns)) or "(?!)")

@@ -9,10 +9,12 @@ at another time with each write (*multigrain timestamps*).
 from __future__ import annotations
 
 import os
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["LONGEST_NS", "WRITE_NS", "TimeSteps"]
+__all__ = ["LONGEST_NS", "WRITE_NS", "TimeSteps", "tells_new_names"]
 
 LONGEST_NS = 10_000_000
 """Step of file systems of which nothing better is known."""
@@ -69,3 +71,23 @@ def _writes_show(file: int) -> bool:
         os.write(file, b"\0")
         times.add(os.fstat(file).st_ctime_ns)
     return len(times) == _WRITES and time.monotonic_ns() - began < _WITHIN_NS
+
+
+def tells_new_names(folder: Path) -> bool:
+    """Tell whether the times of folders beside `folder` show that a name came or went, by trying it in there.
+
+    POSIX demands it. Some file systems in front of object stores make the times up.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix=".", dir=folder) as name:
+            new = Path(name, "new")
+            return _time_moves(Path(name), new.touch) and _time_moves(Path(name), new.unlink)
+    except OSError:  # read-only, or no space left
+        return False
+
+
+def _time_moves(folder: Path, change: Callable[[], None]) -> bool:
+    os.utime(folder, (0, 0))
+    before = folder.stat().st_mtime_ns
+    change()
+    return folder.stat().st_mtime_ns != before

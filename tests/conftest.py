@@ -165,3 +165,35 @@ def casa_kernel(casa_site_config: data.DataSource, tmp_path_factory: pytest.Temp
     kernel = LiveKernel(tmp_path_factory.mktemp("casa-kernel"), CASA_EXTENSION, first="tclean", environ=environ)
     yield kernel
     kernel.close()
+
+
+@pytest.fixture
+def whole_seconds(tmp_path: Path) -> Iterator[Path]:
+    """A file system that keeps times in seconds."""
+    image, folder = tmp_path / "image", tmp_path / "mounted"
+    folder.mkdir()
+    make = shutil.which("mkfs.ext4", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    if make is None or os.geteuid() != 0:
+        pytest.skip("to make and mount a file system takes e2fsprogs and root")
+    image.write_bytes(bytes(8 * 2**20))
+    subprocess.run([make, "-q", "-I", "128", str(image)], check=True, capture_output=True)
+    mounted = subprocess.run(["mount", "-o", "loop", str(image), str(folder)], check=False, capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """A folder of a file system in memory."""
+    if not os.access("/dev/shm", os.W_OK):
+        pytest.skip("/dev/shm is not there, or may not be written")
+    folder = Path("/dev/shm", f"casaprov-test-{os.getpid()}")
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)

@@ -21,7 +21,7 @@ from casaprov.casa.words import WORDS, without_parentheses
 from casaprov.cli import main
 from casaprov.errors import TaskMissing
 from casaprov.journal import journal_folder, read_document
-from casaprov.stamps import walk
+from casaprov.walks import walk
 from live_kernel import CASA_EXTENSION, LiveKernel
 
 pytestmark = [pytest.mark.casa, pytest.mark.usefixtures("casa_site_config")]

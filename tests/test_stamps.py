@@ -1,4 +1,4 @@
-"""Stat stamps, when they can be trusted, and the walk that uses them."""
+"""Stat stamps, and when they can be trusted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from casaprov.stamps import IGNORED, Stamps, StatStamp, is_self_contained, is_settled, settle, stamp, walk
+from casaprov.stamps import Stamps, StatStamp, is_self_contained, is_settled, settle, stamp
 from casaprov.tables import is_table
 
 
@@ -133,78 +133,6 @@ def test_selections_and_linked_folders_are_not_self_contained(tmp_path: Path) ->
     assert is_self_contained(single, stamp(single))
 
 
-def test_a_walk_takes_tables_and_flag_versions_as_one_product(tmp_path: Path) -> None:
-    _table(tmp_path / "x.ms")
-    _table(tmp_path / "x.ms" / "ANTENNA")
-    _table(tmp_path / "x.ms.flagversions" / "flags.a")
-    (tmp_path / "plots").mkdir()
-    (tmp_path / "plots" / "a.png").write_text("x")
-    _table(tmp_path / "plots" / "b.im")
-    assert set(walk(tmp_path).products) == {"x.ms", "x.ms.flagversions", "plots/a.png", "plots/b.im"}
-
-
-def test_a_walk_does_not_see_what_notebooks_leave(tmp_path: Path) -> None:
-    for name in (".git", ".casaprov", ".ipynb_checkpoints", "__pycache__", ".cache/fontconfig", ".ipython"):
-        (tmp_path / name).mkdir(parents=True)
-        (tmp_path / name / "a").write_text("x")
-    (tmp_path / ".bash_history").write_text("casa")
-    (tmp_path / "n.ipynb").write_text("{}")
-    (tmp_path / "casa-20260101-000000.log").write_text("")
-    assert walk(tmp_path).products == {}
-    assert walk(tmp_path, ignore=()).products.keys() >= {"n.ipynb", ".git/a"}
-    assert "*.ipynb" in IGNORED
-
-
-@pytest.mark.parametrize("mark", ["pyvenv.cfg", "conda-meta/history"])
-def test_a_walk_does_not_go_through_a_python(tmp_path: Path, mark: str) -> None:
-    """A notebook may lie in a home folder, beside an environment of a hundred thousand files."""
-    (tmp_path / "env" / "lib").mkdir(parents=True)
-    (tmp_path / "env" / "lib" / "a.py").write_text("x")
-    assert set(walk(tmp_path).products) == {"env/lib/a.py"}
-    (tmp_path / "env" / mark).parent.mkdir(exist_ok=True)
-    (tmp_path / "env" / mark).write_text("x")
-    assert walk(tmp_path).products == {}
-
-
-def test_a_walk_finds_what_is_new_or_different(tmp_path: Path) -> None:
-    table = _table(tmp_path / "x.ms")
-    (tmp_path / "same").write_text("x")
-    before = walk(tmp_path)
-    (table / "table.f0").write_bytes(b"other values")
-    (table / "table.lock").write_bytes(b"other lock")
-    (tmp_path / "new").write_text("x")
-    after = walk(tmp_path)
-    assert after.changed_since(before) == (tmp_path / "new", tmp_path / "x.ms")
-    assert after.paths() == (tmp_path / "new", tmp_path / "same", tmp_path / "x.ms")
-    assert after.problems == ()
-
-
-def test_a_walk_stops_and_says_so(tmp_path: Path) -> None:
-    for number in range(10):
-        (tmp_path / f"{number}").write_text("x")
-    before = walk(tmp_path, max_entries=5)
-    (tmp_path / "00").write_text("new")
-    (tmp_path / "1").write_text("changed")
-    after = walk(tmp_path, max_entries=5)
-    assert not after.complete
-    assert "holds more than" in after.problems[0]
-    assert after.changed_since(before) == (tmp_path / "1",)
-
-
 def test_nothing_is_where_no_name_can_be(tmp_path: Path) -> None:
     assert not stamp(tmp_path / ("x" * 300))
     assert not is_table(tmp_path / ("x" * 300))
-
-
-def test_a_walk_passes_over_links_that_lead_nowhere(tmp_path: Path) -> None:
-    (tmp_path / "itself").symlink_to("itself")
-    (tmp_path / "nothing").symlink_to("nowhere")
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "folder" / "a.txt").write_text("a")
-    (tmp_path / "linked").symlink_to("folder")
-    found = walk(tmp_path).products
-    assert list(found) == ["folder/a.txt", "itself", "linked", "nothing"]
-    assert {name: stamps.linked for name, stamps in found.items()} == {
-        "folder/a.txt": False, "itself": False, "linked": False, "nothing": False,
-    }  # fmt: skip
-    assert {name: found[name] == stamp(tmp_path / name) for name in found} == dict.fromkeys(found, True)
