@@ -145,8 +145,8 @@ def run_cells(cells: Sequence[str], *, memory: bool = False, before: Callable[[P
         return Run(seconds, computed, queued, read_document(journal, notebook.name).activities, size, sizes)
 
 
-def run_in_kernel(cells: Sequence[str], *, named: bool = True) -> float:
-    """Run cells in a fresh Jupyter kernel and folder; return how long they took, without the kernel's start and end.
+def run_in_kernel(cells: Sequence[str], *, named: bool = True) -> list[float]:
+    """Run cells in a fresh Jupyter kernel and folder; return how long each took, for whoever waits for its end.
 
     Parameters
     ----------
@@ -166,12 +166,13 @@ def run_in_kernel(cells: Sequence[str], *, named: bool = True) -> float:
         )
         try:
             client.execute_interactive("%matplotlib inline", timeout=TIMEOUT_S, output_hook=lambda _message: None)
-            began = time.perf_counter()
+            took = []
             for source in cells:
+                began = time.perf_counter()
                 reply = client.execute_interactive(source, timeout=TIMEOUT_S, output_hook=lambda _message: None)
+                took.append(time.perf_counter() - began)
                 if reply["content"]["status"] != "ok":
                     raise RuntimeError(f"the cells did not run: {reply['content'].get('evalue', '')}")
-            took = time.perf_counter() - began
         finally:
             client.stop_channels()
             manager.shutdown_kernel(now=True)
