@@ -48,10 +48,9 @@ class RecentDigests:
         """Return what is known under a name and a stamp, else None."""
         with self._lock:
             known = self._known.get(name) or self._waiting.get(name)
-            if known is not None:
+            if known is not None and known[0] == stamp:
                 self._remember({name: known})
-                # It has changed since it was measured here: what is on disk is older, and need not be looked for.
-                return known[1] if known[0] == stamp else None
+                return known[1]
         value = self._cache.get(name, stamp)
         if value is not None:
             with self._lock:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from casaprov.digest import Digest, digest_record
 from casaprov.errors import DigestError
 from casaprov.regular_files import TYPE_ENDS, entries_of, open_regular
-from casaprov.time_steps import LONGEST_NS, WRITE_NS
+from casaprov.time_steps import LONGEST_NS
 
 __all__ = [
     "ListFolder",
@@ -215,11 +215,7 @@ def settle(
         found = stamp(path)
         if is_settled(found, step_ns):
             return found
-        known_ns = _step_ns(found, step_ns)
-        settled_ns = found.newest_ns + known_ns + 1
+        settled_ns = found.newest_ns + _step_ns(found, step_ns) + 1
         if settled_ns > until_ns:
             return None
-        if known_ns < LONGEST_NS:  # every write shows there that begins from now on
-            sleep(WRITE_NS / 1e9)
-            return found
         sleep((settled_ns - found.taken_ns) / 1e9)

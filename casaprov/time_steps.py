@@ -14,14 +14,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["LONGEST_NS", "WRITE_NS", "TimeSteps", "tells_new_names"]
+__all__ = ["LONGEST_NS", "TimeSteps", "tells_new_names"]
 
 LONGEST_NS = 10_000_000
 """Step of file systems of which nothing better is known."""
 
-WRITE_NS = 1_000_000
-"""How long a write is under way: the time of the file is set before the bytes are written."""
-
+# Every write shows there, but its time is that of the last tick and is set before the bytes are
+# written: a write under way is to be over.
+_WRITE_NS = 1_000_000
 _COARSE_CLOCK = 5  # CLOCK_REALTIME_COARSE of Linux
 
 # Ticks are a millisecond apart or more: a file that is written so often within less has two times at most.
@@ -48,8 +48,7 @@ class TimeSteps:
 
 
 def _short_ns() -> int:
-    # Every write shows there once somebody has looked. One that was under way then has the time of the last tick before it.
-    return min(LONGEST_NS, WRITE_NS + round(1e9 * time.clock_getres(_COARSE_CLOCK)))
+    return min(LONGEST_NS, _WRITE_NS + round(1e9 * time.clock_getres(_COARSE_CLOCK)))
 
 
 def _tells_every_write(folder: Path, device: int) -> bool:
