@@ -19,7 +19,7 @@ from typing import Any
 
 from casaprov.errors import DigestError
 
-__all__ = ["TYPE_ENDS", "entries_of", "open_regular", "refuse_special", "special_kind"]
+__all__ = ["TYPE_ENDS", "entries_of", "open_regular", "refuse_special", "scan", "special_kind"]
 
 _KINDS = {
     stat.S_IFIFO: "a pipe",
@@ -44,10 +44,15 @@ def special_kind(path: Path) -> str:
 def entries_of(folder: Path | str | os.DirEntry[str]) -> list[os.DirEntry[str]]:
     """Entries of a folder, in no order; none if it vanished or may not be read."""
     try:
-        with os.scandir(folder) as entries:
-            return list(entries)
+        return scan(folder)
     except OSError:
         return []
+
+
+def scan(folder: Path | str | os.DirEntry[str]) -> list[os.DirEntry[str]]:
+    """Entries of a folder, in no order; raise OSError if it vanished or may not be read."""
+    with os.scandir(folder) as entries:
+        return list(entries)
 
 
 def open_regular(path: Path) -> io.BufferedReader:

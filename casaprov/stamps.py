@@ -47,6 +47,11 @@ class StatStamp(NamedTuple):
     ctime_ns: int
     inode: int
 
+    @classmethod
+    def of(cls, found: os.stat_result) -> StatStamp:
+        """Take from what ``stat`` says what shows a change."""
+        return cls(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+
 
 @dataclass(frozen=True, slots=True)
 class Stamps:
@@ -141,7 +146,7 @@ def _stat(path: Path | str) -> StatStamp | None:
             found = os.lstat(path)
         except OSError:
             return None
-    return StatStamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+    return StatStamp.of(found)
 
 
 def is_self_contained(path: Path, stamps: Stamps) -> bool:

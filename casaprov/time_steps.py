@@ -73,20 +73,23 @@ def _writes_show(file: int) -> bool:
 
 
 def tells_new_names(folder: Path) -> bool:
-    """Tell whether the times of folders beside `folder` show that a name came or went, by trying it in there.
+    """Tell whether on its file system the times of a folder show that a name came or went, by trying it in there.
 
-    POSIX demands it. Some file systems in front of object stores make the times up.
+    POSIX demands it. Some file systems in front of object stores make the times up, and a file server
+    whose clock goes after another one says nothing of what is recent.
     """
     try:
-        with tempfile.TemporaryDirectory(prefix=".", dir=folder) as name:
+        with tempfile.TemporaryDirectory(prefix=".probe-", dir=folder) as name:
             new = Path(name, "new")
-            return _time_moves(Path(name), new.touch) and _time_moves(Path(name), new.unlink)
+            return _moves(Path(name), new.touch) and _moves(Path(name), new.unlink)
     except OSError:  # read-only, or no space left
         return False
 
 
-def _time_moves(folder: Path, change: Callable[[], None]) -> bool:
+def _moves(folder: Path, change: Callable[[], None]) -> bool:
+    """Tell whether a change of a folder gives it the present time."""
     os.utime(folder, (0, 0))
-    before = folder.stat().st_mtime_ns
+    began_ns = time.time_ns()
     change()
-    return folder.stat().st_mtime_ns != before
+    found, now_ns = folder.stat(), time.time_ns()
+    return all(began_ns - LONGEST_NS <= told_ns <= now_ns for told_ns in (found.st_mtime_ns, found.st_ctime_ns))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
-from casaprov.regular_files import entries_of
+from casaprov.regular_files import entries_of, scan
 from casaprov.stamps import ListFolder, Stamps, StatStamp, is_settled, stamp, stamp_file, stamp_folder
 from casaprov.tables import is_table
 from casaprov.time_steps import tells_new_names
@@ -128,45 +130,80 @@ def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(map(translate, patterns)) or "(?!)")
 
 
+class _Listing(NamedTuple):
+    """What is kept of a folder: its device and its own stamp when it was listed."""
+
+    facts: tuple[int, StatStamp]
+    entries: tuple[os.DirEntry[str], ...]
+
+
 class Listings:
     """Lists folders, those that have not changed since the last time from memory.
 
     The times of a folder tell that a name came or went, on file systems that keep them as POSIX
-    demands. Where that is not known, folders are listed each time.
+    demands. Where that is not known, folders are listed each time. Safe for threads.
 
     Parameters
     ----------
     scratch
         A folder to find that out in, once it is there; what holds for it holds for its file system.
+    most
+        Names that are kept, at most; beyond, all are forgotten.
     """
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Path, *, most: int = MAX_ENTRIES) -> None:
         self._scratch = scratch
+        self._most = most
         self._device: int | None = None
-        self._known: dict[str, tuple[StatStamp, list[os.DirEntry[str]]]] = {}
+        self._kept: dict[str, _Listing] = {}
+        self._names = 0
 
-    def __call__(self, folder: Path | str) -> list[os.DirEntry[str]]:
+    def __call__(self, folder: Path | str) -> Sequence[os.DirEntry[str]]:
         """Entries of a folder, in no order; none if it vanished or may not be read."""
         path = os.fspath(folder)
         try:
-            found = os.stat(path)  # noqa: PTH116 - for each folder, twice in each call
+            facts = _facts(path)
+            kept = self._kept.get(path)
+            if kept is not None and kept.facts == facts:
+                return kept.entries
+            now_ns = time.time_ns()
+            listing = _Listing(facts, tuple(scan(path)))
         except OSError:
-            return []
-        facts = StatStamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
-        known = self._known.get(path)
-        if known is not None and known[0] == facts:
-            return known[1]
-        now_ns = time.time_ns()
-        entries = entries_of(path)
-        # Else a name may come that does not show.
-        if found.st_dev == self._trusted() and is_settled(Stamps((("", facts),), now_ns)):
-            if len(self._known) >= MAX_ENTRIES:
-                self._known.clear()
-            self._known[path] = (facts, entries)
-        return entries
+            return ()
+        if self._may_keep(path, listing, now_ns):
+            self._keep(path, listing)
+        return listing.entries
 
-    def _trusted(self) -> int | None:
-        """Device of the file system that tells of new names; None as long as none is known."""
-        if self._device is None and self._scratch.is_dir():
-            self._device = self._scratch.stat().st_dev if tells_new_names(self._scratch) else _NO_DEVICE
+    def _may_keep(self, path: str, listing: _Listing, began_ns: int) -> bool:
+        device, own = listing.facts
+        # A folder that changed a moment ago may get another name without its times moving.
+        if device != self._trusted_device() or not is_settled(Stamps((("", own),), began_ns)):
+            return False
+        with suppress(OSError):
+            return _facts(path) == listing.facts  # else something else was there meanwhile
+        return False
+
+    def _keep(self, path: str, listing: _Listing) -> None:
+        names = 1 + len(listing.entries)
+        if names > self._most:
+            return
+        if self._names + names > self._most:
+            self._kept.clear()
+            self._names = 0
+        self._kept[path] = listing
+        self._names += names
+
+    def _trusted_device(self) -> int | None:
+        """Device of the file system whose folders tell of new names; None as long as nothing is known."""
+        if self._device is None:
+            try:
+                device = os.stat(self._scratch).st_dev  # noqa: PTH116 - as above
+            except OSError:
+                return None
+            self._device = device if tells_new_names(self._scratch) else _NO_DEVICE
         return self._device
+
+
+def _facts(path: str) -> tuple[int, StatStamp]:
+    found = os.stat(path)  # noqa: PTH116 - for each folder, twice in each call
+    return found.st_dev, StatStamp.of(found)

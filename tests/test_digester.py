@@ -400,6 +400,18 @@ def test_a_table_that_refers_to_one_elsewhere_is_measured_again_each_time(
     assert again == _here(path)
 
 
+def test_small_sub_tables_are_asked_for_before_columns(
+    tested: Digester, pool: HerePool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, sub = _make(tmp_path / "a.ms", rows=4000), _make(tmp_path / "a.ms" / "SOURCE", rows=1)
+    _refer(path, "SOURCE", sub)
+    monkeypatch.setattr(reading, "_SMALL_BYTES", stamp(sub).size_bytes)
+    assert tested.measure(path) == _here(path)
+    asked = [name for name, _ in pool.calls]
+    assert asked[:2] == ["outline", "nodes"]
+    assert "leaves" in asked[2:]
+
+
 def test_of_a_folder_only_members_that_changed_are_read(tested: Digester, pool: HerePool, tmp_path: Path) -> None:
     folder = tmp_path / "n.ms.flagversions"
     (folder / "sub").mkdir(parents=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -10,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from casaprov import walks
 from casaprov.calls import TaskCall, TaskResult
 from casaprov.checksum import Measurement
 from casaprov.errors import DigestError
 from casaprov.journal import read_document
 from casaprov.model import Activity, Tier
+from casaprov.regular_files import scan
 from casaprov.stamps import Stamps
 from recorded_files import HereDigester, Notebook
 
@@ -236,3 +239,28 @@ def test_what_lies_outside_the_folder_keeps_its_whole_path(notebook: Notebook, t
     outside.write_text("far")
     activity, entities = notebook.call("look", lambda: None, file=str(outside))
     assert entities[activity.used[0].entity].path == outside.as_posix()
+
+
+def test_a_folder_in_which_nothing_came_or_went_is_not_listed_for_each_call(
+    notebook: Notebook, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "plots").mkdir()
+    (folder / "plots" / "a.png").write_text("x")
+    notebook.call("copy", copy(folder), source="in.txt", target="out.txt")
+    time.sleep(0.012)  # a step of most file systems
+    notebook.call("look", lambda: None, file="in.txt")
+    listed: list[str] = []
+
+    def noting(path: str) -> list[os.DirEntry[str]]:
+        listed.append(path)
+        return scan(path)
+
+    monkeypatch.setattr(walks, "scan", noting)
+    notebook.call("look", lambda: None, file="in.txt")
+    assert listed == []
+    (folder / "plots" / "b.png").write_text("x")
+    activity, entities = notebook.call(
+        "look", lambda: (folder / "plots" / "a.png").write_text("y") and None, file="in.txt"
+    )
+    assert set(listed) == {str(folder / "plots")}
+    assert [entities[usage.entity].path for usage in activity.generated] == ["plots/a.png"]

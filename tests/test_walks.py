@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
@@ -15,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from casaprov import walks
+from casaprov.regular_files import scan
 from casaprov.stamps import stamp
-from casaprov.time_steps import tells_new_names
 from casaprov.walks import IGNORED, Listings, walk
 
 NAMES = ("a", "b", "x.ms")
@@ -110,13 +111,12 @@ def _listed() -> Iterator[list[str]]:
     """Note which folders are listed."""
     listed: list[str] = []
 
-    def entries_of(folder: str) -> list[os.DirEntry[str]]:
+    def noting(folder: str) -> list[os.DirEntry[str]]:
         listed.append(Path(folder).name)
-        with os.scandir(folder) as entries:
-            return list(entries)
+        return scan(folder)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(walks, "entries_of", entries_of)
+        patch.setattr(walks, "scan", noting)
         yield listed
 
 
@@ -124,9 +124,26 @@ def _settle() -> None:
     time.sleep(0.012)  # a step of most file systems
 
 
-def test_only_folders_that_changed_are_listed_again(tmp_path: Path) -> None:
-    work, scratch = tmp_path / "work", tmp_path / "scratch"
-    scratch.mkdir()
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    made = tmp_path / "scratch"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """A folder with a file and a folder, in which nothing has just happened."""
+    made = tmp_path / "work"
+    (made / "x").mkdir(parents=True)
+    (made / "b").write_text("b")
+    (made / "x" / "a").write_text("a")
+    _settle()
+    return made
+
+
+def test_only_folders_that_changed_are_listed_again(tmp_path: Path, scratch: Path) -> None:
+    work = tmp_path / "work"
     table = _table(work / "x.ms")
     _table(table / "ANTENNA")
     listings = Listings(scratch)
@@ -153,7 +170,7 @@ def _make(path: Path) -> None:
 
 
 def _fold(path: Path) -> None:
-    if not path.exists():
+    if not path.exists() and not path.is_symlink():
         _table(path)
 
 
@@ -220,24 +237,33 @@ def test_a_name_that_comes_right_after_a_walk_shows(where: str, request: pytest.
             _settle()
 
 
-def test_nothing_is_kept_of_another_file_system(tmp_path: Path, memory: Path) -> None:
+def test_a_name_may_come_in_the_step_in_which_a_folder_was_listed(work: Path, scratch: Path) -> None:
+    listings = Listings(scratch)
+    changed_ns = work.stat().st_ctime_ns
+    with pytest.MonkeyPatch.context() as patch, _listed() as listed:
+        listings(scratch)  # so that its file system is known
+        listed.clear()
+        patch.setattr(time, "time_ns", lambda: changed_ns + 9_000_000)
+        listings(work)
+        listings(work)
+        assert listed == ["work", "work"]
+        patch.setattr(time, "time_ns", lambda: changed_ns + 11_000_000)
+        listings(work)
+        listings(work)
+    assert listed == ["work"] * 3
+
+
+def test_nothing_is_kept_of_another_file_system(scratch: Path, memory: Path) -> None:
     (memory / "a").write_text("x")
-    (tmp_path / "scratch").mkdir()
     _settle()
-    listings = Listings(tmp_path / "scratch")
+    listings = Listings(scratch)
     with _listed() as listed:
         for _ in range(3):
             assert set(walk(memory, list_folder=listings).products) == {"a"}
     assert listed == [memory.name] * 3
 
 
-def test_nothing_is_kept_where_new_names_do_not_show(tmp_path: Path) -> None:
-    work, scratch = tmp_path / "work", tmp_path / "scratch"
-    for folder in (work, scratch):
-        folder.mkdir()
-    (work / "a").write_text("x")
-    _settle()
-
+def test_nothing_is_kept_where_new_names_do_not_show(work: Path, scratch: Path) -> None:
     def touch(path: Path) -> None:
         path.write_text("")
         os.utime(path.parent, (0, 0))
@@ -245,35 +271,88 @@ def test_nothing_is_kept_where_new_names_do_not_show(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch, _listed() as listed:
         # As some file systems in front of object stores: a new name leaves the folder's time alone.
         patch.setattr(Path, "touch", touch)
-        assert not tells_new_names(scratch)
         listings = Listings(scratch)
         for _ in range(2):
-            assert set(walk(work, list_folder=listings).products) == {"a"}
-    assert listed == ["work", "work"]
+            assert set(walk(work, list_folder=listings).products) == {"b", "x/a"}
+    assert listed == ["work", "x"] * 2
 
 
-def test_nothing_is_kept_before_there_is_a_folder_to_try_it_in(tmp_path: Path) -> None:
-    work, scratch = tmp_path / "work", tmp_path / "scratch"
-    work.mkdir()
-    listings = Listings(scratch)
-    _settle()
+def test_nothing_is_kept_before_there_is_a_folder_to_try_it_in(work: Path, tmp_path: Path) -> None:
+    listings = Listings(tmp_path / "later")
     with _listed() as listed:
-        walk(work, list_folder=listings)
-        walk(work, list_folder=listings)
-        scratch.mkdir()
-        walk(work, list_folder=listings)
-        walk(work, list_folder=listings)
+        listings(work)
+        listings(work)
+        (tmp_path / "later").mkdir()
+        listings(work)
+        listings(work)
     assert listed == ["work"] * 3
 
 
-def test_new_names_are_told_and_nothing_is_left(tmp_path: Path) -> None:
-    assert tells_new_names(tmp_path)
-    assert list(tmp_path.iterdir()) == []
-    assert not tells_new_names(Path("/proc"))
-    assert not tells_new_names(tmp_path / "missing")
+def test_nothing_is_kept_where_it_can_not_be_tried(work: Path, tmp_path: Path) -> None:
+    listings = Listings(tmp_path / ("x" * 300))
+    with _listed() as listed:
+        for _ in range(2):
+            assert set(walk(work, list_folder=listings).products) == {"b", "x/a"}
+    assert listed == ["work", "x"] * 2
 
 
-def test_a_folder_that_went_or_may_not_be_read_is_empty(tmp_path: Path) -> None:
-    (tmp_path / "scratch").mkdir()
-    listings = Listings(tmp_path / "scratch")
-    assert listings(tmp_path / "missing") == []
+def test_a_folder_that_could_not_be_listed_is_tried_again(work: Path, scratch: Path) -> None:
+    listings = Listings(scratch)
+    walk(work, list_folder=listings)  # so that its file system is known
+    (work / "x" / "c").write_text("c")
+    _settle()
+
+    def refusing(_folder: str) -> list[os.DirEntry[str]]:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(walks, "scan", refusing)  # a process with too many open files
+        assert set(walk(work, list_folder=listings).products) == {"b"}
+    assert set(walk(work, list_folder=listings).products) == {"b", "x/a", "x/c"}
+
+
+def test_a_folder_that_went_is_empty(scratch: Path, work: Path) -> None:
+    listings = Listings(scratch)
+    assert [entry.name for entry in listings(work / "x")] == ["a"]
+    shutil.rmtree(work / "x")
+    assert list(listings(work / "x")) == []
+    assert set(walk(work, list_folder=listings).products) == {"b"}
+
+
+def test_what_was_there_only_while_it_was_listed_is_not_kept(work: Path, scratch: Path, tmp_path: Path) -> None:
+    """Folders above are renamed: the folder's own times stay what they were."""
+    listings = Listings(scratch)
+    listings(scratch)
+    other = tmp_path / "other"
+    (other / "x").mkdir(parents=True)
+    (other / "x" / "new").write_text("")
+    _settle()
+
+    def swapped(folder: str) -> list[os.DirEntry[str]]:
+        work.rename(tmp_path / "kept")
+        other.rename(work)
+        try:
+            return scan(folder)
+        finally:
+            work.rename(other)
+            work.mkdir()
+            (work / "x").mkdir()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(walks, "scan", swapped)
+        assert [entry.name for entry in listings(work / "x")] == ["new"]
+    shutil.rmtree(work)
+    (tmp_path / "kept").rename(work)
+    assert [entry.name for entry in listings(work / "x")] == ["a"]
+
+
+@pytest.mark.parametrize(("most", "listed_again"), [(40, []), (33, ["work", "x"]), (20, ["x"]), (2, ["work", "x"])])
+def test_no_more_names_are_kept_than_wanted(work: Path, scratch: Path, most: int, listed_again: list[str]) -> None:
+    for number in range(30):
+        (work / "x" / f"{number}").write_text("")
+    _settle()
+    listings = Listings(scratch, most=most)
+    assert len(walk(work, list_folder=listings).products) == 32
+    with _listed() as listed:
+        assert len(walk(work, list_folder=listings).products) == 32
+    assert listed == listed_again
