@@ -146,7 +146,7 @@ def run_cells(cells: Sequence[str], *, memory: bool = False, before: Callable[[P
 
 
 def run_in_kernel(cells: Sequence[str], *, named: bool = True) -> list[float]:
-    """Run cells in a fresh Jupyter kernel and folder; return how long each took, for whoever waits for its end.
+    """Run cells in a fresh Jupyter kernel and folder; return how long each took until its reply came.
 
     Parameters
     ----------

@@ -84,9 +84,9 @@ def _other_sides(
     return [
         compared("a", "the same, if digests took no time", unread, plain),
         compared("a", shown, seconds["recorded"], seconds["plain"], goal=wall),
-        _cell_by_cell(in_kernels["recorded"], in_kernels["plain"], goal=wall),
+        _cell_by_cell(in_kernels["recorded"], in_kernels["plain"], goal=wall, what=shown),
         compared("a", unnamed, seconds["without a name"], seconds["plain"], goal=wall),
-        _cell_by_cell(in_kernels["without a name"], in_kernels["plain"], goal=wall),
+        _cell_by_cell(in_kernels["without a name"], in_kernels["plain"], goal=wall, what=unnamed),
     ]
 
 
@@ -128,7 +128,9 @@ def _shortened(cell: str) -> str:
     return cell
 
 
-def _cell_by_cell(ones: list[list[float]], others: list[list[float]], goal: Goal | None) -> Finding:
+def _cell_by_cell(
+    ones: list[list[float]], others: list[list[float]], goal: Goal | None, what: str = "the same"
+) -> Finding:
     """Compare medians of each cell, added up: what hits one cell of one run is in none of them.
 
     The smallest and the largest ratio are those when one pair is left out.
@@ -139,7 +141,7 @@ def _cell_by_cell(ones: list[list[float]], others: list[list[float]], goal: Goal
     ]
     return Finding(
         letter="a",
-        what="the same, cell by cell: medians added up",
+        what=f"{what}, cell by cell: medians added up",
         number=measuring.Number(ratio, min(fewer, default=ratio), max(fewer, default=ratio), len(ones)),
         goal=goal,
         sides=f"{_sum_of_medians(ones):.3g} s / {_sum_of_medians(others):.3g} s",
