@@ -54,6 +54,22 @@ def test_a_folder_that_was_moved_is_exported_from_where_it_is(mine: Path, tmp_pa
     assert (crate.shipped(gap) is None) or crate.shipped(gap).read_bytes() == bytes(changed)  # type: ignore[union-attr]
 
 
+def test_half_a_table_that_a_killed_task_left_is_exported_as_a_gap(
+    mine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (mine / "n.image" / "table.dat").write_bytes(b"")
+    assert main(["export", str(mine / "n.ipynb"), "-o", str(mine / "x.zip")]) == 0
+    assert main(["validate", str(mine / "x.zip")]) == 0
+    crate = open_crate(mine / "x.zip", tmp_path / "opened")
+    (gap,) = (entity for entity in crate.document.entities if entity.path == "n.image" and entity.gap)
+    assert gap.content_digest is None
+    assert gap.size_bytes > 0
+    assert "n.image cannot be opened as a table" in gap.note
+    capsys.readouterr()
+    assert main(["inspect", str(mine / "x.zip")]) == 0
+    assert "n.image" in capsys.readouterr().out
+
+
 def test_a_moved_folder_is_shipped_when_the_old_one_is_gone(
     reduction: Reduction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from casaprov.checksum import Measure, Measurement, facts_of
 from casaprov.crate import Packed, pack
 from casaprov.crate_layout import METADATA
-from casaprov.errors import CasaprovError, JournalError, RecordError, UsageError
+from casaprov.errors import CasaprovError, DigestError, JournalError, RecordError, UsageError
 from casaprov.journal import journal_folder, journals, present_folders, read_document, store_tree
 from casaprov.lineage import Lineage
 from casaprov.model import UNDIGESTED, Activity, Document, Entity
@@ -130,7 +130,9 @@ def _still_there(path: Path, entity: Entity, measure: Measure[Measurement]) -> M
 
 
 def with_present_states(document: Document, folders: Mapping[str, Path], measure: Measure[Measurement]) -> Document:
-    """Add a gap for every product that was changed after the last call that left it.
+    """Add a gap for every product that was changed after the last call that left it, also to something that cannot be read.
+
+    A task that was killed leaves half a table behind.
 
     Parameters
     ----------
@@ -142,9 +144,12 @@ def with_present_states(document: Document, folders: Mapping[str, Path], measure
         path = folders[product.session] / product.path
         if product.content_digest is None or not path.exists():
             continue
-        present = measure(path, tier=product.tier)
-        if present.content_digest != product.content_digest:
-            told = facts_of(present)
+        try:
+            told = facts_of(measure(path, tier=product.tier))
+        except DigestError as error:
+            size = stamp(path).size_bytes
+            told = {"kind": product.kind, "content_digest": None, "size_bytes": size, "note": error.message}
+        if told["content_digest"] != product.content_digest:
             gaps.append(Entity(id=f"{product.id}-changed", path=product.path, revision_of=product.id, gap=True, **told))
     return replace(document, entities=(*document.entities, *gaps))
 
