@@ -145,12 +145,14 @@ def with_present_states(document: Document, folders: Mapping[str, Path], measure
         if product.content_digest is None or not path.exists():
             continue
         try:
-            told = facts_of(measure(path, tier=product.tier))
+            present = measure(path, tier=product.tier)
+            if present.content_digest == product.content_digest:
+                continue
+            told = facts_of(present)
         except DigestError as error:
             size = stamp(path).size_bytes
             told = {"kind": product.kind, "content_digest": None, "size_bytes": size, "note": error.message}
-        if told["content_digest"] != product.content_digest:
-            gaps.append(Entity(id=f"{product.id}-changed", path=product.path, revision_of=product.id, gap=True, **told))
+        gaps.append(Entity(id=f"{product.id}-changed", path=product.path, revision_of=product.id, gap=True, **told))
     return replace(document, entities=(*document.entities, *gaps))
 
 
