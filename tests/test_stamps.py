@@ -11,14 +11,7 @@ import pytest
 
 from casaprov.stamps import Stamps, StatStamp, is_self_contained, is_settled, settle, stamp
 from casaprov.tables import is_table
-
-
-def _table(path: Path, kind: bytes = b"PlainTable") -> Path:
-    path.mkdir(parents=True)
-    (path / "table.dat").write_bytes(b"\xbe\xbe\xbe\xbe" + kind)
-    (path / "table.f0").write_bytes(b"values")
-    (path / "table.lock").write_bytes(b"lock")
-    return path
+from table_folders import table_folder
 
 
 def _taken(written_ns: int, taken_ns: int) -> Stamps:
@@ -58,8 +51,8 @@ def test_every_change_of_a_file_changes_its_stamp(tmp_path: Path, change: str) -
 
 
 def test_the_lock_of_a_table_does_not_count_and_its_columns_do(tmp_path: Path) -> None:
-    table = _table(tmp_path / "x.ms")
-    _table(table / "ANTENNA")
+    table = table_folder(tmp_path / "x.ms")
+    table_folder(table / "ANTENNA")
     before = settle(table)
     assert before is not None
     (table / "table.lock").write_bytes(b"opened for writing")
@@ -79,7 +72,7 @@ def test_a_fresh_stamp_is_not_trusted() -> None:
 
 
 def test_links_are_seen(tmp_path: Path) -> None:
-    table = _table(tmp_path / "x.ms")
+    table = table_folder(tmp_path / "x.ms")
     assert not stamp(table).linked
     (table / "SUB").mkdir()
     (table / "SUB" / "table.f0").symlink_to(table / "table.f0")
@@ -122,9 +115,9 @@ def test_files_from_the_future_never_settle_and_are_not_waited_for(tmp_path: Pat
 
 
 def test_selections_and_linked_folders_are_not_self_contained(tmp_path: Path) -> None:
-    table = _table(tmp_path / "x.ms")
+    table = table_folder(tmp_path / "x.ms")
     assert is_self_contained(table, stamp(table))
-    selection = _table(tmp_path / "selected.ms", b"RefTable")
+    selection = table_folder(tmp_path / "selected.ms", b"RefTable")
     assert not is_self_contained(selection, stamp(selection))
     (table / "SOURCE").symlink_to(selection)
     assert not is_self_contained(table, stamp(table))

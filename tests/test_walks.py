@@ -19,25 +19,18 @@ from casaprov import walks
 from casaprov.regular_files import scan
 from casaprov.stamps import stamp
 from casaprov.walks import IGNORED, Listings, walk
+from table_folders import table_folder
 
 NAMES = ("a", "b", "x.ms")
 
 
-def _table(path: Path) -> Path:
-    path.mkdir(parents=True)
-    (path / "table.dat").write_bytes(b"\xbe\xbe\xbe\xbePlainTable")
-    (path / "table.f0").write_bytes(b"values")
-    (path / "table.lock").write_bytes(b"lock")
-    return path
-
-
 def test_a_walk_takes_tables_and_flag_versions_as_one_product(tmp_path: Path) -> None:
-    _table(tmp_path / "x.ms")
-    _table(tmp_path / "x.ms" / "ANTENNA")
-    _table(tmp_path / "x.ms.flagversions" / "flags.a")
+    table_folder(tmp_path / "x.ms")
+    table_folder(tmp_path / "x.ms" / "ANTENNA")
+    table_folder(tmp_path / "x.ms.flagversions" / "flags.a")
     (tmp_path / "plots").mkdir()
     (tmp_path / "plots" / "a.png").write_text("x")
-    _table(tmp_path / "plots" / "b.im")
+    table_folder(tmp_path / "plots" / "b.im")
     assert set(walk(tmp_path).products) == {"x.ms", "x.ms.flagversions", "plots/a.png", "plots/b.im"}
 
 
@@ -65,7 +58,7 @@ def test_a_walk_does_not_go_through_a_python(tmp_path: Path, mark: str) -> None:
 
 
 def test_a_walk_finds_what_is_new_or_different(tmp_path: Path) -> None:
-    table = _table(tmp_path / "x.ms")
+    table = table_folder(tmp_path / "x.ms")
     (tmp_path / "same").write_text("x")
     before = walk(tmp_path)
     (table / "table.f0").write_bytes(b"other values")
@@ -144,8 +137,8 @@ def work(tmp_path: Path) -> Path:
 
 def test_only_folders_that_changed_are_listed_again(tmp_path: Path, scratch: Path) -> None:
     work = tmp_path / "work"
-    table = _table(work / "x.ms")
-    _table(table / "ANTENNA")
+    table = table_folder(work / "x.ms")
+    table_folder(table / "ANTENNA")
     listings = Listings(scratch)
     _settle()
     with _listed() as listed:
@@ -171,7 +164,7 @@ def _make(path: Path) -> None:
 
 def _fold(path: Path) -> None:
     if not path.exists() and not path.is_symlink():
-        _table(path)
+        table_folder(path)
 
 
 def _remove(path: Path) -> None:
