@@ -50,16 +50,22 @@ _PROGRAMS = {
 }
 
 _endings: Endings | None = None
+_programs_wait = True
 _installed = False
 
 
-def hold_back(endings: Endings | None) -> None:
+def hold_back(endings: Endings | None, *, programs: bool = True) -> None:
     """Make code of this process wait for `endings` from now on; None for no more.
 
     A hook cannot be taken out again; it does nothing then.
+
+    Parameters
+    ----------
+    programs
+        Whether programs wait as well; those that are known to change nothing need not.
     """
-    global _endings, _installed  # noqa: PLW0603 - one process, one hook
-    _endings = endings
+    global _endings, _programs_wait, _installed  # noqa: PLW0603 - one process, one hook
+    _endings, _programs_wait = endings, programs
     if not _installed and endings is not None:
         _installed = True
         sys.addaudithook(_hook)
@@ -73,7 +79,7 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
         return
     if is_own_work():
         return
-    if event in _PROGRAMS or _concerns(endings, event, arguments):
+    if _programs_wait if event in _PROGRAMS else _concerns(endings, event, arguments):
         endings.settle()
 
 

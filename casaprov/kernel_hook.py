@@ -40,6 +40,7 @@ from casaprov.notebook.adopt import adopt_sessions
 from casaprov.notebook.cell_bundle import CellBundle
 from casaprov.notebook.front_end import has_front_end
 from casaprov.notebook.help_magic import TaskHelpSource, register_help, unregister_help
+from casaprov.notebook.looking import only_looks
 from casaprov.notebook.magics import CasaprovMagic
 from casaprov.notebook.name import UNNAMED, NotebookName
 from casaprov.notebook.pictures import show_pictures
@@ -183,8 +184,8 @@ class KernelRecording:
         return self._runner.recorder.session.id if self._runner is not None else ""
 
     def pause(self) -> None:
-        """Record nothing from now on."""
-        self._tools.settle()
+        """Record nothing from now on; what was recorded so far is whole before anything can disturb it."""
+        self.settle()
         self.paused_at = now()
 
     def resume(self) -> None:
@@ -292,6 +293,10 @@ class KernelRecording:
         self._bundles.pop(activity.id, self._bundle).recorded(activity, entities)
         self._reruns.note(activity, entities)
 
+    def end_tools(self) -> None:
+        """Record what tools wrote so far."""
+        self._tools.settle()
+
     def settle(self) -> None:
         """Wait until the records of all calls so far are finished, and what tools wrote is recorded."""
         self._tools.settle()
@@ -301,6 +306,8 @@ class KernelRecording:
 
     def _before_cell(self, info: ExecutionInfo) -> None:
         self._shown.begin_cell()
+        if self._endings.busy:
+            hold_back(self._endings, programs=not self._only_looks(info.raw_cell or ""))
         self._step = Step(
             source_digest=digest_bytes((info.raw_cell or "").encode("utf-8", "surrogatepass")),
             cell_id=getattr(info, "cell_id", None),
@@ -309,6 +316,8 @@ class KernelRecording:
 
     def _after_cell(self, result: ExecutionResult) -> None:
         self._executed = result.execution_count or self._executed
+        if self._runner is not None and not self._stopped:
+            hold_back(self._endings)
         self._tools.settle()
         if self._must_be_whole():
             self._endings.settle()
@@ -321,6 +330,12 @@ class KernelRecording:
             bundle.publish(self.session_id, self._reruns.warnings() if whole else ())
             if not whole:
                 self._endings.put((), lambda: bundle.publish(self.session_id, self._reruns.warnings(), update=True))
+
+    def _only_looks(self, cell: str) -> bool:
+        try:
+            return only_looks(self._shell.transform_cell(cell))
+        except Exception:  # noqa: BLE001 - IPython cannot read it, and says so itself
+            return False
 
     def _must_be_whole(self) -> bool:
         """Tell whether the cell that ends must not do so before the records of its calls are finished.

@@ -19,6 +19,7 @@ from watched_kernel import Shown, WatchedKernel
 pytestmark = [pytest.mark.casa, pytest.mark.usefixtures("casa_site_config")]
 
 LOAD = "%load_ext casaprov\nfrom casatasks import *\nfrom pathlib import Path\nimport shutil"
+SETTLE = "import casaprov.kernel_hook\ncasaprov.kernel_hook.settle()"
 # What a call left is read a second later: long enough to do something before.
 SLOW = (
     "import time\nfrom casaprov.reading import Reading\nmeasure = Reading.measure\n"
@@ -33,7 +34,7 @@ def kernel(casa_site_config: DataSource, tmp_path: Path, ngc5921_fits: Path) -> 
     kernel = WatchedKernel(tmp_path)
     kernel.run(LOAD)
     kernel.run(f"importuvfits({str(ngc5921_fits)!r}, 'n.ms')")
-    kernel.run("%casaprov status")
+    kernel.run(SETTLE)
     kernel.run(SLOW)
     yield kernel
     kernel.close()
@@ -59,7 +60,7 @@ def test_a_cell_ends_before_its_record_and_its_output_is_completed(kernel: Watch
     shown = kernel.run("listobs('n.ms', listfile='l.txt');")
     assert time.monotonic() - began < 0.9
     assert digests(shown) == {}
-    kernel.run("%casaprov status")
+    kernel.run(SETTLE)
     assert digests(shown) == {"l.txt": left(kernel, "l.txt")[0]}
     assert left(kernel, "l.txt") != [None]
 
@@ -70,7 +71,7 @@ def test_code_of_the_same_cell_and_of_the_next_comes_too_late_to_disturb(kernel:
     kernel.run("shutil.rmtree('s.ms')")
     kernel.run("listobs('n.ms', listfile='m.txt');")
     kernel.run("!rm m.txt")
-    kernel.run("%casaprov status")
+    kernel.run(SETTLE)
     assert not any((kernel.folder / name).exists() for name in ("s.ms", "m.txt"))
     for name in ("l.txt", "s.ms", "m.txt"):
         assert len(left(kernel, name)) == 1
@@ -78,11 +79,26 @@ def test_code_of_the_same_cell_and_of_the_next_comes_too_late_to_disturb(kernel:
     assert [problem for activity in recorded(kernel).activities for problem in activity.problems] == []
 
 
+@pytest.mark.parametrize(
+    "cell", ["!ls -ld s.ms", "%ls", "found = !du -s *.ms | cat", "# what is there?\n!ls\n!date && pwd"]
+)
+def test_a_cell_that_only_looks_does_not_wait(kernel: WatchedKernel, cell: str) -> None:
+    kernel.run("split('n.ms', 's.ms', datacolumn='data', scan='1');")
+    began = time.monotonic()
+    shown = kernel.run(cell)
+    assert time.monotonic() - began < 0.9
+    assert left(kernel, "s.ms") == [None]
+    assert "s.ms" in shown.streams.get("stdout", "") or "s.ms" not in cell
+    kernel.run("!mv s.ms elsewhere.ms")  # the next one waits
+    assert len(left(kernel, "s.ms")) == 1
+    assert left(kernel, "s.ms") != [None]
+
+
 def test_a_tool_that_writes_comes_too_late_to_disturb(kernel: WatchedKernel) -> None:
     kernel.run("import casatools\ntb = casatools.table()")
     kernel.run("split('n.ms', 's.ms', datacolumn='data', scan='1');")
     kernel.run("tb.open('s.ms', nomodify=False)\ntb.putcell('SIGMA', 0, [3.0, 4.0])\ntb.close()")
-    kernel.run("%casaprov status")
+    kernel.run(SETTLE)
     first, second = left(kernel, "s.ms")
     assert first is not None
     assert second not in {None, first}
@@ -101,15 +117,15 @@ def test_a_cell_that_runs_again_does_not_wait_and_what_is_stale_is_told_below_it
     kernel.run(made.format("1"), cell="one")
     kernel.run("split('s.ms', 't.ms', datacolumn='data');", cell="two")
     kernel.run(used, cell="three")
-    kernel.run("%casaprov status\nrmtables('s.ms')")
+    kernel.run(f"{SETTLE}\nrmtables('s.ms')")
     kernel.run(made.format("2"), cell="one")
-    kernel.run("%casaprov status")
+    kernel.run(SETTLE)
     began = time.monotonic()
     shown = kernel.run(used, cell="three")
     assert time.monotonic() - began < 0.9
     assert "Stale" not in shown.plain
     kernel.run("%%capture\ntime.sleep(2)")  # it does not take what belongs to the cell before
-    kernel.run("%casaprov status")
+    kernel.run(SETTLE)
     assert "Stale: listobs used t.ms, which is stale" in shown.plain
     assert digests(shown)["l.txt"] is not None
 
@@ -131,6 +147,43 @@ def test_a_kernel_that_knows_no_notebook_waits_at_the_end_of_the_cell(
         assert digests(shown)["n.ms"] is not None
     finally:
         kernel.close()
+
+
+@pytest.mark.parametrize(
+    "line", ["status", "log", "log 2", "show 2", "config", "config show_log no", "resume", "statsu"]
+)
+def test_questions_do_not_wait(kernel: WatchedKernel, line: str) -> None:
+    kernel.run("split('n.ms', 's.ms', datacolumn='data', scan='1');")
+    began = time.monotonic()
+    shown = kernel.run(f"%casaprov {line}")
+    assert time.monotonic() - began < 0.9
+    assert left(kernel, "s.ms") == [None]
+    assert shown.plain.strip()
+
+
+def test_what_is_still_digested_is_told_and_not_taken_for_odd(kernel: WatchedKernel) -> None:
+    made = "split('n.ms', 's.ms', datacolumn='data', scan='1', field='');"
+    kernel.run(made, cell="one")
+    kernel.run("listobs('s.ms', listfile='l.txt');", cell="two")
+    kernel.run(f"{SETTLE}\nrmtables('s.ms')")
+    kernel.run(made, cell="one")
+    plain = kernel.run("%casaprov").plain
+    assert "Still being digested: call 5, split (s.ms). What follows leaves it out." in plain
+    assert "5 in this session" in plain
+    assert "Nothing is stale" in plain
+    assert "Incomplete" not in plain
+    kernel.run(SETTLE)
+    plain = kernel.run("%casaprov").plain
+    assert "Still" not in plain
+    assert "Nothing is stale" in plain  # it left the same content
+
+
+@pytest.mark.parametrize("line", ["graph", "export", "pause"])
+def test_what_needs_whole_records_waits_for_them(kernel: WatchedKernel, line: str) -> None:
+    kernel.run("split('n.ms', 's.ms', datacolumn='data', scan='1');")
+    kernel.run(f"%casaprov {line}")
+    assert len(left(kernel, "s.ms")) == 1
+    assert left(kernel, "s.ms") != [None]
 
 
 def test_pausing_and_unloading_lose_nothing(kernel: WatchedKernel) -> None:

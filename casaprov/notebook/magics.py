@@ -58,6 +58,10 @@ class Controlled(Protocol):
         """Record again."""
         ...
 
+    def end_tools(self) -> None:
+        """Record what tools wrote so far."""
+        ...
+
     def settle(self) -> None:
         """Wait until the records of all calls so far are finished."""
         ...
@@ -114,7 +118,7 @@ class CasaprovMagic:
     def run(self, line: str) -> None:
         """Answer one line."""
         try:
-            self._recording.settle()
+            self._recording.end_tools()
             page = self._answered(line)
         except CasaprovError as error:
             page = [Line(str(error), f"%{NAME}:")]
@@ -159,6 +163,7 @@ class CasaprovMagic:
         from casaprov.drawing import draw
 
         _none_left("graph", words)
+        self._recording.settle()  # states are joined by what they hold
         document = self._needed()
         with tempfile.TemporaryDirectory(prefix="casaprov-") as folder:
             path = Path(folder, "graph.svg")
@@ -205,6 +210,7 @@ class CasaprovMagic:
 
         if len(words) > 1:
             raise UsageError("One file at most can be named.", hint=f"Write: %{NAME} export reduction.crate.zip")
+        self._recording.settle()
         document, notebook = self._needed(), self._recording.notebook
         out = Path(words[0]).expanduser() if words else notebook.with_suffix(".crate.zip")
         try:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from casaprov.config import Config
 from casaprov.lineage import Lineage
-from casaprov.model import Activity, Document
+from casaprov.model import UNDIGESTED, Activity, Document
 from casaprov.notebook.name import UNNAMED
 from casaprov.notebook.order import CellOrder, stale_notes
 from casaprov.notebook.page import Line, Part, Preformatted, Table
@@ -50,9 +50,12 @@ def status_page(recorded: Recorded) -> list[Part]:
     document = recorded.document
     parts: list[Part] = [_state(recorded)]
     if document is not None and document.activities:
-        lineage = Lineage(document)
-        parts.append(Table("", (), tuple(_facts(recorded, document, lineage))))
-        parts += _oddities(lineage, recorded.order, recorded.session)
+        parts.append(Table("", (), tuple(_facts(recorded, document, Lineage(document)))))
+        digested = [a for a in document.activities if not _is_being_digested(a, recorded.session)]
+        if len(digested) < len(document.activities):
+            parts.append(_being_digested(document, recorded.session))
+            document = Lineage(document).part(a.id for a in digested)
+        parts += _oddities(Lineage(document), recorded.order, recorded.session)
     told = ", ".join(f"{name} = {recorded.config.told(name)}" for name in Config.names())
     parts.append(Line(f"{told} (change one with %casaprov config NAME VALUE)", "Settings:"))
     return parts
@@ -87,6 +90,22 @@ def _facts(recorded: Recorded, document: Document, lineage: Lineage) -> list[tup
         limit = recorded.config.cache_size / 1e6
         facts.append(("Cache of digests", f"{recorded.cached_bytes / 1e6:.1f} MB of at most {limit:.0f} MB"))
     return facts
+
+
+def _is_being_digested(activity: Activity, session: str) -> bool:
+    """Tell whether what a call of this kernel's session read or wrote is still digested."""
+    return activity.session == session and UNDIGESTED in activity.problems
+
+
+def _being_digested(document: Document, session: str) -> Line:
+    entities = {entity.id: entity for entity in document.entities}
+    told = []
+    for activity in document.activities:
+        if _is_being_digested(activity, session):
+            states = [entities[usage.entity] for usage in (*activity.generated, *activity.used)]
+            paths = list(dict.fromkeys(state.path for state in states if state.note == UNDIGESTED))
+            told.append(f"call {_number(activity)}, {activity.task}" + (f" ({', '.join(paths)})" if paths else ""))
+    return Line(f"{'; '.join(told[:_MAX_LISTED])}. What follows leaves it out.", "Still being digested:")
 
 
 def _oddities(lineage: Lineage, order: CellOrder, session: str) -> list[Part]:

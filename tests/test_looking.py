@@ -1,0 +1,82 @@
+"""Cells that only look need not wait; all that might change a file are told apart from them."""
+
+from __future__ import annotations
+
+import pytest
+from IPython.core.inputtransformer2 import TransformerManager
+
+from casaprov.notebook.looking import only_looks
+
+LOOK = [
+    "!ls",
+    "!ls -la *.ms | grep -v flagversions",
+    "!  ls 'a b' #c",
+    "!ls; date && pwd || wc x",
+    "!!cat listobs.txt",
+    "sizes = !du -sh n.ms",
+    "%ls",
+    "%ll *.ms",
+    "%cat listobs.txt",
+    "%pwd",
+    "# what is there?\n!ls\n!df -h .\n",
+    "!grep 'a b' l.txt",
+]
+MAY_CHANGE = [
+    "",
+    "# nothing",
+    "ls = 1",
+    "print(1)",
+    "!rm -r n.ms",
+    "!ls; rm -r n.ms",
+    "!ls;rm -r n.ms",
+    "!ls && mv n.ms m.ms",
+    "!ls | tee n.txt",
+    "!ls | xargs rm",
+    "!ls > n.txt",
+    "!ls>n.txt",
+    "!ls >>n.txt",
+    "!ls 2>&1",
+    "!ls $x",
+    "!ls {x}",
+    "!ls `rm n.txt`",
+    "!ls $(rm n.txt)",
+    "!ls <(rm n.txt)",
+    "!(ls)",
+    "!ls &",
+    "!ls |",
+    "!ls 'open",
+    "!/tmp/ls",
+    "!./ls",
+    "!X=1 ls",
+    "!sudo ls",
+    "!sort l.txt -o l.txt",
+    "!find . -delete",
+    "!sed -i s/a/b/ l.txt",
+    "%rm n.txt",
+    "%ls > n.txt",
+    "%ls ; rm n.txt",
+    "%time !ls",
+    "%run ls",
+    "%%bash\nls",
+    "!ls\nopen('n.txt', 'w')",
+    "x = y = !ls",
+    "x.y = !ls",
+    "get_ipython().system('ls', 'rm')",
+    "get_ipython().system(ls)",
+    "get_ipython().run_cell_magic('ls', '')",
+    "get_ipython().run_line_magic('ls', rm())",
+    "other().system('ls')",
+    "!ls \\\n; rm n.txt",
+    "a b c",
+    "\0",
+]
+
+
+@pytest.mark.parametrize("cell", LOOK)
+def test_a_cell_that_only_looks_is_known(cell: str) -> None:
+    assert only_looks(TransformerManager().transform_cell(cell))
+
+
+@pytest.mark.parametrize("cell", MAY_CHANGE)
+def test_a_cell_that_may_change_something_is_not_taken_for_one(cell: str) -> None:
+    assert not only_looks(TransformerManager().transform_cell(cell))
