@@ -2,7 +2,8 @@
 
     python benchmarks/other_tools.py [--notebook FILE] [--repeats 1]
 
-The code cells of the NGC 5921 example as a plain script, run by ``python``, by
+The code cells of the NGC 5921 example as a plain script, with lists where it unpacks
+generator expressions (noWorkflow 2.1.3 ends in an error of its database there), run by ``python``, by
 ``reprozip trace python`` and by ``now run``; and the example itself by ``casaprov
 run``, whose time holds the start of a Jupyter kernel as well. Whole commands are
 timed, in turns, each in an empty folder. Then ``reprozip pack`` and ``casaprov
@@ -12,6 +13,7 @@ from PyPI; one that cannot be installed or run here is told of with its error.
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import subprocess
@@ -50,6 +52,20 @@ class Side:
     pack_mb: list[float] = field(default_factory=list)
 
 
+class _Lists(ast.NodeTransformer):
+    """Makes lists of the generator expressions that assignments unpack."""
+
+    def visit_Assign(self, node: ast.Assign) -> ast.Assign:
+        if isinstance(node.targets[0], ast.Tuple) and isinstance(node.value, ast.GeneratorExp):
+            node.value = ast.ListComp(node.value.elt, node.value.generators)
+        return node
+
+
+def plain_script(notebook: Path) -> str:
+    """Return the code of a notebook as the script that all sides but casaprov run."""
+    return ast.unparse(_Lists().visit(ast.parse(script_of(notebook))))
+
+
 def command(folder: Path, *words: str | Path, **environment: str) -> None:
     """Run a command in a folder.
 
@@ -75,7 +91,7 @@ def command(folder: Path, *words: str | Path, **environment: str) -> None:
 
 def sides_of(notebook: Path) -> dict[str, Side]:
     """Return the sides that need nothing installed: plain Python and casaprov."""
-    python, script, copy = sys.executable, script_of(notebook), notebook.name
+    python, script, copy = sys.executable, plain_script(notebook), notebook.name
 
     def casaprov_run(folder: Path) -> None:
         shutil.copy(notebook, folder)
@@ -93,7 +109,7 @@ def sides_of(notebook: Path) -> dict[str, Side]:
 
 def reprozip(cache: Path, notebook: Path) -> tuple[str, Side]:
     """Return the side of ReproZip, installed."""
-    tool, script = program(cache, "reprozip", "reprozip"), script_of(notebook)
+    tool, script = program(cache, "reprozip", "reprozip"), plain_script(notebook)
     quiet = {"REPROZIP_USAGE_STATS": "off"}
 
     def trace(folder: Path) -> None:
@@ -108,7 +124,7 @@ def reprozip(cache: Path, notebook: Path) -> tuple[str, Side]:
 
 def noworkflow(cache: Path, notebook: Path) -> tuple[str, Side]:
     """Return the side of noWorkflow, installed; it runs scripts in its own Python, which finds CASA here."""
-    tool, script = program(cache, "noworkflow", "now", with_casa=True), script_of(notebook)
+    tool, script = program(cache, "noworkflow", "now", with_casa=True), plain_script(notebook)
     name = f"{version_of(cache, 'noworkflow')}, now run"
     return name, Side(lambda folder: command(folder, tool, "run", _written(folder, script)))
 

@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import nbformat
 import pytest
 
 import measuring
 import memory
+import other_tools
 import run_all
 from casaprov.casa.data import casadata_path
 from measuring import Finding, Goal, Number, compared, failed, guarded, in_turns, number, table
@@ -21,6 +23,13 @@ ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = sorted(
     path.name for path in (ROOT / "benchmarks").glob("*.py") if "\nif __name__ ==" in path.read_text(encoding="utf-8")
 )
+
+
+def test_other_recorders_run_the_same_statements_with_lists_where_a_generator_is_unpacked(tmp_path: Path) -> None:
+    source = "a, b = (2 * n for n in (1, 2))\ntotal = sum(n for n in (a, b))\nprint(total)"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)]), tmp_path / "n.ipynb")
+    script = other_tools.plain_script(tmp_path / "n.ipynb")
+    assert "a, b = [2 * n for n in (1, 2)]\ntotal = sum((n for n in (a, b)))\nprint(total)" in script
 
 
 def test_sides_are_measured_in_turns() -> None:
