@@ -277,13 +277,19 @@ class WorkerPool:
             self._idle.put(worker)
 
 
-def serve(functions: Mapping[str, Callable[..., Any]]) -> None:
-    """Answer calls from the parent until it is gone: the main loop of a child process."""
+def serve(functions: Mapping[str, Callable[..., Any]], at_end: Callable[[], None] = lambda: None) -> None:
+    """Answer calls from the parent until it is gone: the main loop of a child process.
+
+    Parameters
+    ----------
+    at_end
+        Called when the parent is gone, in another thread; this process ends two seconds later at the latest.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     with _take_over(0, os.devnull, "rb") as incoming, _take_over(1, None, "wb") as outgoing:
-        threading.Thread(target=_listen, args=(incoming, requests), daemon=True).start()
+        threading.Thread(target=_listen, args=(incoming, requests, at_end), daemon=True).start()
         while True:
             request = json.loads(requests.get())
             answer = _answer(functions, request)
@@ -303,10 +309,13 @@ def _take_over(descriptor: int, instead: str | None, mode: str) -> IO[bytes]:
     return cast("IO[bytes]", os.fdopen(kept, mode))
 
 
-def _listen(incoming: IO[bytes], requests: queue.SimpleQueue[bytes]) -> None:
+def _listen(incoming: IO[bytes], requests: queue.SimpleQueue[bytes], at_end: Callable[[], None]) -> None:
     for line in incoming:
         requests.put(line)
     # The parent closed the pipe, or was killed. Whatever is still running is for nobody.
+    ending = threading.Thread(target=at_end, daemon=True)
+    ending.start()
+    ending.join(_END_S)
     os._exit(0)
 
 

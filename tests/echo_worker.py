@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from casaprov.errors import DigestError, Issue, SchemaError
@@ -71,5 +72,13 @@ def variable(name: str) -> str | None:
     return os.environ.get(name)
 
 
+def leave() -> None:
+    """Do what the test wants done when the parent is gone."""
+    if mark := os.environ.get("CASAPROV_TEST_LEAVE"):
+        Path(mark).touch()
+        time.sleep(float(os.environ["CASAPROV_TEST_LEAVE_S"]))
+
+
 if __name__ == "__main__":
-    serve({f.__name__: f for f in (echo, pid, chatter, fail, die, interrupt, sleep, odd, babble, variable)})
+    functions = (echo, pid, chatter, fail, die, interrupt, sleep, odd, babble, variable)
+    serve({function.__name__: function for function in functions}, at_end=leave)

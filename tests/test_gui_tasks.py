@@ -209,11 +209,13 @@ def plotters(belonging: str) -> list[str]:
     return found
 
 
-def test_a_killed_kernel_leaves_no_program_behind(ngc5921_fits: Path, tmp_path: Path) -> None:
+def test_a_killed_kernel_leaves_no_program_and_no_file_behind(ngc5921_fits: Path, tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
     mark = f"CASAPROV_TEST_MARK={tmp_path.name}-{os.getpid()}"
     name, _, value = mark.partition("=")
     manager = KernelManager(kernel_name="python3")
-    manager.start_kernel(cwd=str(tmp_path), env={**os.environ, name: value})
+    manager.start_kernel(cwd=str(tmp_path), env={**os.environ, name: value, "TMPDIR": str(scratch)})
     client = manager.blocking_client()
     client.start_channels()
     try:
@@ -225,13 +227,15 @@ def test_a_killed_kernel_leaves_no_program_behind(ngc5921_fits: Path, tmp_path: 
         reply = client.execute_interactive(code, timeout=120, output_hook=lambda _message: None)
         assert reply["content"]["status"] == "ok", reply
         assert len(plotters(mark)) == 2
+        assert list(scratch.glob("casaprov-plots-*"))
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)  # kills it
     until = time.monotonic() + 20
-    while plotters(mark) and time.monotonic() < until:
+    while (plotters(mark) or any(scratch.glob("casaprov-*"))) and time.monotonic() < until:
         time.sleep(0.1)
     assert not plotters(mark)
+    assert not any(scratch.glob("casaprov-*"))
 
 
 WITHOUT_FUSE = """

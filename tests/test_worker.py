@@ -171,8 +171,8 @@ def test_closing_ends_the_child_even_in_the_middle_of_a_call(worker: Worker) -> 
         worker.call("echo", value=1)
 
 
-@pytest.mark.parametrize("busy", [False, True])
-def test_a_child_ends_when_its_parent_is_killed(busy: bool) -> None:
+def _killed_parent(*, busy: bool, **variables: str) -> int:
+    """Return the process id of a child whose parent was killed a moment ago."""
     script = (
         "import sys, threading\n"
         "from casaprov.worker import Worker\n"
@@ -181,7 +181,7 @@ def test_a_child_ends_when_its_parent_is_killed(busy: bool) -> None:
         f"worker.call('sleep', seconds=60) if {busy} else threading.Event().wait(60)\n"
     )
     parent = subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, env=os.environ | SEARCH, text=True
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, env=os.environ | SEARCH | variables, text=True
     )
     assert parent.stdout is not None
     with parent.stdout:
@@ -190,7 +190,21 @@ def test_a_child_ends_when_its_parent_is_killed(busy: bool) -> None:
         assert _alive(pid)
         parent.kill()
         parent.wait()
+    return pid
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_child_ends_when_its_parent_is_killed(busy: bool) -> None:
+    assert _gone(_killed_parent(busy=busy))
+
+
+@pytest.mark.parametrize("busy", [False, True])
+@pytest.mark.parametrize("takes_s", ["0.1", "60"])
+def test_a_child_does_before_what_is_left_to_do_but_not_for_ever(tmp_path: Path, busy: bool, takes_s: str) -> None:
+    mark = tmp_path / "left"
+    pid = _killed_parent(busy=busy, CASAPROV_TEST_LEAVE=str(mark), CASAPROV_TEST_LEAVE_S=takes_s)
     assert _gone(pid)
+    assert mark.exists()
 
 
 def test_a_pool_shares_calls_and_survives_a_death() -> None:
