@@ -96,14 +96,20 @@ class Endings:
         with self._lock:
             return any(_holds(path, other) or _holds(other, path) for other in self._used)
 
-    def settle(self) -> None:
-        """Wait until all that has ended is recorded; no more than a look if nothing is under way."""
+    def settle(self, timeout_s: float | None = None) -> None:
+        """Wait until all that has ended is recorded; no more than a look if nothing is under way.
+
+        Parameters
+        ----------
+        timeout_s
+            Most that is waited; by default there is no limit, and who waits long is told.
+        """
         last = self._last
         if last is None or last.done() or os.getpid() != self._process or is_own_work():
             return
         began = time.monotonic()
         try:
-            if wait([last], _PATIENCE_S).not_done:
+            if wait([last], _PATIENCE_S if timeout_s is None else timeout_s).not_done and timeout_s is None:
                 with suppress(Exception):  # the user's stderr may be closed
                     self._on_long_wait(self._names())
                 wait([last])

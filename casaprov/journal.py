@@ -235,8 +235,13 @@ def _recorded_place(path: Path) -> str:
     return "."
 
 
-def read_document(folder: Path, notebook: str) -> Document:
+def read_document(folder: Path, notebook: str, *, whole_lines: bool = False) -> Document:
     """Read all sessions of a journal folder, oldest first, as one Document.
+
+    Parameters
+    ----------
+    whole_lines
+        Pass over a last line without an end: it is being written.
 
     Raises
     ------
@@ -247,7 +252,7 @@ def read_document(folder: Path, notebook: str) -> Document:
     failures: list[JournalError] = []
     for path in journals(folder):
         try:
-            records.append(read_session(path))
+            records.append(read_session(path, whole_lines=whole_lines))
         except JournalError as error:
             failures.append(error)
             _log.warning("%s", error)

@@ -152,12 +152,17 @@ class JournalReader:
         return replace(activity, used=tuple(replace(usage, entity=name) for usage, name in names.items() if name))
 
 
-def read_session(path: Path) -> SessionRecord:
+def read_session(path: Path, *, whole_lines: bool = False) -> SessionRecord:
     """Read one journal; see :class:`JournalReader`.
+
+    Parameters
+    ----------
+    whole_lines
+        As for :meth:`JournalReader.read`.
 
     Raises
     ------
     JournalError
         If the file cannot be read or does not begin with a session.
     """
-    return JournalReader(path).read()
+    return JournalReader(path).read(whole_lines=whole_lines)

@@ -293,14 +293,10 @@ class KernelRecording:
         self._bundles.pop(activity.id, self._bundle).recorded(activity, entities)
         self._reruns.note(activity, entities)
 
-    def end_tools(self) -> None:
-        """Record what tools wrote so far."""
+    def settle(self, timeout_s: float | None = None) -> None:
+        """Wait until the records of all calls so far are finished, what tools wrote included, or for some seconds."""
         self._tools.settle()
-
-    def settle(self) -> None:
-        """Wait until the records of all calls so far are finished, and what tools wrote is recorded."""
-        self._tools.settle()
-        self._endings.settle()
+        self._endings.settle(timeout_s)
 
     # -- cells ---------------------------------------------------------------
 

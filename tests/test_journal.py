@@ -111,6 +111,16 @@ def test_a_torn_line_costs_only_itself(tmp_path_factory: pytest.TempPathFactory,
     )
 
 
+def test_a_line_that_is_being_written_is_not_taken_for_torn(journal: Journal, caplog: pytest.LogCaptureFixture) -> None:
+    journal.begin(CALL, [MS])
+    with journal.path.open("ab") as file:
+        file.write(b'{"type": "end", "activ')
+    document = read_document(journal.folder, "ngc5921.ipynb", whole_lines=True)
+    assert document.activities == (CALL,)
+    assert caplog.messages == []
+    assert read_session(journal.path).damaged == (3,)
+
+
 def test_garbage_between_lines_is_counted_and_passed_over(journal: Journal) -> None:
     journal.begin(CALL)
     with journal.path.open("ab") as file:

@@ -21,6 +21,7 @@ from watched_kernel import WatchedKernel
 pytestmark = [pytest.mark.casa, pytest.mark.usefixtures("casa_site_config")]
 
 GAIN = "gaincal(vis='n.ms', caltable='n.gcal', field='0', spw='0:6~56', solint=interval, refant='15');"
+SETTLE = "import casaprov.kernel_hook\ncasaprov.kernel_hook.settle()"
 CELLS = {
     "load": "%load_ext casaprov\nfrom casatasks import *\ninterval = 'inf'",
     "fill": "importuvfits({fits!r}, 'n.ms')",
@@ -148,7 +149,7 @@ def test_settings_are_chosen_for_the_session(kernel: WatchedKernel) -> None:
     assert told(kernel, "%casaprov config workers 1") == "workers = 1 from now on, in this session."
     assert told(kernel, "%casaprov config workers") == "workers = 1 (chosen by: %casaprov config)"
     assert told(kernel, "%casaprov config fast_above 2 GB") == "fast_above = 2 GB from now on, in this session."
-    assert kernel.run("s = visstat('n.ms', field='1')").error == ""
+    assert kernel.run(f"s = visstat('n.ms', field='1')\n{SETTLE}").error == ""
     document = read_document(journal_folder(kernel.folder / "n.ipynb"), "n.ipynb")
     assert document.activities[-1].problems == ()
     told(kernel, "%casaprov config workers 2")
@@ -157,7 +158,7 @@ def test_settings_are_chosen_for_the_session(kernel: WatchedKernel) -> None:
 def settled(kernel: WatchedKernel, source: str, cell: str) -> str:
     """Text below a cell when the records of its calls are finished, which is after it has ended."""
     shown = kernel.run(source, cell)
-    kernel.run("%casaprov")
+    kernel.run(SETTLE)
     return shown.plain
 
 

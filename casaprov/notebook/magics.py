@@ -32,6 +32,7 @@ NAME = "casaprov"
 
 _log = logging.getLogger(__name__)
 _MAX_LOG_CHARACTERS = 100_000
+_PATIENCE_S = 0.3  # what small files take; who asks about large ones is told what is known
 
 
 class Controlled(Protocol):
@@ -58,12 +59,8 @@ class Controlled(Protocol):
         """Record again."""
         ...
 
-    def end_tools(self) -> None:
-        """Record what tools wrote so far."""
-        ...
-
-    def settle(self) -> None:
-        """Wait until the records of all calls so far are finished."""
+    def settle(self, timeout_s: float | None = None) -> None:
+        """Wait until the records of all calls so far are finished, or for some seconds."""
         ...
 
     def digester(self) -> Digester:
@@ -118,7 +115,7 @@ class CasaprovMagic:
     def run(self, line: str) -> None:
         """Answer one line."""
         try:
-            self._recording.end_tools()
+            self._recording.settle(_PATIENCE_S)
             page = self._answered(line)
         except CasaprovError as error:
             page = [Line(str(error), f"%{NAME}:")]
@@ -253,7 +250,9 @@ class CasaprovMagic:
 
     def _document(self) -> Document | None:
         try:
-            return read_document(journal_folder(self._recording.notebook), self._recording.notebook.name)
+            # Lines are being written meanwhile: most questions do not wait for that.
+            folder = journal_folder(self._recording.notebook)
+            return read_document(folder, self._recording.notebook.name, whole_lines=True)
         except JournalError:
             return None
 
