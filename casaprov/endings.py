@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +31,7 @@ class _UnderWay(NamedTuple):
 
     files: frozenset[Path]
     paths: frozenset[Path]
+    finished: threading.Event
 
 
 class Endings:
@@ -46,8 +48,7 @@ class Endings:
         self._process = os.getpid()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"{THREADS}-ending")
         self._lock = OwnLock()
-        self._last: Future[None] | None = None
-        self._reading: list[_UnderWay] = []
+        self._reading: list[_UnderWay] = []  # in the order in which they finish
         self._used: set[Path] = set()
         self._waited_s = 0.0
 
@@ -64,9 +65,17 @@ class Endings:
         below
             Whether what lies below a path matters.
         """
+        return self._last_of(paths, below=below) is not None
+
+    def _last_of(self, paths: Iterable[Path], *, below: bool) -> _UnderWay | None:
         with self._lock:
-            reading = [other for under_way in self._reading for other in under_way.paths]
-        return any(_holds(other, path) or (below and _holds(path, other)) for path in paths for other in reading)
+            reading = self._reading[::-1]
+        paths = tuple(paths) if reading else ()
+        for under_way in reading:
+            for other in under_way.paths:
+                if any(_holds(other, path) or (below and _holds(path, other)) for path in paths):
+                    return under_way
+        return None
 
     def put(self, files: Iterable[Path], finish: Callable[[], None]) -> None:
         """Call `finish` when its turn has come, in another thread; at once where Python is ending and has none any more.
@@ -77,11 +86,11 @@ class Endings:
             What it reads.
         """
         files = frozenset(files)
-        under_way = _UnderWay(files, files | {path.resolve() for path in files})
+        under_way = _UnderWay(files, files | {path.resolve() for path in files}, threading.Event())
         with self._lock:
             self._reading.append(under_way)
             with suppress(RuntimeError):
-                self._last = self._thread.submit(self._finish, under_way, finish)
+                self._thread.submit(self._finish, under_way, finish)
                 return
         self._finish(under_way, finish)
 
@@ -104,15 +113,25 @@ class Endings:
         timeout_s
             Most that is waited; by default there is no limit, and who waits long is told.
         """
-        last = self._last
-        if last is None or last.done() or os.getpid() != self._process or is_own_work():
+        if self.busy:
+            with self._lock:
+                last = self._reading[-1] if self._reading else None
+            self._wait(last, timeout_s)
+
+    def settle_for(self, paths: Iterable[Path], *, below: bool = True) -> None:
+        """Wait until all that reads one of these paths is recorded; parameters as for :meth:`reads`."""
+        if self.busy:
+            self._wait(self._last_of(paths, below=below))
+
+    def _wait(self, last: _UnderWay | None, timeout_s: float | None = None) -> None:
+        if last is None or is_own_work():
             return
         began = time.monotonic()
         try:
-            if wait([last], _PATIENCE_S if timeout_s is None else timeout_s).not_done and timeout_s is None:
+            if not last.finished.wait(_PATIENCE_S if timeout_s is None else timeout_s) and timeout_s is None:
                 with suppress(Exception):  # the user's stderr may be closed
                     self._on_long_wait(self._names())
-                wait([last])
+                last.finished.wait()
         finally:
             with self._lock:
                 self._waited_s += time.monotonic() - began
@@ -137,6 +156,7 @@ class Endings:
                 self._reading.remove(under_way)
                 if not self._reading:
                     self._used.clear()
+            under_way.finished.set()
 
 
 def _holds(folder: Path, path: Path) -> bool:

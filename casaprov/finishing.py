@@ -81,8 +81,8 @@ class Finishing:
         self._may_be_touched = may_be_touched
         self._lock = OwnLock()
         self._tasks: dict[str, str] = {}  # by id of the call
-        # By path: what a call left or found for the first time while its record is not finished, and which call.
-        self._promised: dict[str, tuple[str, Entity]] = {}
+        # By path: what a call left (None: nothing) or found for the first time while its record is not finished, and which call.
+        self._promised: dict[str, tuple[str, Entity | None]] = {}
         self._numbers = itertools.count(1)
         self._written: set[str] = set()
 
@@ -96,6 +96,13 @@ class Finishing:
         """How much was read of a path so far; None if it is not known."""
         known = self._states.at(path)
         return known.tier if known is not None else None
+
+    def unchanged(self, path: Path, measured: Future[Measurement]) -> Entity | None:
+        """Return the last known state of a path if it is measured already, that again, and no unfinished record says more of it."""
+        key, current = self._states.key(path), self._states.at(path)
+        if current is None or key in self._promised or not measured.done() or measured.cancelled():
+            return None
+        return current if measured.exception() is None and is_still(current, measured.result()) else None
 
     def begin(self, opened: Opened, parents: tuple[Opened, ...]) -> None:
         """Find out what a call is about to change, and write that it begins."""
@@ -112,6 +119,8 @@ class Finishing:
         opened = ended.opened
         found = {use.path: known for use in opened.uses if (known := self._expected(ended, use))}
         left = [self._undigested(ended, written.path, made=True) for written in ended.left.written]
+        with self._lock:
+            self._promised.update((self._states.key(path), (ended.activity.id, None)) for path in ended.left.gone)
         activity = replace(
             ended.activity,
             used=tuple(
@@ -131,14 +140,13 @@ class Finishing:
         path = use.path
         if path in ended.opened.found or use.role != "used":
             return ended.opened.found.get(path)
-        promised, current = self._promised.get(self._states.key(path)), self._states.at(path)
+        promised = self._promised.get(self._states.key(path))
         if promised is not None:
-            return promised[1] if promised[1].stamp == ended.opened.stamps[path].told else None
-        if current is None:  # an external input
+            state = promised[1]
+            return state if state is not None and state.stamp == ended.opened.stamps[path].told else None
+        if self._states.at(path) is None:  # an external input
             return self._undigested(ended, path, made=False)
-        measured = ended.opened.pending[path]
-        known = measured.done() and not measured.cancelled() and measured.exception() is None
-        return current if known and is_still(current, measured.result()) else None
+        return self.unchanged(path, ended.opened.pending[path])
 
     def _undigested(self, ended: Ended, path: Path, *, made: bool) -> Entity:
         """Return the state of a path that the call left, or found for the first time."""

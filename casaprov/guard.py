@@ -79,19 +79,23 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
         return
     if is_own_work():
         return
-    if _programs_wait if event in _PROGRAMS else _concerns(endings, event, arguments):
+    if event not in _PROGRAMS:
+        _wait_for(endings, event, arguments)
+    elif _programs_wait:
         endings.settle()
 
 
-def _concerns(endings: Endings, event: str, arguments: tuple[Any, ...]) -> bool:
+def _wait_for(endings: Endings, event: str, arguments: tuple[Any, ...]) -> None:
     try:
-        # Nobody opens a folder to write, unless it is for a file without a name in it.
-        return endings.reads(_changed(event, arguments), below=event != "open")
+        paths = tuple(_changed(event, arguments))
     except LookupError:  # it may be any path
-        return True
+        endings.settle()
+        return
     except Exception:  # noqa: BLE001 - whatever it is, it is not ours to refuse
         _log.info("%s%r is not understood", event, arguments, exc_info=True)
-        return False
+        return
+    # Nobody opens a folder to write, unless it is for a file without a name in it.
+    endings.settle_for(paths, below=event != "open")
 
 
 def _changed(event: str, arguments: tuple[Any, ...]) -> Iterator[Path]:

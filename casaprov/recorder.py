@@ -185,15 +185,22 @@ class Recorder:
         opened.waited_s += waited_s + time.monotonic() - began
         return opened
 
+    def _is_unchanged(self, path: Path) -> bool:
+        """Tell whether it is known which state a path is in, whatever the records say that are not finished."""
+        return self._finishing.unchanged(path, self._digester.submit(path, tier=self._tier_of(path))) is not None
+
     def _wait_for_earlier(self, files: FileTable | None, uses: Sequence[FileUse], outputs: Sequence[FileUse]) -> float:
         """Wait for records that the call would disturb, or needs; return for how long others waited before it."""
         if self._endings is None:
             return 0.0
         waited_s = self._endings.take_waited()
-        changes = files is None or any(use.role != "used" for use in uses)
-        if changes or self._endings.reads(use.path for use in outputs):
+        if not self._endings.busy:
+            return waited_s
+        if files is not None and all(use.role != "changed" or self._is_unchanged(use.path) for use in uses):
+            self._endings.settle_for(use.path for use in (*uses, *outputs) if use.role != "used")
+        else:
             self._endings.settle()
-            self._endings.take_waited()  # it is part of the beginning
+        self._endings.take_waited()  # it is part of the beginning
         self._endings.use(use.path for use in uses)
         return waited_s
 

@@ -15,6 +15,7 @@ from casaprov.endings import Endings
 from casaprov.errors import CasaprovError
 from casaprov.journal import Journal
 from casaprov.model import Activity, Entity, Tier
+from casaprov.opened import Opened
 from casaprov.recorder import Digester, Recorder
 from casaprov.stamps import Stamps
 from casaprov.taskspec import read_specs
@@ -89,7 +90,7 @@ class Notebook:
         self, task: str, action: Callable[[], Any], error: BaseException | None = None, **parameters: Any
     ) -> tuple[Activity, dict[str, Entity]]:
         """Run `action` as a task; return the record and the entities by id."""
-        opened = self.recorder.begin(self._call(task, parameters))
+        opened = self.begin(task, **parameters)
         returned = action()
         activity, entities = self.recorder.end(opened, TaskResult(returned=returned, error=error))
         return activity, {entity.id: entity for entity in entities}
@@ -97,10 +98,13 @@ class Notebook:
     def call_soon(self, task: str, action: Callable[[], Any], **parameters: Any) -> list[Activity]:
         """Run `action` as a task; return a list where the finished record will be."""
         recorded: list[Activity] = []
-        opened = self.recorder.begin(self._call(task, parameters))
+        opened = self.begin(task, **parameters)
         returned = action()
         self.recorder.end_soon(opened, TaskResult(returned=returned), lambda activity, _: recorded.append(activity))
         return recorded
 
-    def _call(self, task: str, parameters: dict[str, Any]) -> TaskCall:
-        return TaskCall(task=task, package="casatasks", parameters=parameters, given=tuple(parameters), cwd=self.folder)
+    def begin(self, task: str, **parameters: Any) -> Opened:
+        """Begin a task; whoever began it ends it."""
+        given = tuple(parameters)
+        call = TaskCall(task=task, package="casatasks", parameters=parameters, given=given, cwd=self.folder)
+        return self.recorder.begin(call)

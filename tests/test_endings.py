@@ -39,15 +39,16 @@ LONG_S = 20
 """Longer than any of this takes."""
 
 
-class GatedDigester:
-    """Measures in other threads, once it is told to."""
+class GatedDigester(HereDigester):
+    """Measures in other threads, once it is told to; some files at once."""
 
     def __init__(self) -> None:
         self.gate = threading.Event()
+        self.at_once: set[str] = set()
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="casaprov-test")
 
     def submit(self, path: Path, *, tier: Tier = "full", stamps: Stamps | None = None) -> Future[Measurement]:
-        return self._threads.submit(self._measure, path)
+        return super().submit(path) if path.name in self.at_once else self._threads.submit(self._measure, path)
 
     def _measure(self, path: Path) -> Measurement:
         assert self.gate.wait(LONG_S)
@@ -163,6 +164,97 @@ def test_a_call_that_changes_a_file_waits_for_its_digest(waiting: Waiting) -> No
     first, second = waiting.document().activities
     assert second.used[0].entity == first.generated[0].entity
     assert waiting.digest_of("out.txt") == digest_of(b"new!")
+
+
+def known_beside(waiting: Waiting) -> str:
+    """Have another file that is known, and whose digest takes no time; return its state's id."""
+    other = waiting.folder / "other.txt"
+    other.write_text("x")
+    waiting.open()
+    activity, _ = waiting.call("look", lambda: None, file=other.name)
+    waiting.gated.gate.clear()
+    waiting.gated.at_once.add(other.name)
+    waiting.recorded = waiting.call_soon(
+        "copy", lambda: (waiting.folder / "out.txt").write_text("a cube") and None, source=other.name, target="out.txt"
+    )
+    return activity.used[0].entity
+
+
+@pytest.mark.parametrize(
+    ("task", "parameters"),
+    [
+        ("edit", {"file": "out.txt"}),
+        ("edit", {"file": "in.txt"}),
+        ("remove", {"file": "out.txt"}),
+        ("copy", {"source": "in.txt", "target": "out.txt"}),
+    ],
+)
+def test_a_call_does_not_begin_before(waiting: Waiting, task: str, parameters: dict[str, str]) -> None:
+    held(lambda: waiting.begin(task, **parameters), waiting)
+
+
+@pytest.mark.parametrize("what", ["edit", "remove"])
+def test_a_call_that_changes_something_else_does_not_wait(waiting: Waiting, what: str) -> None:
+    """A cube of 50 GB is read for half a minute: who flags the MeasurementSet that it was made of does not notice."""
+    state, other = known_beside(waiting), waiting.folder / "other.txt"
+    done = waiting.call_soon(what, other.unlink if what == "remove" else lambda: other.write_text("1"), file=other.name)
+    again = waiting.call_soon("copy", lambda: other.write_text("2") and None, source="in.txt", target=other.name)
+    assert (waiting.recorded, done, again) == ([], [], [])
+    waiting.open()
+    waiting.endings.settle()
+    first, second, third = (calls[0] for calls in (waiting.recorded, done, again))
+    assert first.used[0].entity == second.used[0].entity == state
+    assert [activity.problems for activity in (first, second, third)] == [(), (), ()]
+    digests = [e.content_digest for e in waiting.document().entities if e.path == other.name]
+    assert digests == [digest_of(b"x"), *([digest_of(b"1")] if what == "edit" else []), digest_of(b"2")]
+
+
+def test_a_call_that_changes_what_is_not_known_waits(waiting: Waiting) -> None:
+    waiting.gated.at_once.add("new.txt")
+    (waiting.folder / "new.txt").write_text("x")
+    held(lambda: waiting.begin("edit", file="new.txt"), waiting)
+
+
+def test_a_call_of_which_nothing_is_known_waits_for_everything(waiting: Waiting) -> None:
+    known_beside(waiting)
+    held(lambda: waiting.begin("a task of no table", file="other.txt"), waiting)
+
+
+@pytest.mark.parametrize("what", ["touched", "removed and back"])
+def test_a_call_that_changes_what_an_unfinished_record_tells_of_waits(waiting: Waiting, what: str) -> None:
+    known_beside(waiting)
+    other, out = waiting.folder / "other.txt", waiting.folder / "out.txt"
+
+    def work() -> None:
+        out.write_text("longer")
+        other.write_text("x") if what == "touched" else other.unlink()
+
+    waiting.open()
+    waiting.endings.settle()
+    waiting.gated.gate.clear()
+    waiting.recorded = waiting.call_soon("copy", work, source="in.txt", target=out.name)
+    other.write_text("x")
+    held(lambda: waiting.begin("edit", file=other.name), waiting)
+
+
+def test_code_that_changes_a_file_waits_for_no_later_record(waiting: Waiting) -> None:
+    endings, gates = Endings(), (threading.Event(), threading.Event())
+
+    def pass_gate(number: int) -> None:
+        assert gates[number].wait(LONG_S)
+
+    endings.put([waiting.folder / "a.txt"], lambda: pass_gate(0))
+    endings.put([waiting.folder / "b.txt"], lambda: pass_gate(1))
+    first = in_thread(lambda: endings.settle_for([waiting.folder / "a.txt"]))
+    second = in_thread(lambda: endings.settle_for([waiting.folder]))
+    third = in_thread(lambda: endings.settle_for([waiting.folder], below=False))
+    third.result(LONG_S)
+    gates[0].set()
+    first.result(LONG_S)
+    time.sleep(0.05)
+    assert not second.done()
+    gates[1].set()
+    second.result(LONG_S)
 
 
 def test_a_call_that_overwrites_a_file_waits_for_its_digest(waiting: Waiting) -> None:
@@ -509,14 +601,15 @@ def test_a_finished_record_replaces_what_was_known_before(waiting: Waiting) -> N
 
 
 class TardyDigester(HereDigester):
-    """Measures in other threads, each time so much later."""
+    """Measures in other threads, each time so much later; what it knows, at once."""
 
     def __init__(self, seed: int) -> None:
         self._chance = random.Random(seed)
         self._threads = ThreadPoolExecutor(3, thread_name_prefix="casaprov-test")
 
     def submit(self, path: Path, *, tier: Tier = "full", stamps: Stamps | None = None) -> Future[Measurement]:
-        return self._threads.submit(self._later, path, self._chance.choice([0, 0, 0.002, 0.01]))
+        pause_s = self._chance.choice([None, None, 0, 0, 0.002, 0.01])
+        return super().submit(path) if pause_s is None else self._threads.submit(self._later, path, pause_s)
 
     @staticmethod
     def _later(path: Path, pause_s: float) -> Measurement:
