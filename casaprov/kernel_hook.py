@@ -329,7 +329,7 @@ class KernelRecording:
 
     def _only_looks(self, cell: str) -> bool:
         try:
-            return only_looks(self._shell.transform_cell(cell))
+            return only_looks(cell, self._shell.transform_cell)
         except Exception:  # noqa: BLE001 - IPython cannot read it, and says so itself
             return False
 

@@ -7,7 +7,9 @@ A program may change any file, and waits until nothing is digested any more
 from __future__ import annotations
 
 import ast
+import re
 import shlex
+from collections.abc import Callable
 
 __all__ = ["only_looks"]
 
@@ -28,16 +30,23 @@ _EXPANDED = frozenset("$`{\n")
 _BETWEEN = frozenset(("|", "||", "&&", ";"))
 
 
-def only_looks(cell: str) -> bool:
+_LINE = re.compile(r"\s*(?:[!%#]|\w+ *= *!|$)")
+"""How each line of such a cell begins; one that is alone may also be a magic without its sign."""
+
+
+def only_looks(cell: str, to_python: Callable[[str], str]) -> bool:
     """Tell whether a cell does nothing but run programs that change no file.
 
     Parameters
     ----------
-    cell
-        Its code, as IPython has made Python of it.
+    to_python
+        Returns what IPython makes of its code; called only for a cell that may be one.
     """
+    lines = cell.strip().splitlines()
+    if len(lines) > 1 and not all(map(_LINE.match, lines)):
+        return False
     try:
-        statements = ast.parse(cell).body
+        statements = ast.parse(to_python(cell)).body
     except (SyntaxError, ValueError):
         return False
     return bool(statements) and all(_looks(statement) for statement in statements)
