@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -57,26 +57,6 @@ class Endings:
         """Whether an ending is under way."""
         return bool(self._reading) and os.getpid() == self._process
 
-    def reads(self, paths: Iterable[Path], *, below: bool = True) -> bool:
-        """Tell whether one of these paths is still read, is part of something that is, or holds something that is.
-
-        Parameters
-        ----------
-        below
-            Whether what lies below a path matters.
-        """
-        return self._last_of(paths, below=below) is not None
-
-    def _last_of(self, paths: Iterable[Path], *, below: bool) -> _UnderWay | None:
-        with self._lock:
-            reading = self._reading[::-1]
-        paths = tuple(paths) if reading else ()
-        for under_way in reading:
-            for other in under_way.paths:
-                if any(_holds(other, path) or (below and _holds(path, other)) for path in paths):
-                    return under_way
-        return None
-
     def put(self, files: Iterable[Path], finish: Callable[[], None]) -> None:
         """Call `finish` when its turn has come, in another thread; at once where Python is ending and has none any more.
 
@@ -119,9 +99,26 @@ class Endings:
             self._wait(last, timeout_s)
 
     def settle_for(self, paths: Iterable[Path], *, below: bool = True) -> None:
-        """Wait until all that reads one of these paths is recorded; parameters as for :meth:`reads`."""
+        """Wait until what reads one of these paths is recorded, reads what they are part of, or what they hold.
+
+        Parameters
+        ----------
+        paths
+            With all names that they have.
+        below
+            Whether what they hold matters.
+        """
         if self.busy:
-            self._wait(self._last_of(paths, below=below))
+            self._wait(self._last_of(tuple(paths), below=below))
+
+    def _last_of(self, paths: Collection[Path], *, below: bool) -> _UnderWay | None:
+        with self._lock:
+            reading = self._reading[::-1]
+        for under_way in reading:
+            for other in under_way.paths:
+                if any(_holds(other, path) or (below and _holds(path, other)) for path in paths):
+                    return under_way
+        return None
 
     def _wait(self, last: _UnderWay | None, timeout_s: float | None = None) -> None:
         if last is None or is_own_work():

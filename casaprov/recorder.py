@@ -197,7 +197,8 @@ class Recorder:
         if not self._endings.busy:
             return waited_s
         if files is not None and all(use.role != "changed" or self._is_unchanged(use.path) for use in uses):
-            self._endings.settle_for(use.path for use in (*uses, *outputs) if use.role != "used")
+            changed = [use.path for use in (*uses, *outputs) if use.role != "used"]
+            self._endings.settle_for(name for path in changed for name in (path, path.resolve()))
         else:
             self._endings.settle()
         self._endings.take_waited()  # it is part of the beginning

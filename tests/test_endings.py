@@ -193,6 +193,11 @@ def test_a_call_does_not_begin_before(waiting: Waiting, task: str, parameters: d
     held(lambda: waiting.begin(task, **parameters), waiting)
 
 
+def test_a_call_does_not_delete_by_another_name_before(waiting: Waiting) -> None:
+    (waiting.folder / "link").symlink_to("out.txt")
+    held(lambda: waiting.begin("remove", file="link"), waiting)
+
+
 @pytest.mark.parametrize("what", ["edit", "remove"])
 def test_a_call_that_changes_something_else_does_not_wait(waiting: Waiting, what: str) -> None:
     """A cube of 50 GB is read for half a minute: who flags the MeasurementSet that it was made of does not notice."""
