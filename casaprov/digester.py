@@ -34,10 +34,10 @@ class Digester:
     pool
         Workers that serve the functions of :mod:`casaprov.readers.digest_worker`.
     cache
-        Keeps what was measured.
+        Keeps what was measured for later sessions; None for none.
     """
 
-    def __init__(self, pool: CallPool, cache: Cache) -> None:
+    def __init__(self, pool: CallPool, cache: Cache | None) -> None:
         self._pool = pool
         self._cache = RecentDigests(cache)
         self._steps = TimeSteps()

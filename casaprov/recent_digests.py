@@ -31,11 +31,13 @@ class RecentDigests:
 
     Parameters
     ----------
+    cache
+        Where values are written; None for nowhere.
     delay_s
         How long a value waits to be written.
     """
 
-    def __init__(self, cache: Cache, *, delay_s: float = 3.0) -> None:
+    def __init__(self, cache: Cache | None, *, delay_s: float = 3.0) -> None:
         self._cache = cache
         self._delay_s = delay_s
         self._lock = OwnLock()
@@ -51,7 +53,7 @@ class RecentDigests:
             if known is not None and known[0] == stamp:
                 self._remember({name: known})
                 return known[1]
-        value = self._cache.get(name, stamp)
+        value = None if self._cache is None else self._cache.get(name, stamp)
         if value is not None:
             with self._lock:
                 self._remember({name: (stamp, value)})
@@ -62,9 +64,11 @@ class RecentDigests:
         found = {name: (stamp, value) for name, stamp, value in entries}
         with self._lock:
             self._remember(found)
+            if self._cache is None:
+                return
             self._waiting |= found
             if self._timer is None:
-                timer = threading.Timer(self._delay_s, self._write)
+                timer = threading.Timer(self._delay_s, self._write, [self._cache])
                 timer.name = f"{THREADS}-cache"
                 timer.daemon = True  # close() writes what the end of Python leaves
                 with suppress(RuntimeError):  # no thread can begin, or none any more
@@ -73,23 +77,24 @@ class RecentDigests:
 
     def size_bytes(self) -> int:
         """Bytes that are kept on disk."""
-        return self._cache.size_bytes()
+        return 0 if self._cache is None else self._cache.size_bytes()
 
     def close(self) -> None:
         """Keep nothing any more; what was to be kept before is."""
         with self._lock:
             if self._timer is not None:
                 self._timer.cancel()
-        self._write()
-        self._cache.close()
+        if self._cache is not None:
+            self._write(self._cache)
+            self._cache.close()
 
-    def _write(self) -> None:
+    def _write(self, cache: Cache) -> None:
         with self._writing:
             with self._lock:
                 entries = [(name, *kept) for name, kept in self._waiting.items()]
                 self._waiting, self._timer = {}, None
             try:
-                self._cache.put(entries)
+                cache.put(entries)
             except Exception:  # noqa: BLE001 - without it they are measured again
                 _log.info("what was measured was not kept on disk", exc_info=True)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from casaprov.journal import journal_folder, read_document
 from casaprov.model import Activity, Document
 from casaprov.notebook.bundle import BUNDLE_MIME, MAX_CALL_BYTES
 from casaprov.notebook.execute import RunResult, run_notebook
+from casaprov.notebook.name import UNNAMED
 from casaprov.validate import validate_record
 from reductions import Reduction, write_notebook
 
@@ -80,6 +83,21 @@ def test_a_folder_that_was_moved_continues_its_record(tmp_path: Path, ngc5921_fi
 def test_tasks_imported_after_the_extension_are_recorded(tmp_path: Path, ngc5921_fits: Path) -> None:
     result = run(tmp_path, "%load_ext casaprov", "from casatasks import *", IMPORT.format(fits=str(ngc5921_fits)))
     assert [a.task for a in recorded(result)] == ["importuvfits"]
+
+
+CASA_FIRST = """
+import casatasks  # before anything of Python's that CASA brings a copy of, as CASA's own shell does
+from IPython.core.interactiveshell import InteractiveShell
+cell = "%load_ext casaprov\\ncasatasks.listfits({fits!r})"
+InteractiveShell.instance(user_ns={{"casatasks": casatasks}}).run_cell(cell).raise_error()
+"""
+
+
+def test_casa_may_be_imported_before_anything_else(tmp_path: Path, ngc5921_fits: Path) -> None:
+    script = CASA_FIRST.format(fits=str(ngc5921_fits))
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, timeout=120)
+    (activity,) = read_document(journal_folder(tmp_path / UNNAMED), UNNAMED).activities
+    assert (activity.task, activity.outcome, activity.problems) == ("listfits", "completed", ())
 
 
 def test_the_extension_may_be_loaded_twice_and_unloaded(tmp_path: Path, ngc5921_fits: Path) -> None:

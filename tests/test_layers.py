@@ -145,7 +145,7 @@ EDGES: dict[str, str] = {
         " / IPython ipykernel jupyter_client jupyter_server nbclient nbformat traitlets"
     ),
     "readers": (
-        "compare compare_pictures digest_cache fits_digest regular_files sketch table_parts"
+        "compare compare_pictures digest_cache fits_digest reading regular_files sketch table_parts"
         " / PIL astropy casaconfig casacore casatools numpy platformdirs"
     ),
     "vo": "/ astropy pyvo",

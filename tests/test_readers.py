@@ -339,6 +339,22 @@ def test_without_python_casacore_casatools_is_used_and_that_is_said_once(
     assert done.stderr.count("python-casacore is not installed") == 1
 
 
+def test_without_sqlite_digests_are_kept_for_the_session_and_that_is_said(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("x")
+    script = (
+        "import sys; from pathlib import Path; sys.modules['sqlite3'] = None; "
+        "from casaprov.readers import open_digester; digester = open_digester(); "
+        "measured = {digester.measure(Path(sys.argv[1])).content_digest for _ in range(2)}; "
+        "digester.close(); sys.stdout.write(f'{digester.cached_bytes()} {measured.pop()} {measured}')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "a.txt"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"0 {_digest(tmp_path / 'a.txt')} set()"
+    assert done.stderr.count("Digests are kept for this session only: SQLite cannot be loaded") == 1
+    assert done.stderr.count("load casaprov before CASA") == 1
+
+
 def test_the_reader_logs_nothing_where_all_is_well(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG, logger="casaprov"):
         table_reader()

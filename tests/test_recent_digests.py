@@ -137,3 +137,11 @@ def test_what_was_asked_for_longest_ago_leaves_memory_first() -> None:
     recent.get("2", "now")
     assert disk.asked == ["close", "2"]
     assert recent.size_bytes() == 2000
+
+
+def test_without_a_disk_values_are_known_until_the_end() -> None:
+    recent = RecentDigests(None, delay_s=0)
+    recent.put([("a", "1", 2)])
+    assert (recent.get("a", "1"), recent.get("a", "2"), recent.get("b", "1")) == (2, None, None)
+    assert recent.size_bytes() == 0
+    recent.close()

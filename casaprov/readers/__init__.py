@@ -9,10 +9,10 @@ from pathlib import Path
 import platformdirs
 
 from casaprov.config import Config, load_config
-from casaprov.digest_cache import DigestCache
 from casaprov.digester import Digester
 from casaprov.errors import MissingDependency
 from casaprov.fits_digest import FitsReader
+from casaprov.reading import Cache
 from casaprov.tables import TableReader
 from casaprov.worker import WorkerPool
 
@@ -20,7 +20,6 @@ __all__ = ["fits_reader", "open_digester", "table_reader"]
 
 _log = logging.getLogger(__name__)
 _warned = False
-_IN_MEMORY_BYTES = 64 * 10**6
 
 _ENVIRONMENT = {
     # One thread each: the workers share out the columns and files, not the loops inside.
@@ -88,5 +87,18 @@ def open_digester(config: Config | None = None) -> Digester:
         # Said here, once in a session: what the workers say is heard by nobody.
         _say_that_it_is_slow()
     pool = WorkerPool(config.workers, "casaprov.readers.digest_worker", environment=_ENVIRONMENT)
-    path = Path(platformdirs.user_cache_dir("casaprov")) / "digests.sqlite" if config.cache_size else None
-    return Digester(pool, DigestCache(path, max_bytes=config.cache_size or _IN_MEMORY_BYTES))
+    return Digester(pool, _open_cache(config.cache_size))
+
+
+def _open_cache(most_bytes: int) -> Cache | None:
+    if not most_bytes:
+        return None
+    try:
+        from casaprov.digest_cache import DigestCache
+    except ImportError as error:  # CASA's own SQLite was loaded before, and Python's gets that
+        _log.warning(
+            "Digests are kept for this session only: SQLite cannot be loaded (%s). CASA brings another one; load casaprov before CASA.",
+            error,
+        )
+        return None
+    return DigestCache(Path(platformdirs.user_cache_dir("casaprov")) / "digests.sqlite", max_bytes=most_bytes)
