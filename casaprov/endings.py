@@ -27,10 +27,11 @@ _PATIENCE_S = 2.0
 
 
 class _UnderWay(NamedTuple):
-    """An ending under way: what it reads, and the same by all names."""
+    """An ending under way: what it reads, the same by all names, and whether some of it lies elsewhere."""
 
     files: frozenset[Path]
     paths: frozenset[Path]
+    elsewhere: Callable[[], bool]
     finished: threading.Event
 
 
@@ -57,16 +58,20 @@ class Endings:
         """Whether an ending is under way."""
         return bool(self._reading) and os.getpid() == self._process
 
-    def put(self, files: Iterable[Path], finish: Callable[[], None]) -> None:
+    def put(
+        self, files: Iterable[Path], finish: Callable[[], None], *, elsewhere: Callable[[], bool] = lambda: False
+    ) -> None:
         """Call `finish` when its turn has come, in another thread; at once where Python is ending and has none any more.
 
         Parameters
         ----------
         files
             What it reads.
+        elsewhere
+            Tells whether some of that lies at other paths: a table that refers to another one, a link.
         """
         files = frozenset(files)
-        under_way = _UnderWay(files, files | {path.resolve() for path in files}, threading.Event())
+        under_way = _UnderWay(files, files | {path.resolve() for path in files}, elsewhere, threading.Event())
         with self._lock:
             self._reading.append(under_way)
             with suppress(RuntimeError):
@@ -114,7 +119,10 @@ class Endings:
     def _last_of(self, paths: Collection[Path], *, below: bool) -> _UnderWay | None:
         with self._lock:
             reading = self._reading[::-1]
+        is_there = any(os.path.lexists(path) for path in paths)  # nobody reads what is only to come
         for under_way in reading:
+            if is_there and under_way.elsewhere():
+                return under_way
             for other in under_way.paths:
                 if any(_holds(other, path) or (below and _holds(path, other)) for path in paths):
                     return under_way
@@ -127,15 +135,17 @@ class Endings:
         try:
             if not last.finished.wait(_PATIENCE_S if timeout_s is None else timeout_s) and timeout_s is None:
                 with suppress(Exception):  # the user's stderr may be closed
-                    self._on_long_wait(self._names())
+                    self._on_long_wait(self._names(last))
                 last.finished.wait()
         finally:
             with self._lock:
                 self._waited_s += time.monotonic() - began
 
-    def _names(self) -> list[str]:
+    def _names(self, last: _UnderWay) -> list[str]:
+        """Names of what is read until an ending is finished."""
         with self._lock:
-            return sorted({path.name for under_way in self._reading for path in under_way.files})
+            waited_for = self._reading[: self._reading.index(last) + 1] if last in self._reading else []
+        return sorted({path.name for under_way in waited_for for path in under_way.files})
 
     def take_waited(self) -> float:
         """Seconds that were waited here since this was last asked."""

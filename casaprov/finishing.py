@@ -81,7 +81,8 @@ class Finishing:
         self._may_be_touched = may_be_touched
         self._lock = OwnLock()
         self._tasks: dict[str, str] = {}  # by id of the call
-        # By path: what a call left (None: nothing) or found for the first time while its record is not finished, and which call.
+        # By path: what a call left or found for the first time while its record is not finished, and which call.
+        # None: nothing, or what is not known yet.
         self._promised: dict[str, tuple[str, Entity | None]] = {}
         self._numbers = itertools.count(1)
         self._written: set[str] = set()
@@ -99,10 +100,11 @@ class Finishing:
 
     def unchanged(self, path: Path, measured: Future[Measurement]) -> Entity | None:
         """Return the last known state of a path if it is measured already, that again, and no unfinished record says more of it."""
-        key, current = self._states.key(path), self._states.at(path)
-        if current is None or key in self._promised or not measured.done() or measured.cancelled():
+        if self._states.key(path) in self._promised or not measured.done() or measured.cancelled():
             return None
-        return current if measured.exception() is None and is_still(current, measured.result()) else None
+        current = self._states.at(path)
+        known = current is not None and measured.exception() is None and is_still(current, measured.result())
+        return current if known else None
 
     def begin(self, opened: Opened, parents: tuple[Opened, ...]) -> None:
         """Find out what a call is about to change, and write that it begins."""
@@ -119,8 +121,10 @@ class Finishing:
         opened = ended.opened
         found = {use.path: known for use in opened.uses if (known := self._expected(ended, use))}
         left = [self._undigested(ended, written.path, made=True) for written in ended.left.written]
+        open_ends = {use.path for use in opened.uses if use.role == "used"} - found.keys()
         with self._lock:
-            self._promised.update((self._states.key(path), (ended.activity.id, None)) for path in ended.left.gone)
+            for path in (open_ends - {written.path for written in ended.left.written}).union(ended.left.gone):
+                self._promised[self._states.key(path)] = (ended.activity.id, None)
         activity = replace(
             ended.activity,
             used=tuple(
@@ -236,7 +240,7 @@ class Finishing:
         measured = self._measured(opened, path, opened.pending[path], awaited)
         maker = parents[-1] if parents and changed_within(parents[-1], path, self._states.at(path)) else None
         within = maker.activity.id if maker else None
-        entity = self._states.found(path, measured, by=opened.activity.id, within=within)
+        entity = self._states.found(path, measured, opened.stamps[path], by=opened.activity.id, within=within)
         if maker is not None and entity.generated_by == maker.activity.id:
             maker.between[entity.id] = entity
         return entity

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,22 +51,22 @@ _PROGRAMS = {
 }
 
 _endings: Endings | None = None
-_programs_wait = True
+_looking: int | None = None
 _installed = False
 
 
-def hold_back(endings: Endings | None, *, programs: bool = True) -> None:
+def hold_back(endings: Endings | None, *, looking: bool = False) -> None:
     """Make code of this process wait for `endings` from now on; None for no more.
 
     A hook cannot be taken out again; it does nothing then.
 
     Parameters
     ----------
-    programs
-        Whether programs wait as well; those that are known to change nothing need not.
+    looking
+        Whether programs that this thread begins need not wait: they are known to change nothing.
     """
-    global _endings, _programs_wait, _installed  # noqa: PLW0603 - one process, one hook
-    _endings, _programs_wait = endings, programs
+    global _endings, _looking, _installed  # noqa: PLW0603 - one process, one hook
+    _endings, _looking = endings, threading.get_ident() if looking else None
     if not _installed and endings is not None:
         _installed = True
         sys.addaudithook(_hook)
@@ -81,7 +82,7 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
         return
     if event not in _PROGRAMS:
         _wait_for(endings, event, arguments)
-    elif _programs_wait:
+    elif threading.get_ident() != _looking:
         endings.settle()
 
 

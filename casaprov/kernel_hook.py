@@ -303,7 +303,7 @@ class KernelRecording:
     def _before_cell(self, info: ExecutionInfo) -> None:
         self._shown.begin_cell()
         if self._endings.busy:
-            hold_back(self._endings, programs=not self._only_looks(info.raw_cell or ""))
+            hold_back(self._endings, looking=self._only_looks(info.raw_cell or ""))
         self._step = Step(
             source_digest=digest_bytes((info.raw_cell or "").encode("utf-8", "surrogatepass")),
             cell_id=getattr(info, "cell_id", None),
@@ -311,9 +311,9 @@ class KernelRecording:
         )
 
     def _after_cell(self, result: ExecutionResult) -> None:
-        self._executed = result.execution_count or self._executed
         if self._runner is not None and not self._stopped:
             hold_back(self._endings)
+        self._executed = result.execution_count or self._executed
         self._tools.settle()
         if self._must_be_whole():
             self._endings.settle()
@@ -329,7 +329,7 @@ class KernelRecording:
 
     def _only_looks(self, cell: str) -> bool:
         try:
-            return only_looks(cell, self._shell.transform_cell)
+            return only_looks(cell, self._shell.transform_cell, dict(self._shell.alias_manager.aliases))
         except Exception:  # noqa: BLE001 - IPython cannot read it, and says so itself
             return False
 

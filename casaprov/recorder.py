@@ -31,7 +31,7 @@ from casaprov.finishing import Ended, Finishing, Recorded
 from casaprov.journal import Journal
 from casaprov.model import Activity, Checksum, Entity, Locator, LogSegment, Session, Tier
 from casaprov.opened import Opened, remains
-from casaprov.stamps import Stamps
+from casaprov.stamps import Stamps, is_self_contained
 from casaprov.taskspec import FileUse, TaskSpec, guess_inputs
 from casaprov.values import is_exact, summarise, to_json
 from casaprov.walks import Listings, Walk, walk
@@ -111,7 +111,7 @@ class Recorder:
         self._listings = Listings(journal.folder)
         self._lock = threading.Lock()
         self._calls = 0
-        self._made: dict[Path, Tier] = {}  # how much is read of what calls of this session left
+        self._tiers: dict[Path, Tier] = {}  # how much is read of what calls of this session read or left
         # Of the thread or the asyncio task: what is under way there, the outermost first.
         self._open: ContextVar[tuple[Opened, ...]] = ContextVar("casaprov_open", default=())
 
@@ -143,8 +143,9 @@ class Recorder:
         outputs = files.outputs(call.parameters, call.cwd) if files else ()
         # What a call deletes need not be read for that.
         read = [use.path for use in uses if use.role != "deleted"]
-        waited_s = self._wait_for_earlier(files, uses, outputs)
+        waited_s = self._wait_for_earlier(call, files, uses, outputs)
         tiers = {path: self._tier_of(path) for path in read}
+        self._tiers.update(tiers)
         walked = self._walk(call.cwd)
         stamps = {use.path: walked.at(use.path) for use in (*uses, *outputs)}
         pending = {path: self._digester.submit(path, tier=tiers[path], stamps=stamps[path]) for path in read}
@@ -185,18 +186,18 @@ class Recorder:
         opened.waited_s += waited_s + time.monotonic() - began
         return opened
 
-    def _is_unchanged(self, path: Path) -> bool:
-        """Tell whether it is known which state a path is in, whatever the records say that are not finished."""
-        return self._finishing.unchanged(path, self._digester.submit(path, tier=self._tier_of(path))) is not None
-
-    def _wait_for_earlier(self, files: FileTable | None, uses: Sequence[FileUse], outputs: Sequence[FileUse]) -> float:
+    def _wait_for_earlier(
+        self, call: TaskCall, files: FileTable | None, uses: Sequence[FileUse], outputs: Sequence[FileUse]
+    ) -> float:
         """Wait for records that the call would disturb, or needs; return for how long others waited before it."""
         if self._endings is None:
             return 0.0
         waited_s = self._endings.take_waited()
         if not self._endings.busy:
             return waited_s
-        if files is not None and all(use.role != "changed" or self._is_unchanged(use.path) for use in uses):
+        # What is no task may do more than it declares.
+        is_described = files is not None and files is self._spec(call)
+        if all(use.role == "used" or (is_described and self._is_certain(use)) for use in uses) and files is not None:
             changed = [use.path for use in (*uses, *outputs) if use.role != "used"]
             self._endings.settle_for(name for path in changed for name in (path, path.resolve()))
         else:
@@ -204,6 +205,13 @@ class Recorder:
         self._endings.take_waited()  # it is part of the beginning
         self._endings.use(use.path for use in uses)
         return waited_s
+
+    def _is_certain(self, use: FileUse) -> bool:
+        """Tell whether it is known in which state a call finds what it changes, whatever unfinished records will say."""
+        if use.role == "deleted":  # it need not be known
+            return True
+        measured = self._digester.submit(use.path, tier=self._tier_of(use.path))
+        return self._finishing.unchanged(use.path, measured) is not None
 
     # -- end -----------------------------------------------------------------
 
@@ -248,7 +256,11 @@ class Recorder:
             else:
                 opened.waited_s += time.monotonic() - began
                 self._finishing.promise(ended)
-                self._endings.put(ended.awaited, lambda: on_recorded(*self._finished(ended)))
+                self._endings.put(
+                    ended.awaited,
+                    lambda: on_recorded(*self._finished(ended)),
+                    elsewhere=lambda: any(_lies_elsewhere(path, stamps) for path, stamps in ended.awaited.items()),
+                )
         except BaseException as error:
             activity = replace(opened.activity, ended_at=ended_at, outcome=result.outcome, failure=result.failure)
             self._finishing.fail(opened, activity, error)
@@ -273,9 +285,9 @@ class Recorder:
         )
         # From here on other threads take turns with this one. All are under way before the first is waited for.
         tiers = {written.path: opened.tiers.get(written.path, "full") for written in left.written}
-        self._made.update(tiers)
+        self._tiers.update(tiers)
         for path in left.gone:
-            self._made.pop(path, None)
+            self._tiers.pop(path, None)
         pending = {
             path: self._digester.submit(path, tier=tier, stamps=left.stamps[path]) for path, tier in tiers.items()
         }
@@ -311,7 +323,7 @@ class Recorder:
         return spec if spec is not None and spec.package == call.package else None
 
     def _tier_of(self, path: Path) -> Tier:
-        return self._made.get(path) or self._finishing.tier(path) or self._tier(path)
+        return self._tiers.get(path) or self._finishing.tier(path) or self._tier(path)
 
     def _log(self, opened: Opened, text: str) -> LogSegment | None:
         if not text:
@@ -325,3 +337,8 @@ class Recorder:
             return None
         levels = [line.split("\t")[1] for line in lines if line.count("\t") > 1]
         return LogSegment(path=path, lines=len(lines), warnings=levels.count("WARN"), errors=levels.count("SEVERE"))
+
+
+def _lies_elsewhere(path: Path, stamps: Stamps) -> bool:
+    """Tell whether a product may consist of more than what lies at its path."""
+    return stamps.linked or not is_self_contained(path, stamps)

@@ -10,7 +10,7 @@ from casaprov.checksum import Measurement, facts_of
 from casaprov.errors import CasaprovError
 from casaprov.model import Checksum, Entity, Locator, Session
 from casaprov.own_work import OwnLock
-from casaprov.stamps import stamp
+from casaprov.stamps import Stamps
 
 __all__ = ["Measured", "States", "is_still"]
 
@@ -70,7 +70,7 @@ class States:
         """Return the last known state of a path."""
         return self._current.get(self.key(path))
 
-    def found(self, path: Path, measured: Measured, *, by: str, within: str | None = None) -> Entity:
+    def found(self, path: Path, measured: Measured, stamps: Stamps, *, by: str, within: str | None = None) -> Entity:
         """Return the state that the call `by` finds at `path`.
 
         That is the last known one if its content is still there. Content that
@@ -79,21 +79,22 @@ class States:
 
         Parameters
         ----------
+        stamps
+            What it had when the call began.
         within
             Id of the call that made this one, if the change happened while it
             ran: then it is no gap, but that call's.
         """
         with self._lock:
             current = self.at(path)
-            last = self._seen.get(self.key(path), "")
-            self._seen[self.key(path)] = by
+            last = self._see(path, by)
             if isinstance(measured, CasaprovError):
                 return current or self._new(path, measured)
             if current is not None and is_still(current, measured):
                 return current
             if current is not None and current.content_digest == measured.content_digest and within is None:
                 return self._new(path, measured, revision_of=current.id, gap=True, note=_TOUCHED)
-            if current is not None and current.is_undigested and stamp(path).told == current.stamp:
+            if current is not None and current.is_undigested and stamps.told == current.stamp:
                 return self._new(path, measured, copy_of=current.id, note=_LATER)
             source = self._by_content.get(measured.content_digest)
             if source is not None and source is not current:
@@ -133,7 +134,7 @@ class States:
             as before was not made again, only touched.
         """
         with self._lock:
-            self._seen[self.key(path)] = by
+            self._see(path, by)
             if isinstance(measured, Measurement):
                 if before is not None and is_still(before, measured):
                     return None
@@ -144,6 +145,12 @@ class States:
                     if not declared:
                         return None
             return self._new(path, measured, generated_by=by, revision_of=before.id if before else None)
+
+    def _see(self, path: Path, by: str) -> str:
+        """Note that a call knew a path; return which one did before. Records are not finished in the order of beginnings."""
+        last = self._seen.get(self.key(path), "")
+        self._seen[self.key(path)] = max(last, by, key=lambda call: (len(call), call))
+        return last
 
     def gone(self, path: Path) -> None:
         """Note that nothing is at `path` any more."""

@@ -13,8 +13,8 @@ from casaprov.calls import TaskCall, TaskResult
 from casaprov.checksum import Measurement, measure
 from casaprov.endings import Endings
 from casaprov.errors import CasaprovError
-from casaprov.journal import Journal
-from casaprov.model import Activity, Entity, Tier
+from casaprov.journal import Journal, read_document
+from casaprov.model import Activity, Document, Entity, Tier
 from casaprov.opened import Opened
 from casaprov.recorder import Digester, Recorder
 from casaprov.stamps import Stamps
@@ -102,6 +102,10 @@ class Notebook:
         returned = action()
         self.recorder.end_soon(opened, TaskResult(returned=returned), lambda activity, _: recorded.append(activity))
         return recorded
+
+    def document(self) -> Document:
+        """Return what the journal says now."""
+        return read_document(self.journal.folder, "n.ipynb")
 
     def begin(self, task: str, **parameters: Any) -> Opened:
         """Begin a task; whoever began it ends it."""

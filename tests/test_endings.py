@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from casaprov.activities import DeclaredFiles
@@ -69,9 +69,6 @@ class Waiting(Notebook):
 
     def open(self) -> None:
         self.gated.gate.set()
-
-    def document(self) -> Document:
-        return read_document(self.journal.folder, "n.ipynb")
 
     def digest_of(self, name: str) -> str | None:
         return {e.path: e.content_digest for e in self.document().entities}[name]
@@ -220,6 +217,31 @@ def test_a_call_that_changes_what_is_not_known_waits(waiting: Waiting) -> None:
     held(lambda: waiting.begin("edit", file="new.txt"), waiting)
 
 
+@pytest.mark.parametrize("what", ["link", "reference"])
+def test_what_a_product_elsewhere_consists_of_is_waited_for(waiting: Waiting, what: str) -> None:
+    """A selection holds none of its rows: its own files do not change with them."""
+    known_beside(waiting)
+    folder = waiting.folder / "d"
+    folder.mkdir()
+    (folder / "link").symlink_to("../other.txt") if what == "link" else None
+    (folder / "table.dat").write_bytes(b"RefTable") if what == "reference" else None
+    waiting.open()
+    waiting.endings.settle()
+    waiting.gated.gate.clear()
+    call = TaskCall(task="look", package="p", parameters={}, given=(), cwd=waiting.folder)
+    opened = waiting.recorder.begin(call, DeclaredFiles(used=["d"]))
+    waiting.recorded = []
+    waiting.recorder.end_soon(opened, TaskResult(), lambda activity, _: waiting.recorded.append(activity))
+    held(lambda: waiting.begin("edit", file="other.txt"), waiting)
+
+
+def test_an_activity_that_changes_something_waits_for_everything(waiting: Waiting) -> None:
+    """What is no task may do more than it declares: 'ia.rename' writes over another image."""
+    known_beside(waiting)
+    call = TaskCall(task="rename", package="casatools", parameters={}, given=(), cwd=waiting.folder)
+    held(lambda: waiting.recorder.begin(call, DeclaredFiles(changed=["other.txt"])), waiting)
+
+
 def test_a_call_of_which_nothing_is_known_waits_for_everything(waiting: Waiting) -> None:
     known_beside(waiting)
     held(lambda: waiting.begin("a task of no table", file="other.txt"), waiting)
@@ -286,13 +308,17 @@ def test_who_waits_long_is_told_for_what(tmp_path: Path, monkeypatch: pytest.Mon
     gate, endings = threading.Event(), Endings(told.append)
     endings.put([tmp_path / "b.ms"], lambda: pytest.fail("it hangs") if not gate.wait(LONG_S) else None)
     endings.put([tmp_path / "a.ms", tmp_path / "b.ms"], lambda: None)
-    waiting = in_thread(endings.settle)
+    endings.put([tmp_path / "cube.image"], lambda: None)
+    some = in_thread(lambda: endings.settle_for([tmp_path / "a.ms"]))
     while not told:
         time.sleep(0.01)
+    everything = in_thread(endings.settle)
+    while len(told) < 2:
+        time.sleep(0.01)
     gate.set()
-    waiting.result(LONG_S)
-    endings.settle()
-    assert told == [["a.ms", "b.ms"]]
+    some.result(LONG_S)
+    everything.result(LONG_S)
+    assert told == [["a.ms", "b.ms"], ["a.ms", "b.ms", "cube.image"]]
 
 
 def test_the_session_is_closed_when_all_is_recorded(waiting: Waiting) -> None:
@@ -374,6 +400,17 @@ def test_code_that_changes_nothing_of_it_does_not_wait(waiting: Waiting, how: st
     (waiting.folder / "sub").mkdir()
     in_thread(lambda: HARMLESS[how](waiting.folder)).result(LONG_S)
     assert waiting.recorded == []
+
+
+def test_only_programs_of_the_thread_that_looks_do_not_wait(waiting: Waiting) -> None:
+    hold_back(waiting.endings, looking=True)
+    subprocess.run(["true"], check=True)
+    other = in_thread(lambda: CHANGES["a program"](waiting.folder))
+    with pytest.raises(TimeoutError):
+        other.result(0.2)
+    waiting.open()
+    other.result(LONG_S)
+    assert waiting.digest_of("out.txt") == digest_of(b"made")
 
 
 def test_an_error_of_the_users_is_the_users(waiting: Waiting) -> None:
@@ -504,7 +541,7 @@ def test_what_changed_behind_the_record_is_not_said_to_be_read(waiting: Waiting)
 
 def test_a_call_that_fails_takes_no_state_from_the_one_before_it(waiting: Waiting) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(waiting.endings, "put", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(waiting.endings, "put", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             waiting.call_soon("look", lambda: None, file="out.txt")
     first, second = waiting.document().activities
@@ -547,6 +584,27 @@ def test_a_broken_stderr_does_not_break_who_waits(monkeypatch: pytest.MonkeyPatc
     endings.put([], lambda: time.sleep(0.1))
     endings.settle()
     assert not endings.busy
+
+
+def test_what_a_killed_session_left_is_known_again_though_it_is_gone_when_that_is_read(waiting: Waiting) -> None:
+    killed = waiting.document()
+    waiting.open()
+    hold_back(None)
+    states = {e.path: e for e in Lineage(killed).products()}
+    gated, endings = GatedDigester(), Endings()
+    following = Notebook(
+        waiting.folder, states=states, session="20260601T000000-000000", digester=gated, endings=endings
+    )
+    gated.at_once.add("out.txt")
+    following.call_soon("look", lambda: None, file="in.txt")
+    following.call_soon("look", lambda: None, file="out.txt")
+    removed = in_thread(lambda: following.call_soon("remove", (waiting.folder / "out.txt").unlink, file="out.txt"))
+    time.sleep(0.1)
+    gated.gate.set()
+    removed.result(LONG_S)
+    endings.settle()
+    found = [e for e in following.document().entities if e.path == "out.txt" and e.session.startswith("20260601")]
+    assert [(e.gap, e.copy_of) for e in found] == [(False, killed.activities[0].generated[0].entity)]
 
 
 def test_the_next_session_knows_the_files_again(waiting: Waiting) -> None:
@@ -606,14 +664,15 @@ def test_a_finished_record_replaces_what_was_known_before(waiting: Waiting) -> N
 
 
 class TardyDigester(HereDigester):
-    """Measures in other threads, each time so much later; what it knows, at once."""
+    """Measures one file always late, so that records queue behind it, and others at once or, if the seed is odd, a little later."""
 
     def __init__(self, seed: int) -> None:
         self._chance = random.Random(seed)
+        self._pauses_s = [None, None, None, 0, 0.002, 0.01] if seed % 2 else [None]
         self._threads = ThreadPoolExecutor(3, thread_name_prefix="casaprov-test")
 
     def submit(self, path: Path, *, tier: Tier = "full", stamps: Stamps | None = None) -> Future[Measurement]:
-        pause_s = self._chance.choice([None, None, 0, 0, 0.002, 0.01])
+        pause_s = 0.03 if path.name == "c.txt" else self._chance.choice(self._pauses_s)
         return super().submit(path) if pause_s is None else self._threads.submit(self._later, path, pause_s)
 
     @staticmethod
@@ -622,37 +681,69 @@ class TardyDigester(HereDigester):
         return measure(path, no_reader, no_reader)
 
 
-NAMES = st.sampled_from(["a.txt", "b.txt", "c.txt"])
-STEPS = st.one_of(
-    st.tuples(st.sampled_from(["copy", "py rename", "py copy", "sh copy"]), NAMES, NAMES),
-    st.tuples(st.sampled_from(["edit", "remove", "look", "litter", "py write", "py remove", "py read"]), NAMES, NAMES),
-)
+NAMES = st.sampled_from(["a.txt", "a.txt", "b.txt", "c.txt"])
+STEPS = st.tuples(
+    st.sampled_from([
+        "copy", "edit", "edit nothing", "remove", "look", "litter", "within: edit", "within: edit nothing",
+        "py write", "py restore", "py remove", "py read", "py rename", "py copy", "sh copy",
+    ]),
+    NAMES,
+    NAMES,
+)  # fmt: skip
+
+
+def within(notebook: Notebook, action: Callable[[], Any], *used: str) -> None:
+    """Record an activity in which something is called."""
+    call = TaskCall(task="enclose", package="p", parameters={}, given=(), cwd=notebook.folder)
+    opened = notebook.recorder.begin(call, DeclaredFiles(used=used))
+    action()
+    notebook.recorder.end_soon(opened, TaskResult(), lambda *_: None)
 
 
 def play(notebook: Notebook, steps: list[tuple[str, str, str]]) -> Document:
-    """Do all steps; every text that is written has a length of its own, so that stamps tell it from all others."""
+    """Do all steps; every text that is written has a length of its own, so that stamps tell it from all others.
+
+    Content that comes back is written to another file that takes the place of the first: it has other stamps.
+    """
     folder = notebook.folder
     (folder / "a.txt").write_text("a")
-    notebook.call_soon("look", lambda: None, file="a.txt")
-    for number, (what, name, other) in enumerate(steps, start=2):
+    notebook.call_soon("copy", lambda: (folder / "c.txt").write_text("late") and None, source="a.txt", target="c.txt")
+    contents: dict[str, list[str]] = {"a.txt": [], "b.txt": [], "c.txt": []}
+    for number, (what, name, other) in enumerate(steps, start=5):
         one, two = folder / name, folder / other
-        text = "x" * number
-        if not one.exists() and what != "py write":
+        text, before = "x" * number, contents[name]
+        if not one.exists() and what not in {"py write", "py restore"}:
             continue
+        if one.exists() and before[-1:] != [one.read_text()]:
+            before.append(one.read_text())
+
+        def edit() -> None:
+            one.write_text(text)  # noqa: B023
+
         match what:
             case "copy":
                 content = one.read_text() + text
                 notebook.call_soon("copy", lambda: two.write_text(content) and None, source=name, target=other)  # noqa: B023
             case "edit":
-                notebook.call_soon("edit", lambda: one.write_text(text) and None, file=name)  # noqa: B023
+                notebook.call_soon("edit", edit, file=name)
+            case "edit nothing":
+                notebook.call_soon("edit", lambda: None, file=name)
             case "remove":
                 notebook.call_soon("remove", lambda: one.unlink(), file=name)  # noqa: B023, PLW0108
             case "look":
                 notebook.call_soon("look", lambda: None, file=name)
             case "litter" if one != two:
                 notebook.call_soon("look", lambda: two.write_text(text) and None, file=name)  # noqa: B023
+            case "within: edit":
+                used = {other} - {name}  # it says that it only reads it
+                within(notebook, lambda: notebook.call_soon("edit", edit, file=name), *used)  # noqa: B023
+            case "within: edit nothing":
+                within(notebook, lambda: notebook.call_soon("edit", lambda: None, file=name), name)  # noqa: B023
             case "py write":
                 one.write_text(text)
+            case "py restore" if before:
+                (folder / ".restored").write_text(before[-2:][0])
+                (folder / ".restored").replace(one)
             case "py remove":
                 one.unlink()
             case "py read":
@@ -677,6 +768,12 @@ def comparable(document: Document) -> Document:
     )
 
 
+QUEUED = [("edit nothing", "a.txt", ""), ("copy", "a.txt", "c.txt")]
+"""The first waits for all before; what follows is known at once, and its record waits for that of the second."""
+
+
+@example(QUEUED + [(what, "a.txt", "") for what in ("look", "edit nothing", "py write", "look")], 0)
+@example(QUEUED + [(what, "a.txt", "") for what in ("py write", "look", "py restore", "look", "edit")], 0)
 @settings(max_examples=100)
 @given(steps=st.lists(STEPS, max_size=12), seed=st.integers(0, 2**16))
 def test_who_waits_makes_no_difference_to_the_record(steps: list[tuple[str, str, str]], seed: int) -> None:

@@ -104,6 +104,25 @@ def test_a_tool_that_writes_comes_too_late_to_disturb(kernel: WatchedKernel) -> 
     assert second not in {None, first}
 
 
+def test_a_tool_that_writes_over_something_else_comes_too_late_to_disturb(kernel: WatchedKernel) -> None:
+    kernel.run("import casatools\nia = casatools.image()\nia.fromshape('i.im', [4, 4])\nia.done()")
+    kernel.run("ia.fromshape('out.im', [4, 4])\nia.done()")
+    kernel.run("ia.open('i.im')\nia.rename('out.im', overwrite=True)\nia.done()")
+    kernel.run(SETTLE)
+    assert None not in left(kernel, "out.im")
+    assert [problem for activity in recorded(kernel).activities for problem in activity.problems] == []
+
+
+def test_an_input_stays_in_its_tier_while_it_is_read(kernel: WatchedKernel) -> None:
+    kernel.run("import casaprov\nwith open('large.bin', 'wb') as file:\n    file.truncate(10**8)")
+    kernel.run("takes_s = 4\nwith casaprov.activity('look', used=['large.bin']): pass")
+    kernel.run("%casaprov config digest fast\n%casaprov config fast_above 1 MB")
+    kernel.run("takes_s = 0\nwith casaprov.activity('look', used=['large.bin']): pass")
+    kernel.run(SETTLE)
+    (entity,) = [e for e in recorded(kernel).entities if e.path == "large.bin"]
+    assert (entity.tier, entity.gap) == ("full", False)
+
+
 def test_a_kernel_that_is_shut_down_finishes_its_records(kernel: WatchedKernel) -> None:
     kernel.run("listobs('n.ms', listfile='l.txt');")
     kernel.shut_down()
@@ -178,10 +197,12 @@ def test_what_is_still_digested_is_told_and_not_taken_for_odd(kernel: WatchedKer
     assert "5 in this session" in plain
     assert "Nothing is stale" in plain
     assert "Incomplete" not in plain
+    kernel.run("listobs('s.ms', listfile='l.txt', overwrite=True);", cell="two")
+    assert "Nothing is stale" in kernel.run("%casaprov").plain  # it was run again as well
     kernel.run(SETTLE)
     plain = kernel.run("%casaprov").plain
     assert "Still" not in plain
-    assert "Nothing is stale" in plain  # it left the same content
+    assert "Nothing is stale" in plain
 
 
 @pytest.mark.parametrize("line", ["graph", "export", "pause"])

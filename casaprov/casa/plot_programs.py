@@ -64,6 +64,7 @@ class PlotPrograms:
         self._folder = Path(tempfile.mkdtemp(prefix="casaprov-plots-"))
         self._screen: Xvfb | None = None
         self._programs: dict[str, _Program] = {}
+        self._starting: subprocess.Popen[bytes] | None = None
 
     def ready(self, package: str, log: str, data: str) -> dict[str, str]:
         """Make sure that the program of a package runs, ready for the next call.
@@ -104,7 +105,10 @@ class PlotPrograms:
             shutil.rmtree(program.folder, ignore_errors=True)
 
     def close(self) -> None:
-        """End all programs and the screen."""
+        """End all programs, one that starts at this moment included, and the screen."""
+        if self._starting is not None:
+            self._starting.kill()
+            self._starting.wait()
         for package in tuple(self._programs):
             self.stop(package)
         if self._screen is not None:
@@ -143,7 +147,7 @@ class PlotPrograms:
         os.mkfifo(address)
         command = [str(program), *_arguments(package, address, log, folder), *([f"--datapath={data}"] if data else [])]
         with (folder / "said").open("wb") as said:
-            process = subprocess.Popen(
+            process = self._starting = subprocess.Popen(
                 command,
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
@@ -153,6 +157,7 @@ class PlotPrograms:
                 preexec_fn=end_with_parent,  # noqa: PLW1509 - one system call
             )
         found = _wait_for(address, process)
+        self._starting = None
         if found:
             return _Program(process, folder, log, found)
         process.kill()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 __all__ = ["only_looks"]
 
@@ -21,9 +21,6 @@ _PROGRAMS = frozenset({
 })  # fmt: skip
 """Programs that change no file, whatever their arguments: ``sort``, ``sed`` and ``find`` are none of them."""
 
-_ALIASES = frozenset(("cat", "ldir", "lf", "lk", "ll", "ls", "lx", "pwd"))
-"""Line magics that run such programs, or none."""
-
 _EXPANDED = frozenset("$`{\n")
 """Characters from which the shell or IPython makes something else."""
 
@@ -31,28 +28,31 @@ _BETWEEN = frozenset(("|", "||", "&&", ";"))
 
 
 _LINE = re.compile(r"\s*(?:[!%#]|\w+ *= *!|$)")
-"""How each line of such a cell begins; one that is alone may also be a magic without its sign."""
+"""How each line of such a cell begins; one that is alone may also be an alias without its sign."""
 
 
-def only_looks(cell: str, to_python: Callable[[str], str]) -> bool:
+def only_looks(cell: str, to_python: Callable[[str], str], aliases: Mapping[str, str]) -> bool:
     """Tell whether a cell does nothing but run programs that change no file.
 
     Parameters
     ----------
     to_python
         Returns what IPython makes of its code; called only for a cell that may be one.
+    aliases
+        Commands that are magics, by name: ``%ls`` is one of IPython's.
     """
     lines = cell.strip().splitlines()
-    if len(lines) > 1 and not all(map(_LINE.match, lines)):
+    alone = len(lines) == 1 and lines[0].split()[0] in aliases
+    if not alone and not all(map(_LINE.match, lines)):
         return False
     try:
         statements = ast.parse(to_python(cell)).body
     except (SyntaxError, ValueError):
         return False
-    return bool(statements) and all(_looks(statement) for statement in statements)
+    return bool(statements) and all(_looks(statement, aliases) for statement in statements)
 
 
-def _looks(statement: ast.stmt) -> bool:
+def _looks(statement: ast.stmt, aliases: Mapping[str, str]) -> bool:
     match statement:
         case (
             ast.Expr(value=ast.Call(func=function, args=given))
@@ -71,7 +71,7 @@ def _looks(statement: ast.stmt) -> bool:
             ast.Attribute(value=ast.Call(func=ast.Name(id="get_ipython")), attr="run_line_magic"),
             [ast.Constant(value=str(name)), ast.Constant(value=str(line))],
         ):
-            return name in _ALIASES and _changes_nothing(f"ls {line}")
+            return name in aliases and _changes_nothing(f"{aliases[name]} {line}")
         case _:
             return False
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from casaprov.config import Config
@@ -51,10 +51,9 @@ def status_page(recorded: Recorded) -> list[Part]:
     parts: list[Part] = [_state(recorded)]
     if document is not None and document.activities:
         parts.append(Table("", (), tuple(_facts(recorded, document, Lineage(document)))))
-        digested = [a for a in document.activities if not _is_being_digested(a, recorded.session)]
-        if len(digested) < len(document.activities):
+        if any(_is_being_digested(activity, recorded.session) for activity in document.activities):
             parts.append(_being_digested(document, recorded.session))
-            document = Lineage(document).part(a.id for a in digested)
+            document = _without_undigested(document, recorded.session)
         parts += _oddities(Lineage(document), recorded.order, recorded.session)
     told = ", ".join(f"{name} = {recorded.config.told(name)}" for name in Config.names())
     parts.append(Line(f"{told} (change one with %casaprov config NAME VALUE)", "Settings:"))
@@ -95,6 +94,15 @@ def _facts(recorded: Recorded, document: Document, lineage: Lineage) -> list[tup
 def _is_being_digested(activity: Activity, session: str) -> bool:
     """Tell whether what a call of this kernel's session read or wrote is still digested."""
     return activity.session == session and UNDIGESTED in activity.problems
+
+
+def _without_undigested(document: Document, session: str) -> Document:
+    """Return the Document as if calls had done nothing whose files are still digested; that they ran is known."""
+    activities = tuple(
+        replace(a, used=(), generated=(), problems=()) if _is_being_digested(a, session) else a
+        for a in document.activities
+    )
+    return replace(document, activities=activities)
 
 
 def _being_digested(document: Document, session: str) -> Line:
