@@ -95,8 +95,9 @@ def _wait_for(endings: Endings, event: str, arguments: tuple[Any, ...]) -> None:
     except Exception:  # noqa: BLE001 - whatever it is, it is not ours to refuse
         _log.info("%s%r is not understood", event, arguments, exc_info=True)
         return
-    # Nobody opens a folder to write, unless it is for a file without a name in it.
-    endings.settle_for(paths, below=event != "open")
+    if paths:
+        # Nobody opens a folder to write, unless it is for a file without a name in it.
+        endings.settle_for(paths, below=event != "open")
 
 
 def _changed(event: str, arguments: tuple[Any, ...]) -> Iterator[Path]:

@@ -26,7 +26,6 @@ _EXPANDED = frozenset("$`{\n")
 
 _BETWEEN = frozenset(("|", "||", "&&", ";"))
 
-
 _LINE = re.compile(r"\s*(?:[!%#]|\w+ *= *!|$)")
 """How each line of such a cell begins; one that is alone may also be an alias without its sign."""
 
