@@ -196,8 +196,8 @@ class Recorder:
         if not self._endings.busy:
             return waited_s
         # What is no task may do more than it declares.
-        is_described = files is not None and files is self._spec(call)
-        if all(use.role == "used" or (is_described and self._is_certain(use)) for use in uses) and files is not None:
+        is_described = files is self._spec(call)
+        if files is not None and all(use.role == "used" or (is_described and self._is_certain(use)) for use in uses):
             changed = [use.path for use in (*uses, *outputs) if use.role != "used"]
             self._endings.settle_for(name for path in changed for name in (path, path.resolve()))
         else:

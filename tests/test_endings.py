@@ -28,7 +28,6 @@ from casaprov.casa.session import open_recorder
 from casaprov.checksum import Measurement, measure
 from casaprov.endings import Endings
 from casaprov.guard import hold_back
-from casaprov.journal import read_document
 from casaprov.lineage import Lineage
 from casaprov.model import Document, Entity, Tier
 from casaprov.stamps import Stamps, stamp
@@ -755,7 +754,7 @@ def play(notebook: Notebook, steps: list[tuple[str, str, str]]) -> Document:
             case "sh copy" if one != two:
                 subprocess.run(["cp", one, two], check=True)
     notebook.recorder.close()
-    return read_document(notebook.journal.folder, "n.ipynb")
+    return notebook.document()
 
 
 def comparable(document: Document) -> Document:
@@ -795,6 +794,6 @@ def check_every_beginning(notebook: Notebook) -> None:
     lines = notebook.journal.path.read_text().splitlines(keepends=True)
     for count in range(1, len(lines)):
         notebook.journal.path.write_text("".join(lines[:count]))
-        document = read_document(notebook.journal.folder, "n.ipynb")
+        document = notebook.document()
         states = {entity.id for entity in document.entities}
         assert {u.entity for a in document.activities for u in (*a.used, *a.generated)} <= states

@@ -14,12 +14,11 @@ from casaprov.journal import journal_folder, read_document
 from casaprov.model import Document
 from casaprov.notebook.bundle import BUNDLE_MIME
 from reductions import write_notebook
-from watched_kernel import Shown, WatchedKernel
+from watched_kernel import SETTLE, Shown, WatchedKernel
 
 pytestmark = [pytest.mark.casa, pytest.mark.usefixtures("casa_site_config")]
 
 LOAD = "%load_ext casaprov\nfrom casatasks import *\nfrom pathlib import Path\nimport shutil"
-SETTLE = "import casaprov.kernel_hook\ncasaprov.kernel_hook.settle()"
 # What a call left is read a second later: long enough to do something before.
 SLOW = (
     "import time\nfrom casaprov.reading import Reading\nmeasure, takes_s = Reading.measure, 1\n"

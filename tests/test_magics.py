@@ -16,12 +16,11 @@ from casaprov.cli import main
 from casaprov.journal import journal_folder, read_document
 from casaprov.notebook.settings import Settings
 from casaprov.validate import validate_record
-from watched_kernel import WatchedKernel
+from watched_kernel import SETTLE, WatchedKernel
 
 pytestmark = [pytest.mark.casa, pytest.mark.usefixtures("casa_site_config")]
 
 GAIN = "gaincal(vis='n.ms', caltable='n.gcal', field='0', spw='0:6~56', solint=interval, refant='15');"
-SETTLE = "import casaprov.kernel_hook\ncasaprov.kernel_hook.settle()"
 CELLS = {
     "load": "%load_ext casaprov\nfrom casatasks import *\ninterval = 'inf'",
     "fill": "importuvfits({fits!r}, 'n.ms')",

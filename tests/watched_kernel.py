@@ -12,6 +12,9 @@ from jupyter_client.manager import start_new_kernel
 
 from casaprov.notebook.bundle import BUNDLE_MIME
 
+SETTLE = "import casaprov.kernel_hook\ncasaprov.kernel_hook.settle()"
+"""Code of a cell that waits until the records of all calls before are finished."""
+
 _TIMEOUT_S = 120
 
 

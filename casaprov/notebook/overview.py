@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -50,11 +50,13 @@ def status_page(recorded: Recorded) -> list[Part]:
     document = recorded.document
     parts: list[Part] = [_state(recorded)]
     if document is not None and document.activities:
-        parts.append(Table("", (), tuple(_facts(recorded, document, Lineage(document)))))
-        if any(_is_being_digested(activity, recorded.session) for activity in document.activities):
-            parts.append(_being_digested(document, recorded.session))
-            document = _without_undigested(document, recorded.session)
-        parts += _oddities(Lineage(document), recorded.order, recorded.session)
+        lineage = Lineage(document)
+        parts.append(Table("", (), tuple(_facts(recorded, document, lineage))))
+        pending = [a for a in document.activities if a.session == recorded.session and UNDIGESTED in a.problems]
+        if pending:
+            parts.append(_being_digested(lineage, pending))
+            lineage = Lineage(_without_files(document, {activity.id for activity in pending}))
+        parts += _oddities(lineage, recorded.order, recorded.session)
     told = ", ".join(f"{name} = {recorded.config.told(name)}" for name in Config.names())
     parts.append(Line(f"{told} (change one with %casaprov config NAME VALUE)", "Settings:"))
     return parts
@@ -91,29 +93,21 @@ def _facts(recorded: Recorded, document: Document, lineage: Lineage) -> list[tup
     return facts
 
 
-def _is_being_digested(activity: Activity, session: str) -> bool:
-    """Tell whether what a call of this kernel's session read or wrote is still digested."""
-    return activity.session == session and UNDIGESTED in activity.problems
+def _being_digested(lineage: Lineage, pending: Iterable[Activity]) -> Line:
+    told = []
+    for activity in pending:
+        states = [lineage.entities[usage.entity] for usage in (*activity.generated, *activity.used)]
+        paths = list(dict.fromkeys(state.path for state in states if state.note == UNDIGESTED))
+        told.append(f"call {_number(activity)}, {activity.task}" + (f" ({', '.join(paths)})" if paths else ""))
+    return Line(f"{'; '.join(told[:_MAX_LISTED])}. What follows leaves it out.", "Still being digested:")
 
 
-def _without_undigested(document: Document, session: str) -> Document:
-    """Return the Document as if calls had done nothing whose files are still digested; that they ran is known."""
+def _without_files(document: Document, calls: Container[str]) -> Document:
+    """Return the Document as if some calls had read and written nothing; that they ran is known."""
     activities = tuple(
-        replace(a, used=(), generated=(), problems=()) if _is_being_digested(a, session) else a
-        for a in document.activities
+        replace(a, used=(), generated=(), problems=()) if a.id in calls else a for a in document.activities
     )
     return replace(document, activities=activities)
-
-
-def _being_digested(document: Document, session: str) -> Line:
-    entities = {entity.id: entity for entity in document.entities}
-    told = []
-    for activity in document.activities:
-        if _is_being_digested(activity, session):
-            states = [entities[usage.entity] for usage in (*activity.generated, *activity.used)]
-            paths = list(dict.fromkeys(state.path for state in states if state.note == UNDIGESTED))
-            told.append(f"call {_number(activity)}, {activity.task}" + (f" ({', '.join(paths)})" if paths else ""))
-    return Line(f"{'; '.join(told[:_MAX_LISTED])}. What follows leaves it out.", "Still being digested:")
 
 
 def _oddities(lineage: Lineage, order: CellOrder, session: str) -> list[Part]:
