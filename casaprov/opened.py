@@ -86,7 +86,8 @@ def remains(opened: Opened, after: Walk) -> Remains:
         if path.exists() and (path not in opened.stamps or stamps[path] != opened.stamps[path])
     )
     gone = [path for path in opened.stamps if opened.stamps[path] and not path.exists()]
-    gone += [path for path in opened.walked.paths() if not path.exists() and path not in gone]
+    missed = [opened.walked.folder / name for name in opened.walked.products if name not in after.products]
+    gone += [path for path in missed if not path.exists() and path not in gone]
     return Remains(written, tuple(gone), stamps)
 
 

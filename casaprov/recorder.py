@@ -34,7 +34,8 @@ from casaprov.opened import Opened, remains
 from casaprov.stamps import Stamps, is_self_contained
 from casaprov.taskspec import FileUse, TaskSpec, guess_inputs
 from casaprov.values import is_exact, summarise, to_json
-from casaprov.walks import Listings, Walk, walk
+from casaprov.walks import Walk, walk
+from casaprov.watches import Watches
 
 __all__ = ["Digester", "OnEnded", "OnRecorded", "Recorder", "now"]
 
@@ -108,7 +109,7 @@ class Recorder:
             checksums=checksums,
             may_be_touched=lambda path: endings is None or endings.is_used(path),
         )
-        self._listings = Listings(journal.folder)
+        self._watches = Watches()
         self._lock = threading.Lock()
         self._calls = 0
         self._tiers: dict[Path, Tier] = {}  # how much is read of what calls of this session read or left
@@ -210,7 +211,8 @@ class Recorder:
         """Tell whether it is known in which state a call finds what it changes, whatever unfinished records will say."""
         if use.role == "deleted":  # it need not be known
             return True
-        measured = self._digester.submit(use.path, tier=self._tier_of(use.path))
+        stamps = self._watches.stamp(use.path)
+        measured = self._digester.submit(use.path, tier=self._tier_of(use.path), stamps=stamps)
         return self._finishing.unchanged(use.path, measured) is not None
 
     # -- end -----------------------------------------------------------------
@@ -316,7 +318,7 @@ class Recorder:
     # -- parts ---------------------------------------------------------------
 
     def _walk(self, folder: Path) -> Walk:
-        return walk(folder, list_folder=self._listings)
+        return walk(folder, stamp_table=self._watches.stamp)
 
     def _spec(self, call: TaskCall) -> TaskSpec | None:
         spec = self._specs.get(call.task)

@@ -65,7 +65,7 @@ class Stamps:
     taken_ns
         When they were taken at the earliest, in nanoseconds since 1970; two stamps are equal whenever they were taken.
     linked
-        Whether a file or folder below the directory may be a link.
+        Whether a file or folder below the directory may be a link, or have another name elsewhere.
     """
 
     files: tuple[tuple[str, StatStamp], ...] = ()
@@ -108,7 +108,7 @@ def stamp_file(path: Path | str) -> Stamps:
     """Stamp a file."""
     now_ns = time.time_ns()
     facts = _stat(path)
-    return Stamps((("", facts),) if facts else (), now_ns, linked=False)
+    return Stamps((("", StatStamp.of(facts)),) if facts else (), now_ns, linked=False)
 
 
 def stamp_folder(folder: Path | str, list_folder: ListFolder = entries_of) -> Stamps:
@@ -126,27 +126,26 @@ def stamp_folder(folder: Path | str, list_folder: ListFolder = entries_of) -> St
 
 
 def _add_below(folder: Path | str, prefix: str, list_folder: ListFolder, found: list[tuple[str, StatStamp]]) -> bool:
-    """Add the stamps of all files below a folder; tell whether there are links among them."""
+    """Add the stamps of all files below a folder; tell whether there are links among them, of either kind."""
     linked = False
     for entry in list_folder(folder):
         if entry.is_dir(follow_symlinks=False):
             linked |= _add_below(entry.path, f"{prefix}{entry.name}/", list_folder, found)
         elif entry.name != _LOCK and (facts := _stat(entry.path)):
-            linked |= entry.is_symlink()
-            found.append((prefix + entry.name, facts))
+            linked |= facts.st_nlink > 1 or entry.is_symlink()
+            found.append((prefix + entry.name, StatStamp.of(facts)))
     return linked
 
 
-def _stat(path: Path | str) -> StatStamp | None:
-    """Stamp a file, what a link to a file points to, or a link that leads nowhere itself."""
+def _stat(path: Path | str) -> os.stat_result | None:
+    """Look at a file, at what a link to a file points to, or at a link that leads nowhere itself."""
     try:
-        found = os.stat(path)  # noqa: PTH116 - thousands of times in a session
+        return os.stat(path)  # noqa: PTH116 - thousands of times in a session
     except OSError:
         try:
-            found = os.lstat(path)
+            return os.lstat(path)
         except OSError:
             return None
-    return StatStamp.of(found)
 
 
 def is_self_contained(path: Path, stamps: Stamps) -> bool:

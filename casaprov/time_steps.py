@@ -9,12 +9,10 @@ at another time with each write (*multigrain timestamps*).
 from __future__ import annotations
 
 import os
-import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["LONGEST_NS", "TimeSteps", "tells_new_names"]
+__all__ = ["LONGEST_NS", "TimeSteps"]
 
 LONGEST_NS = 10_000_000
 """Step of file systems of which nothing better is known."""
@@ -70,26 +68,3 @@ def _writes_show(file: int) -> bool:
         os.write(file, b"\0")
         times.add(os.fstat(file).st_ctime_ns)
     return len(times) == _WRITES and time.monotonic_ns() - began < _WITHIN_NS
-
-
-def tells_new_names(folder: Path) -> bool:
-    """Tell whether on its file system the times of a folder show that a name came or went, by trying it in there.
-
-    POSIX demands it. Some file systems in front of object stores make the times up, and a file server
-    whose clock goes after another one says nothing of what is recent.
-    """
-    try:
-        with tempfile.TemporaryDirectory(prefix=".probe-", dir=folder) as name:
-            new = Path(name, "new")
-            return _moves(Path(name), new.touch) and _moves(Path(name), new.unlink)
-    except OSError:  # read-only, or no space left
-        return False
-
-
-def _moves(folder: Path, change: Callable[[], None]) -> bool:
-    """Tell whether a change of a folder gives it the present time."""
-    os.utime(folder, (0, 0))
-    began_ns = time.time_ns()
-    change()
-    found, now_ns = folder.stat(), time.time_ns()
-    return all(began_ns - LONGEST_NS <= told_ns <= now_ns for told_ns in (found.st_mtime_ns, found.st_ctime_ns))

@@ -5,20 +5,17 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
-from casaprov.regular_files import entries_of, scan
-from casaprov.stamps import ListFolder, Stamps, StatStamp, is_settled, stamp, stamp_file, stamp_folder
+from casaprov.regular_files import entries_of
+from casaprov.stamps import Stamps, stamp, stamp_file, stamp_folder
 from casaprov.tables import is_table
-from casaprov.time_steps import tells_new_names
 
-__all__ = ["IGNORED", "MAX_ENTRIES", "Listings", "Walk", "walk"]
+__all__ = ["IGNORED", "MAX_ENTRIES", "Walk", "walk"]
 
 IGNORED = (".*", "*.ipynb", "casa-*.log", "*.last", "__pycache__", "node_modules")
 """Names that :func:`walk` does not look at: what programs keep for themselves, and what notebooks and CASA leave anyway."""
@@ -27,8 +24,6 @@ _PYTHON = ("pyvenv.cfg", "conda-meta")  # what a folder with a Python of its own
 
 MAX_ENTRIES = 20_000
 """Files that :func:`walk` looks at before it stops."""
-
-_NO_DEVICE = -1
 
 
 @dataclass(frozen=True)
@@ -88,19 +83,19 @@ def walk(
     ignore: tuple[str, ...] = IGNORED,
     *,
     max_entries: int = MAX_ENTRIES,
-    list_folder: ListFolder = entries_of,
+    stamp_table: Callable[[str], Stamps] = stamp_folder,
 ) -> Walk:
     """Stamp everything in a folder; links to other folders are not followed.
 
     Parameters
     ----------
-    list_folder
-        Tells what is in a folder, in no order.
+    stamp_table
+        Takes the stamps of tables and folders of flag versions.
     """
     now_ns = time.time_ns()
     products: dict[str, Stamps] = {}
     left = max_entries
-    for name, found in _products(folder, "", _any_of(ignore), list_folder):
+    for name, found in _products(folder, "", _any_of(ignore), stamp_table):
         left -= max(1, len(found.files))
         if left < 0:
             return Walk(folder, products, complete=False, taken_ns=now_ns)
@@ -109,101 +104,22 @@ def walk(
 
 
 def _products(
-    folder: Path | str, prefix: str, ignored: re.Pattern[str], list_folder: ListFolder
+    folder: Path | str, prefix: str, ignored: re.Pattern[str], stamp_table: Callable[[str], Stamps]
 ) -> Iterator[tuple[str, Stamps]]:
     """Yield all products in a folder with their stamps, by name."""
-    for entry in sorted(list_folder(folder), key=lambda entry: entry.name):
+    for entry in sorted(entries_of(folder), key=lambda entry: entry.name):
         if ignored.match(entry.name):
             continue
         name = prefix + entry.name
         if not entry.is_dir(follow_symlinks=False):
             yield name, stamp(Path(entry.path)) if entry.is_symlink() else stamp_file(entry.path)
         elif entry.name.endswith(".flagversions") or is_table(entry):
-            yield name, stamp_folder(entry.path, list_folder)
+            yield name, stamp_table(entry.path)
         elif not any(os.path.lexists(f"{entry.path}/{part}") for part in _PYTHON):
-            yield from _products(entry.path, f"{name}/", ignored, list_folder)
+            yield from _products(entry.path, f"{name}/", ignored, stamp_table)
 
 
 @lru_cache
 def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
     """Compile names with wildcards to one expression."""
     return re.compile("|".join(map(translate, patterns)) or "(?!)")
-
-
-class _Listing(NamedTuple):
-    """What is kept of a folder: its device and its own stamp when it was listed."""
-
-    facts: tuple[int, StatStamp]
-    entries: tuple[os.DirEntry[str], ...]
-
-
-class Listings:
-    """Lists folders, those that have not changed since the last time from memory.
-
-    The times of a folder tell that a name came or went, on file systems that keep them as POSIX
-    demands. Where that is not known, folders are listed each time. Safe for threads.
-
-    Parameters
-    ----------
-    scratch
-        A folder to find that out in, once it is there; what holds for it holds for its file system.
-    most
-        Names that are kept, at most; beyond, all are forgotten.
-    """
-
-    def __init__(self, scratch: Path, *, most: int = MAX_ENTRIES) -> None:
-        self._scratch = scratch
-        self._most = most
-        self._device: int | None = None
-        self._kept: dict[str, _Listing] = {}
-        self._names = 0
-
-    def __call__(self, folder: Path | str) -> Sequence[os.DirEntry[str]]:
-        """Entries of a folder, in no order; none if it vanished or may not be read."""
-        path = os.fspath(folder)
-        try:
-            facts = _facts(path)
-            kept = self._kept.get(path)
-            if kept is not None and kept.facts == facts:
-                return kept.entries
-            now_ns = time.time_ns()
-            listing = _Listing(facts, tuple(scan(path)))
-        except OSError:
-            return ()
-        if self._may_keep(path, listing, now_ns):
-            self._keep(path, listing)
-        return listing.entries
-
-    def _may_keep(self, path: str, listing: _Listing, began_ns: int) -> bool:
-        device, own = listing.facts
-        # A folder that changed a moment ago may get another name without its times moving.
-        if device != self._trusted_device() or not is_settled(Stamps((("", own),), began_ns)):
-            return False
-        with suppress(OSError):
-            return _facts(path) == listing.facts  # else something else was there meanwhile
-        return False
-
-    def _keep(self, path: str, listing: _Listing) -> None:
-        names = 1 + len(listing.entries)
-        if names > self._most:
-            return
-        if self._names + names > self._most:
-            self._kept.clear()
-            self._names = 0
-        self._kept[path] = listing
-        self._names += names
-
-    def _trusted_device(self) -> int | None:
-        """Device of the file system whose folders tell of new names; None as long as nothing is known."""
-        if self._device is None:
-            try:
-                device = os.stat(self._scratch).st_dev  # noqa: PTH116 - as above
-            except OSError:
-                return None
-            self._device = device if tells_new_names(self._scratch) else _NO_DEVICE
-        return self._device
-
-
-def _facts(path: str) -> tuple[int, StatStamp]:
-    found = os.stat(path)  # noqa: PTH116 - for each folder, twice in each call
-    return found.st_dev, StatStamp.of(found)

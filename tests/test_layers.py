@@ -85,7 +85,7 @@ CORE: dict[str, str] = {
     "reading": "checksum digest errors model stamps table_digest table_parts tables / numpy",
     "recent_digests": "own_work reading",
     "record_json": "errors model / cattrs",
-    "recorder": "calls checksum digest endings errors finishing journal model opened stamps taskspec values walks",
+    "recorder": "calls checksum digest endings errors finishing journal model opened stamps taskspec values walks watches",
     "regular_files": "errors",
     "render": "compare crate doctor errors lineage model report terminal / rich",
     "replay": "calls compare digest errors model plan report runner taskspec values work_folder",
@@ -111,7 +111,8 @@ CORE: dict[str, str] = {
         " / jsonschema referencing"
     ),
     "values": "/ numpy",
-    "walks": "regular_files stamps tables time_steps",
+    "walks": "regular_files stamps tables",
+    "watches": "own_work regular_files stamps",
     "work_folder": "errors",
     "worker": "errors",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from casaprov import walks
+from casaprov import watches
 from casaprov.calls import TaskCall, TaskResult
 from casaprov.checksum import Measurement
 from casaprov.errors import DigestError
@@ -19,6 +20,7 @@ from casaprov.journal import read_document
 from casaprov.model import Activity, Tier
 from casaprov.regular_files import scan
 from casaprov.stamps import Stamps
+from casaprov.states import States
 from recorded_files import HereDigester, Notebook
 
 
@@ -241,26 +243,36 @@ def test_what_lies_outside_the_folder_keeps_its_whole_path(notebook: Notebook, t
     assert entities[activity.used[0].entity].path == outside.as_posix()
 
 
-def test_a_folder_in_which_nothing_came_or_went_is_not_listed_for_each_call(
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who wrote where")
+def test_a_product_that_nobody_wrote_in_is_not_looked_at_for_each_call(
     notebook: Notebook, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (folder / "plots").mkdir()
-    (folder / "plots" / "a.png").write_text("x")
+    products = [folder / name for name in ("x.ms.flagversions", "y.ms.flagversions")]
+    for product in products:
+        product.mkdir()
+        (product / "FLAG_VERSION_LIST").write_text("one")
     notebook.call("copy", copy(folder), source="in.txt", target="out.txt")
-    time.sleep(0.012)  # a step of most file systems
-    notebook.call("look", lambda: None, file="in.txt")
     listed: list[str] = []
 
     def noting(path: str) -> list[os.DirEntry[str]]:
         listed.append(path)
         return scan(path)
 
-    monkeypatch.setattr(walks, "scan", noting)
+    monkeypatch.setattr(watches, "scan", noting)
     notebook.call("look", lambda: None, file="in.txt")
     assert listed == []
-    (folder / "plots" / "b.png").write_text("x")
-    activity, entities = notebook.call(
-        "look", lambda: (folder / "plots" / "a.png").write_text("y") and None, file="in.txt"
-    )
-    assert set(listed) == {str(folder / "plots")}
-    assert [entities[usage.entity].path for usage in activity.generated] == ["plots/a.png"]
+    written = products[1] / "FLAG_VERSION_LIST"
+    activity, entities = notebook.call("look", lambda: written.write_text("two") and None, file="in.txt")
+    assert set(listed) == {str(products[1])}
+    assert [entities[usage.entity].path for usage in activity.generated] == ["y.ms.flagversions"]
+
+
+def test_a_link_that_leads_nowhere_is_not_gone(notebook: Notebook, folder: Path) -> None:
+    (folder / "link").symlink_to("nowhere")
+    with pytest.MonkeyPatch.context() as patch:
+        forgotten: list[Path] = []
+        patch.setattr(States, "gone", lambda _self, path: forgotten.append(path))
+        notebook.call("look", lambda: None, file="in.txt")
+        assert forgotten == []
+        notebook.call("look", (folder / "link").unlink, file="in.txt")
+    assert forgotten == [folder / "link"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from casaprov.stamps import settle, stamp
-from casaprov.time_steps import LONGEST_NS, TimeSteps, tells_new_names
+from casaprov.time_steps import LONGEST_NS, TimeSteps
 
 
 @pytest.mark.parametrize("where", ["tmp_path", "memory", "whole_seconds"])
@@ -62,27 +62,3 @@ def test_a_machine_that_is_busy_elsewhere_is_given_another_chance(tmp_path: Path
         patch.setattr(time, "monotonic_ns", lambda: real() + next(late, 0))
         assert TimeSteps().at(file) == expected
     assert next(late, None) is None
-
-
-def test_new_names_show_and_nothing_is_left(tmp_path: Path) -> None:
-    assert tells_new_names(tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_new_names_are_not_trusted_to_show_where_that_can_not_be_tried(tmp_path: Path) -> None:
-    assert not tells_new_names(Path("/proc"))
-    assert not tells_new_names(tmp_path / "missing")
-
-
-@pytest.mark.parametrize("ahead_s", [-1, 1])
-def test_a_server_with_another_time_says_nothing_of_what_is_recent(tmp_path: Path, ahead_s: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        real = time.time_ns
-        patch.setattr(time, "time_ns", lambda: real() + ahead_s * 10**9)
-        assert not tells_new_names(tmp_path)
-
-
-def test_whole_seconds_say_too_little_of_new_names(whole_seconds: Path) -> None:
-    while time.time() % 1 < 0.1:  # a folder that changes when a second begins has the present time all the same
-        time.sleep(0.02)
-    assert not tells_new_names(whole_seconds)
