@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import PurePosixPath
 
 from casaprov.errors import RecordError, UsageError
@@ -81,6 +82,10 @@ def _cell_run(activity: Activity) -> tuple[str, str]:
         return step.cell_id, f"{activity.session} {step.execution_count}"
     # Cells of one notebook can have the same text: only another session runs one of them again.
     return step.source_digest, activity.session
+
+
+def _is_same(state: Entity, other: Entity) -> bool:
+    return state.content_digest is not None and state.content_digest == other.content_digest
 
 
 def _is_unnamed_picture(path: str) -> bool:
@@ -306,7 +311,7 @@ class Lineage:
         states
             States to judge instead of the products.
         """
-        past = {a.id: found for n, a in enumerate(self.document.activities) if (found := self._past(n, a, cells))}
+        past = self._past(cells)
         stale: list[Stale] = []
         for product in self.products() if states is None else states:
             upstream = self.upstream([product])
@@ -316,22 +321,31 @@ class Lineage:
                 stale.append(Stale(product, self.activities[first], used, changer, cells[changer.id]))
         return tuple(stale)
 
-    def _past(self, position: int, call: Activity, cells: Mapping[str, int]) -> tuple[Entity, Activity] | None:
-        """A state that `call` used and that a cell further up replaced later; by which call."""
-        if call.id not in cells:
-            return None
-        used = {self.entities[usage.entity].path: self.entities[usage.entity] for usage in call.used}
-        found: tuple[Entity, Activity] | None = None
-        for later in self.document.activities[position + 1 :]:
-            if later.id not in cells:
+    def _past(self, cells: Mapping[str, int]) -> dict[str, tuple[Entity, Activity]]:
+        """Calls, by id, that used a state which a cell further up replaced later: that state, and which call replaced it."""
+        calls = [activity for activity in self.document.activities if activity.id in cells]
+        numbers = [cells[call.id] for call in calls]
+        last_of = {number: place for place, number in enumerate(numbers)}
+        first_from = [*accumulate(reversed(numbers), min)][
+            ::-1
+        ]  # of the cells that ran from a place on, the one furthest up
+        left: dict[str, list[tuple[int, Entity]]] = {}  # by path
+        for place, call in enumerate(calls):
+            for usage in call.generated:
+                entity = self.entities[usage.entity]
+                left.setdefault(entity.path, []).append((place, entity))
+        found: dict[str, tuple[Entity, Activity]] = {}
+        for call, number in zip(calls, numbers, strict=True):
+            since = last_of[number]  # before that its cell was run again, or had not ended yet
+            if first_from[since] == number:
                 continue
-            if cells[later.id] == cells[call.id]:
-                found = None  # its cell was run again, or has not ended yet
-            elif cells[later.id] < cells[call.id]:
-                for state in (self.entities[usage.entity] for usage in later.generated):
-                    before = used.get(state.path)
-                    if before and (state.content_digest is None or state.content_digest != before.content_digest):
-                        found = (before, later)
+            for used in (self.entities[usage.entity] for usage in call.used):
+                for place, state in reversed(left.get(used.path, [])):
+                    if place <= since:
+                        break
+                    if numbers[place] < number and not _is_same(state, used):
+                        since = place
+                        found[call.id] = (used, calls[place])
         return found
 
     def _maker(self, entity: Entity) -> Activity | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from casaprov.digest import digest_bytes
 from casaprov.errors import RecordError, UsageError
@@ -189,6 +191,27 @@ class TestOrderOfCells:
             replace(entity, content_digest=digest_bytes(entity.path.encode())) for entity in lineage.document.entities
         )
         assert Lineage(replace(lineage.document, entities=entities)).stale(cells) == ()
+
+    @given(numbers=st.lists(st.integers(1, 4), max_size=12), same=st.sets(st.integers(0, 30)))
+    def test_a_state_is_past_if_a_cell_above_left_another_since(self, numbers: list[int], same: set[int]) -> None:
+        lineage, cells = self.run(*numbers)
+        alike = digest_bytes(b"the same content")
+        entities = tuple(
+            replace(entity, content_digest=alike) if n in same else entity
+            for n, entity in enumerate(lineage.document.entities)
+        )
+        calls = lineage.document.activities
+        contents = {entity.id: (entity.path, entity.content_digest) for entity in entities}
+
+        def is_past(n: int) -> bool:
+            last = max(m for m, other in enumerate(calls) if cells[other.id] == cells[calls[n].id])
+            above = [other for other in calls[last + 1 :] if cells[other.id] < cells[calls[n].id]]
+            left = [contents[usage.entity] for other in above for usage in other.generated]
+            used = dict(contents[usage.entity] for usage in calls[n].used)
+            return any(path in used and digest != used[path] for path, digest in left)
+
+        found = Lineage(replace(lineage.document, entities=entities))._past(cells)
+        assert list(found) == [call.id for n, call in enumerate(calls) if is_past(n)]
 
     def test_calls_outside_of_cells_are_not_judged(self) -> None:
         lineage, _ = self.run(1, 3, 2, 4, 1)
