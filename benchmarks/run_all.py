@@ -33,7 +33,7 @@ GROUPS: dict[str, tuple[str, str, list[str], list[str]]] = {
     "b": ("full_digest.py", "full content digest", ["--repeats", "5"], ["--repeats", "1", "--size", "0.2"]),
     "c": ("incremental_digest.py", "digest after a task", ["--repeats", "5"], ["--repeats", "1", "--size", "0.2"]),
     "d": ("short_calls.py", "short calls", ["--repeats", "3"], ["--repeats", "1", "--size", "0.2", "--calls", "50"]),
-    "e": ("growth.py", "growth", ["--repeats", "2"], ["--sizes", "0.2", "0.4", "--calls", "10", "50"]),
+    "e": ("growth.py", "growth", ["--repeats", "2"], ["--sizes", "0.2", "0.4", "--calls", "10", "50", "--tables", "5"]),
     "f": ("other_tools.py", "other recorders", ["--repeats", "1"], ["--repeats", "1"]),
     "g": ("start.py", "import and notebook growth", ["--repeats", "9"], ["--repeats", "3"]),
     "h": ("kernel_start.py", "start of the CASA kernel", ["--repeats", "5"], ["--repeats", "1"]),

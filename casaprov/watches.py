@@ -58,6 +58,7 @@ class Watches:
         self._lock = OwnLock()
         self._kept: dict[str, tuple[tuple[str, StatStamp], ...]] = {}
         self._tables: dict[int, set[str]] = {}  # tables that a watched folder belongs to, by the number of the watch
+        self._elsewhere: set[int] = set()  # devices of other file systems than local ones
         self._queue = _new_queue()
         if self._queue is not None:
             weakref.finalize(self, os.close, self._queue)
@@ -83,9 +84,9 @@ class Watches:
 
         def watch_and_list(folder: Path | str) -> list[os.DirEntry[str]]:
             nonlocal told
-            # Watched first, so that what happens from now on is told of.
-            told = self._watch(os.fsencode(folder), name, queue) and told
             try:
+                # Watched first, so that what happens from now on is told of.
+                told = told and self._watch(os.fsencode(folder), name, queue)
                 return scan(folder)
             except OSError:
                 told = False
@@ -98,8 +99,7 @@ class Watches:
 
     def _watch(self, folder: bytes, table: str, queue: int) -> bool:
         """Watch a folder until something happens in it; tell whether that will be told of."""
-        about = ctypes.create_string_buffer(_STATFS_BYTES)
-        if _libc.statfs(folder, about) != 0 or ctypes.c_long.from_buffer(about).value not in _LOCAL:
+        if not self._is_local(folder):
             return False
         watch = _libc.inotify_add_watch(queue, folder, _FIRST_CHANGE)
         if watch < 0:
@@ -109,6 +109,18 @@ class Watches:
             return False
         self._tables.setdefault(watch, set()).add(table)
         return True
+
+    def _is_local(self, folder: bytes) -> bool:
+        device = os.stat(folder).st_dev  # noqa: PTH116 - for each folder of a table
+        if device in self._elsewhere:  # a file server would be asked each time
+            return False
+        about = ctypes.create_string_buffer(_STATFS_BYTES)
+        if _libc.statfs(folder, about) != 0:
+            return False
+        if ctypes.c_long.from_buffer(about).value in _LOCAL:
+            return True
+        self._elsewhere.add(device)
+        return False
 
     def _forget_changed(self, queue: int) -> None:
         kept, self._kept = self._kept, {}  # whatever interrupts this, nothing is kept then

@@ -337,6 +337,21 @@ def test_everything_is_looked_at_where_nobody_tells(
     assert not watched._kept
 
 
+def test_a_file_server_is_asked_once_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bytes] = []
+
+    def statfs(folder: bytes, _about: object) -> int:
+        asked.append(folder)
+        return 0  # and the number of the file system is none of those that are local
+
+    monkeypatch.setattr(watches, "_libc", _Libc(watches._libc, statfs=statfs))
+    watched = Watches()
+    for name in ("x.ms", "y.ms"):
+        table_folder(tmp_path / name / "ANTENNA")
+        assert not _is_kept(watched, tmp_path / name)
+    assert asked == [os.fsencode(tmp_path / "x.ms")]
+
+
 def test_everything_is_looked_at_where_some_of_it_is_not_told(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     left = iter([-1, 7])
     monkeypatch.setattr(watches, "_libc", _Libc(watches._libc, inotify_add_watch=lambda *_: next(left)))
