@@ -76,7 +76,8 @@ def remains(opened: Opened, after: Walk) -> Remains:
     for use in opened.uses:
         named.setdefault(use.path, (use.parameter, use.role == "changed" and opened.files is not None))
     opened.problems.extend(problem for problem in after.problems if problem not in opened.problems)
-    for path in after.changed_since(opened.walked):
+    changed = after.changed_since(opened.walked)
+    for path in changed:
         if named.keys().isdisjoint(path.parents):  # a file of a folder that is named is part of it
             named.setdefault(path, (None, False))
     stamps = {path: after.at(path) for path in {**named, **opened.pending}}
@@ -86,8 +87,9 @@ def remains(opened: Opened, after: Walk) -> Remains:
         if path.exists() and (path not in opened.stamps or stamps[path] != opened.stamps[path])
     )
     gone = [path for path in opened.stamps if opened.stamps[path] and not path.exists()]
-    missed = [opened.walked.folder / name for name in opened.walked.products if name not in after.products]
-    gone += [path for path in missed if not path.exists() and path not in gone]
+    missed = (opened.walked.folder / name for name in opened.walked.products if name not in after.products)
+    # What changed may be a link that leads nowhere now.
+    gone += [path for path in (*missed, *changed) if not path.exists() and path not in gone]
     return Remains(written, tuple(gone), stamps)
 
 

@@ -275,4 +275,8 @@ def test_a_link_that_leads_nowhere_is_not_gone(notebook: Notebook, folder: Path)
         notebook.call("look", lambda: None, file="in.txt")
         assert forgotten == []
         notebook.call("look", (folder / "link").unlink, file="in.txt")
-    assert forgotten == [folder / "link"]
+        assert forgotten == [folder / "link"]
+        (folder / "link").symlink_to("there")
+        (folder / "there").write_text("x")
+        notebook.call("look", (folder / "there").unlink, file="in.txt")
+    assert forgotten == [folder / name for name in ("link", "there", "link")]

@@ -12,14 +12,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from casaprov import watches
+from casaprov import regular_files, watches
 from casaprov.regular_files import scan
-from casaprov.stamps import is_settled, stamp
+from casaprov.stamps import Stamps, is_settled, stamp
+from casaprov.tables import is_table
 from casaprov.walks import walk
 from casaprov.watches import Watches
 from table_folders import table_folder
@@ -33,11 +35,13 @@ def _listed() -> Iterator[list[str]]:
     listed: list[str] = []
 
     def noting(folder: Path | str) -> list[os.DirEntry[str]]:
-        listed.append(Path(folder).name)
+        if is_table(Path(folder)):
+            listed.append(Path(folder).name)
         return scan(folder)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(watches, "scan", noting)
+        patch.setattr(regular_files, "scan", noting)
         yield listed
 
 
@@ -53,7 +57,8 @@ def _is_kept(watched: Watches, table: Path) -> bool:
     """Tell whether a table that nobody writes in is looked at only once."""
     watched.stamp(table)
     with _listed() as listed:
-        assert watched.stamp(table) == stamp(table)
+        found = watched.stamp(table)
+    assert found == stamp(table)
     return listed == []
 
 
@@ -102,11 +107,20 @@ def test_stamps_from_memory_are_of_now(table: Path) -> None:
     assert not is_settled(watched.stamp(table))
     time.sleep(0.02)
     before_ns = time.time_ns()
-    with _listed() as listed:
+    asked_ns: list[int] = []
+    told = watches._told
+
+    def asking(queue: int) -> Iterator[int]:
+        asked_ns.append(time.time_ns())
+        return told(queue)
+
+    with _listed() as listed, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(watches, "_told", asking)
         found = watched.stamp(table)
     assert listed == []
-    assert before_ns <= found.taken_ns <= time.time_ns()
+    assert before_ns <= found.taken_ns <= asked_ns[0]
     assert is_settled(found)
+    assert not found.linked
 
 
 def test_a_task_that_writes_often_is_told_of_once(table: Path) -> None:
@@ -238,6 +252,53 @@ def test_a_folder_above_may_be_renamed(tmp_path: Path) -> None:
     assert watched.stamp(first) == stamp(tmp_path / "a" / "x.ms")
 
 
+@contextmanager
+def _on_another_device(name: str) -> Iterator[None]:
+    """Have a folder lie in another file system, whatever its name leads to."""
+    real = os.stat
+
+    def moved(path: Path | str | bytes, **how: Any) -> os.stat_result:
+        found = real(path, **how)
+        if os.fsdecode(path).rpartition("/")[2] != name:
+            return found
+        facts = [*found[:2], found.st_dev + 1, *found[3:]]
+        return os.stat_result(
+            facts, {key: getattr(found, key) for key in ("st_mtime_ns", "st_ctime_ns", "st_atime_ns")}
+        )
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "stat", moved)
+        yield
+
+
+def test_another_folder_with_the_same_inodes_is_another(table: Path) -> None:
+    """As where a snapshot took the place of a folder: its files have the numbers and times that they had."""
+    watched = Watches()
+    assert _is_kept(watched, table)
+    with _listed() as listed, _on_another_device("x.ms"):
+        watched.stamp(table)
+    assert listed == ["x.ms", "ANTENNA"]
+
+
+def test_a_table_of_two_file_systems_is_always_looked_at(table: Path) -> None:
+    watched = Watches()
+    with _on_another_device("ANTENNA"):
+        assert not _is_kept(watched, table)
+
+
+def test_nothing_is_kept_of_names_that_are_gone(tmp_path: Path, table: Path) -> None:
+    watched = Watches()
+    for turn in range(5):
+        table = table.rename(tmp_path / f"{turn}.ms")
+        assert _is_kept(watched, table)
+        assert set(watched._kept) == {str(table)}
+    shutil.rmtree(table)
+    other = table_folder(tmp_path / "y.ms")
+    assert _is_kept(watched, other)
+    assert set(watched._kept) == {str(other)}
+    assert list(watched._tables.values()) == [{str(other)}]
+
+
 def test_files_with_two_names_are_always_looked_at(tmp_path: Path, table: Path) -> None:
     """Who writes through the other name is told of at the other place."""
     watched = Watches()
@@ -256,6 +317,41 @@ def test_links_are_always_looked_at(tmp_path: Path, table: Path) -> None:
     before = watched.stamp(table)
     (tmp_path / "elsewhere").write_text("other")
     assert watched.stamp(table) == stamp(table) != before
+
+
+def test_a_table_with_links_takes_no_watches(tmp_path: Path, table: Path) -> None:
+    """As a Multi-MS, whose parts share sub-tables."""
+    (table / "ANTENNA").rename(tmp_path / "shared")
+    (table / "ANTENNA").symlink_to("../shared")
+    watched = Watches(most=1)
+    assert not _is_kept(watched, table)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(watched, "_watch", lambda *_: pytest.fail("it is watched again"))
+        watched.stamp(table)
+    assert _is_kept(watched, table_folder(tmp_path / "y.ms"))
+
+
+def test_a_table_whose_links_went_is_kept(table: Path) -> None:
+    (table / "link").symlink_to("table.dat")
+    watched = Watches()
+    assert not _is_kept(watched, table)
+    (table / "link").unlink()
+    assert _is_kept(watched, table)
+    (table / "table.f0").write_bytes(b"others")
+    with _listed() as listed:
+        watched.stamp(table)
+    assert listed == ["x.ms", "ANTENNA"]
+
+
+def test_folders_without_files_and_with_odd_names(tmp_path: Path) -> None:
+    watched = Watches()
+    (tmp_path / "x.ms.flagversions").mkdir()
+    for _ in range(2):
+        assert not watched.stamp(tmp_path / "x.ms.flagversions")
+    odd = table_folder(tmp_path / os.fsdecode(b"\xff.ms"))
+    assert _is_kept(watched, odd)
+    (odd / "table.f0").write_bytes(b"others")
+    assert watched.stamp(odd) == stamp(odd)
 
 
 def test_a_link_to_a_table_may_be_changed(tmp_path: Path, table: Path) -> None:
@@ -324,11 +420,15 @@ class _Libc:
         pytest.param({"inotify_add_watch": lambda *_: -1}, id="no watch left"),
         pytest.param({"statfs": lambda *_: -1}, id="unknown file system"),
         pytest.param({"statfs": lambda *_: 0}, id="another file system"),
+        pytest.param({"_EXPORTED": "/data 192.168.1.0/24(rw)"}, id="served to other machines"),
     ],
 )
 def test_everything_is_looked_at_where_nobody_tells(
-    functions: dict[str, Callable[..., int] | None], table: Path, monkeypatch: pytest.MonkeyPatch
+    functions: dict[str, Any], table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if exported := functions.pop("_EXPORTED", ""):
+        (tmp_path / "etab").write_text(exported)
+        monkeypatch.setattr(watches, "_EXPORTED", tmp_path / "etab")
     monkeypatch.setattr(watches, "_libc", _Libc(watches._libc, **functions))
     watched = Watches()
     before = watched.stamp(table)
@@ -366,12 +466,12 @@ def test_no_more_folders_are_watched_than_wanted(tmp_path: Path) -> None:
     assert [_is_kept(watched, table) for table in tables] == [True, True, False]
     (tables[0] / "table.f0").write_bytes(b"others")
     assert [_is_kept(watched, table) for table in tables] == [True, True, False]
-    sub = table_folder(tables[1] / "SUB")  # it has one more now
-    assert [_is_kept(watched, table) for table in tables] == [True, False, False]
-    shutil.rmtree(sub)
-    shutil.rmtree(tables[0])
-    assert not watched.stamp(tables[0])
-    assert [_is_kept(watched, table) for table in tables[1:]] == [True, True]
+    table_folder(tables[1] / "SUB")  # it has one more now, which leaves a place to another
+    assert [_is_kept(watched, table) for table in tables] == [True, False, True]
+    for gone in (tables[0], tables[2]):
+        shutil.rmtree(gone)
+        assert not watched.stamp(gone)
+    assert _is_kept(watched, tables[1])
 
 
 def test_nothing_is_kept_of_a_folder_that_could_not_be_listed(table: Path) -> None:
@@ -402,6 +502,43 @@ def test_nothing_is_kept_when_events_are_lost(tmp_path: Path, table: Path) -> No
     assert listed == ["x.ms", "ANTENNA"]
 
 
+def test_nothing_is_kept_when_the_queue_cannot_be_read(table: Path) -> None:
+    watched = Watches()
+    watched.stamp(table)
+    (table / "table.f0").write_bytes(b"others")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "read", lambda *_: (_ for _ in ()).throw(OSError(9, os.strerror(9))))
+        assert watched.stamp(table) == stamp(table)
+
+
+def test_a_signal_may_look_while_somebody_looks(table: Path) -> None:
+    """The handler of a signal may call a task, at any time."""
+    watched = Watches()
+    inner: list[Stamps] = []
+
+    def interrupting(folder: Path | str) -> list[os.DirEntry[str]]:
+        if not inner:
+            (table / "table.f0").write_bytes(b"others")
+            inner.append(watched.stamp(table))
+            (table / "table.f0").write_bytes(b"still others")
+        return scan(folder)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(watches, "scan", interrupting)
+        watched.stamp(table)
+    assert inner[0] != watched.stamp(table) == stamp(table)
+
+
+@pytest.mark.parametrize(("told", "most"), [("8192\n", 1024), ("65536", 8192), ("", 1024), (None, 1024)])
+def test_an_eighth_of_what_a_user_may_watch_is_taken(
+    told: str | None, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if told is not None:
+        (tmp_path / "most").write_text(told)
+    monkeypatch.setattr(watches, "_MOST_WATCHES", tmp_path / "most")
+    assert Watches()._most == most
+
+
 def test_nothing_is_kept_after_an_interrupt(table: Path) -> None:
     watched = Watches()
     watched.stamp(table)
@@ -416,6 +553,7 @@ def test_nothing_is_kept_after_an_interrupt(table: Path) -> None:
         patch.setattr(watches, "_told", interrupted)
         with pytest.raises(KeyboardInterrupt):
             watched.stamp(table)
+    assert not watched._tables
     assert watched.stamp(table) == stamp(table)
 
 
