@@ -22,6 +22,7 @@ from casaprov.checksum import content_digest, measure
 from casaprov.errors import DigestError, MissingDependency
 from casaprov.readers import blocks, fits_reader, table_reader
 from casaprov.readers.casacore_tables import CasacoreReader
+from casaprov.stamps import stamp
 from casaprov.tables import Column
 from casaprov.worker import Worker
 
@@ -37,8 +38,8 @@ ARCHIVES = (
 @pytest.fixture(scope="module")
 def children(casa_site_config: Any) -> Iterator[tuple[Worker, Worker]]:
     """Child processes with python-casacore and with casatools."""
-    search = {"PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
-    pair = (Worker("reader_process", environment=search), Worker("reader_process", environment=search))
+    environment = {**readers.WORKER_ENVIRONMENT, "PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
+    pair = (Worker("reader_process", environment=environment), Worker("reader_process", environment=environment))
     yield pair
     for worker in pair:
         worker.close()
@@ -65,6 +66,22 @@ def test_both_libraries_agree_on_real_observations(
     children: tuple[Worker, Worker], observations: Path, tmp_path: Path
 ) -> None:
     _assert_equal(children, [_unpack(observations / name, tmp_path) for name in ARCHIVES])
+
+
+@pytest.mark.casa
+def test_who_reads_leaves_nothing_in_a_table(
+    children: tuple[Worker, Worker], tmp_path: Path, casadata_path: Path
+) -> None:
+    """A lock that were made anew would be left where somebody removes the table meanwhile."""
+    table = tmp_path / "Observatories"
+    shutil.copytree(casadata_path / "geodetic" / "Observatories", table)
+    (table / "table.lock").unlink(missing_ok=True)
+    before = stamp(table)
+    for child, reader in zip(children, ("python-casacore", "casatools"), strict=True):
+        (tree,) = child.call("trees", reader=reader, paths=[str(table)])
+        assert tree["table"]["rows"] > 0
+        assert stamp(table) == before
+        assert not (table / "table.lock").exists()
 
 
 @pytest.mark.casa

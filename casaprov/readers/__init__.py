@@ -16,18 +16,21 @@ from casaprov.reading import Cache
 from casaprov.tables import TableReader
 from casaprov.worker import WorkerPool
 
-__all__ = ["fits_reader", "open_digester", "table_reader"]
+__all__ = ["WORKER_ENVIRONMENT", "fits_reader", "open_digester", "table_reader"]
 
 _log = logging.getLogger(__name__)
 _warned = False
 
-_ENVIRONMENT = {
+WORKER_ENVIRONMENT = {
     # One thread each: the workers share out the columns and files, not the loops inside.
     "OMP_NUM_THREADS": "1",
     # glibc gives memory for intermediate results back and gets it again, page by page, for every block: a tenth of the time.
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
     "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20),
+    # casacore of either library reads its settings there.
+    "CASARCFILES": str(Path(__file__).with_name("casarc")),
 }
+"""What the environment of worker processes holds besides that of this process."""
 
 
 def table_reader() -> TableReader:
@@ -86,7 +89,7 @@ def open_digester(config: Config | None = None) -> Digester:
     if find_spec("casacore") is None and find_spec("casatools") is not None:
         # Said here, once in a session: what the workers say is heard by nobody.
         _say_that_it_is_slow()
-    pool = WorkerPool(config.workers, "casaprov.readers.digest_worker", environment=_ENVIRONMENT)
+    pool = WorkerPool(config.workers, "casaprov.readers.digest_worker", environment=WORKER_ENVIRONMENT)
     return Digester(pool, _open_cache(config.cache_size))
 
 
