@@ -284,7 +284,7 @@ def replay(
     show(report, as_json, replay_view)
     if report.blocked:
         return EXIT_COULD_NOT_RUN
-    return EXIT_DIFFERS if report.differing else 0
+    return EXIT_DIFFERS if report.differing or report.ended_otherwise else 0
 
 
 @cli.command()

@@ -248,14 +248,13 @@ class Finishing:
     def _left(self, ended: Ended, path: Path, *, declared: bool) -> Entity | None:
         """Return the new state that the call left at `path`; None if the content is what it was."""
         opened, awaited = ended.opened, ended.awaited.get(path)
-        return self._states.left(
-            path,
-            self._measured(opened, path, ended.pending[path], awaited, observed=not declared),
-            by=opened.activity.id,
-            children=opened.children,
-            before=opened.found.get(path),
-            declared=declared,
-        )
+        measured = self._measured(opened, path, ended.pending[path], awaited, observed=not declared)
+        by, before = opened.activity.id, opened.found.get(path)
+        if before is None and not declared and opened.had(path):
+            if self._states.is_elsewhere(path, measured):
+                return None
+            before = self._states.at(path)
+        return self._states.left(path, measured, by=by, children=opened.children, before=before, declared=declared)
 
     def _measured(
         self,

@@ -44,6 +44,11 @@ class Opened:
     waited_s: float = 0.0
     problems: list[str] = field(default_factory=list)
 
+    def had(self, path: Path) -> bool:
+        """Tell whether the call found something at `path`."""
+        below = path.relative_to(self.walked.folder).as_posix() if path.is_relative_to(self.walked.folder) else ""
+        return bool(self.stamps.get(path) or self.walked.products.get(below))
+
 
 class Written(NamedTuple):
     """A path whose stamps a call changed, and whether something says that it writes there."""

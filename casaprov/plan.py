@@ -106,7 +106,8 @@ def make_plan(
     """
     lineage = Lineage(document)
     products = lineage.products()
-    steps = tuple(_Planner(lineage, lineage.upstream(products), known_tasks, at_hand, unable or {}).steps())
+    wanted = lineage.upstream((*products, *_looked_at_copies(lineage)))
+    steps = tuple(_Planner(lineage, wanted, known_tasks, at_hand, unable or {}).steps())
     run = [step for step in steps if step.action == "run"]
     kept = frozenset(source.id for step in run for source, _ in step.restores)
     needed = kept.union(usage.entity for step in run for usage in step.activity.used)
@@ -124,6 +125,13 @@ def make_plan(
             for path in (*activity.deleted, *(lineage.entities[usage.entity].path for usage in activity.generated))
         ),
     )
+
+
+def _looked_at_copies(lineage: Lineage) -> Iterator[Entity]:
+    """Yield the copies that calls which left nothing looked at: what they are copies of may have been overwritten since."""
+    for activity in lineage.document.activities:
+        if not activity.generated and activity.outcome == "completed":
+            yield from (e for e in (lineage.entities[usage.entity] for usage in activity.used) if e.copy_of is not None)
 
 
 def _is_task(activity: Activity, known_tasks: Container[str]) -> bool:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,9 @@ class Replay:
         final = {entity.id for entity in self.plan.products}
         steps: list[StepReport] = []
         products: dict[str, ProductReport] = {}
-        for number, step in enumerate(self.plan.steps, start=1):
+        lost: set[str] = set()
+        for number, planned in enumerate(self.plan.steps, start=1):
+            step = self._if_it_can(planned, lost)
             if step.action == "run":
                 self.on_step(number, step.activity)
                 steps.append(self._run_step(step))
@@ -106,10 +108,31 @@ class Replay:
                     taken=step.action == "take",
                     comparison=self._verdict(step, usage, entity),
                 )
+                if step.action == "blocked" or self._did_not_appear(usage, entity):
+                    lost.add(entity.id)
         changed = [_changed_later(entity) for entity in self.plan.products if entity.gap]
         return tuple(steps), (*products.values(), *changed)
 
     # -- parts ---------------------------------------------------------------
+
+    def _if_it_can(self, step: PlanStep, lost: Container[str]) -> PlanStep:
+        """Return a step, blocked if something that it uses did not come back after all."""
+        if step.action != "run":
+            return step
+        missing = [source for source, _ in step.restores if not self._source(source).exists()]
+        named = (
+            usage.entity for usage in step.activity.used if usage.parameter is not None
+        )  # flag versions may be missing
+        missing += [self.entities[entity] for entity in named if entity in lost]
+        if not missing:
+            return step
+        return replace(step, action="blocked", reason=f"{missing[0].path} could not be brought back")
+
+    def _did_not_appear(self, usage: Usage, entity: Entity) -> bool:
+        return not usage.declared and not self.work.place(entity.path).exists()
+
+    def _source(self, state: Entity) -> Path:
+        return self.inputs.get(state.id) or self.work.kept(state.id)
 
     def _run_step(self, step: PlanStep) -> StepReport:
         activity = step.activity
@@ -139,7 +162,7 @@ class Replay:
 
     def _restore(self, step: PlanStep) -> None:
         for source, path in step.restores:
-            self.work.put(self.inputs.get(source.id) or self.work.kept(source.id), path)
+            self.work.put(self._source(source), path)
 
     def _call(self, activity: Activity) -> TaskCall:
         folder = Path(self.sessions[activity.session].folder)
@@ -182,7 +205,7 @@ class Replay:
         path = self.work.place(entity.path)
         if self.work.leads_outside(entity.path):
             return Comparison("not-verifiable", (), "it is a link that leads out of the work folder")
-        if not path.exists() and not usage.declared:
+        if self._did_not_appear(usage, entity):
             return Comparison("not-verifiable", (), "it appeared while the task ran; the task did not make it here")
         if not path.exists():
             return Comparison("missing", (), "the replayed call did not make it")

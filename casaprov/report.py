@@ -106,6 +106,11 @@ class ReplayReport:
         return tuple(step for step in self.steps if step.action == "blocked")
 
     @property
+    def ended_otherwise(self) -> tuple[StepReport, ...]:
+        """Steps that completed and had failed, or the other way round."""
+        return tuple(step for step in self.steps if step.outcome is not None and step.outcome != step.recorded_outcome)
+
+    @property
     def differing(self) -> tuple[ProductReport, ...]:
         """Final products that are not verified."""
         good = ("identical", "same-content", "within-tolerance")

@@ -146,6 +146,21 @@ class States:
                         return None
             return self._new(path, measured, generated_by=by, revision_of=before.id if before else None)
 
+    def is_elsewhere(self, path: Path, measured: Measured) -> bool:
+        """Tell whether something that no call says it wrote has the content of another path; it is a copy of that from now on.
+
+        CASA writes in tables that it only reads: who copies an image and makes it again sees the copy written as well. And
+        a table that has two names, by links, is changed under both.
+        """
+        with self._lock:
+            if not isinstance(measured, Measurement):
+                return False
+            current, source = self.at(path), self._by_content.get(measured.content_digest)
+            if source is None or source.path == self.key(path) or (current is not None and is_still(current, measured)):
+                return False
+            self._new(path, measured, copy_of=source.id)
+            return True
+
     def _see(self, path: Path, by: str) -> str:
         """Note that a call knew a path; return which one did before. Records are not finished in the order of beginnings."""
         last = self._seen.get(self.key(path), "")

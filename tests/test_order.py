@@ -22,3 +22,18 @@ def test_what_is_stale_for_one_reason_is_told_in_one_sentence() -> None:
         "applycal used a.gcal, a.ms.flagversions and a.ms, which are stale",
     ]
     assert all("gaincal (" in sentence and "used a.bcal as it was before bandpass (" in sentence for sentence in told)
+
+
+def test_what_a_cell_further_down_made_stale_is_not_told_above_it() -> None:
+    """Who improves solutions step by step runs gaincal and applycal again and again, in this order."""
+    story = Story()
+    story.call("importuvfits", used=["a.fits"], generated=["a.ms"])
+    story.call("gaincal", used=["a.ms"], generated=["a.gcal"])
+    story.call("applycal", used=["a.gcal"], changed=["a.ms"])
+    again = story.call("gaincal", used=["a.ms"], generated=["a.gcal"])
+    looking = story.call("tclean", used=["a.ms"], generated=["a.image"])
+    cells = dict(zip(story.ids, (1, 2, 3, 2, 4), strict=True))
+    lineage, order = Lineage(story.document), CellOrder(cells, {})
+    assert used_stale(lineage, order, [again.id]) == []
+    (told,) = used_stale(lineage, order, [looking.id])
+    assert told.startswith("tclean used a.ms, which is stale: applycal (")

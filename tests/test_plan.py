@@ -65,6 +65,17 @@ def test_what_somebody_removed_is_gone_before_a_call_that_minds_it(story: Story)
     assert [set(step.clears) for step in steps] == [set(), set(), set(), {"b.ms", "b.ms.flagversions"}, set()]
 
 
+def test_what_a_copy_was_made_of_is_made_for_who_looked_at_the_copy(story: Story) -> None:
+    first = story.call("tclean", used=["a.ms"], generated=["a.image"])
+    copied = story.state("a.image")
+    story.call("tclean", used=["a.ms"], generated=["a.image"])
+    story._entity("kept.image", copy_of=copied)
+    look = story.call("imstat", used=["kept.image"])
+    steps = {step.activity.id: step for step in make_plan(story.document, TASKS).steps}
+    assert steps[first.id].action == "run"
+    assert [(source.id, path) for source, path in steps[look.id].restores] == [(copied, "kept.image")]
+
+
 def test_a_failed_call_that_left_nothing_is_left_out(story: Story) -> None:
     story.call("gaincal", used=["a.ms"], outcome="failed")
     plan = make_plan(story.document, TASKS)

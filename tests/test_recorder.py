@@ -93,6 +93,51 @@ def test_an_undeclared_file_that_was_only_touched_is_not_claimed(notebook: Noteb
     assert activity.generated == ()
 
 
+def test_a_copy_that_a_call_only_touched_is_a_copy(notebook: Notebook, folder: Path) -> None:
+    """CASA writes in images that it only reads: the user's copy of one made before a restart, for example."""
+    first, _ = notebook.call("copy", copy(folder), source="in.txt", target="out.txt")
+    made = (folder / "out.txt").read_bytes()
+    (folder / "kept.txt").write_bytes(made)
+
+    def make_again_and_touch() -> None:
+        (folder / "kept.txt").write_bytes(made)
+        (folder / "out.txt").write_text("made again")
+
+    second, _ = notebook.call("copy", make_again_and_touch, source="in.txt", target="out.txt")
+    assert [usage.declared for usage in second.generated] == [True]
+    third, entities = notebook.call("look", lambda: None, file="kept.txt")
+    assert entities[third.used[0].entity].copy_of == first.generated[0].entity
+    assert not entities[third.used[0].entity].gap
+
+
+def test_what_a_call_wrote_anew_is_its_own_whatever_it_holds(notebook: Notebook, folder: Path) -> None:
+    notebook.call("copy", copy(folder), source="in.txt", target="out.txt")
+    made = (folder / "out.txt").read_bytes()
+    activity, entities = notebook.call("look", lambda: (folder / "new.txt").write_bytes(made) and None, file="in.txt")
+    (usage,) = activity.generated
+    assert (entities[usage.entity].path, entities[usage.entity].copy_of) == ("new.txt", None)
+
+
+def test_a_known_file_that_a_call_changed_undeclared_is_a_revision(notebook: Notebook, folder: Path) -> None:
+    first, _ = notebook.call("copy", copy(folder), source="in.txt", target="out.txt")
+    second, entities = notebook.call("look", lambda: (folder / "out.txt").write_text("other") and None, file="in.txt")
+    (usage,) = second.generated
+    assert not usage.declared
+    assert entities[usage.entity].revision_of == first.generated[0].entity
+
+
+def test_a_file_with_two_names_is_changed_under_both(notebook: Notebook, folder: Path) -> None:
+    notebook.call("copy", copy(folder), source="in.txt", target="out.txt")
+    (folder / "other.txt").hardlink_to(folder / "out.txt")
+    changing, _ = notebook.call(
+        "copy", lambda: (folder / "other.txt").write_text("!") and None, source="in.txt", target="other.txt"
+    )
+    (usage,) = changing.generated
+    assert usage.declared
+    looking, entities = notebook.call("look", lambda: None, file="out.txt")
+    assert entities[looking.used[0].entity].copy_of == usage.entity
+
+
 def test_a_file_inside_a_declared_folder_is_part_of_it(notebook: Notebook, folder: Path) -> None:
     def fill() -> None:
         (folder / "asdm").mkdir()

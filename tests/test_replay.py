@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -83,6 +84,21 @@ def test_an_edited_parameter_is_refused_and_differs_if_insisted_upon(
     assert replay(crate, tmp_path / "insisted", "--data", reduction.data, "--ignore-checksums", "--json") == 1
     told = json.loads(capsys.readouterr().out)
     assert {p["path"]: p["comparison"]["verdict"] for p in told["products"]}["n.gcal"] == "differs"
+
+
+def test_a_call_that_fails_where_it_had_completed_is_no_verified_replay(
+    reduction: Reduction, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also if it left nothing that could differ."""
+
+    def edit(name: str, data: bytes) -> bytes:
+        return re.sub(rb'("stretch":\s*)false', rb'\1"no mask"', data) if name == "records/document.json" else data
+
+    crate = rewritten(reduction.crate, tmp_path / "edited.zip", edit)
+    assert replay(crate, tmp_path / "again", "--data", reduction.data, "--ignore-checksums", "--json") == 1
+    told = json.loads(capsys.readouterr().out)
+    assert {step["task"] for step in told["steps"] if step["outcome"] == "failed"} == {"imstat"}
+    assert {p["comparison"]["verdict"] for p in told["products"]} <= {"identical", "same-content"}
 
 
 def test_another_file_of_the_same_name_is_no_input(

@@ -143,6 +143,36 @@ def test_a_copied_and_a_moved_product_are_followed(ngc5921_fits: Path, tmp_path:
     assert [step["action"] for step in found.report["steps"]] == ["run"] * 5
 
 
+def test_what_calls_change_under_another_name_is_followed(ngc5921_fits: Path, tmp_path: Path) -> None:
+    """A copy of an image whose name is used again, a table with two names, and a Multi-MS."""
+    clean = "tclean('n.ms', imagename='im', field='0', imsize=64, cell='15arcsec', niter={})"
+    again = "import glob\nfor path in glob.glob('im.*'): shutil.rmtree(path)\n"
+    found = replay(
+        tmp_path / "n",
+        ngc5921_fits,
+        f"import shutil\n{clean.format(0)}\nshutil.copytree('im.image', 'kept.image')",
+        f"{again}{clean.format(5)}",
+        "peak = imstat('kept.image')['max']",
+        "import os\nos.symlink('n.ms', 'link.ms')\nflagdata('link.ms', scan='1')",
+        "flagdata('n.ms', scan='2')\npartition('n.ms', 'n.mms', createmms=True, separationaxis='scan')",
+        "flagdata('n.mms', scan='3')\nsplit('n.mms', 's.ms', datacolumn='data')",
+    )
+    assert found.verified("im.image", "n.ms", "n.mms", "s.ms")
+    steps = {step["task"]: step for step in found.report["steps"]}
+    assert [step["action"] for step in found.report["steps"]] == ["run"] * len(found.report["steps"])
+    assert steps["imstat"]["same_return"]
+
+
+def test_what_did_not_appear_again_stops_what_follows(ngc5921_fits: Path, tmp_path: Path) -> None:
+    stray = STRAY.replace('Path("notes.txt").write_text("mine")', 'shutil.copytree("n.ms", "stray.ms")')
+    found = replay(tmp_path / "n", ngc5921_fits, f"import shutil\n{stray}", "flagdata('stray.ms', scan='1')")
+    *_, last = found.report["steps"]
+    assert (last["task"], last["action"]) == ("flagdata", "blocked")
+    assert "stray.ms could not be brought back" in last["reason"]
+    assert found.verdicts["stray.ms"] == "not-verifiable"
+    assert found.code == 3
+
+
 def test_a_change_after_the_last_call_is_not_called_verified(ngc5921_fits: Path, tmp_path: Path) -> None:
     found = replay(
         tmp_path / "n",

@@ -95,7 +95,10 @@ def used_stale(lineage: Lineage, order: CellOrder, calls: Iterable[str]) -> list
     for call, used_states in used.items():
         # Much can be stale for one reason: it is told once.
         causes: dict[tuple[str, str, str], list[Stale]] = {}
+        own = order.numbers.get(call)
         for stale in (found[state] for state in used_states if state in found):
+            if own is not None and order.numbers[stale.call.id] > own:
+                continue  # in a table that a cell further down changed: to run that one first would be no help
             causes.setdefault((stale.call.id, stale.used.id, stale.changer.id), []).append(stale)
         for same in causes.values():
             maker = order.named(same[0].call)
