@@ -180,13 +180,19 @@ def test_a_full_disk_delays_the_record_and_stops_no_task(ngc5921_fits: Path, tmp
 def test_a_folder_that_is_read_only_stops_no_task_and_is_told_once(ngc5921_fits: Path, tmp_path: Path) -> None:
     notebook = write_notebook(
         tmp_path / "k.ipynb",
-        (START.format(str(ngc5921_fits)), "v = visstat('n.ms', datacolumn='data')\nprint(sorted(v)[0])"),
+        (
+            START.format(str(ngc5921_fits)),
+            "v = visstat('n.ms', datacolumn='data')\nprint(sorted(v)[0])",
+            "%casaprov status",
+        ),
     )
     assert "there is no record" in run_on("size=2m,ro", notebook, code=3)
     assert "DATA_DESC_ID=0" in printed(notebook)
     told = printed(notebook, "stderr")
     assert told.count("casaprov:") == 1
     assert "cannot be written" in told
+    shown = str(nbformat.read(notebook, as_version=4).cells[-1].outputs)
+    assert "Not recorded yet. Nothing of this session could be written to " in shown
 
 
 # -- notebooks in disorder ----------------------------------------------------------

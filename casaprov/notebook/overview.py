@@ -68,6 +68,9 @@ def _state(recorded: Recorded) -> Line:
         return Line(f"since {_time(recorded.paused)}. %casaprov resume goes on.", "Recording is paused")
     if not recorded.session:
         return Line(f"{name} is recorded from its first task call on; this kernel has made none yet.", "Ready.")
+    if recorded.document is None or recorded.session not in {session.id for session in recorded.document.sessions}:
+        told = f"Nothing of this session could be written to {recorded.journal}: it is lost when this kernel ends."
+        return Line(f"{told} Give space or permission; the next call writes all that waits.", "⚠️ Not recorded yet.")
     return Line(f"{name} is recorded.", "Recording.")
 
 
