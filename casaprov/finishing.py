@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from casaprov.opened import Opened, Remains, changed_within
 from casaprov.own_work import OwnLock
 from casaprov.stamps import Stamps, stamp
 from casaprov.states import Measured, States, is_still
-from casaprov.taskspec import FileUse
+from casaprov.taskspec import FileUse, TaskSpec
 
 __all__ = ["Ended", "Finishing", "Recorded"]
 
@@ -189,9 +189,14 @@ class Finishing:
         used = self._used(ended)
         generated = [Usage(entity=entity, declared=False) for entity in opened.between]
         entities = {entity.id: entity for _, entity in used} | opened.between
+        declared_ids: set[str] = set()
         for parameter, path, declared in ended.left.written:
-            entity = self._left(ended, path, declared=declared)
-            if entity is not None:
+            entity = self._left(ended, path, declared_ids, declared=declared)
+            if entity is not None and entity.copy_of is not None:
+                entities[entity.id] = entity
+            elif entity is not None:
+                if declared:
+                    declared_ids.add(entity.id)
                 entities[entity.id] = entity
                 generated = [usage for usage in generated if usage.entity != entity.id]
                 generated.append(Usage(entity=entity.id, parameter=parameter, declared=declared))
@@ -245,15 +250,25 @@ class Finishing:
             maker.between[entity.id] = entity
         return entity
 
-    def _left(self, ended: Ended, path: Path, *, declared: bool) -> Entity | None:
-        """Return the new state that the call left at `path`; None if the content is what it was."""
+    def _left(self, ended: Ended, path: Path, results: Container[str], *, declared: bool) -> Entity | None:
+        """Return the new state that the call left at `path`, a copy if that came about otherwise; None if the content is what it was.
+
+        Parameters
+        ----------
+        results
+            Ids of the states that the call is known to have left elsewhere.
+        """
         opened, awaited = ended.opened, ended.awaited.get(path)
         measured = self._measured(opened, path, ended.pending[path], awaited, observed=not declared)
         by, before = opened.activity.id, opened.found.get(path)
         if before is None and not declared and opened.had(path):
-            if self._states.is_elsewhere(path, measured):
-                return None
-            before = self._states.at(path)
+            known = self._states.at(path)
+            if isinstance(opened.files, TaskSpec) and (
+                copy := self._states.copied(path, measured, by=by, results=results)
+            ):
+                return copy
+            if known is not None and known.generated_by not in {by, *opened.children}:
+                before = known
         return self._states.left(path, measured, by=by, children=opened.children, before=before, declared=declared)
 
     def _measured(

@@ -208,7 +208,7 @@ class Lineage:
                 continue
             seen.add(entity_id)
             entity = self.entities[entity_id]
-            before = entity.copy_of or (entity.revision_of if entity.gap else None)
+            before = entity.copy_of or entity.revision_of  # who changed it under another name did not use it
             if before is not None and before in self.entities:
                 todo.append(before)
             activity = self.generator(entity)

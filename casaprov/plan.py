@@ -15,7 +15,7 @@ from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from casaprov.lineage import Lineage
+from casaprov.lineage import Lineage, only_removes
 from casaprov.model import Activity, Document, Entity, Usage
 from casaprov.values import is_exact
 
@@ -130,7 +130,7 @@ def make_plan(
 def _looked_at_copies(lineage: Lineage) -> Iterator[Entity]:
     """Yield the copies that calls which left nothing looked at: what they are copies of may have been overwritten since."""
     for activity in lineage.document.activities:
-        if not activity.generated and activity.outcome == "completed":
+        if not activity.generated and activity.outcome == "completed" and not only_removes(activity):
             yield from (e for e in (lineage.entities[usage.entity] for usage in activity.used) if e.copy_of is not None)
 
 

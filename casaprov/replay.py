@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -92,8 +92,7 @@ class Replay:
                 self.on_step(number, step.activity)
                 steps.append(self._run_step(step))
             else:
-                if step.action == "take":
-                    self._restore(step)
+                self._restore(step)
                 steps.append(_not_run(step))
             for usage in step.leaves:
                 entity = self.entities[usage.entity]
@@ -108,25 +107,31 @@ class Replay:
                     taken=step.action == "take",
                     comparison=self._verdict(step, usage, entity),
                 )
-                if step.action == "blocked" or self._did_not_appear(usage, entity):
+                is_there = step.action != "blocked" or entity.id in {source.id for source, _ in step.restores}
+                if not is_there or self._did_not_appear(usage, entity):
                     lost.add(entity.id)
         changed = [_changed_later(entity) for entity in self.plan.products if entity.gap]
         return tuple(steps), (*products.values(), *changed)
 
     # -- parts ---------------------------------------------------------------
 
-    def _if_it_can(self, step: PlanStep, lost: Container[str]) -> PlanStep:
-        """Return a step, blocked if something that it uses did not come back after all."""
+    def _if_it_can(self, step: PlanStep, lost: set[str]) -> PlanStep:
+        """Return a step, blocked if something that it uses did not come back after all; what is a copy of that is lost as well."""
         if step.action != "run":
             return step
         missing = [source for source, _ in step.restores if not self._source(source).exists()]
+        paths = {path for source, path in step.restores if source in missing}
+        lost.update(usage.entity for usage in step.activity.used if self.entities[usage.entity].path in paths)
         named = (
             usage.entity for usage in step.activity.used if usage.parameter is not None
         )  # flag versions may be missing
         missing += [self.entities[entity] for entity in named if entity in lost]
         if not missing:
             return step
-        return replace(step, action="blocked", reason=f"{missing[0].path} could not be brought back")
+        for path in step.clears:
+            self.work.clear(path)
+        there = tuple((source, path) for source, path in step.restores if source not in missing)
+        return replace(step, action="blocked", reason=f"{missing[0].path} could not be brought back", restores=there)
 
     def _did_not_appear(self, usage: Usage, entity: Entity) -> bool:
         return not usage.declared and not self.work.place(entity.path).exists()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -146,20 +146,29 @@ class States:
                         return None
             return self._new(path, measured, generated_by=by, revision_of=before.id if before else None)
 
-    def is_elsewhere(self, path: Path, measured: Measured) -> bool:
-        """Tell whether something that no call says it wrote has the content of another path; it is a copy of that from now on.
+    def copied(self, path: Path, measured: Measured, *, by: str, results: Container[str]) -> Entity | None:
+        """Return the state of something that a task wrote in and is not said to write, if it is a copy; else None.
 
         CASA writes in tables that it only reads: who copies an image and makes it again sees the copy written as well. And
         a table that has two names, by links, is changed under both.
+
+        Parameters
+        ----------
+        by
+            Id of the call.
+        results
+            Ids of the states that it is known to have left elsewhere.
         """
         with self._lock:
             if not isinstance(measured, Measurement):
-                return False
+                return None
             current, source = self.at(path), self._by_content.get(measured.content_digest)
             if source is None or source.path == self.key(path) or (current is not None and is_still(current, measured)):
-                return False
-            self._new(path, measured, copy_of=source.id)
-            return True
+                return None
+            # What has a past is a copy of what the call says it left; what has none, of anything that was there before as well.
+            if source.id not in results and (current is not None or source.generated_by == by):
+                return None
+            return self._new(path, measured, copy_of=source.id)
 
     def _see(self, path: Path, by: str) -> str:
         """Note that a call knew a path; return which one did before. Records are not finished in the order of beginnings."""

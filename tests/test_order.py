@@ -37,3 +37,21 @@ def test_what_a_cell_further_down_made_stale_is_not_told_above_it() -> None:
     assert used_stale(lineage, order, [again.id]) == []
     (told,) = used_stale(lineage, order, [looking.id])
     assert told.startswith("tclean used a.ms, which is stale: applycal (")
+
+
+def test_what_a_cell_above_made_stale_is_told_though_one_below_did_as_well() -> None:
+    story = Story()
+    runs = []
+    for cell in (1, 3, 4, 3, 2, 1, 3):
+        match cell:
+            case 1:
+                runs.append(story.call("setjy", used=["a.fits"], generated=["a.cl"]))
+            case 2:
+                runs.append(story.call("ft", used=["a.cl"], changed=["a.ms"]))
+            case 3:
+                runs.append(story.call("gaincal", used=["a.ms"], generated=["a.gcal"]))
+            case _:
+                runs.append(story.call("applycal", used=["a.gcal"], changed=["a.ms"]))
+    cells = dict(zip(story.ids, (1, 3, 4, 3, 2, 1, 3), strict=True))
+    (told,) = used_stale(Lineage(story.document), CellOrder(cells, {}), [runs[-1].id])
+    assert told.startswith("gaincal used a.ms, which is stale: ft (")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from casaprov.model import Usage
 from casaprov.plan import foreign_states, make_plan
 from records import Story
 
@@ -74,6 +77,28 @@ def test_what_a_copy_was_made_of_is_made_for_who_looked_at_the_copy(story: Story
     steps = {step.activity.id: step for step in make_plan(story.document, TASKS).steps}
     assert steps[first.id].action == "run"
     assert [(source.id, path) for source, path in steps[look.id].restores] == [(copied, "kept.image")]
+
+
+def test_a_copy_that_was_only_removed_needs_no_call(story: Story) -> None:
+    first = story.call("tclean", used=["a.ms"], generated=["a.image"])
+    copied = story.state("a.image")
+    story.call("tclean", used=["a.ms"], generated=["a.image"])
+    story._entity("kept.image", copy_of=copied)
+    story.call("rmtables", used=["kept.image"], deleted=["kept.image"])
+    actions_of = {step.activity.id: step.action for step in make_plan(story.document, TASKS).steps}
+    assert actions_of[first.id] == "leave-out"
+
+
+def test_who_made_what_was_changed_under_another_name_is_run(story: Story) -> None:
+    made = story.call("split", used=["a.ms"], generated=["b.ms"])
+    before = story.state("b.ms")
+    changing = story.call("flagdata", used=["a.ms"])
+    story.activities[-1] = replace(
+        changing,
+        generated=(Usage(entity=story._entity("b.ms", generated_by=changing.id, revision_of=before), declared=False),),
+    )
+    steps = {step.activity.id: step for step in make_plan(story.document, TASKS).steps}
+    assert (steps[made.id].action, steps[changing.id].clears) == ("run", ())
 
 
 def test_a_failed_call_that_left_nothing_is_left_out(story: Story) -> None:

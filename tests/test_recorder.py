@@ -138,6 +138,56 @@ def test_a_file_with_two_names_is_changed_under_both(notebook: Notebook, folder:
     assert entities[looking.used[0].entity].copy_of == usage.entity
 
 
+def test_a_copy_that_no_later_call_names_is_in_the_record(notebook: Notebook, folder: Path) -> None:
+    notebook.call("copy", copy(folder), source="in.txt", target="out.txt")
+    (folder / "other.txt").hardlink_to(folder / "out.txt")
+    changing, _ = notebook.call(
+        "copy", lambda: (folder / "other.txt").write_text("!") and None, source="in.txt", target="other.txt"
+    )
+    (last,) = [entity for entity in notebook.document().entities if entity.path == "out.txt" and entity.copy_of]
+    assert last.copy_of == changing.generated[0].entity
+
+
+@pytest.mark.parametrize("task", ["mystery", "look"])
+def test_two_known_files_that_hold_the_same_afterwards_are_both_changed(
+    task: str, notebook: Notebook, folder: Path
+) -> None:
+    for name in ("a.txt", "b.txt"):
+        notebook.call("copy", copy(folder, target=name), source="in.txt", target=name)
+        (folder / name).write_text(name)
+        notebook.call("look", lambda: None, file=name)
+
+    def write() -> None:
+        for name in ("a.txt", "b.txt"):
+            (folder / name).write_text("zeros")
+
+    activity, entities = notebook.call(task, write, file="in.txt")
+    assert [entities[usage.entity].path for usage in activity.generated] == ["a.txt", "b.txt"]
+    assert all(entities[usage.entity].revision_of for usage in activity.generated)
+
+
+def test_who_does_not_say_what_it_writes_may_have_written_anything(notebook: Notebook, folder: Path) -> None:
+    notebook.call("copy", copy(folder), source="in.txt", target="out.txt")
+    (folder / "zeros.txt").write_text("0")
+    made = (folder / "out.txt").read_bytes()
+    activity, entities = notebook.call("mystery", lambda: (folder / "zeros.txt").write_bytes(made) and None)
+    assert [entities[usage.entity].path for usage in activity.generated] == ["zeros.txt"]
+
+
+def test_what_an_inner_call_left_in_a_known_file_is_left_by_the_outer_one_too(notebook: Notebook, folder: Path) -> None:
+    notebook.call("copy", copy(folder), source="in.txt", target="out.txt")
+
+    def again() -> None:
+        inner, _ = notebook.call(
+            "copy", lambda: (folder / "out.txt").write_text("again") and None, source="in.txt", target="out.txt"
+        )
+        made.extend(usage.entity for usage in inner.generated)
+
+    made: list[str] = []
+    outer, _ = notebook.call("look", again, file="in.txt")
+    assert [usage.entity for usage in outer.generated] == made
+
+
 def test_a_file_inside_a_declared_folder_is_part_of_it(notebook: Notebook, folder: Path) -> None:
     def fill() -> None:
         (folder / "asdm").mkdir()

@@ -157,7 +157,7 @@ def test_what_calls_change_under_another_name_is_followed(ngc5921_fits: Path, tm
         "flagdata('n.ms', scan='2')\npartition('n.ms', 'n.mms', createmms=True, separationaxis='scan')",
         "flagdata('n.mms', scan='3')\nsplit('n.mms', 's.ms', datacolumn='data')",
     )
-    assert found.verified("im.image", "n.ms", "n.mms", "s.ms")
+    assert found.verified("im.image", "n.ms", "n.mms", "s.ms", "link.ms")
     steps = {step["task"]: step for step in found.report["steps"]}
     assert [step["action"] for step in found.report["steps"]] == ["run"] * len(found.report["steps"])
     assert steps["imstat"]["same_return"]

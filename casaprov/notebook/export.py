@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def export_notebook(
     if not document.activities:
         raise RecordError(f"The record of {notebook} holds no task call.", hint="Run its cells, then export again.")
     document = with_late_digests(document, folders, journal, measure)
-    document = with_present_states(document, folders, measure)
+    document = with_present_states(document, folders, measure, recorded.entities)
     items = choose_payload(document, folders, policy, measure=measure)
     return pack(document, notebook=notebook, journal=journal, items=items, out=out, title=title)
 
@@ -129,7 +129,9 @@ def _still_there(path: Path, entity: Entity, measure: Measure[Measurement]) -> M
     return found if stamp(path) == present else None
 
 
-def with_present_states(document: Document, folders: Mapping[str, Path], measure: Measure[Measurement]) -> Document:
+def with_present_states(
+    document: Document, folders: Mapping[str, Path], measure: Measure[Measurement], recorded: Iterable[Entity] = ()
+) -> Document:
     """Add a gap for every product that was changed after the last call that left it, also to something that cannot be read.
 
     A task that was killed leaves half a table behind.
@@ -138,7 +140,10 @@ def with_present_states(document: Document, folders: Mapping[str, Path], measure
     ----------
     folders
         Where the folder of each session is now.
+    recorded
+        All states, in order: also those that came about beside a call, as a table that has two names is changed under both.
     """
+    copies = {(e.path, e.content_digest) for e in {e.path: e for e in recorded}.values() if e.copy_of is not None}
     gaps = []
     for product in Lineage(document).products():
         path = folders[product.session] / product.path
@@ -146,7 +151,7 @@ def with_present_states(document: Document, folders: Mapping[str, Path], measure
             continue
         try:
             present = measure(path, tier=product.tier)
-            if present.content_digest == product.content_digest:
+            if present.content_digest == product.content_digest or (product.path, present.content_digest) in copies:
                 continue
             told = facts_of(present)
         except DigestError as error:

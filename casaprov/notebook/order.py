@@ -89,16 +89,17 @@ def used_stale(lineage: Lineage, order: CellOrder, calls: Iterable[str]) -> list
         for call in calls
         if not only_removes(lineage.activities[call])
     }
-    states = {state: lineage.entities[state] for used_states in used.values() for state in used_states}
-    found = {stale.product.id: stale for stale in lineage.stale(order.numbers, states.values())}
     notes = []
     for call, used_states in used.items():
+        # What a cell further down left in a table is no reason: to run that one first would be no help.
+        own = order.numbers.get(call)
+        above = {other: number for other, number in order.numbers.items() if own is None or number <= own}
+        found = {
+            stale.product.id: stale for stale in lineage.stale(above, map(lineage.entities.__getitem__, used_states))
+        }
         # Much can be stale for one reason: it is told once.
         causes: dict[tuple[str, str, str], list[Stale]] = {}
-        own = order.numbers.get(call)
         for stale in (found[state] for state in used_states if state in found):
-            if own is not None and order.numbers[stale.call.id] > own:
-                continue  # in a table that a cell further down changed: to run that one first would be no help
             causes.setdefault((stale.call.id, stale.used.id, stale.changer.id), []).append(stale)
         for same in causes.values():
             maker = order.named(same[0].call)
