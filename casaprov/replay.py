@@ -122,9 +122,8 @@ class Replay:
         missing = [source for source, _ in step.restores if not self._source(source).exists()]
         paths = {path for source, path in step.restores if source in missing}
         lost.update(usage.entity for usage in step.activity.used if self.entities[usage.entity].path in paths)
-        named = (
-            usage.entity for usage in step.activity.used if usage.parameter is not None
-        )  # flag versions may be missing
+        # Flag versions, which no parameter names, may be missing.
+        named = (usage.entity for usage in step.activity.used if usage.parameter is not None)
         missing += [self.entities[entity] for entity in named if entity in lost]
         if not missing:
             return step

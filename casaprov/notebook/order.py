@@ -89,14 +89,16 @@ def used_stale(lineage: Lineage, order: CellOrder, calls: Iterable[str]) -> list
         for call in calls
         if not only_removes(lineage.activities[call])
     }
+    states = {state: lineage.entities[state] for used_states in used.values() for state in used_states}
+    stale_for: dict[int | None, dict[str, Stale]] = {}  # by cell
     notes = []
     for call, used_states in used.items():
-        # What a cell further down left in a table is no reason: to run that one first would be no help.
         own = order.numbers.get(call)
-        above = {other: number for other, number in order.numbers.items() if own is None or number <= own}
-        found = {
-            stale.product.id: stale for stale in lineage.stale(above, map(lineage.entities.__getitem__, used_states))
-        }
+        if own not in stale_for:
+            # What a cell further down left in a table is no reason: to run that one first would be no help.
+            above = {other: number for other, number in order.numbers.items() if own is None or number <= own}
+            stale_for[own] = {stale.product.id: stale for stale in lineage.stale(above, states.values())}
+        found = stale_for[own]
         # Much can be stale for one reason: it is told once.
         causes: dict[tuple[str, str, str], list[Stale]] = {}
         for stale in (found[state] for state in used_states if state in found):
