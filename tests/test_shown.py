@@ -117,7 +117,9 @@ def test_logs_can_be_switched_off(kernel: WatchedKernel) -> None:
         kernel.run("%casaprov config show_log no")
         shown = kernel.run("vishead('n.ms', mode='get', hdkey='telescope');")
         assert shown.of("text/html") == []
-        assert "Ant = 28" in kernel.run("listcal('n.ms', 'n.gcal')").streams["stdout"]
+        # CASA writes to the process's output, which ipykernel reads in a thread of its own.
+        listing = kernel.run("import time\nlistcal('n.ms', 'n.gcal')\ntime.sleep(1)")
+        assert "Ant = 28" in listing.streams["stdout"]
     finally:
         kernel.run("%casaprov config show_log yes")
     assert kernel.run("vishead('n.ms', mode='get', hdkey='telescope');").of("text/html")
