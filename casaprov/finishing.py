@@ -189,15 +189,13 @@ class Finishing:
         used = self._used(ended)
         generated = [Usage(entity=entity, declared=False) for entity in opened.between]
         entities = {entity.id: entity for _, entity in used} | opened.between
-        declared_ids: set[str] = set()
         for parameter, path, declared in ended.left.written:
-            entity = self._left(ended, path, declared_ids, declared=declared)
-            if entity is not None and entity.copy_of is not None:
-                entities[entity.id] = entity
-            elif entity is not None:
-                if declared:
-                    declared_ids.add(entity.id)
-                entities[entity.id] = entity
+            results = {usage.entity for usage in generated if usage.declared}
+            entity = self._left(ended, path, results, declared=declared)
+            if entity is None:
+                continue
+            entities[entity.id] = entity
+            if entity.copy_of is None:  # else it came about beside the call
                 generated = [usage for usage in generated if usage.entity != entity.id]
                 generated.append(Usage(entity=entity.id, parameter=parameter, declared=declared))
         for path in ended.left.gone:

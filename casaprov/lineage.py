@@ -326,9 +326,8 @@ class Lineage:
         calls = [activity for activity in self.document.activities if activity.id in cells]
         numbers = [cells[call.id] for call in calls]
         last_of = {number: place for place, number in enumerate(numbers)}
-        first_from = [*accumulate(reversed(numbers), min)][
-            ::-1
-        ]  # of the cells that ran from a place on, the one furthest up
+        # Of the cells that ran from each place on, the one furthest up.
+        first_from = [*accumulate(reversed(numbers), min)][::-1]
         left: dict[str, list[tuple[int, Entity]]] = {}  # by path
         for place, call in enumerate(calls):
             for usage in call.generated:

@@ -46,8 +46,7 @@ class Opened:
 
     def had(self, path: Path) -> bool:
         """Tell whether the call found something at `path`."""
-        below = path.relative_to(self.walked.folder).as_posix() if path.is_relative_to(self.walked.folder) else ""
-        return bool(self.stamps.get(path) or self.walked.products.get(below))
+        return bool(self.stamps.get(path) or self.walked.saw(path))
 
 
 class Written(NamedTuple):
@@ -104,8 +103,7 @@ def changed_within(opened: Opened, path: Path, current: Entity | None) -> bool:
         return True
     before = opened.stamps.get(path)
     if before is None and path.is_relative_to(opened.walked.folder):
-        name = path.relative_to(opened.walked.folder).as_posix()
-        before = opened.walked.products.get(name)
+        before = opened.walked.saw(path)
         if before is None:  # it is new, or not looked at
             began_ns = opened.walked.taken_ns - LONGEST_NS
             return opened.walked.complete and stamp(path).newest_ns >= began_ns

@@ -202,7 +202,7 @@ def replay_view(report: ReplayReport) -> Group:
     for step in report.steps:
         if step.action == "blocked":
             parts.append(f"[magenta]not run:[/] {plain(step.task)}: {plain(step.reason)}")
-        elif step in report.ended_otherwise:
+        elif step.ended_otherwise:
             failure = plain(step.failure, keep="\n\t")
             parts.append(f"[red]{plain(step.task)} {step.outcome}[/], recorded as {step.recorded_outcome}. {failure}")
     if report.sampled:

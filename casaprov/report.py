@@ -42,6 +42,11 @@ class StepReport:
     seconds: float | None = None
     same_return: bool | None = None
 
+    @property
+    def ended_otherwise(self) -> bool:
+        """Whether it completed and had failed, or the other way round."""
+        return self.outcome is not None and self.outcome != self.recorded_outcome
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProductReport:
@@ -108,7 +113,7 @@ class ReplayReport:
     @property
     def ended_otherwise(self) -> tuple[StepReport, ...]:
         """Steps that completed and had failed, or the other way round."""
-        return tuple(step for step in self.steps if step.outcome is not None and step.outcome != step.recorded_outcome)
+        return tuple(step for step in self.steps if step.ended_otherwise)
 
     @property
     def differing(self) -> tuple[ProductReport, ...]:

@@ -57,14 +57,13 @@ class Walk:
         )
         return (problem,)
 
-    def paths(self) -> tuple[Path, ...]:
-        """Paths of all products, by name."""
-        return tuple(self.folder / name for name in self.products)
+    def saw(self, path: Path) -> Stamps | None:
+        """Stamps of one product, None if the walk did not see it."""
+        return self.products.get(path.relative_to(self.folder).as_posix()) if path.is_relative_to(self.folder) else None
 
     def at(self, path: Path) -> Stamps:
         """Stamps of one product: those of the walk, if it saw it."""
-        below = path.relative_to(self.folder).as_posix() if path.is_relative_to(self.folder) else ""
-        return self.products.get(below) or stamp(path)
+        return self.saw(path) or stamp(path)
 
     def changed_since(self, earlier: Walk) -> tuple[Path, ...]:
         """Paths of products that are new or different."""

@@ -87,6 +87,7 @@ class Watches:
             return stamp_file(name)
         if self._queue is None or about.st_dev in self._elsewhere:
             return stamp_folder(name)
+        place = about.st_dev, about.st_ino
         with self._lock:
             if self._busy:  # a signal's handler, while this thread is below
                 return stamp_folder(name)
@@ -94,8 +95,8 @@ class Watches:
             try:
                 self._forget_changed(self._queue)
                 kept = self._kept.get(name)
-                if kept is None or kept.place != _place(about) or not _is_there(name, kept.files[0]):
-                    return self._looked_at(name, _place(about), self._queue)
+                if kept is None or kept.place != place or not _is_there(name, kept.files[0]):
+                    return self._looked_at(name, place, self._queue)
                 return Stamps(kept.files, now_ns, linked=False)
             finally:
                 self._busy = False
@@ -107,7 +108,7 @@ class Watches:
             if found.linked:
                 return found
             self._linked.discard(name)
-        told = True
+        told = self._is_local(os.fsencode(name), place[0])
         watched: list[int] = []
 
         def watch_and_list(folder: Path | str) -> list[os.DirEntry[str]]:
@@ -136,7 +137,7 @@ class Watches:
 
     def _watch(self, folder: bytes, device: int, queue: int) -> int | None:
         """Watch a folder until something happens in it; return the watch, None if that will not be told of."""
-        if os.stat(folder).st_dev != device or not self._is_local(folder, device):  # noqa: PTH116 - as above
+        if os.stat(folder).st_dev != device:  # noqa: PTH116 - as above
             return None
         watch: int = _libc.inotify_add_watch(queue, folder, _FIRST_CHANGE)
         if watch < 0:
@@ -211,10 +212,6 @@ def _told(queue: int) -> Iterator[int]:
             watch, _what, _with, name_bytes = _EVENT.unpack_from(events, place)
             place += _EVENT.size + name_bytes
             yield watch
-
-
-def _place(about: os.stat_result) -> tuple[int, int]:
-    return about.st_dev, about.st_ino
 
 
 def _is_there(folder: str, member: tuple[str, StatStamp]) -> bool:

@@ -53,7 +53,7 @@ def test_a_walk_finds_what_is_new_or_different(tmp_path: Path) -> None:
     (tmp_path / "new").write_text("x")
     after = walk(tmp_path)
     assert after.changed_since(before) == (tmp_path / "new", tmp_path / "x.ms")
-    assert after.paths() == (tmp_path / "new", tmp_path / "same", tmp_path / "x.ms")
+    assert tuple(after.products) == ("new", "same", "x.ms")
     assert after.problems == ()
 
 
