@@ -20,7 +20,10 @@ __all__ = ["CellRun", "signals"]
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 # CASA's C++ hears an interrupt only when it is back in Python; then the kernel ends in the middle of a call.
-_GRACE_S = 5.0
+_GRACE_S = 10.0
+
+# A cell may catch an interrupt, and the system may give it to a thread of the kernel that sleeping code does not hear.
+_INTERRUPTS = 4
 
 # How long the output of a cell that has ended may be under way. nbclient goes on without it after four seconds.
 _OUTPUT_S = 60
@@ -179,9 +182,8 @@ class CellRun:
     def _interrupt(self) -> None:
         if self._in_cell:  # else the next cell is not begun
             loop = asyncio.get_running_loop()
-            # Twice, if need be: the system may give the first to a thread of the kernel that sleeping code does not hear.
-            for delay_s in (0, _GRACE_S / 2):
-                loop.call_later(delay_s, self._interrupt_cell)
+            for turn in range(_INTERRUPTS):
+                loop.call_later(turn * _GRACE_S / _INTERRUPTS, self._interrupt_cell)
             loop.call_later(_GRACE_S, self._cancel)
 
     def _interrupt_cell(self) -> None:
