@@ -52,7 +52,11 @@ class TaskFailed(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class TaskResult:
-    """How a task call ended: with a value or with an error, and what the log said."""
+    """How a task call ended: with a value or with an error, and what the log said.
+
+    Whoever is between the task and its caller must not keep it when that is over: the traceback of the error leads to the
+    task's frame, and from there to that of everybody who called it. In such a circle, what the task had open stays open.
+    """
 
     returned: Any = None
     error: BaseException | None = None

@@ -28,6 +28,7 @@ from casaprov.casa.data import prepare
 from casaprov.casa.kernel_plots import KernelPlots
 from casaprov.casa.session import new_session, open_recorder, tier_by_size
 from casaprov.casa.tasks import FunctionExecutor, TaskHook, hooked_modules
+from casaprov.casa.tool_lives import ToolLives
 from casaprov.casa.tools import TOOL_PACKAGE, ToolHook
 from casaprov.config import Config
 from casaprov.digest import digest_bytes
@@ -115,6 +116,7 @@ class KernelRecording:
         self._plots = KernelPlots(lambda: journal_folder(self.notebook) / "plots", show_pictures)
         self._hook = TaskHook(self._run, self._shown.public_call, self._plots)
         self._tools = ToolHook(self)
+        self._lives = ToolLives()
         self._digester: Digester | None = None
         self._runner: Runner | None = None
         self._old_digesters: list[Digester] = []  # calls that run may still wait for them
@@ -132,7 +134,8 @@ class KernelRecording:
         self._shell.events.register("post_run_cell", self._after_cell)
         for module in hooked_modules():
             wrapt.when_imported(module)(partial(self._imported, self._hook))
-        wrapt.when_imported(TOOL_PACKAGE)(partial(self._imported, self._tools))
+        for hook in (self._tools, self._lives):
+            wrapt.when_imported(TOOL_PACKAGE)(partial(self._imported, hook))
         activities.attach(self)
         self._shell.register_magic_function(partial(run_shell_cell, self._shell), "cell", MAGIC)
         self._magic.register()
@@ -153,6 +156,7 @@ class KernelRecording:
         self._shown.end_cell()
         unregister_help(self._shell)
         self._tools.remove()
+        self._lives.remove()
         self._hook.remove()
         self._plots.close()
         atexit.unregister(self.stop)
@@ -215,7 +219,7 @@ class KernelRecording:
 
     # -- task calls ----------------------------------------------------------
 
-    def _imported(self, hook: TaskHook | ToolHook, package: Any) -> None:
+    def _imported(self, hook: TaskHook | ToolHook | ToolLives, package: Any) -> None:
         if self._stopped:
             return
         try:
@@ -301,6 +305,7 @@ class KernelRecording:
     # -- cells ---------------------------------------------------------------
 
     def _before_cell(self, info: ExecutionInfo) -> None:
+        self._lives.release()
         self._shown.begin_cell()
         if self._endings.busy:
             hold_back(self._endings, looking=self._only_looks(info.raw_cell or ""))

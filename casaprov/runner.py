@@ -54,9 +54,12 @@ class Runner:
         """Run `call` under recording and return how it ended."""
         opened = self.begin(call)
         result = executor.run(call)
-        if opened is not None:
-            self.end(opened, result)
-        return result
+        try:
+            if opened is not None:
+                self.end(opened, result)
+            return result
+        finally:  # see :class:`casaprov.calls.TaskResult`
+            del result
 
     def begin(self, call: TaskCall, files: FileTable | None = None, *, encloses: bool = True) -> Opened | None:
         """Record that something begins; None if that failed. See :meth:`casaprov.recorder.Recorder.begin`."""

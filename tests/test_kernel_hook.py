@@ -71,6 +71,43 @@ def test_tasks_are_recorded_however_they_were_imported(tmp_path: Path, ngc5921_f
     assert recorded(result)[4].parameters["useflags"] is True
 
 
+def test_a_tool_ends_in_a_thread_that_uses_casa(tmp_path: Path) -> None:
+    """casacore is not safe for threads, and Python collects garbage in any of them."""
+    result = run(
+        tmp_path,
+        "%load_ext casaprov\nimport casatools, gc, threading, weakref\ngc.disable()",
+        "class Circle: pass\n"
+        "def end_in(thread):\n"
+        "    circle = Circle()\n    circle.circle, circle.tool = circle, casatools.quanta()\n"
+        "    below = weakref.ref(circle.tool._swigobj)\n    del circle\n    thread.start()\n    thread.join()\n"
+        "    return below",
+        "others = end_in(threading.Thread(target=gc.collect))\nprint(others() is not None)",
+        "print(others() is None)",
+        "others = end_in(threading.Thread(target=gc.collect))\nmade = casatools.quanta()\nprint(others() is None)",
+        "tool = casatools.quanta()\nbelow = weakref.ref(tool._swigobj)\ndel tool\nprint(below() is None)",
+        "other = end_in(threading.Thread(target=lambda: (casatools.quanta(), gc.collect())))\nprint(other() is None)",
+    )
+    assert result.failure is None
+    assert [cell.outputs[0].text for cell in read(result).cells[2:]] == ["True\n"] * 5
+
+
+def test_what_a_task_or_a_tool_that_failed_had_open_is_closed(tmp_path: Path, ngc5921_fits: Path) -> None:
+    result = run(
+        tmp_path,
+        "%load_ext casaprov\nfrom casatasks import *\nimport casatools, gc\n"
+        "kinds = casatools.agentflagger, casatools.ms, casatools.table\n"
+        "def tools():\n    return [id(thing) for thing in gc.get_objects() if isinstance(thing, kinds)]",
+        IMPORT.format(fits=str(ngc5921_fits)),
+        "gc.collect()\ngc.disable()\nbefore = tools()",
+        "try:\n    flagdata('n.ms', scan='99')\nexcept RuntimeError:\n    pass",
+        "tb = casatools.table()\ntb.open('n.ms')\ntry:\n    tb.putcell('NONE', 0, 1)\nexcept RuntimeError:\n    pass",
+        "del tb",
+        "set(tools()) - set(before)",
+    )
+    assert result.failure is None
+    assert read(result).cells[-1].outputs[0].data["text/plain"] == "set()"
+
+
 def test_a_folder_that_was_moved_continues_its_record(tmp_path: Path, ngc5921_fits: Path) -> None:
     (tmp_path / "old").mkdir()
     first = run(tmp_path / "old", "from casatasks import *", IMPORT.format(fits=str(ngc5921_fits)))

@@ -233,7 +233,10 @@ class TaskHook:
                 call, work, show = gui.prepare(call, lambda values: function(*(values[name] for name in names)))
             result = self._run(call, FunctionExecutor(work, log_from))
             if result.error is not None:
-                raise result.error
+                try:
+                    raise result.error
+                finally:  # see :class:`casaprov.calls.TaskResult`
+                    del result
             if show is not None:
                 show()
             return result.returned

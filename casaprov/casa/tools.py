@@ -321,7 +321,8 @@ class ToolHook:
         activity = opened.activity
         parameters = {**activity.parameters, "calls": dict(batch.calls)}
         opened.activity = replace(activity, parameters=parameters, given=tuple(parameters))
-        self._recording.end(opened, TaskResult(error=batch.error))
+        error, batch.error = batch.error, None  # the frame that caught it holds the batch
+        self._recording.end(opened, TaskResult(error=error))
 
 
 def _whole(path: Path | None) -> Path | None:

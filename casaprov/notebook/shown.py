@@ -153,6 +153,7 @@ class Shown:
             self._here.watch = None
             with _harmless(call.task):
                 self._show(watch)
+            watch.result = None  # see :class:`casaprov.calls.TaskResult`
             with _harmless(f"what {call.task} drew"):
                 self._figures.end_call(opened, watch.pictures)
 
@@ -258,9 +259,9 @@ class _Watched:
         __tracebackhide__ = True
         with self._printed() as printed:
             result = self._executor.run(call)
-        result = replace(result, log=joined(result.log, printed.text()))
-        self._watch.result = result
-        return result
+        self._watch.result = replace(result, log=joined(result.log, printed.text()))
+        del result  # see :class:`casaprov.calls.TaskResult`
+        return self._watch.result
 
 
 @contextlib.contextmanager
