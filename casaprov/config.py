@@ -150,7 +150,7 @@ def _checked(name: str, value: Any, source: str) -> Any:
             raise UsageError(f"{source}: {name} cannot be {value!r}.", hint=f"It is {' or '.join(CHOICES[name])}.")
         return value
     try:
-        number = size_of(value)
+        number = int(str(value)) if name == "workers" else size_of(value)
     except ValueError:
         number = -1
     if number < (name == "workers"):

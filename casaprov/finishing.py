@@ -12,7 +12,7 @@ from pathlib import Path
 from casaprov.calls import error_text
 from casaprov.checksum import Measurement
 from casaprov.errors import CasaprovError, DigestError, JournalError
-from casaprov.gaps import Pauses, describe_gap
+from casaprov.gaps import CallElsewhere, Pauses, UnfinishedCall, describe_gap, sentences
 from casaprov.journal import Journal
 from casaprov.model import UNDIGESTED, Activity, Checksum, Entity, Locator, Tier, Usage
 from casaprov.opened import Opened, Remains, changed_within
@@ -58,7 +58,7 @@ class Finishing:
         Where records go; also names the session.
     states
         Last known Entity of each path, from earlier sessions of the notebook.
-    locate, checksums
+    locate, checksums, unfinished, elsewhere
         As for :class:`casaprov.recorder.Recorder`.
     may_be_touched
         Tells whether a later call reads a path that is still being measured: CASA touches what it reads.
@@ -71,12 +71,16 @@ class Finishing:
         states: Mapping[str, Entity],
         locate: Callable[[Path], tuple[Locator, ...]],
         checksums: Callable[[Path], tuple[Checksum, ...]],
+        unfinished: UnfinishedCall,
+        elsewhere: CallElsewhere,
         may_be_touched: Callable[[Path], bool],
     ) -> None:
         self._journal = journal
         self.pauses = Pauses()
-        told = (self._describe_gap, checksums, self.pauses.describe_new)
+        told = (self._describe_gap, checksums, self._describe_new, lambda path: unfinished(path, None))
         self._states = States(journal.session, states, locate, *told)
+        self._unfinished = unfinished
+        self._elsewhere = elsewhere
         self._locate = locate
         self._may_be_touched = may_be_touched
         self._lock = OwnLock()
@@ -309,7 +313,12 @@ class Finishing:
         tree = self._journal.read_tree(before.content_digest)
         told = describe_gap(before, tree, now, after=self._named(after), until=self._named(until))
         number = int(after.rpartition("/")[2]) if after in self._tasks else 0
-        return told + self.pauses.describe(after_call=number)
+        unfinished = "" if number else self._unfinished(Path(self._journal.session.folder) / before.path, before)
+        elsewhere = self._elsewhere(now.content_digest)
+        return sentences(told, elsewhere, unfinished, self.pauses.describe(after_call=number))
+
+    def _describe_new(self, path: Path, now: Measurement) -> str:
+        return sentences(self._elsewhere(now.content_digest), self.pauses.describe_new(path))
 
     def _named(self, call: str) -> str:
         number = call.rpartition("/")[2]

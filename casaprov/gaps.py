@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from casaprov.checksum import Measurement
+from casaprov.digest import Digest
 from casaprov.model import Entity
 from casaprov.stamps import stamp
 
-__all__ = ["Pauses", "describe_gap"]
+__all__ = ["CallElsewhere", "Pauses", "UnfinishedCall", "describe_gap", "sentences"]
+
+UnfinishedCall = Callable[[Path, Entity | None], str]
+"""Says which call of an earlier session may have left what lies at a path, after a state; nothing if none."""
+
+CallElsewhere = Callable[[Digest | None], str]
+"""Says which call of another notebook left a content; nothing if none."""
 
 _MAX_NAMED = 8
 
@@ -40,7 +47,7 @@ class Pauses:
     def describe(self, *, after_call: int) -> str:
         """Say which pauses there were since a call of the session; nothing if none."""
         named = [str(pause) for pause in self._all if pause.calls >= after_call]
-        return f" Recording was paused {' and '.join(named)}." if named else ""
+        return f"Recording was paused {' and '.join(named)}." if named else ""
 
     def describe_new(self, path: Path) -> str:
         """Say whether a file that no call made was last changed during a pause; nothing if not."""
@@ -73,6 +80,11 @@ def describe_gap(before: Entity, tree: Mapping[str, Any] | None, now: Measuremen
     shown = ", ".join(names[:_MAX_NAMED]) or "its content"
     more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
     return f"Something that is no recorded call changed {shown}{more} between {after} and {until}."
+
+
+def sentences(*told: str) -> str:
+    """Put sentences in a row; some may be empty."""
+    return " ".join(filter(None, told))
 
 
 def _clock(time: str) -> str:

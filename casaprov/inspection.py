@@ -73,10 +73,12 @@ def inspect_document(
         for gap in lineage.gaps()
         if gap.id in states
     )
+    inputs = (f"{e.path}: {e.note}" for e in lineage.inputs() if e.id in states and e.note and not e.gap)
     notes: tuple[OutOfOrder | Stale | str, ...] = (
         *(found for found in lineage.out_of_order(cells) if found.call.id in calls),
         *(found for found in lineage.stale(cells) if found.product.id in states),
         *gaps,
+        *inputs,
     )
     try:
         if graph is not None:

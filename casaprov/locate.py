@@ -66,7 +66,8 @@ class InputFinder:
         name = Path(entity.path).name
         tried = "; ".join(refused) or "no file of this name was found"
         raise InputMissing(
-            f"The input {name} ({_short(entity.content_digest)}, {entity.size_bytes} bytes) cannot be found: {tried}.",
+            f"The input {name} ({_short(entity.content_digest)}, {entity.size_bytes} bytes) cannot be found: {tried}."
+            + (f" The record says: {entity.note}" if entity.note else ""),
             hint=f"Give the folder that holds the right {name} with --data FOLDER.",
         )
 

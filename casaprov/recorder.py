@@ -28,6 +28,7 @@ from casaprov.digest import digest_record
 from casaprov.endings import Endings
 from casaprov.errors import JournalError
 from casaprov.finishing import Ended, Finishing, Recorded
+from casaprov.gaps import CallElsewhere, UnfinishedCall
 from casaprov.journal import Journal
 from casaprov.model import Activity, Checksum, Entity, Locator, LogSegment, Session, Tier
 from casaprov.opened import Opened, remains
@@ -77,6 +78,10 @@ class Recorder:
         Tells what an archive says of an external input that is not read as a whole.
     tier
         Tells how much is read of a path that is not known yet; a known one stays in its tier.
+    unfinished
+        Tells which call of those sessions may have left something that nobody recorded.
+    elsewhere
+        Tells which call of another notebook left a content.
     clock
         Returns the present time as records write it.
     endings
@@ -93,6 +98,8 @@ class Recorder:
         checksums: Callable[[Path], tuple[Checksum, ...]] = lambda _: (),
         tier: Callable[[Path], Tier] = lambda _: "full",
         states: Mapping[str, Entity] | None = None,
+        unfinished: UnfinishedCall = lambda _path, _known: "",
+        elsewhere: CallElsewhere = lambda _digest: "",
         clock: Callable[[], str] = now,
         endings: Endings | None = None,
     ) -> None:
@@ -107,6 +114,8 @@ class Recorder:
             states=states or {},
             locate=locate,
             checksums=checksums,
+            unfinished=unfinished,
+            elsewhere=elsewhere,
             may_be_touched=lambda path: endings is None or endings.is_used(path),
         )
         self._watches = Watches()

@@ -38,6 +38,8 @@ class States:
         Tells what an archive says of an external input that is not read as a whole.
     describe_new
         Says what is known of an external input.
+    left_by
+        Says which call that never ended may have left what is known of nobody; nothing if none.
     """
 
     def __init__(
@@ -47,7 +49,8 @@ class States:
         locate: Callable[[Path], tuple[Locator, ...]],
         describe: Callable[[Entity, Measurement, str, str], str],
         checksums: Callable[[Path], tuple[Checksum, ...]] = lambda _: (),
-        describe_new: Callable[[Path], str] = lambda _path: "",
+        describe_new: Callable[[Path, Measurement], str] = lambda _path, _measured: "",
+        left_by: Callable[[Path], str] = lambda _path: "",
     ) -> None:
         self._session = session
         self._folder = Path(session.folder)
@@ -57,6 +60,7 @@ class States:
         self._describe = describe
         self._checksums = checksums
         self._describe_new = describe_new
+        self._left_by = left_by
         self._seen = {key: entity.generated_by or "" for key, entity in known.items()}  # by which call, last
         self._lock = OwnLock()
         self._count = 0
@@ -75,7 +79,8 @@ class States:
 
         That is the last known one if its content is still there. Content that
         is known from another path was copied or moved from there. Any other
-        change is a gap; a path not known before is an external input.
+        change is a gap, and so is what a call that never ended may have left;
+        else a path not known before is an external input.
 
         Parameters
         ----------
@@ -105,8 +110,10 @@ class States:
             if current is not None:
                 note = self._describe(current, measured, last, by)
                 return self._new(path, measured, revision_of=current.id, gap=True, note=note)
+            if note := self._left_by(path):
+                return self._new(path, measured, gap=True, note=note)
             checksums = self._checksums(path) if measured.tier == "fast" else ()
-            facts = {"locators": self._locate(path), "checksums": checksums, "note": self._describe_new(path)}
+            facts = {"locators": self._locate(path), "checksums": checksums, "note": self._describe_new(path, measured)}
             return self._new(path, measured, **facts)
 
     def left(

@@ -139,6 +139,8 @@ def _opened(path: Path, limits: Limits) -> Iterator[zipfile.ZipFile]:
     """Open a zip; whatever is found to be broken in it becomes a CrateError."""
     if kind := special_kind(path):
         raise UsageError(f"{path} is {kind}.", hint="A crate is a zip file or a folder.")
+    if path.suffix == ".ipynb" and path.is_file():
+        raise UsageError(f"{path} is a notebook and no crate.", hint=f"'casaprov export {path} -o FILE.zip' makes one of it.")
     try:
         _check_directory_size(path, limits)
         with zipfile.ZipFile(path) as archive:

@@ -93,6 +93,10 @@ class Story:
         """Something outside of tasks changed `path`."""
         self._entity(path, revision_of=self.state(path), gap=True)
 
+    def remains(self, path: str, note: str) -> None:
+        """A call that never ended may have left `path`."""
+        self._entity(path, gap=True, note=note)
+
     def state(self, path: str) -> str:
         """Id of the present state of a path; an external input if there is none."""
         return self.current.get(path) or self._entity(path, locators=(Locator(scheme="file", value=f"/data/{path}"),))

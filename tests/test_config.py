@@ -46,6 +46,7 @@ def test_the_session_wins_over_the_environment_and_that_over_the_file(tmp_path: 
         ('digest = "quick"', "digest cannot be 'quick'. It is full or fast."),
         ("fast_above = -1", "fast_above cannot be -1. It is a size such as 10 GB."),
         ("workers = 0", "workers cannot be 0. It is a number such as 2."),
+        ("workers = 1.5", "workers cannot be 1.5. It is a number such as 2."),
         ("workers = true", "workers cannot be True. It is a number such as 2."),
         ("speed = 9", "there is no setting 'speed'. The settings are digest, "),
         ("digest = ", "cannot be read"),

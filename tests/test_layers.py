@@ -63,7 +63,7 @@ CORE: dict[str, str] = {
     "finishing": "calls checksum errors gaps journal model opened own_work stamps states taskspec",
     "fits_digest": "digest fits_tables keywords sketch / numpy",
     "fits_tables": "/ numpy",
-    "gaps": "checksum compare_trees differences model stamps",
+    "gaps": "checksum compare_trees differences digest model stamps",
     "guard": "endings own_work",
     "inspection": "drawing errors lineage model prov",
     "journal": "digest errors journal_reader model record_json",
@@ -77,6 +77,7 @@ CORE: dict[str, str] = {
     "locate": "checksum digest errors model",
     "model": "digest errors",
     "opened": "calls checksum model stamps taskspec time_steps walks",
+    "other_notebooks": "digest errors journal_reader",
     "own_work": "",
     "pathnames": "errors",
     "payload": "checksum crate_layout digest errors lineage model unpack",
@@ -85,7 +86,7 @@ CORE: dict[str, str] = {
     "reading": "checksum digest errors model stamps table_digest table_parts tables / numpy",
     "recent_digests": "own_work reading",
     "record_json": "errors model / cattrs",
-    "recorder": "calls checksum digest endings errors finishing journal model opened stamps taskspec values walks watches",
+    "recorder": "calls checksum digest endings errors finishing gaps journal model opened stamps taskspec values walks watches",
     "regular_files": "errors",
     "render": "compare crate doctor errors lineage model report terminal / rich",
     "replay": "calls compare digest errors model plan report runner taskspec values work_folder",
@@ -104,6 +105,7 @@ CORE: dict[str, str] = {
     "terms": "",
     "time_steps": "",
     "tree_check": "checksum crate_layout errors model sketch untrusted_json",
+    "unfinished": "lineage model stamps taskspec time_steps values",
     "unpack": "errors regular_files",
     "untrusted_json": "errors regular_files",
     "validate": (
@@ -137,12 +139,12 @@ EVERY_EDGE = {
 }
 EDGES: dict[str, str] = {
     "casa": (
-        "archive_checksums calls compare crate doctor endings journal lineage listings locate opened pathnames plan readers recorder replay report runner stamps"
-        " taskspec work_folder / casaconfig casashell casatasks casatools git numpy platformdirs"
+        "archive_checksums calls compare crate doctor endings journal lineage listings locate opened other_notebooks pathnames plan readers recorder replay report runner stamps"
+        " taskspec unfinished work_folder / casaconfig casashell casatasks casatools git numpy platformdirs"
     ),
     "ingest": "compare crate prov store unpack validate / tornado",
     "notebook": (
-        "activities calls config crate crate_layout doctor drawing journal journal_reader lineage own_work payload recorder stamps taskspec validate"
+        "activities calls config crate crate_layout doctor drawing gaps journal journal_reader lineage own_work payload recorder stamps taskspec unfinished validate"
         " / IPython ipykernel jupyter_client jupyter_server nbclient nbformat traitlets"
     ),
     "readers": (

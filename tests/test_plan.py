@@ -123,6 +123,17 @@ def test_a_gap_blocks_what_follows_from_it(story: Story) -> None:
     assert "could not be brought back" in steps[2].reason
 
 
+def test_what_a_killed_call_left_blocks_what_follows_and_is_no_input(story: Story) -> None:
+    story.remains("x.psf", "tclean, which began at noon and never ended, writes there.")
+    story.call("gaincal", used=["x.psf"], generated=["s.gcal"])
+    plan = make_plan(story.document, TASKS)
+    assert plan.steps[-1].reason == (
+        "x.psf was left before it by something that is no recorded task"
+        " (tclean, which began at noon and never ended, writes there)"
+    )
+    assert [entity.path for entity in plan.inputs] == ["raw.fits"]
+
+
 @pytest.mark.parametrize("outcome", ["interrupted", "unfinished"])
 def test_what_an_ended_call_left_cannot_be_repeated(story: Story, outcome: str) -> None:
     story.call("tclean", used=["a.ms"], generated=["a.image"], outcome=outcome)  # type: ignore[arg-type]

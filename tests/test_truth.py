@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,7 @@ from casaprov.cli import main
 from casaprov.journal import journal_folder, read_document
 from casaprov.model import Activity
 from casaprov.taskspec import load_specs
-from reductions import reduce
+from reductions import reduce, write_notebook
 from task_source import call_of_function, handed_over
 
 pytestmark = [pytest.mark.casa, pytest.mark.slow, pytest.mark.usefixtures("casa_site_config")]
@@ -36,6 +38,15 @@ thread = threading.Thread(target=write)
 thread.start()
 split("n.ms", "s.ms", datacolumn="data")
 thread.join()
+"""
+
+# All images are there, and the call has not returned.
+KILLED = """
+import os
+from casatasks.private.imagerhelpers.imager_base import PySynthesisImager
+delete = PySynthesisImager.deleteTools
+PySynthesisImager.deleteTools = lambda self: (delete(self), os.kill(os.getpid(), 9))
+tclean("n.ms", imagename="x", field="0", imsize=64, cell="15arcsec")
 """
 
 
@@ -196,6 +207,42 @@ def test_a_change_between_two_calls_stops_what_follows(ngc5921_fits: Path, tmp_p
     assert found.code == 3
     assert found.verdicts["s.ms"] == "not-verifiable"
     assert [step["action"] for step in found.report["steps"]] == ["run", "blocked", "blocked"]
+
+
+def test_what_a_killed_call_left_is_no_input(ngc5921_fits: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "n"
+    notebook = write_notebook(folder / "n.ipynb", (START, KILLED))
+    shutil.copy(ngc5921_fits, folder / "NGC5921.fits")
+    assert main(["run", str(notebook)]) == 3
+    shutil.rmtree(folder / "n.ms")
+    found = replay(folder, ngc5921_fits, "imstat('x.image')")
+    assert found.code == 0
+    assert found.report["steps"][-1]["same_return"]
+    (gap,) = [e for e in read_document(journal_folder(notebook), "n.ipynb").entities if e.gap]
+    assert (gap.path, gap.revision_of) == ("x.image", None)
+    assert re.fullmatch(r"tclean, which began at .{19} UTC and never ended, writes there\.", gap.note)
+
+
+def test_what_another_notebook_left_is_said_to_be_its(
+    ngc5921_fits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(ngc5921_fits, tmp_path / "NGC5921.fits")
+    calibrate, image = tmp_path / "calibrate.ipynb", tmp_path / "image.ipynb"
+    write_notebook(image, ("%load_ext casaprov", "from casatasks import *\nvisstat('n.ms')"))
+    told = []
+    for cells in ((START,), ("%load_ext casaprov\nfrom casatasks import *\nflagdata('n.ms', scan='1')",)):
+        write_notebook(calibrate, cells)
+        assert main(["run", str(calibrate)]) == 0
+        assert main(["run", str(image)]) == 0
+        assert main(["inspect", str(image)]) == 0
+        told.append(" ".join(capsys.readouterr().out.split()))
+    given, changed = [e for e in read_document(journal_folder(image), "image.ipynb").entities if e.path == "n.ms"]
+    assert (given.gap, given.note) == (False, "Call 0001 (importuvfits) of calibrate.ipynb left it.")
+    assert changed.gap
+    assert changed.note.startswith("Something that is no recorded call changed FLAG")
+    assert changed.note.endswith(". Call 0001 (flagdata) of calibrate.ipynb left it.")
+    for said, state in zip(told, (given, changed), strict=True):
+        assert said.endswith(f"n.ms: {state.note}")
 
 
 def test_an_input_that_the_notebook_overwrites_is_copied_first(ngc5921_fits: Path, tmp_path: Path) -> None:

@@ -189,6 +189,13 @@ def test_what_is_no_zip_is_refused(tmp_path: Path, data: bytes) -> None:
     assert "no zip file" in refused(tmp_path / "x.zip", tmp_path / "o").message
 
 
+def test_a_notebook_is_no_crate_and_export_makes_one(tmp_path: Path) -> None:
+    notebook = tmp_path / "n.ipynb"
+    notebook.write_text("{}")
+    with pytest.raises(UsageError, match=r"n\.ipynb is a notebook and no crate.*casaprov export"):
+        unpack(notebook, tmp_path / "out")
+
+
 def test_a_missing_crate_and_a_full_folder_are_usage_errors(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no crate"):
         unpack(tmp_path / "none.zip", tmp_path / "o")

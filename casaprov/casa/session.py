@@ -17,10 +17,12 @@ from casaprov.endings import Endings
 from casaprov.errors import JournalError
 from casaprov.journal import Journal, present_folders, read_document
 from casaprov.lineage import Lineage
-from casaprov.model import Entity, Locator, Session, Tier
+from casaprov.model import Document, Entity, Locator, Session, Tier
+from casaprov.other_notebooks import OtherNotebooks
 from casaprov.recorder import Digester, Recorder, now
 from casaprov.stamps import stamp
 from casaprov.taskspec import load_specs
+from casaprov.unfinished import UnfinishedCalls
 
 __all__ = ["locate", "new_session", "open_recorder", "tier_by_size"]
 
@@ -56,28 +58,39 @@ def open_recorder(
     endings
         Finishes records while other code runs; else whoever ends a call waits.
     """
+    specs = load_specs()
+    earlier = _earlier_sessions(journal_folder, session)
+    folders = {known.id: Path(session.folder) for known in earlier.sessions}
     return Recorder(
         journal=Journal(journal_folder, session),
         digester=digester,
-        specs=load_specs(),
+        specs=specs,
         locate=locate,
         checksums=checksums_beside,
         tier=tier,
-        states=_last_states(journal_folder, session),
+        states=_last_states(earlier),
+        unfinished=UnfinishedCalls(earlier, folders, specs).describe,
+        elsewhere=OtherNotebooks(journal_folder).describe,
         endings=endings,
     )
 
 
-def _last_states(journal_folder: Path, session: Session) -> dict[str, Entity]:
-    """Last recorded state of each path, if the earlier sessions started from the same folder."""
+def _earlier_sessions(journal_folder: Path, session: Session) -> Document:
+    """What earlier sessions recorded, if they started from the same folder."""
+    nothing = Document(notebook=session.notebook)
     try:
         document = read_document(journal_folder, session.notebook)
     except JournalError:
-        return {}
+        return nothing
     folders = present_folders(journal_folder, document)
     if any(folder.resolve() != Path(session.folder).resolve() for folder in folders.values()):
         _log.info("Earlier sessions in %s ran in another folder; they are not continued.", journal_folder)
-        return {}
+        return nothing
+    return document
+
+
+def _last_states(document: Document) -> dict[str, Entity]:
+    """Last recorded state of each path."""
     lineage = Lineage(document)
     inputs = [entity for entity in lineage.inputs() if not entity.is_undigested]  # of others nothing is known
     last = {entity.path: entity for entity in (*inputs, *lineage.products())}

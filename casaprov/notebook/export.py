@@ -12,6 +12,7 @@ from casaprov.checksum import Measure, Measurement, facts_of
 from casaprov.crate import Packed, pack
 from casaprov.crate_layout import METADATA
 from casaprov.errors import CasaprovError, DigestError, JournalError, RecordError, UsageError
+from casaprov.gaps import UnfinishedCall
 from casaprov.journal import journal_folder, journals, present_folders, read_document, store_tree
 from casaprov.lineage import Lineage
 from casaprov.model import UNDIGESTED, Activity, Document, Entity
@@ -20,6 +21,8 @@ from casaprov.notebook.following import find_session
 from casaprov.notebook.ipynb import read_notebook
 from casaprov.payload import PayloadPolicy, choose_payload
 from casaprov.stamps import stamp
+from casaprov.taskspec import load_specs
+from casaprov.unfinished import UnfinishedCalls
 
 __all__ = ["export_notebook", "find_journal", "record_of"]
 
@@ -52,7 +55,8 @@ def export_notebook(
     if not document.activities:
         raise RecordError(f"The record of {notebook} holds no task call.", hint="Run its cells, then export again.")
     document = with_late_digests(document, folders, journal, measure)
-    document = with_present_states(document, folders, measure, recorded.entities)
+    unfinished = UnfinishedCalls(recorded, folders, load_specs())
+    document = with_present_states(document, folders, measure, recorded.entities, unfinished.describe)
     items = choose_payload(document, folders, policy, measure=measure)
     return pack(document, notebook=notebook, journal=journal, items=items, out=out, title=title)
 
@@ -130,7 +134,11 @@ def _still_there(path: Path, entity: Entity, measure: Measure[Measurement]) -> M
 
 
 def with_present_states(
-    document: Document, folders: Mapping[str, Path], measure: Measure[Measurement], recorded: Iterable[Entity] = ()
+    document: Document,
+    folders: Mapping[str, Path],
+    measure: Measure[Measurement],
+    recorded: Iterable[Entity] = (),
+    unfinished: UnfinishedCall = lambda _path, _known: "",
 ) -> Document:
     """Add a gap for every product that was changed after the last call that left it, also to something that cannot be read.
 
@@ -142,6 +150,8 @@ def with_present_states(
         Where the folder of each session is now.
     recorded
         All states, in order: also those that came about beside a call, as a table that has two names is changed under both.
+    unfinished
+        Tells which call may have changed it and never ended.
     """
     copies = {(e.path, e.content_digest) for e in {e.path: e for e in recorded}.values() if e.copy_of is not None}
     gaps = []
@@ -149,15 +159,17 @@ def with_present_states(
         path = folders[product.session] / product.path
         if product.content_digest is None or not path.exists():
             continue
+        note = unfinished(path, product)
         try:
             present = measure(path, tier=product.tier)
             if present.content_digest == product.content_digest or (product.path, present.content_digest) in copies:
                 continue
             told = facts_of(present)
         except DigestError as error:
-            size = stamp(path).size_bytes
-            told = {"kind": product.kind, "content_digest": None, "size_bytes": size, "note": error.message}
-        gaps.append(Entity(id=f"{product.id}-changed", path=product.path, revision_of=product.id, gap=True, **told))
+            note = f"{error.message} {note}".strip()
+            told = {"kind": product.kind, "content_digest": None, "size_bytes": stamp(path).size_bytes}
+        told |= {"revision_of": product.id, "gap": True, "note": note}
+        gaps.append(Entity(id=f"{product.id}-changed", path=product.path, **told))
     return replace(document, entities=(*document.entities, *gaps))
 
 
