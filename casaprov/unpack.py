@@ -140,7 +140,9 @@ def _opened(path: Path, limits: Limits) -> Iterator[zipfile.ZipFile]:
     if kind := special_kind(path):
         raise UsageError(f"{path} is {kind}.", hint="A crate is a zip file or a folder.")
     if path.suffix == ".ipynb" and path.is_file():
-        raise UsageError(f"{path} is a notebook and no crate.", hint=f"'casaprov export {path} -o FILE.zip' makes one of it.")
+        raise UsageError(
+            f"{path} is a notebook and no crate.", hint=f"'casaprov export {path} -o FILE.zip' makes one of it."
+        )
     try:
         _check_directory_size(path, limits)
         with zipfile.ZipFile(path) as archive:

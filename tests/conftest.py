@@ -17,7 +17,7 @@ import pytest
 
 from casaprov.casa import data
 from casaprov.casa.appimages import PROGRAMS_VARIABLE
-from live_kernel import CASA_EXTENSION, LiveKernel
+from live_kernel import LiveKernel, start_casa, start_plain
 from reductions import Reduction, reduce
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -151,8 +151,7 @@ def reduction(
 @pytest.fixture(scope="session")
 def plain_kernel(casa_site_config: data.DataSource, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveKernel]:
     """A plain kernel that has imported casatasks; leave it without casaprov."""
-    loading = "import casatools, casatasks\nfrom casatasks import *"
-    kernel = LiveKernel(tmp_path_factory.mktemp("plain-kernel"), first=loading)
+    kernel = start_plain(tmp_path_factory.mktemp("plain-kernel"))
     yield kernel
     kernel.close()
 
@@ -160,9 +159,7 @@ def plain_kernel(casa_site_config: data.DataSource, tmp_path_factory: pytest.Tem
 @pytest.fixture(scope="session")
 def casa_kernel(casa_site_config: data.DataSource, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveKernel]:
     """The CASA kernel, of a user whose home folder is empty; leave no variables behind."""
-    home = tmp_path_factory.mktemp("casa-home")
-    environ = os.environ | {"HOME": str(home)}
-    kernel = LiveKernel(tmp_path_factory.mktemp("casa-kernel"), CASA_EXTENSION, first="tclean", environ=environ)
+    kernel = start_casa(tmp_path_factory.mktemp("casa-kernel"), tmp_path_factory.mktemp("casa-home"))
     yield kernel
     kernel.close()
 

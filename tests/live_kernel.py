@@ -105,3 +105,13 @@ class LiveKernel:
         """End the kernel."""
         self._client.stop_channels()
         self._manager.shutdown_kernel(now=True)
+
+
+def start_plain(folder: Path) -> LiveKernel:
+    """Start a plain kernel that imports casatools and casatasks."""
+    return LiveKernel(folder, first="import casatools, casatasks\nfrom casatasks import *")
+
+
+def start_casa(folder: Path, home: Path) -> LiveKernel:
+    """Start the CASA kernel, of a user whose home folder is `home`."""
+    return LiveKernel(folder, CASA_EXTENSION, first="tclean", environ=os.environ | {"HOME": str(home)})
