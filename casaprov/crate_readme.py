@@ -56,7 +56,8 @@ def _data(document: Document, manifest: Manifest) -> Iterable[str]:
     if located:
         yield "\nWhere inputs that are not in this crate can be found:\n"
     for entity in located:
-        yield f"- {_code(entity.path)}: " + ", ".join(f"{lo.scheme} {_code(lo.value)}" for lo in entity.locators)
+        places = ", ".join(f"{locator.scheme} {_code(locator.value)}" for locator in entity.locators)
+        yield f"- {_code(entity.path)}: {places}" + (f". {_cell(entity.note)}" if entity.note else "")
 
 
 def _sessions(document: Document) -> Iterable[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import stat
 import subprocess
 import sys
@@ -66,6 +67,16 @@ def test_the_readme_tells_how_to_replay_and_lists_calls_and_products(opened: Ope
     assert "| `n.gcal` | CalibrationTable | 6000 | `products/n.gcal/` | a calibration table |" in text
     assert "| `n.ms` | MeasurementSet | 7000 | no | visibilities, referenced by digest |" in text
     assert "casadata `demo/N.fits`" in text
+
+
+def test_the_readme_says_which_notebook_made_an_input(reduction: Reduction, tmp_path: Path) -> None:
+    entities = [
+        replace(e, note="Call 0003 (exportuvfits) of a.ipynb left it.") for e in reduction.document.entities[:1]
+    ]
+    document = replace(reduction.document, entities=(*entities, *reduction.document.entities[1:]))
+    packed = pack_reduction(replace(reduction, document=document), tmp_path / "x.zip")
+    text = (open_crate(packed.path, tmp_path / "opened").folder / "README.md").read_text()
+    assert re.search(r"^- `data/N\.fits`: .+`\. Call 0003 \(exportuvfits\) of a\.ipynb left it\.$", text, re.MULTILINE)
 
 
 def test_a_crate_gets_ordinary_permissions(packed: Packed) -> None:
