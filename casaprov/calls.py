@@ -37,12 +37,12 @@ class TaskCall:
 
 
 class TaskFailed(Exception):
-    """An exception that a task raised in another process.
+    """An exception of which only the name and the message are kept: a task raised it in another process.
 
     Attributes
     ----------
     type
-        Name of the exception's class there.
+        Name of the exception's class.
     """
 
     def __init__(self, type_: str, message: str) -> None:

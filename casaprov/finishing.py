@@ -314,11 +314,11 @@ class Finishing:
         told = describe_gap(before, tree, now, after=self._named(after), until=self._named(until))
         number = int(after.rpartition("/")[2]) if after in self._tasks else 0
         unfinished = "" if number else self._unfinished(Path(self._journal.session.folder) / before.path, before)
-        elsewhere = self._elsewhere(now.content_digest)
+        elsewhere = self._elsewhere(now.content_digest, Path(before.path).name)
         return sentences(told, elsewhere, unfinished, self.pauses.describe(after_call=number))
 
     def _describe_new(self, path: Path, now: Measurement) -> str:
-        return sentences(self._elsewhere(now.content_digest), self.pauses.describe_new(path))
+        return sentences(self._elsewhere(now.content_digest, path.name), self.pauses.describe_new(path))
 
     def _named(self, call: str) -> str:
         number = call.rpartition("/")[2]

@@ -18,8 +18,8 @@ __all__ = ["CallElsewhere", "Pauses", "UnfinishedCall", "describe_gap", "sentenc
 UnfinishedCall = Callable[[Path, Entity | None], str]
 """Says which call of an earlier session may have left what lies at a path, after a state; nothing if none."""
 
-CallElsewhere = Callable[[Digest | None], str]
-"""Says which call of another notebook left a content; nothing if none."""
+CallElsewhere = Callable[[Digest | None, str], str]
+"""Says which call of another notebook left a content, in something of a name; nothing if none."""
 
 _MAX_NAMED = 8
 

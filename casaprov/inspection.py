@@ -25,7 +25,7 @@ class Inspection:
     document
         The whole record, or the part of it that was asked for.
     notes
-        What was run out of order and what is stale, in that part.
+        What was run out of order and what is stale, in that part; what is known of gaps and inputs.
     written
         Files that were written.
     """

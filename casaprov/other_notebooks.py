@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
+import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from casaprov.digest import Digest
-from casaprov.errors import JournalError
-from casaprov.journal_reader import read_session
 
 __all__ = ["OtherNotebooks"]
 
@@ -25,22 +25,50 @@ class OtherNotebooks:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def describe(self, digest: Digest | None) -> str:
-        """Say which call of another notebook left a content, the last one; nothing if none did."""
-        for path in self._journals_with(digest) if digest else ():
-            with contextlib.suppress(JournalError):  # whoever opens that notebook is told
-                record = read_session(path, whole_lines=True)
-                made = {e.generated_by for e in record.entities if e.content_digest == digest}
-                for activity in reversed(record.activities):
-                    if activity.id in made:
-                        number = activity.id.rpartition("/")[2]
-                        return f"Call {number} ({activity.task}) of {record.session.notebook} left it."
-        return ""
+    def describe(self, digest: Digest | None, name: str) -> str:
+        """Say which call of another notebook left a content in something of this name, the last one; nothing if none did.
 
-    def _journals_with(self, digest: Digest) -> Iterator[Path]:
+        A copy under another name is told as that; empty files are alike and tell nothing.
+        """
+        told = ""
+        if digest is None:
+            return told
+        for data in self._journals_with(digest):
+            with suppress(KeyError, TypeError, AttributeError):  # whoever opens that notebook is told
+                for path, text in _left(data, digest):
+                    if Path(path).name == name:
+                        return f"{text} left it."
+                    told = told or f"{text} left the same content at {path}."
+        return told
+
+    def _journals_with(self, digest: Digest) -> Iterator[bytes]:
         """Yield the journals that name a content, the youngest first: few of them have to be understood."""
-        found = [path for path in self._folder.parent.glob("*/*.jsonl") if path.parent != self._folder]
-        for path in sorted(found, key=lambda path: path.name, reverse=True):
-            with contextlib.suppress(OSError):
-                if digest.encode() in path.read_bytes():
-                    yield path
+        with suppress(OSError):
+            own = {path.name for path in self._folder.glob("*.jsonl")}  # also in the folder of a former name
+            found = [path for path in self._folder.parent.glob("*/*.jsonl") if path.name not in own]
+            for path in sorted(found, key=lambda path: path.name, reverse=True):
+                with suppress(OSError):
+                    if digest.encode() in (data := path.read_bytes()):
+                        yield data
+
+
+def _left(data: bytes, digest: Digest) -> list[tuple[str, str]]:
+    """Paths at which calls of a journal left a content, the last first, and which calls those were."""
+    lines = data.splitlines()
+    named = [_parsed(line) for line in lines if digest.encode() in line]
+    notebook = _parsed(lines[0]).get("session", {}).get("notebook") or "another notebook"
+    tasks = {line["activity"]["id"]: line["activity"]["task"] for line in named if "activity" in line}
+    states = [state for line in named for state in line.get("entities", ()) if state.get("content_digest") == digest]
+    return [
+        (state["path"], f"Call {maker.rpartition('/')[2]} ({tasks[maker]}) of {notebook}")
+        for state in reversed(states)
+        if (maker := state.get("generated_by")) in tasks and state["size_bytes"]
+    ]
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    with suppress(ValueError, RecursionError):
+        found = json.loads(line)
+        if isinstance(found, dict):
+            return found
+    return {}

@@ -245,9 +245,8 @@ class _Planner:
             return self._unable[activity.package]
         for entity in used:
             if entity.gap and entity.id not in self._at_hand:
-                did = "changed" if entity.revision_of else "left"
-                told = f" ({entity.note.removesuffix('.')})" if entity.note else ""
-                return f"{entity.path} was {did} before it by something that is no recorded task{told}"
+                told = entity.note.removesuffix(".") or "something that is no recorded task changed it before"
+                return f"{entity.path} is not what a recorded task left: {told}"
             if entity.id in self._lost:
                 return f"{entity.path} could not be brought back"
             if entity.content_digest is None:

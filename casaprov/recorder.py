@@ -99,7 +99,7 @@ class Recorder:
         tier: Callable[[Path], Tier] = lambda _: "full",
         states: Mapping[str, Entity] | None = None,
         unfinished: UnfinishedCall = lambda _path, _known: "",
-        elsewhere: CallElsewhere = lambda _digest: "",
+        elsewhere: CallElsewhere = lambda _digest, _name: "",
         clock: Callable[[], str] = now,
         endings: Endings | None = None,
     ) -> None:

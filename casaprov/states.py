@@ -8,6 +8,7 @@ from typing import Any
 
 from casaprov.checksum import Measurement, facts_of
 from casaprov.errors import CasaprovError
+from casaprov.gaps import sentences
 from casaprov.model import Checksum, Entity, Locator, Session
 from casaprov.own_work import OwnLock
 from casaprov.stamps import Stamps
@@ -94,7 +95,7 @@ class States:
             current = self.at(path)
             last = self._see(path, by)
             if isinstance(measured, CasaprovError):
-                return current or self._new(path, measured)
+                return current or self._new_remains(path, measured) or self._new(path, measured)
             if current is not None and is_still(current, measured):
                 return current
             if current is not None and current.content_digest == measured.content_digest and within is None:
@@ -110,11 +111,16 @@ class States:
             if current is not None:
                 note = self._describe(current, measured, last, by)
                 return self._new(path, measured, revision_of=current.id, gap=True, note=note)
-            if note := self._left_by(path):
-                return self._new(path, measured, gap=True, note=note)
+            note = self._describe_new(path, measured)
+            if not note and (remains := self._new_remains(path, measured)):
+                return remains
             checksums = self._checksums(path) if measured.tier == "fast" else ()
-            facts = {"locators": self._locate(path), "checksums": checksums, "note": self._describe_new(path, measured)}
-            return self._new(path, measured, **facts)
+            return self._new(path, measured, locators=self._locate(path), checksums=checksums, note=note)
+
+    def _new_remains(self, path: Path, measured: Measured) -> Entity | None:
+        """Return a gap if a call that never ended may have left what lies at a path that nothing is known of."""
+        note = self._left_by(path)
+        return self._new(path, measured, gap=True, note=note) if note else None
 
     def left(
         self,
@@ -192,7 +198,8 @@ class States:
         if isinstance(measured, Measurement):
             facts |= facts_of(measured)
         else:
-            facts |= {"kind": "File", "content_digest": None, "size_bytes": 0, "note": measured.message}
+            note = sentences(measured.message, facts.get("note", ""))
+            facts |= {"kind": "File", "content_digest": None, "size_bytes": 0, "note": note}
         self._count += 1
         entity = Entity(id=f"{self._session.id}/e{self._count:04d}", path=self.key(path), **facts)
         self._current[entity.path] = entity

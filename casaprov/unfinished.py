@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from casaprov.lineage import Lineage
 from casaprov.model import Activity, Document, Entity
 from casaprov.stamps import stamp
 from casaprov.taskspec import TaskSpec
@@ -28,7 +28,7 @@ class UnfinishedCalls:
     """
 
     def __init__(self, document: Document, folders: Mapping[str, Path], specs: Mapping[str, TaskSpec]) -> None:
-        self._lineage = Lineage(document)
+        self._document = document
         self._folders = folders
         self._calls = [
             (activity, spec)
@@ -46,20 +46,32 @@ class UnfinishedCalls:
         Parameters
         ----------
         known
-            The last known state of the path: only calls after that which left it are looked at.
+            The last known state of the path: a call that began before another one left or found it so is not meant.
         """
-        maker = self._lineage.generator(known) if known is not None else None
-        since = (maker.ended_at or maker.started_at) if maker is not None else ""
+        if not self._calls:
+            return ""
+        since = max(self._seen(known), default="") if known is not None else ""
         for activity, spec in reversed(self._calls):
             if activity.started_at < since:
                 break
-            if self._writes(activity, spec, path):
-                at = f"{activity.started_at.partition('.')[0].replace('T', ' ')} UTC"
-                return f"{activity.task}, which began at {at} and never ended, writes there."
+            with suppress(ValueError, OSError):  # a time that is none, a folder that may not be looked into
+                if self._writes(activity, spec, path):
+                    at = f"{activity.started_at.partition('.')[0].replace('T', ' ')} UTC"
+                    return f"{activity.task}, which began at {at} and had not ended, writes there."
         return ""
+
+    def _seen(self, known: Entity) -> Iterator[str]:
+        """Yield when calls began that left or found a state, and have ended."""
+        for activity in self._document.activities:
+            if activity.outcome != "unfinished" and any(
+                usage.entity == known.id for usage in (*activity.used, *activity.generated)
+            ):
+                yield activity.started_at
 
     def _writes(self, activity: Activity, spec: TaskSpec, path: Path) -> bool:
         parameters = {name: from_json(value) for name, value in activity.parameters.items() if is_exact(value)}
-        named = {use.path for use in spec.outputs(parameters, self._folders[activity.session] / activity.cwd)}
+        folder = self._folders[activity.session] / activity.cwd
+        changed = [use.path for use in spec.inputs(parameters, folder) if use.role in ("changed", "deleted")]
+        made = [use.path for use in spec.outputs(parameters, folder)]
         began_ns = int(datetime.fromisoformat(activity.started_at).timestamp() * 1e9) - LONGEST_NS
-        return path in named and stamp(path).newest_ns >= began_ns
+        return path in (*changed, *made) and stamp(path).newest_ns >= began_ns

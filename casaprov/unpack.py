@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import re
+import shlex
 import shutil
 import stat
 import struct
@@ -141,7 +142,8 @@ def _opened(path: Path, limits: Limits) -> Iterator[zipfile.ZipFile]:
         raise UsageError(f"{path} is {kind}.", hint="A crate is a zip file or a folder.")
     if path.suffix == ".ipynb" and path.is_file():
         raise UsageError(
-            f"{path} is a notebook and no crate.", hint=f"'casaprov export {path} -o FILE.zip' makes one of it."
+            f"{path} is a notebook and no crate.",
+            hint=f"'casaprov export {shlex.quote(str(path))} -o FILE.zip' makes one of it.",
         )
     try:
         _check_directory_size(path, limits)

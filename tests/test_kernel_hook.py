@@ -71,7 +71,7 @@ def test_tasks_are_recorded_however_they_were_imported(tmp_path: Path, ngc5921_f
     assert recorded(result)[4].parameters["useflags"] is True
 
 
-def test_a_tool_ends_in_a_thread_that_uses_casa(tmp_path: Path) -> None:
+def test_garbage_ends_tools_in_threads_that_make_them(tmp_path: Path) -> None:
     """casacore is not safe for threads, and Python collects garbage in any of them."""
     result = run(
         tmp_path,
@@ -84,11 +84,60 @@ def test_a_tool_ends_in_a_thread_that_uses_casa(tmp_path: Path) -> None:
         "others = end_in(threading.Thread(target=gc.collect))\nprint(others() is not None)",
         "print(others() is None)",
         "others = end_in(threading.Thread(target=gc.collect))\nmade = casatools.quanta()\nprint(others() is None)",
-        "tool = casatools.quanta()\nbelow = weakref.ref(tool._swigobj)\ndel tool\nprint(below() is None)",
         "other = end_in(threading.Thread(target=lambda: (casatools.quanta(), gc.collect())))\nprint(other() is None)",
+        "others = end_in(threading.Thread(target=gc.collect))\n%unload_ext casaprov\nprint(others() is None)",
+        "other = end_in(threading.Thread(target=gc.collect))\nprint(other() is None)",
+        "print(len(gc.callbacks))",
     )
     assert result.failure is None
-    assert [cell.outputs[0].text for cell in read(result).cells[2:]] == ["True\n"] * 5
+    assert [cell.outputs[0].text for cell in read(result).cells[2:]] == ["True\n"] * 6 + ["0\n"]
+
+
+def test_a_tool_that_is_dropped_ends_at_once(tmp_path: Path) -> None:
+    """In whatever thread, as without casaprov: it closes what it has open."""
+    result = run(
+        tmp_path,
+        "%load_ext casaprov\nimport casatools, gc, threading, weakref\ngc.disable()\ntool = casatools.quanta()",
+        "below = weakref.ref(tool._swigobj)\ndel tool\nprint(below() is None)",
+        "here, below = threading.local(), []\ntools = [casatools.quanta()]\nbelow = [weakref.ref(tools[0]._swigobj)]\n"
+        "def drop():\n    del tools[0]\n    below.append(below[0]() is None)\n"
+        "thread = threading.Thread(target=drop)\nthread.start()\nthread.join()\nprint(below[1])",
+        "def make():\n    here.tool = casatools.quanta()\n    below.append(weakref.ref(here.tool._swigobj))\n"
+        "thread = threading.Thread(target=make)\nthread.start()\nthread.join()\nprint(below[2]() is None)",
+    )
+    assert result.failure is None
+    assert [cell.outputs[0].text for cell in read(result).cells[1:]] == ["True\n"] * 3
+
+
+def test_a_tool_that_wrote_and_is_dropped_closes_its_table(tmp_path: Path, ngc5921_fits: Path) -> None:
+    """Nothing waits for a lock, and the record is that of what it left."""
+    result = run(
+        tmp_path,
+        "%load_ext casaprov\nfrom casatasks import *\nimport casatools, weakref",
+        IMPORT.format(fits=str(ngc5921_fits)),
+        "def work():\n    tb = casatools.table()\n    tb.open('n.ms', nomodify=False)\n    tb.putkeyword('MINE', 1)\n"
+        "    return weakref.ref(tb)\nwritten = work()\nprint(written() is None)",
+        "def look():\n    tb = casatools.table()\n    tb.open('n.ms')\n    row = tb.row()\n    return row, weakref.ref(tb)\n"
+        "row, lent = look()\ndel row\nprint(lent() is None)",
+    )
+    assert result.failure is None
+    assert [cell.outputs[0].text for cell in read(result).cells[2:]] == ["True\n"] * 2
+    _, written = recorded(result)
+    assert (written.task, written.problems) == ("table.putkeyword", ())
+    assert len(written.generated) == 1
+
+
+def test_a_tool_that_fails_while_recording_is_paused_ends(tmp_path: Path, ngc5921_fits: Path) -> None:
+    result = run(
+        tmp_path,
+        "%load_ext casaprov\nfrom casatasks import *\nimport casatools, gc, weakref\ngc.disable()",
+        IMPORT.format(fits=str(ngc5921_fits)),
+        "%casaprov pause",
+        "def fail():\n    tb = casatools.table()\n    tb.open('n.ms', nomodify=False)\n    try:\n        tb.putcell('NONE', 0, 1)\n"
+        "    except RuntimeError:\n        return weakref.ref(tb)\nfailed = fail()\nprint(failed() is None)",
+    )
+    assert result.failure is None
+    assert read(result).cells[-1].outputs[-1].text == "True\n"
 
 
 def test_what_a_task_or_a_tool_that_failed_had_open_is_closed(tmp_path: Path, ngc5921_fits: Path) -> None:
@@ -100,7 +149,7 @@ def test_what_a_task_or_a_tool_that_failed_had_open_is_closed(tmp_path: Path, ng
         IMPORT.format(fits=str(ngc5921_fits)),
         "gc.collect()\ngc.disable()\nbefore = tools()",
         "try:\n    flagdata('n.ms', scan='99')\nexcept RuntimeError:\n    pass",
-        "tb = casatools.table()\ntb.open('n.ms')\ntry:\n    tb.putcell('NONE', 0, 1)\nexcept RuntimeError:\n    pass",
+        "tb = casatools.table()\ntb.open('n.ms', nomodify=False)\ntry:\n    tb.putcell('NONE', 0, 1)\nexcept RuntimeError:\n    pass",
         "del tb",
         "set(tools()) - set(before)",
     )

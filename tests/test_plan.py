@@ -124,12 +124,11 @@ def test_a_gap_blocks_what_follows_from_it(story: Story) -> None:
 
 
 def test_what_a_killed_call_left_blocks_what_follows_and_is_no_input(story: Story) -> None:
-    story.remains("x.psf", "tclean, which began at noon and never ended, writes there.")
+    story.remains("x.psf", "tclean, which began at noon and had not ended, writes there.")
     story.call("gaincal", used=["x.psf"], generated=["s.gcal"])
     plan = make_plan(story.document, TASKS)
     assert plan.steps[-1].reason == (
-        "x.psf was left before it by something that is no recorded task"
-        " (tclean, which began at noon and never ended, writes there)"
+        "x.psf is not what a recorded task left: tclean, which began at noon and had not ended, writes there"
     )
     assert [entity.path for entity in plan.inputs] == ["raw.fits"]
 

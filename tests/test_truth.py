@@ -220,7 +220,7 @@ def test_what_a_killed_call_left_is_no_input(ngc5921_fits: Path, tmp_path: Path)
     assert found.report["steps"][-1]["same_return"]
     (gap,) = [e for e in read_document(journal_folder(notebook), "n.ipynb").entities if e.gap]
     assert (gap.path, gap.revision_of) == ("x.image", None)
-    assert re.fullmatch(r"tclean, which began at .{19} UTC and never ended, writes there\.", gap.note)
+    assert re.fullmatch(r"tclean, which began at .{19} UTC and had not ended, writes there\.", gap.note)
 
 
 def test_what_another_notebook_left_is_said_to_be_its(

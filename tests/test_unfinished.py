@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from casaprov.digest import Digest
 from casaprov.journal import Journal
 from casaprov.other_notebooks import OtherNotebooks
 from casaprov.taskspec import load_specs
@@ -31,7 +32,7 @@ def described(story: Story, folder: Path, name: str) -> str:
 def test_a_call_that_never_ended_is_named_by_what_it_writes(story: Story, tmp_path: Path) -> None:
     story.call("tclean", parameters={"imagename": "x"}, outcome="unfinished")
     assert described(story, tmp_path, "x.psf") == (
-        "tclean, which began at 2026-05-01 10:00:00 UTC and never ended, writes there."
+        "tclean, which began at 2026-05-01 10:00:00 UTC and had not ended, writes there."
     )
     assert described(story, tmp_path, "y.psf") == ""
 
@@ -60,15 +61,90 @@ def test_where_a_function_writes_is_not_known(story: Story, tmp_path: Path) -> N
     assert described(story, tmp_path, "x.psf") == ""
 
 
-def test_the_last_call_of_another_notebook_that_left_a_content_is_named(story: Story, tmp_path: Path) -> None:
+def test_what_a_call_changes_in_place_is_its(story: Story, tmp_path: Path) -> None:
+    story.call("flagdata", parameters={"vis": "x.psf", "mode": "manual", "action": "apply"}, outcome="unfinished")
+    assert described(story, tmp_path, "x.psf").startswith("flagdata, which began")
+
+
+def test_a_call_before_another_one_that_found_the_known_state_is_not_meant(story: Story, tmp_path: Path) -> None:
+    story.call("tclean", generated=["x.psf"])
+    story.call("tclean", parameters={"imagename": "x"}, outcome="unfinished")
+    story.call("imstat", used=["x.psf"])
+    assert described(story, tmp_path, "x.psf") == ""
+
+
+def test_the_last_of_several_is_named(story: Story, tmp_path: Path) -> None:
+    for task in ("tclean", "deconvolve", "tclean"):
+        story.call(task, parameters={"imagename": "x"}, outcome="unfinished")
+    assert described(story, tmp_path, "x.psf").startswith("tclean, which began at 2026-05-01 10:02:00 UTC")
+
+
+@pytest.mark.parametrize("time", ["yesterday", ""])
+def test_a_time_that_is_none_tells_nothing(story: Story, tmp_path: Path, time: str) -> None:
+    story.call("tclean", parameters={"imagename": "x"}, outcome="unfinished")
+    story.activities[-1] = replace(story.activities[-1], started_at=time)
+    assert described(story, tmp_path, "x.psf") == ""
+
+
+class Notebooks:
+    """Journals of several notebooks in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / ".casaprov"
+
+    def add(self, story: Story, notebook: str, session: str = "20260501T100000-abcdef") -> None:
+        journal = Journal(self.folder / notebook, replace(story.session, id=session, notebook=f"{notebook}.ipynb"))
+        for activity in story.activities:
+            journal.end(activity, story.entities)
+
+    def describe(self, digest: Digest | None, name: str, *, at: str = "image") -> str:
+        return OtherNotebooks(self.folder / at).describe(digest, name)
+
+
+@pytest.fixture
+def notebooks(tmp_path: Path) -> Notebooks:
+    return Notebooks(tmp_path)
+
+
+def test_a_call_of_another_notebook_that_left_a_content_is_named(story: Story, notebooks: Notebooks) -> None:
     story.call("split", used=["a.ms"], generated=["b.ms"])
     given, made = story.document.entities
-    journal = Journal(tmp_path / ".casaprov" / "calibrate", replace(story.session, notebook="calibrate.ipynb"))
-    journal.end(story.document.activities[0], story.document.entities)
-    (tmp_path / ".casaprov" / "broken").mkdir()
-    (tmp_path / ".casaprov" / "broken" / "z.jsonl").write_text(f"{made.content_digest}\n")
-    others = OtherNotebooks(tmp_path / ".casaprov" / "image")
-    assert others.describe(made.content_digest) == "Call 0001 (split) of calibrate.ipynb left it."
-    assert others.describe(given.content_digest) == ""  # it was used there, too
-    assert others.describe(None) == ""
-    assert OtherNotebooks(journal.folder).describe(made.content_digest) == ""
+    notebooks.add(story, "calibrate")
+    (notebooks.folder / "broken").mkdir()
+    for number, text in enumerate((f"{made.content_digest}\n", f'[{{"{made.content_digest}": 1}}]\n', "")):
+        (notebooks.folder / "broken" / f"z{number}.jsonl").write_text(text)
+    assert notebooks.describe(made.content_digest, "b.ms") == "Call 0001 (split) of calibrate.ipynb left it."
+    assert notebooks.describe(made.content_digest, "c.ms") == (
+        "Call 0001 (split) of calibrate.ipynb left the same content at b.ms."
+    )
+    assert notebooks.describe(given.content_digest, "a.ms") == ""  # it was used there, too
+    assert notebooks.describe(None, "a.ms") == ""
+
+
+def test_a_record_of_the_notebook_itself_is_no_other(story: Story, notebooks: Notebooks) -> None:
+    story.call("split", used=["a.ms"], generated=["b.ms"])
+    made = story.document.entities[-1]
+    notebooks.add(story, "_unnamed")
+    assert notebooks.describe(made.content_digest, "b.ms", at="_unnamed") == ""
+    assert notebooks.describe(made.content_digest, "b.ms") != ""
+    notebooks.add(story, "image")  # it has a name now, and its journal was copied
+    assert notebooks.describe(made.content_digest, "b.ms") == ""
+
+
+def test_the_last_call_that_left_a_content_is_named(story: Story, notebooks: Notebooks) -> None:
+    story.call("split", generated=["b.ms"])
+    story.call("mstransform", generated=["b.ms"])
+    first, last = story.entities
+    story.entities[1] = replace(last, content_digest=first.content_digest)
+    notebooks.add(story, "old")
+    assert notebooks.describe(first.content_digest, "b.ms") == "Call 0002 (mstransform) of old.ipynb left it."
+    notebooks.add(story, "new", "20260601T100000-abcdef")
+    assert notebooks.describe(first.content_digest, "b.ms") == "Call 0002 (mstransform) of new.ipynb left it."
+
+
+def test_empty_files_are_alike(story: Story, notebooks: Notebooks) -> None:
+    story.call("listobs", generated=["o.txt"])
+    (made,) = story.entities
+    story.entities[0] = replace(made, size_bytes=0)
+    notebooks.add(story, "other")
+    assert notebooks.describe(made.content_digest, "o.txt") == ""

@@ -13,6 +13,7 @@ import inspect
 import os
 import re
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -20,8 +21,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
+from weakref import ReferenceType, WeakKeyDictionary
 
-from casaprov.calls import FileTable, TaskCall, TaskResult
+from casaprov.calls import FileTable, TaskCall, TaskFailed, TaskResult, error_text
 from casaprov.opened import Opened
 from casaprov.pathnames import absolute
 from casaprov.tables import is_table
@@ -138,7 +140,6 @@ class _Batch:
         self.changed = changed
         self.made: list[Path] = []
         self.calls: Counter[str] = Counter()
-        self.opened: Opened | None = None
         self.error: BaseException | None = None
 
     def inputs(self, _parameters: Mapping[str, Any], _cwd: Path) -> tuple[FileUse, ...]:
@@ -158,8 +159,9 @@ class ToolHook:
         self._process = os.getpid()
         self._lock = threading.RLock()
         self._open: dict[int, Path] = {}
-        self._rows: dict[int, Any] = {}
-        self._batches: dict[int, tuple[Any, str, _Batch]] = {}
+        # A tool that the user drops closes what it has open: nothing here may hold it.
+        self._rows: WeakKeyDictionary[Any, ReferenceType[Any]] = WeakKeyDictionary()
+        self._batches: dict[int, tuple[ReferenceType[Any], str, _Batch, Opened]] = {}
         self._undo: list[Callable[[], None]] = []
 
     def install(self, package: ModuleType) -> None:
@@ -232,7 +234,8 @@ class ToolHook:
             with self._lock:
                 self._end(id(instance), closed=True)
                 self._open.pop(id(instance), None)
-                self._rows = {key: table for key, table in self._rows.items() if table is not instance}
+                for row in [row for row, table in self._rows.items() if table() is instance]:
+                    del self._rows[row]
 
     def _writing(
         self, name: str, tool: _Tool, original: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -241,8 +244,9 @@ class ToolHook:
         try:
             return original(instance, *args, **kwargs)
         except BaseException as error:
-            if batch is not None:
-                batch.error = error
+            if batch is not None:  # it does not keep the error itself, whose traceback leads back here
+                interrupted = isinstance(error, KeyboardInterrupt)
+                batch.error = KeyboardInterrupt() if interrupted else TaskFailed(type(error).__name__, error_text(error))
             raise
 
     def _batch(
@@ -273,8 +277,8 @@ class ToolHook:
     def _begun(self, name: str, method: str, instance: Any, changed: Path | None) -> _Batch:
         key = id(instance)
         if key in self._batches:
-            batch = self._batches[key][2]
-            if changed in (None, batch.changed) or changed in batch.made:
+            ref, _, batch, _ = self._batches[key]
+            if (ref() is instance and changed in (None, batch.changed)) or changed in batch.made:
                 return batch
             self._end(key)
         batch = _Batch(changed)
@@ -286,8 +290,9 @@ class ToolHook:
             given=tuple(parameters),
             cwd=Path.cwd(),
         )
-        batch.opened = self._recording.begin(call, batch)
-        self._batches[key] = (instance, _TOOLS[name].flush, batch)
+        opened = self._recording.begin(call, batch)
+        if opened is not None:
+            self._batches[key] = (weakref.ref(instance), _TOOLS[name].flush, batch, opened)
         return batch
 
     def _product(self, tool: _Tool, instance: Any) -> Path | None:
@@ -301,28 +306,27 @@ class ToolHook:
     def _lending(self, original: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """``tb.row()``: what its answer writes, the table writes."""
         row = original(instance, *args, **kwargs)
-        self._rows[id(row)] = instance
+        self._rows[row] = weakref.ref(instance)
         return row
 
     def _putting(self, original: Any, row: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        table = self._rows.get(id(row))
+        lender = self._rows.get(row)
+        table = lender() if lender is not None else None
         if table is not None:
             self._batch("table", _TOOLS["table"], original, table, args, kwargs)
         return original(row, *args, **kwargs)
 
     def _end(self, key: int, *, closed: bool = False) -> None:
-        instance, flush, batch = self._batches.pop(key, (None, "", None))
-        if batch is None or batch.opened is None:
+        if key not in self._batches:
             return
-        opened = batch.opened
+        ref, flush, batch, opened = self._batches.pop(key)
         if flush and not closed:
-            with suppress(Exception):  # what is not open has nothing to write
-                getattr(instance, flush)()
+            with suppress(Exception):  # what is not open, or not there any more, has nothing to write
+                getattr(ref(), flush)()
         activity = opened.activity
         parameters = {**activity.parameters, "calls": dict(batch.calls)}
         opened.activity = replace(activity, parameters=parameters, given=tuple(parameters))
-        error, batch.error = batch.error, None  # the frame that caught it holds the batch
-        self._recording.end(opened, TaskResult(error=error))
+        self._recording.end(opened, TaskResult(error=batch.error))
 
 
 def _whole(path: Path | None) -> Path | None:

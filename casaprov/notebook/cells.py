@@ -95,7 +95,7 @@ class CellRun:
         self._on_cell = on_cell
         self._loop: asyncio.AbstractEventLoop | None = None
         self._main: asyncio.Task[Any] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timers: list[asyncio.TimerHandle] = []  # of the cell that is executed
         self._interrupting: asyncio.Task[None] | None = None
         self._ready = self._in_cell = False
         self._client = _Client(
@@ -157,12 +157,12 @@ class CellRun:
         self._on_cell(cell)
         self._in_cell = True
         if self._timeout_s is not None and cell is not self._unlimited:
-            self._timer = asyncio.get_running_loop().call_later(self._timeout_s, self._time_out)
+            self._timers.append(asyncio.get_running_loop().call_later(self._timeout_s, self._time_out))
 
     def _end(self, cell: NotebookNode, cell_index: int, execute_reply: Any) -> None:
         self._in_cell = False
-        if self._timer is not None:
-            self._timer.cancel()
+        while self._timers:
+            self._timers.pop().cancel()
         if self.timed_out or self.signal is not None:  # also if the cell caught the interrupt
             raise _Stopped
 
@@ -171,6 +171,8 @@ class CellRun:
         if self._in_cell or not self._ready:  # it does not answer, or never did
             return
         self._in_cell = True  # a signal may interrupt it
+        if self.signal is not None:  # whoever sent it does not wait for ever
+            self._timers.append(asyncio.get_running_loop().call_later(_GRACE_S, self._cancel))
         with contextlib.suppress(Exception):  # the kernel has died
             await self._client.async_wait_for_reply(self._client.kc.execute(_SETTLE, silent=True, store_history=False))
         self._in_cell = False
@@ -182,9 +184,9 @@ class CellRun:
     def _interrupt(self) -> None:
         if self._in_cell:  # else the next cell is not begun
             loop = asyncio.get_running_loop()
-            for turn in range(_INTERRUPTS):
-                loop.call_later(turn * _GRACE_S / _INTERRUPTS, self._interrupt_cell)
-            loop.call_later(_GRACE_S, self._cancel)
+            turns = [turn * _GRACE_S / _INTERRUPTS for turn in range(_INTERRUPTS)]
+            self._timers += [loop.call_later(turn_s, self._interrupt_cell) for turn_s in turns]
+            self._timers.append(loop.call_later(_GRACE_S, self._cancel))
 
     def _interrupt_cell(self) -> None:
         if self._in_cell:

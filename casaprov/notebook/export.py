@@ -12,7 +12,7 @@ from casaprov.checksum import Measure, Measurement, facts_of
 from casaprov.crate import Packed, pack
 from casaprov.crate_layout import METADATA
 from casaprov.errors import CasaprovError, DigestError, JournalError, RecordError, UsageError
-from casaprov.gaps import UnfinishedCall
+from casaprov.gaps import UnfinishedCall, sentences
 from casaprov.journal import journal_folder, journals, present_folders, read_document, store_tree
 from casaprov.lineage import Lineage
 from casaprov.model import UNDIGESTED, Activity, Document, Entity
@@ -159,16 +159,15 @@ def with_present_states(
         path = folders[product.session] / product.path
         if product.content_digest is None or not path.exists():
             continue
-        note = unfinished(path, product)
         try:
             present = measure(path, tier=product.tier)
             if present.content_digest == product.content_digest or (product.path, present.content_digest) in copies:
                 continue
-            told = facts_of(present)
+            told, failure = facts_of(present), ""
         except DigestError as error:
-            note = f"{error.message} {note}".strip()
+            failure = error.message
             told = {"kind": product.kind, "content_digest": None, "size_bytes": stamp(path).size_bytes}
-        told |= {"revision_of": product.id, "gap": True, "note": note}
+        told |= {"revision_of": product.id, "gap": True, "note": sentences(failure, unfinished(path, product))}
         gaps.append(Entity(id=f"{product.id}-changed", path=product.path, **told))
     return replace(document, entities=(*document.entities, *gaps))
 
