@@ -25,7 +25,8 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Iterable
+import weakref
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -100,6 +101,9 @@ class Journal:
         self.folder = folder
         self.session = session
         self._started = False
+        # The file, also when its name is gone; and what closes it.
+        self._kept: int | None = None
+        self._close_kept: Callable[[], object] = lambda: None
         self._waiting: list[dict[str, Any]] = []  # lines that could not be written when it was their turn
 
     @property
@@ -122,12 +126,14 @@ class Journal:
 
     def write_log(self, name: str, text: str) -> str:
         """Store a log segment; return its path relative to the journal folder."""
+        self._check_home()
         relative = f"{self.session.id}/logs/{name}.log"
         _store(self.folder / relative, text)
         return relative
 
     def write_tree(self, digest: Digest, tree: dict[str, Any]) -> None:
         """Store the digest tree of a content, once."""
+        self._check_home()
         store_tree(self.folder, digest, tree)
 
     def read_tree(self, digest: Digest | None) -> dict[str, Any] | None:
@@ -150,6 +156,21 @@ class Journal:
             self._append(self._waiting[0])
             del self._waiting[0]
 
+    def _check_home(self) -> None:
+        """Refuse to write where the notebook is not any more: who moved its folder does not look there."""
+        home = self.folder.parent.parent
+        if self._kept is not None and not home.is_dir():
+            raise JournalError(
+                f"The folder {home} was moved or removed while its notebook was recorded.",
+                hint="Nothing is recorded until it is back. Or restart the kernel where the notebook is now.",
+            )
+
+    def _keep(self) -> None:
+        """Keep the file open from now on, so that nothing is lost if somebody removes it."""
+        self._close_kept()
+        self._kept = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        self._close_kept = weakref.finalize(self, os.close, self._kept)
+
     def _place(self) -> str:
         """Where the session's folder lies, from the folder that holds ``.casaprov``."""
         place = os.path.relpath(Path(self.session.folder).resolve(), _home(self.folder))
@@ -157,10 +178,16 @@ class Journal:
 
     def _append(self, line: dict[str, Any]) -> None:
         data = json.dumps(line, separators=(",", ":")).encode() + b"\n"
+        self._check_home()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with self.path.open("a+b", buffering=0) as file:
+                is_new = not file.seek(0, os.SEEK_END)
+                if is_new and self._kept is not None:  # somebody removed it
+                    data = os.pread(self._kept, os.fstat(self._kept).st_size, 0) + data
                 _append_whole(file, data)
+                if is_new:
+                    self._keep()
         except OSError as error:
             with contextlib.suppress(OSError):
                 if not self.path.stat().st_size:

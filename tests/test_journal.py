@@ -201,6 +201,49 @@ def test_lines_that_found_no_space_are_written_when_there_is(journal: Journal) -
     assert record.damaged == ()
 
 
+def test_a_journal_that_somebody_removed_is_written_again(journal: Journal) -> None:
+    later = replace(CALL, id=f"{SESSION.id}/0002")
+    journal.begin(CALL)
+    journal.end(DONE, [MS])
+    for _ in range(2):
+        shutil.rmtree(journal.folder.parent)
+        journal.begin(later)
+    journal.close("2026-05-01T10:00:03.000000+00:00")
+    record = read_session(journal.path)
+    assert record.activities == (DONE, later)
+    assert record.entities == (MS,)
+    assert record.session.closed
+    assert record.damaged == ()
+
+
+def test_a_removed_journal_for_which_there_is_no_space_is_not_lost(journal: Journal) -> None:
+    journal.begin(CALL)
+    shutil.rmtree(journal.folder)
+    with space_for(10), pytest.raises(JournalError):
+        journal.end(DONE, [MS])
+    journal.close("2026-05-01T10:00:03.000000+00:00")
+    assert read_session(journal.path).activities == (DONE,)
+
+
+def test_nothing_is_written_where_the_notebook_is_not_any_more(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    journal = Journal(old / ".casaprov" / "n", SESSION)
+    journal.begin(CALL)
+    old.rename(new)
+    for write in (
+        lambda: journal.end(DONE, [MS]),
+        lambda: journal.write_log("0001-split", "log"),
+        lambda: journal.write_tree(digest_bytes(b"content"), {}),
+    ):
+        with pytest.raises(JournalError, match=r"old was moved or removed.*[Rr]estart the kernel"):
+            write()
+    assert not old.exists()
+    new.rename(old)
+    journal.close("2026-05-01T10:00:03.000000+00:00")
+    assert read_session(journal.path).activities == (DONE,)
+
+
 def test_no_space_for_the_first_line_leaves_no_journal(journal: Journal) -> None:
     with space_for(10), pytest.raises(JournalError):
         journal.begin(CALL)

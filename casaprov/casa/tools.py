@@ -246,7 +246,9 @@ class ToolHook:
         except BaseException as error:
             if batch is not None:  # it does not keep the error itself, whose traceback leads back here
                 interrupted = isinstance(error, KeyboardInterrupt)
-                batch.error = KeyboardInterrupt() if interrupted else TaskFailed(type(error).__name__, error_text(error))
+                batch.error = (
+                    KeyboardInterrupt() if interrupted else TaskFailed(type(error).__name__, error_text(error))
+                )
             raise
 
     def _batch(
