@@ -169,3 +169,42 @@ def test_inspect_shows_the_gap(changed: Reduction, capsys: pytest.CaptureFixture
     told = " ".join(capsys.readouterr().out.split())
     assert "no recorded call changed" in told
     assert "call 0008 (vishead)" in told
+
+
+READING = (
+    "%load_ext casaprov\nfrom casatasks import *\nimport casatools\nimportuvfits('NGC5921.fits', 'n.ms')",
+    "tclean('n.ms', imagename='i', field='0', imsize=32, cell='30arcsec');",
+    # What a method returns has open what it made, also when the tool that made it is closed.
+    "ia = casatools.image()\nia.open('i.image')\nsub = ia.subimage('a.im')\nia.close()",
+    "sub.putchunk(2 * sub.getchunk())\nsub.done()",
+    "calculated = ia.imagecalc('b.im', '\"i.image\" + \\'i.pb\\'')\nia.close()\ncalculated.done()",
+    "ia.fromimage('c.im', 'b.im')\nia.calc('\"c.im\" + \"a.im\"')\nia.fromshape('d.im', [8, 8])\nia.close()",
+    "tb = casatools.table()\ntb.open('n.ms')\ntb.copy('e.ms', deep=True).close()\ntb.close()",
+    "ms = casatools.ms()\nms.open('e.ms')\nms.split('f.ms', whichcol='DATA')\nms.close()",
+)
+
+
+def test_what_tools_read_is_in_the_record(ngc5921_fits: Path, tmp_path: Path) -> None:
+    reduction = reduce(tmp_path / "n", ngc5921_fits, READING)
+    document = read_document(journal_folder(reduction.notebook), "n.ipynb")
+    calls = [a for a in document.activities if a.package == "casatools"]
+    assert [problem for activity in document.activities for problem in activity.problems] == []
+    assert Lineage(document).gaps() == ()
+    read_and_left = [
+        (
+            activity.task,
+            sorted({document.entity(usage.entity).path for usage in activity.used}),
+            sorted({document.entity(usage.entity).path for usage in activity.generated}),
+        )
+        for activity in calls
+    ]
+    assert read_and_left == [
+        ("image.subimage", ["i.image"], ["a.im"]),
+        ("image.putchunk", ["a.im"], ["a.im"]),
+        ("image.imagecalc", ["i.image", "i.pb"], ["b.im"]),
+        ("image.fromimage", ["b.im"], ["c.im"]),
+        ("image.calc", ["a.im", "c.im"], ["c.im"]),
+        ("image.fromshape", [], ["d.im"]),
+        ("table.copy", ["n.ms"], ["e.ms"]),
+        ("ms.split", ["e.ms"], ["f.ms"]),
+    ]

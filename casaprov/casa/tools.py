@@ -15,7 +15,7 @@ import re
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,7 +27,7 @@ from casaprov.calls import FileTable, TaskCall, TaskFailed, TaskResult, error_te
 from casaprov.opened import Opened
 from casaprov.pathnames import absolute
 from casaprov.tables import is_table
-from casaprov.taskspec import FileUse
+from casaprov.taskspec import FileUse, guess_inputs
 
 __all__ = ["TOOL_PACKAGE", "ToolHook"]
 
@@ -133,18 +133,27 @@ _TOOLS: Mapping[str, _Tool] = {
 }
 
 
+# Methods that make something of what their parameters say, whatever is open.
+_MAKES_ANEW = re.compile("from|newimagefrom|make|create|imagecalc|asciito")
+_EXPRESSIONS = ("infile", "pixels")
+"""Parameters, also of methods that change what is open, in which other images are named."""
+_QUOTED = re.compile(r"'([^']+)'|\"([^\"]+)\"")
+
+
 class _Batch:
     """What one tool wrote since its first write; the files of its record."""
 
-    def __init__(self, changed: Path | None) -> None:
+    def __init__(self, changed: Path | None, read: Collection[Path]) -> None:
         self.changed = changed
+        self.read = read
         self.made: list[Path] = []
         self.calls: Counter[str] = Counter()
         self.error: BaseException | None = None
 
     def inputs(self, _parameters: Mapping[str, Any], _cwd: Path) -> tuple[FileUse, ...]:
-        """Return the table or image that is open."""
-        return (FileUse("changed", "open", self.changed),) if self.changed is not None else ()
+        """Return the table or image that is open, and what else is read."""
+        changed = (FileUse("changed", "open", self.changed),) if self.changed is not None else ()
+        return (*changed, *(FileUse("used", "read", path) for path in self.read))
 
     def outputs(self, _parameters: Mapping[str, Any], _cwd: Path) -> tuple[FileUse, ...]:
         """Return what was made so far."""
@@ -242,7 +251,11 @@ class ToolHook:
     ) -> Any:
         batch = self._batch(name, tool, original, instance, args, kwargs)
         try:
-            return original(instance, *args, **kwargs)
+            result = original(instance, *args, **kwargs)
+            if batch is not None and tool.flush and type(result) is type(instance):
+                with suppress(Exception):  # it has open what was made, perhaps until after this record
+                    getattr(result, tool.flush)()
+            return result
         except BaseException as error:
             if batch is not None:  # it does not keep the error itself, whose traceback leads back here
                 interrupted = isinstance(error, KeyboardInterrupt)
@@ -268,23 +281,40 @@ class ToolHook:
                 changed = self._product(tool, instance)
             if changed is None and not made:
                 return None
+            read = self._read(tool, instance, method, arguments) - {changed}
             with self._lock:
-                batch = self._begun(name, method, instance, changed)
+                batch = self._begun(name, method, instance, changed, read)
                 batch.calls[_told(method, arguments)] += 1
                 batch.made += [absolute(text, Path.cwd()) for text in made]
                 return batch
         except Exception:  # noqa: BLE001 - a recorder failure never breaks a cell
             return None
 
-    def _begun(self, name: str, method: str, instance: Any, changed: Path | None) -> _Batch:
+    def _read(self, tool: _Tool, instance: Any, method: str, arguments: Mapping[str, Any]) -> set[Path]:
+        """Return what a method reads: what is open, and what is named by parameters that do not name what it makes."""
+        made = tool.makes.get(method, "").split()
+        texts = {name: value for name, value in arguments.items() if isinstance(value, str) and name not in made}
+        if not made:
+            texts = {name: texts[name] for name in _EXPRESSIONS if name in texts}
+        named = [*texts.values(), *(a or b for text in texts.values() for a, b in _QUOTED.findall(text))]
+        found = {_whole(use.path) for use in guess_inputs({"": named}, Path.cwd())}
+        if made and not _MAKES_ANEW.match(method):
+            found.add(self._product(tool, instance))
+        return {path for path in found if path is not None}
+
+    def _begun(self, name: str, method: str, instance: Any, changed: Path | None, read: Collection[Path]) -> _Batch:
         key = id(instance)
         if key in self._batches:
             ref, _, batch, _ = self._batches[key]
-            if (ref() is instance and changed in (None, batch.changed)) or changed in batch.made:
+            goes_on = (ref() is instance and changed in (None, batch.changed)) or changed in batch.made
+            if _MAKES_ANEW.match(method) and (batch.changed, batch.read) != (None, read):
+                goes_on = False  # what it makes has nothing to do with what was read before
+            if goes_on and all(path in batch.read or path in batch.made or path == batch.changed for path in read):
                 return batch
             self._end(key)
-        batch = _Batch(changed)
-        parameters = {"open": str(changed)} if changed is not None else {}
+        batch = _Batch(changed, read)
+        parameters: dict[str, Any] = {"open": str(changed)} if changed is not None else {}
+        parameters |= {"read": sorted(map(str, read))} if read else {}
         call = TaskCall(
             task=f"{name}.{method}",
             package=TOOL_PACKAGE,
