@@ -14,15 +14,17 @@ import pytest
 
 from casaprov.checksum import Measurement
 from casaprov.cli import main
+from casaprov.consistency import record_issues
 from casaprov.crate import Packed
 from casaprov.errors import DigestError, JournalError, UsageError
 from casaprov.journal import Journal, journal_folder, tree_path
-from casaprov.model import UNDIGESTED, Tier, Usage
+from casaprov.model import UNDIGESTED, Outcome, Tier, Usage
 from casaprov.notebook.bundle import BUNDLE_MIME
-from casaprov.notebook.export import export_notebook, find_journal, record_of
+from casaprov.notebook.export import export_notebook, find_journal, record_of, without_remains
 from casaprov.payload import PayloadPolicy
 from casaprov.record_json import unstructure
 from casaprov.stamps import stamp
+from records import Story
 from sample_records import Reduction, journaled, make_reduction, measure, tree_of
 
 
@@ -250,3 +252,17 @@ def test_a_notebook_from_outside_names_no_file_by_its_sessions(sample: Reduction
     mention(other, session)
     with pytest.raises(JournalError, match="no record"):
         find_journal(other)
+
+
+@pytest.mark.parametrize("outcome", ["interrupted", "unfinished", "completed"])
+def test_removed_remains_of_an_interrupted_call_are_left_out(tmp_path: Path, outcome: Outcome) -> None:
+    story = Story()
+    story.call("tclean", used=["a.ms"], generated=["gone.psf", "kept.psf", "used.psf"], outcome=outcome)
+    story.call("imstat", used=["used.psf"])
+    (tmp_path / "kept.psf").mkdir()
+    document = without_remains(story.document, {story.session.id: tmp_path})
+    left = [document.entity(usage.entity).path for usage in document.activities[0].generated]
+    gone = ["gone.psf"] if outcome == "completed" else []
+    assert left == [*gone, "kept.psf", "used.psf"]
+    assert record_issues(document) == ()
+    assert len(document.entities) == 4 - (not gone)

@@ -24,7 +24,7 @@ from casaprov.stamps import stamp
 from casaprov.taskspec import load_specs
 from casaprov.unfinished import UnfinishedCalls
 
-__all__ = ["export_notebook", "find_journal", "record_of"]
+__all__ = ["export_notebook", "find_journal", "record_of", "without_remains"]
 
 _LATER = "It was digested later: its files had the names, sizes and times that the call left."
 _PARTLY = "It was digested later: what it only read may be missing."
@@ -50,7 +50,7 @@ def export_notebook(
         If the record holds no call.
     """
     journal, recorded, folders = _recorded(notebook)
-    document = _contributing(recorded, folders)
+    document = without_remains(_contributing(recorded, folders), folders)
     _check_target(out, notebook, document, folders)
     if not document.activities:
         raise RecordError(f"The record of {notebook} holds no task call.", hint="Run its cells, then export again.")
@@ -131,6 +131,32 @@ def _still_there(path: Path, entity: Entity, measure: Measure[Measurement]) -> M
     except CasaprovError:
         return None
     return found if stamp(path) == present else None
+
+
+def without_remains(document: Document, folders: Mapping[str, Path]) -> Document:
+    """Leave out what interrupted calls left and the user removed since, if nothing came from it: no replay could make it again.
+
+    Parameters
+    ----------
+    folders
+        Where the folder of each session is now.
+    """
+    needed = {usage.entity for activity in document.activities for usage in activity.used}
+    needed |= {name for entity in document.entities for name in (entity.revision_of, entity.copy_of) if name}
+    entities = {entity.id: entity for entity in document.entities}
+    removed = {
+        usage.entity
+        for activity in document.activities
+        if activity.outcome in ("interrupted", "unfinished")
+        for usage in activity.generated
+        if usage.entity not in needed and not (folders[activity.session] / entities[usage.entity].path).exists()
+    }
+    activities = tuple(
+        replace(activity, generated=tuple(usage for usage in activity.generated if usage.entity not in removed))
+        for activity in document.activities
+    )
+    kept = tuple(entity for entity in document.entities if entity.id not in removed)
+    return replace(document, activities=activities, entities=kept)
 
 
 def with_present_states(
