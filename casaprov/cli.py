@@ -227,7 +227,7 @@ def inspect(*, subject: Path | None, graph: str | None, timing: bool, as_json: b
 
         document, cells = open_subject(subject)
     found = inspect_document(document, cells, graph=Path(graph) if graph and graph != "-" else None, **options)
-    if as_json or not found.written:
+    if as_json or timing or not found.written:
         show(found.document, as_json, timing_view if timing else graph_view if graph else calls_table)
     if not as_json and (lines := (*found.notes, *(f"Written: {path}" for path in found.written))):
         out.print(issues_view(lines), soft_wrap=True)

@@ -169,6 +169,15 @@ def test_timing_tells_how_long_the_user_waited(tmp_path: Path, capsys: pytest.Ca
     assert f"wait another {0.5 * len(waited):.1f} s" in told
 
 
+def test_timing_is_told_beside_what_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pack_reduction(make_reduction(tmp_path / "nb"), tmp_path / "x.zip")
+    assert main(["inspect", str(tmp_path / "x.zip"), "--timing"]) == 0
+    timing = capsys.readouterr().out
+    assert main(["inspect", str(tmp_path / "x.zip"), "--timing", "--prov", str(tmp_path / "p.json")]) == 0
+    assert capsys.readouterr().out.startswith(timing)
+    assert (tmp_path / "p.json").exists()
+
+
 def test_a_reader_who_leaves_early_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("one")
     command = f"{sys.executable} -m casaprov digest {' '.join([str(tmp_path / 'a.txt')] * 50)} | head -1"
