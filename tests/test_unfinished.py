@@ -98,7 +98,7 @@ class Notebooks:
             journal.end(activity, story.entities)
 
     def describe(self, digest: Digest | None, name: str, *, at: str = "image") -> str:
-        return OtherNotebooks(self.folder / at).describe(digest, name)
+        return OtherNotebooks(self.folder / at, "20260701T100000-abcdef").describe(digest, name)
 
 
 @pytest.fixture
@@ -125,10 +125,16 @@ def test_a_record_of_the_notebook_itself_is_no_other(story: Story, notebooks: No
     story.call("split", used=["a.ms"], generated=["b.ms"])
     made = story.document.entities[-1]
     notebooks.add(story, "_unnamed")
-    assert notebooks.describe(made.content_digest, "b.ms", at="_unnamed") == ""
-    assert notebooks.describe(made.content_digest, "b.ms") != ""
+    assert "of _unnamed.ipynb left" in notebooks.describe(made.content_digest, "b.ms")
     notebooks.add(story, "image")  # it has a name now, and its journal was copied
-    assert notebooks.describe(made.content_digest, "b.ms") == ""
+    told = "Call 0001 (split) of another session of this notebook left it."
+    assert notebooks.describe(made.content_digest, "b.ms") == told
+
+
+def test_what_a_session_left_itself_is_not_told(story: Story, notebooks: Notebooks) -> None:
+    story.call("split", used=["a.ms"], generated=["b.ms"])
+    notebooks.add(story, "image", "20260701T100000-abcdef")
+    assert notebooks.describe(story.document.entities[-1].content_digest, "b.ms") == ""
 
 
 def test_the_last_call_that_left_a_content_is_named(story: Story, notebooks: Notebooks) -> None:

@@ -70,7 +70,7 @@ def open_recorder(
         tier=tier,
         states=_last_states(earlier),
         unfinished=UnfinishedCalls(earlier, folders, specs).describe,
-        elsewhere=OtherNotebooks(journal_folder).describe,
+        elsewhere=OtherNotebooks(journal_folder, session.id).describe,
         endings=endings,
     )
 
