@@ -13,7 +13,7 @@ from casaprov.digest import Digest
 from casaprov.model import Entity
 from casaprov.stamps import stamp
 
-__all__ = ["CallElsewhere", "Pauses", "UnfinishedCall", "describe_gap", "sentences"]
+__all__ = ["CallElsewhere", "Pauses", "UnfinishedCall", "clock", "describe_gap", "seconds", "sentences"]
 
 UnfinishedCall = Callable[[Path, Entity | None], str]
 """Says which call of an earlier session may have left what lies at a path, after a state; nothing if none."""
@@ -31,7 +31,7 @@ class _Pause:
     calls: int  # of the session, before it
 
     def __str__(self) -> str:
-        return f"from {_clock(self.since)} to {_clock(self.until)}"
+        return f"from {clock(self.since)} to {clock(self.until)}"
 
 
 class Pauses:
@@ -53,7 +53,7 @@ class Pauses:
         """Say whether a file that no call made was last changed during a pause; nothing if not."""
         changed = stamp(path).newest_ns / 1e9 if self._all else 0
         for pause in self._all:
-            if _seconds(pause.since) <= changed <= _seconds(pause.until):
+            if seconds(pause.since) <= changed <= seconds(pause.until):
                 return f"It was made or changed while recording was paused, {pause}."
         return ""
 
@@ -87,9 +87,11 @@ def sentences(*told: str) -> str:
     return " ".join(filter(None, told))
 
 
-def _clock(time: str) -> str:
+def clock(time: str) -> str:
+    """Tell a time of a record as users read it."""
     return f"{time.partition('.')[0].replace('T', ' ')} UTC"
 
 
-def _seconds(time: str) -> float:
+def seconds(time: str) -> float:
+    """Seconds since 1970 of a time of a record; ValueError if it is none."""
     return datetime.fromisoformat(time).timestamp()

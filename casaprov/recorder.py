@@ -33,7 +33,7 @@ from casaprov.journal import Journal
 from casaprov.model import Activity, Checksum, Entity, Locator, LogSegment, Session, Tier
 from casaprov.opened import Opened, remains
 from casaprov.stamps import Stamps, is_self_contained
-from casaprov.taskspec import FileUse, TaskSpec, guess_inputs
+from casaprov.taskspec import FileUse, TaskSpec, guess_inputs, spec_of
 from casaprov.values import is_exact, summarise, to_json
 from casaprov.walks import Walk, walk
 from casaprov.watches import Watches
@@ -330,8 +330,7 @@ class Recorder:
         return walk(folder, stamp_table=self._watches.stamp)
 
     def _spec(self, call: TaskCall) -> TaskSpec | None:
-        spec = self._specs.get(call.task)
-        return spec if spec is not None and spec.package == call.package else None
+        return spec_of(self._specs, call.package, call.task)
 
     def _tier_of(self, path: Path) -> Tier:
         return self._tiers.get(path) or self._finishing.tier(path) or self._tier(path)

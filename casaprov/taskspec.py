@@ -23,7 +23,7 @@ from casaprov.pathnames import Naming, map_value, on_disk, pieces, strings
 from casaprov.tables import is_table
 from casaprov.taskentry import VERBS, Condition, Entry, Verb, condition_from, entry_from
 
-__all__ = ["ENTRY_POINT_GROUP", "FileUse", "Role", "TaskSpec", "guess_inputs", "load_specs", "read_specs"]
+__all__ = ["ENTRY_POINT_GROUP", "FileUse", "Role", "TaskSpec", "guess_inputs", "load_specs", "read_specs", "spec_of"]
 
 ENTRY_POINT_GROUP = "casaprov.taskspecs"
 
@@ -162,6 +162,12 @@ def load_specs() -> Mapping[str, TaskSpec]:
         When a task is asked for, if a table is not well-formed; the message names the entry point it came from.
     """
     return _LateSpecs()
+
+
+def spec_of(specs: Mapping[str, TaskSpec], package: str, task: str) -> TaskSpec | None:
+    """Return the TaskSpec of a task of a package; None if only another package has a task of this name, or none has."""
+    spec = specs.get(task)
+    return spec if spec is not None and spec.package == package else None
 
 
 class _LateSpecs(Mapping[str, TaskSpec]):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 
+from casaprov.gaps import clock, seconds
 from casaprov.model import Activity, Document, Entity
 from casaprov.stamps import stamp
-from casaprov.taskspec import TaskSpec
+from casaprov.taskspec import TaskSpec, spec_of
 from casaprov.time_steps import LONGEST_NS
 from casaprov.values import from_json, is_exact
 
@@ -33,9 +33,7 @@ class UnfinishedCalls:
         self._calls = [
             (activity, spec)
             for activity in document.activities
-            if activity.outcome == "unfinished"
-            and (spec := specs.get(activity.task)) is not None
-            and spec.package == activity.package
+            if activity.outcome == "unfinished" and (spec := spec_of(specs, activity.package, activity.task))
         ]
 
     def describe(self, path: Path, known: Entity | None = None) -> str:
@@ -56,8 +54,8 @@ class UnfinishedCalls:
                 break
             with suppress(ValueError, OSError):  # a time that is none, a folder that may not be looked into
                 if self._writes(activity, spec, path):
-                    at = f"{activity.started_at.partition('.')[0].replace('T', ' ')} UTC"
-                    return f"{activity.task}, which began at {at} and had not ended, writes there."
+                    began = clock(activity.started_at)
+                    return f"{activity.task}, which began at {began} and had not ended, writes there."
         return ""
 
     def _seen(self, known: Entity) -> Iterator[str]:
@@ -71,7 +69,6 @@ class UnfinishedCalls:
     def _writes(self, activity: Activity, spec: TaskSpec, path: Path) -> bool:
         parameters = {name: from_json(value) for name, value in activity.parameters.items() if is_exact(value)}
         folder = self._folders[activity.session] / activity.cwd
-        changed = [use.path for use in spec.inputs(parameters, folder) if use.role in ("changed", "deleted")]
-        made = [use.path for use in spec.outputs(parameters, folder)]
-        began_ns = int(datetime.fromisoformat(activity.started_at).timestamp() * 1e9) - LONGEST_NS
-        return path in (*changed, *made) and stamp(path).newest_ns >= began_ns
+        uses = (*spec.inputs(parameters, folder), *spec.outputs(parameters, folder))
+        began_ns = int(seconds(activity.started_at) * 1e9) - LONGEST_NS
+        return any(use.path == path and use.role != "used" for use in uses) and stamp(path).newest_ns >= began_ns

@@ -105,7 +105,7 @@ CORE: dict[str, str] = {
     "terms": "",
     "time_steps": "",
     "tree_check": "checksum crate_layout errors model sketch untrusted_json",
-    "unfinished": "model stamps taskspec time_steps values",
+    "unfinished": "gaps model stamps taskspec time_steps values",
     "unpack": "errors regular_files",
     "untrusted_json": "errors regular_files",
     "validate": (

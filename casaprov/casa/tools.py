@@ -293,11 +293,10 @@ class ToolHook:
     def _read(self, tool: _Tool, instance: Any, method: str, arguments: Mapping[str, Any]) -> set[Path]:
         """Return what a method reads: what is open, and what is named by parameters that do not name what it makes."""
         made = tool.makes.get(method, "").split()
-        texts = {name: value for name, value in arguments.items() if isinstance(value, str) and name not in made}
-        if not made:
-            texts = {name: texts[name] for name in _EXPRESSIONS if name in texts}
-        named = [*texts.values(), *(a or b for text in texts.values() for a, b in _QUOTED.findall(text))]
-        found = {_whole(use.path) for use in guess_inputs({"": named}, Path.cwd())}
+        names = arguments.keys() - made if made else _EXPRESSIONS
+        texts = [text for name in names if isinstance(text := arguments.get(name), str)]
+        named = [*texts, *(a or b for text in texts for a, b in _QUOTED.findall(text))]
+        found = {_whole(use.path) for use in guess_inputs({"": named}, Path.cwd())} if named else set()
         if made and not _MAKES_ANEW.match(method):
             found.add(self._product(tool, instance))
         return {path for path in found if path is not None}

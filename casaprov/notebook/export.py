@@ -24,7 +24,7 @@ from casaprov.stamps import stamp
 from casaprov.taskspec import load_specs
 from casaprov.unfinished import UnfinishedCalls
 
-__all__ = ["export_notebook", "find_journal", "record_of", "without_remains"]
+__all__ = ["export_notebook", "find_journal", "record_of"]
 
 _LATER = "It was digested later: its files had the names, sizes and times that the call left."
 _PARTLY = "It was digested later: what it only read may be missing."

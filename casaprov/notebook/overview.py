@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from casaprov.config import Config
+from casaprov.gaps import clock
 from casaprov.lineage import Lineage
 from casaprov.model import UNDIGESTED, Activity, Document
 from casaprov.notebook.name import UNNAMED
@@ -65,7 +66,7 @@ def status_page(recorded: Recorded) -> list[Part]:
 def _state(recorded: Recorded) -> Line:
     name = "This notebook" if recorded.notebook.name == UNNAMED else recorded.notebook.name
     if recorded.paused:
-        return Line(f"since {_time(recorded.paused)}. %casaprov resume goes on.", "Recording is paused")
+        return Line(f"since {clock(recorded.paused)}. %casaprov resume goes on.", "Recording is paused")
     if not recorded.session:
         return Line(f"{name} is recorded from its first task call on; this kernel has made none yet.", "Ready.")
     if recorded.document is None or recorded.session not in {session.id for session in recorded.document.sessions}:
@@ -159,7 +160,7 @@ def call_page(activity: Activity, lineage: Lineage, order: CellOrder, journal: P
     facts = [
         ("Cell", order.named(activity)),
         ("Outcome", activity.outcome),
-        ("Began", _time(activity.started_at)),
+        ("Began", clock(activity.started_at)),
         (
             "Took",
             ""
@@ -211,10 +212,6 @@ def settings_table(config: Config) -> Table:
 
 def _number(activity: Activity) -> str:
     return activity.id.rpartition("/")[2].lstrip("0") or "0"
-
-
-def _time(stamp: str) -> str:
-    return stamp.partition(".")[0].replace("T", " ") + " UTC"
 
 
 def _names(paths: Iterable[str]) -> str:
