@@ -61,7 +61,7 @@ def test_what_a_task_prints_is_whole_in_its_own_cell_and_in_the_journal(kernel: 
     assert shown.streams == {}
     assert "Ant = 28" in shown.html
     assert "Listed 28 antenna solutions." in shown.html
-    assert kernel.run("import os; os.write(1, b'mine')").streams["stdout"].strip() == "mine"
+    assert kernel.run("import os; os.write(1, b'mine')", printing="mine").streams["stdout"].strip() == "mine"
     document = read_document(journal_folder(kernel.folder / "n.ipynb"), "n.ipynb")
     log = next(a.log for a in document.activities if a.task == "listcal")
     assert log is not None

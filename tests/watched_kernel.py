@@ -66,14 +66,22 @@ class WatchedKernel:
             extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
         )
 
-    def run(self, source: str, cell: str = "") -> Shown:
-        """Run a cell and return what it showed."""
+    def run(self, source: str, cell: str = "", *, printing: str = "") -> Shown:
+        """Run a cell and return what it showed.
+
+        Parameters
+        ----------
+        printing
+            Text that its standard output must have: ipykernel reads file descriptor 1 in a thread of its own, and
+            what was written there may come after the cell has ended.
+        """
         content = {"code": source, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False}
         message = self._client.session.msg("execute_request", content, metadata={"cellId": cell} if cell else {})
         self._client.shell_channel.send(message)
         shown = Shown()
         deadline = time.monotonic() + _TIMEOUT_S
-        while True:
+        ended = False
+        while not (ended and printing in shown.streams.get("stdout", "")):
             got = self._client.get_iopub_msg(timeout=max(0.1, deadline - time.monotonic()))
             content, kind = got["content"], got["msg_type"]
             if kind == "update_display_data":
@@ -82,8 +90,8 @@ class WatchedKernel:
             if got["parent_header"].get("msg_id") != message["header"]["msg_id"]:
                 continue
             if kind == "status" and content["execution_state"] == "idle":
-                break
-            if kind == "stream":
+                ended = True
+            elif kind == "stream":
                 shown.streams[content["name"]] = shown.streams.get(content["name"], "") + content["text"]
             elif kind == "error":
                 shown.error = f"{content['ename']}: {content['evalue']}"
