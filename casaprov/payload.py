@@ -6,7 +6,8 @@ a limit. Visibilities are large and replayable: they are referenced by digest.
 Inputs are referenced by locators; those that nobody else could find, since
 they are only known by their place on this machine, are shipped if they are
 small. What lies on disk is the last state of a path; if it is no longer the
-recorded one, it is not shipped.
+recorded one, it is not shipped. A product that was renamed or moved within
+the notebook's folder is found again by its digest.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from casaprov.errors import CasaprovError
 from casaprov.lineage import Lineage
 from casaprov.model import Document, Entity
 from casaprov.unpack import name_problem
+from casaprov.walks import Walk, walk
 
 __all__ = ["Measured", "PayloadItem", "PayloadPolicy", "choose_payload", "members"]
 
@@ -97,7 +99,8 @@ def choose_payload(
         Where relative paths of the records start, by session id.
     measure
         Digests a path; called for every product that is still there, shipped
-        or not, and for inputs that would be shipped.
+        or not, for inputs that would be shipped, and for what may be a
+        product under another name.
 
     Returns
     -------
@@ -137,9 +140,11 @@ class _Chooser:
         self._order = {entity.id: place for place, entity in enumerate(document.entities)}
         self._last = {entity.path: entity for entity in products}
         self._shipped: set[str] = set()
+        self._walks: dict[Path, Walk] = {}
 
     def item(self, entity: Entity) -> PayloadItem:
-        source = self._folders.get(entity.session, self._last_folder) / entity.path
+        folder = self._folders.get(entity.session, self._last_folder)
+        source = self._renamed(entity, folder) or folder / entity.path
         refusal = self._input_refusal(entity, source) if _is_input(entity) else self._product_refusal(entity, source)
         top = shipped_path(entity, directory=False)
         if not refusal and top in self._shipped:
@@ -149,7 +154,20 @@ class _Chooser:
             return PayloadItem(entity=entity, decision="referenced", reason=refusal, size_bytes=size, source=None)
         self._shipped.add(top)
         reason = self._worth(entity)
+        if source != folder / entity.path:
+            reason += f", now at {source.relative_to(folder).as_posix()}"
         return PayloadItem(entity=entity, decision="shipped", reason=reason, size_bytes=_size(source), source=source)
+
+    def _renamed(self, entity: Entity, folder: Path) -> Path | None:
+        """Where in the notebook's folder a product lies that is no longer at its path; None if it is, or lies nowhere."""
+        if _is_input(entity) or not (entity.content_digest and entity.size_bytes) or (folder / entity.path).exists():
+            return None
+        if folder not in self._walks:
+            self._walks[folder] = walk(folder)
+        for name, found in self._walks[folder].products.items():
+            if found.size_bytes == entity.size_bytes and not self._change(entity, folder / name):
+                return folder / name
+        return None
 
     def _input_refusal(self, entity: Entity, source: Path) -> str:
         if not self._policy.ship_inputs:

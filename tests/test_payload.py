@@ -12,6 +12,7 @@ import pytest
 from casaprov.errors import DigestError
 from casaprov.model import Entity, Locator, Tier, Usage
 from casaprov.payload import PayloadItem, PayloadPolicy, choose_payload
+from casaprov.stamps import stamp
 from sample_records import Measured, Reduction, make_reduction, measure
 
 
@@ -83,6 +84,29 @@ def test_a_product_that_is_no_longer_the_recorded_one_is_not_shipped(reduction: 
     chosen = choose(reduction)
     assert chosen["n.gcal"].reason == "changed since it was recorded"
     assert chosen["mom0.fits"].reason == "no longer there"
+
+
+def test_a_product_that_was_renamed_since_is_found_by_its_content(reduction: Reduction) -> None:
+    for name in ("n.gcal", "n.ms"):
+        reduction = with_entity(reduction, name, size_bytes=stamp(reduction.folder / name).size_bytes)
+    (reduction.folder / "results" / "old").mkdir(parents=True)
+    shutil.copytree(reduction.folder / "n.gcal", reduction.folder / "a.gcal")  # of the same size
+    (reduction.folder / "a.gcal" / "table.f0").write_bytes(
+        (reduction.folder / "n.gcal" / "table.f0").read_bytes()[::-1]
+    )
+    (reduction.folder / "n.gcal").rename(reduction.folder / "results" / "old" / "final.gcal")
+    (reduction.folder / "n.ms").rename(reduction.folder / "m.ms")
+    chosen = choose(reduction)
+    assert chosen["n.gcal"].source == reduction.folder / "results" / "old" / "final.gcal"
+    assert chosen["n.gcal"].reason == "a calibration table, now at results/old/final.gcal"
+    assert chosen["n.ms"].reason == "visibilities, referenced by digest"
+
+
+def test_a_product_that_is_where_it_was_and_an_input_are_looked_for_nowhere_else(reduction: Reduction) -> None:
+    (reduction.folder / "n.gcal").rename(reduction.folder / "o.gcal")
+    (reduction.folder / "n.gcal").mkdir()
+    (reduction.folder / "n.gcal" / "table.dat").write_bytes(b"others")
+    assert choose(reduction)["n.gcal"].reason == "changed since it was recorded"
 
 
 def test_a_link_and_a_name_no_zip_can_hold_are_not_shipped(reduction: Reduction) -> None:
