@@ -27,7 +27,7 @@ __all__ = ["DigestCache"]
 
 _log = logging.getLogger(__name__)
 
-_VERSION = 1
+_VERSION = 2
 """Of what the entries hold; a file of another version is made anew."""
 
 _BUSY_S = 1.0

@@ -8,7 +8,7 @@ the CASA version). The first belong to the content, the second do not.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ __all__ = ["MEASURED_BY_TCLEAN", "digest_keywords", "encode", "science_keywords"
 _HISTORIES = ("HISTORY", "logtable")
 MEASURED_BY_TCLEAN = ("memavail", "memreq", "chnchnks", "mpiprocs")
 """Notes about the computer in the miscinfo of tclean's images; exportfits makes FITS cards of them."""
-"""What tclean notes about the computer in an image's miscinfo; exportfits writes it as FITS cards."""
 
 
 def science_keywords(keywords: Mapping[str, Any], table_type: str = "") -> dict[str, Any]:
@@ -58,7 +57,7 @@ def sub_tables(keywords: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[
             yield from sub_tables(value, f"{prefix}{name}/")
 
 
-def encode(value: Any) -> list[Any]:
+def encode(value: Any, array: Callable[[np.ndarray[Any, Any]], list[Any]] | None = None) -> list[Any]:
     """Encode a keyword value as type-tagged JSON.
 
     ``1``, ``1.0``, ``True`` and ``"1"`` differ; the widths in which numbers
@@ -72,9 +71,9 @@ def encode(value: Any) -> list[Any]:
         If `value` is of a type that tables cannot hold.
     """
     if isinstance(value, np.ndarray):
-        return _array(value)
+        return array(value) if array is not None and value.size and value.dtype.kind in "biufc" else _array(value)
     if isinstance(value, Mapping):
-        return ["record", {name: encode(member) for name, member in value.items()}]
+        return ["record", {name: encode(member, array) for name, member in value.items()}]
     if isinstance(value, Path):
         return ["table", value.name]
     if isinstance(value, list | tuple):

@@ -20,6 +20,7 @@ from casaprov.keywords import digest_keywords, encode, science_keywords, sub_tab
 from casaprov.model import Tier
 from casaprov.sketch import Sketch, sample_places
 from casaprov.tables import Column, Runs, Table, TableReader, ValueType, is_table
+from casaprov.virtual_models import encode_model, model_images, names_image
 
 __all__ = [
     "SAMPLED_BYTES",
@@ -79,9 +80,16 @@ def outlined(table: Table) -> tuple[dict[str, Any], dict[str, Path]]:
         "type": table.type,
         "subtype": table.subtype,
         "rows": table.rows,
-        "keywords": digest_keywords(keywords),
+        "keywords": _digest_keywords(keywords),
     }
-    return outline, dict(sub_tables(keywords))
+    return outline, dict(sub_tables(keywords)) | dict(model_images(table))
+
+
+def _digest_keywords(keywords: Mapping[str, Any]) -> Digest:
+    """Digest the keywords of a table, which may hold virtual models."""
+    if names_image(keywords):
+        return digest_record("casaprov/keywords/2", encode_model(keywords))
+    return digest_keywords(keywords)
 
 
 def joined_node(outline: Mapping[str, Any], columns: Mapping[str, Any], tables: Mapping[str, Any]) -> dict[str, Any]:
@@ -236,13 +244,18 @@ def _text_leaf(table: Table, column: Column) -> dict[str, Any]:
     """Digest a column of strings or records."""
     hasher = BlockHasher()
     runs: Runs = []
+    has_model = False
     for block in table.blocks(column.name, max_bytes=READ_BYTES):
         if runs and runs[-1][1] == block.shape:
             runs[-1] = (runs[-1][0] + block.cells, block.shape)
         else:
             runs.append((block.cells, block.shape))
         if block.values is not None:
+            has_model |= column.type == "record" and any(map(names_image, block.values.ravel()))
             hasher.update(_texts(block.values, column))
+    if has_model:
+        digest = digest_record("casaprov/column/2", column.type, _shapes(runs), hasher.digest())
+        return {"digest": digest, **column_outline(column)}
     return _leaf(column_outline(column), runs, hasher.digest())
 
 
@@ -257,5 +270,6 @@ def _texts(values: np.ndarray[Any, Any], column: Column) -> memoryview:
     if column.type == "string":
         texts = [str(text).partition("\0")[0].encode("utf-8", "surrogatepass") for text in values.ravel()]
     else:
-        texts = [canonical_json(encode(record)) for record in values.ravel()]
+        records = [encode_model(record) if names_image(record) else encode(record) for record in values.ravel()]
+        texts = [canonical_json(record) for record in records]
     return memoryview(b"".join(struct.pack("<I", len(text)) + text for text in texts))

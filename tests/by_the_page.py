@@ -78,13 +78,55 @@ def table(path: Path, above: tuple[Path, ...] = ()) -> str:
     if kind == "Image" and isinstance(keywords.get("miscinfo"), dict):
         keywords["miscinfo"] = {k: v for k, v in keywords["miscinfo"].items() if k not in NOTES}
     columns = {name: column(opened, name) for name in opened.colnames()}
+    images = [(name, path / image) for name, image in images_of(keywords)]
+    for name in opened.colnames():
+        if opened.getcoldesc(name)["valueType"] == "record":
+            for row in range(rows):
+                images += [(f"{name}/{row}/{at}", path / image) for at, image in images_of(opened.getcell(name, row))]
     opened.close()
     line = (*above, path.resolve())
     tables = {
         name: table(sub, line) if (sub / "table.dat").is_file() and sub.resolve() not in line else None
-        for name, sub in references(keywords)
+        for name, sub in (*references(keywords), *images)
     }
-    return H("casaprov/table/1", kind, subtype, rows, H("casaprov/keywords/1", encoded(keywords)), columns, tables)
+    if images_of(keywords):
+        digest = H("casaprov/keywords/2", model(keywords))
+    else:
+        digest = H("casaprov/keywords/1", encoded(keywords))
+    return H("casaprov/table/1", kind, subtype, rows, digest, columns, tables)
+
+
+def images_of(record: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Places of ``diskimage`` in a record, and last names of what they name."""
+    inner = [images_of(value, f"{prefix}{name}/") for name, value in record.items() if isinstance(value, dict)]
+    named = record.get("diskimage")
+    own = [(f"{prefix}diskimage", last_name(named))] if isinstance(named, str) and named else []
+    return [*own, *(found for several in inner for found in several)]
+
+
+NOISE = {"diskimage", "nantenna", "cachesize"}
+OF_TERMS = {"name", "nterms", "reffreq", "subftm", "subftname", "thisterm"}
+
+
+def model(record: dict[str, Any]) -> list[Any]:
+    """A record with virtual models, encoded."""
+
+    def names(value: Any) -> bool:
+        return isinstance(value, dict) and isinstance(value.get("diskimage"), str) and value["diskimage"] != ""
+
+    members: dict[str, Any] = {}
+    for name, value in record.items():
+        if name not in OF_TERMS if names(record.get("subftm")) else name in NOISE and names(record):
+            continue
+        if isinstance(value, dict) and set(value) != {"shape", "array"}:
+            members[name] = model(value)
+        elif isinstance(value, np.ndarray) and value.size:
+            tag = encoded(value)[1]
+            wide = value.astype({"bool": "u1", "int": "<i8", "float": "<f8", "complex": "<c16"}[tag])
+            members[name] = ["array", tag, list(value.shape[::-1]), B(wide.tobytes())]
+        else:
+            members[name] = encoded(value)
+    return ["record", members]
 
 
 def column(opened: Any, name: str) -> list[str | None]:
@@ -92,7 +134,8 @@ def column(opened: Any, name: str) -> list[str | None]:
     kind = TYPES[described["valueType"]]
     cells = [cell(opened, name, row, kind, "ndim" in described) for row in range(opened.nrows())]
     runs = [[len(list(run)), shape] for shape, run in groupby(shape for shape, _ in cells)]
-    digest = H("casaprov/column/1", kind, runs, B(b"".join(values for _, values in cells)))
+    has_image = kind == "record" and any(images_of(opened.getcell(name, row)) for row in range(opened.nrows()))
+    digest = H(f"casaprov/column/{1 + has_image}", kind, runs, B(b"".join(values for _, values in cells)))
     keywords = described["keywords"]
     return [digest, H("casaprov/keywords/1", encoded(keywords)) if keywords else None]
 
@@ -100,7 +143,8 @@ def column(opened: Any, name: str) -> list[str | None]:
 def cell(opened: Any, name: str, row: int, kind: str, is_array: bool) -> tuple[list[int] | None, bytes]:
     """Shape of a cell in casacore's axis order, and its part of the stream."""
     if kind == "record":
-        return [], text(canonical(encoded(opened.getcell(name, row))))
+        record = opened.getcell(name, row)
+        return [], text(canonical(model(record) if images_of(record) else encoded(record)))
     if not opened.iscelldefined(name, row):
         return None, b""
     if not is_array:

@@ -1,4 +1,4 @@
-"""A child process for test_reader_equality.py: makes one of each kind of product that CASA writes, from small data.
+"""A child process for tests: makes one of each kind of product that CASA writes, from small data.
 
 Each function works where the process started, an empty folder, and returns the names of what it made.
 Tables that a task would not write go by the tool that makes them.
@@ -6,6 +6,7 @@ Tables that a task would not write go by the tool that makes them.
 
 from __future__ import annotations
 
+import shutil
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -140,9 +141,29 @@ def tools() -> list[str]:
     return _made()
 
 
+def models(fits: str, niter: int) -> list[str]:
+    """Set virtual models, of a calibrator in its SOURCE table, in keywords where there is none, and of a cleaned field."""
+    from casatasks import ft, importuvfits, setjy, tclean
+    from casatools import table
+
+    for name in ("set.ms", "bare.ms", "cleaned.ms", "ft.ms"):
+        importuvfits(fitsfile=fits, vis=name)
+    tb = table()
+    tb.open("bare.ms", nomodify=False)
+    tb.removekeyword("SOURCE")
+    tb.done()
+    shutil.rmtree("bare.ms/SOURCE")
+    for name in ("set.ms", "bare.ms"):
+        setjy(name, field="0", model="3C286_L.im", usescratch=False)
+    small: dict[str, Any] = {"field": "0", "imsize": 32, "cell": "30arcsec", "niter": niter}
+    tclean("cleaned.ms", imagename="mt", deconvolver="mtmfs", nterms=2, savemodel="virtual", **small)
+    ft("ft.ms", field="0", model=["mt.model.tt0", "mt.model.tt1"], nterms=2)
+    return ["set.ms", "bare.ms", "cleaned.ms", "ft.ms"]
+
+
 def _made() -> list[str]:
     return sorted(path.name for path in Path().iterdir() if path.is_dir() or path.suffix == ".fits")
 
 
 if __name__ == "__main__":
-    serve({"vla": vla, "evla": evla, "vlba": vlba, "tools": tools})
+    serve({"vla": vla, "evla": evla, "vlba": vlba, "tools": tools, "models": models})

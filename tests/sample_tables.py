@@ -220,3 +220,27 @@ def _given(cell: np.ndarray[Any, Any]) -> Any:
     if cell.dtype != object:
         return cell
     return cell.tolist() if cell.ndim == 1 else {"shape": list(cell.shape), "array": cell.ravel().tolist()}
+
+
+def model_table(folder: Path, name: str = "FT_MODEL5099_41", *, noise: int = 277, flux: float = 2.5) -> Path:
+    """A table with a virtual model in a column of records and one of two terms in its keywords; all name images in its folder."""
+
+    def machine(image: str) -> dict[str, Any]:
+        arrays = {"flags": np.array([True]), "planes": np.array([[1, 2, 3]]), "cf": np.array([0.5 + 1j, np.nan])}
+        inner = {"diskimage": f"/work/a.ms/SOURCE/{image}", "nantenna": noise, "cachesize": noise, "name": "GridFT"}
+        return {**inner, **arrays, "freqs": np.array([1.4e9]), "none": np.zeros((0, 2)), "units": ["Hz"]}
+
+    terms = {
+        "name": "MultiTermFT",
+        "nx": noise,
+        "douvwrotation": noise > 64,
+        "nterms": 2,
+        "subftm": machine(f"{name}_7"),
+    }
+    path = write(folder, TableSpec(2, (), {"model_0": {"ft_0": {"container": terms}, "numft": 1}}), Layout("SOURCE"))
+    with casacore.table(str(path), readonly=False, ack=False) as table:
+        table.addcols(casacore.maketabdesc([casacore.makescacoldesc("SOURCE_MODEL", {}, valuetype="record")]))
+        table.putcell("SOURCE_MODEL", 1, {"ft_0": {"container": machine(name), "type": "ftmachine"}, "numft": 1})
+    for image, value in ((name, flux), (f"{name}_7", 1.0)):
+        write(path, TableSpec(1, (ColumnSpec("map", "double", "scalar", (np.array(value),)),)), Layout(image))
+    return path

@@ -25,7 +25,18 @@ from casaprov.digest import digest_record
 from casaprov.readers import fits_reader
 from casaprov.readers.casacore_tables import CasacoreReader
 from casaprov.values import to_json
-from sample_tables import NUMBERS, TEXTS, ColumnSpec, Layout, TableSpec, layouts, tables, write, written
+from sample_tables import (
+    NUMBERS,
+    TEXTS,
+    ColumnSpec,
+    Layout,
+    TableSpec,
+    layouts,
+    model_table,
+    tables,
+    write,
+    written,
+)  # fmt: skip
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "explanation" / "digests.md"
@@ -68,6 +79,9 @@ GOLDEN_COLUMNS = {
     "array string": "sha256:ce62c40f8942814139c3171e1c2afaba784955ded76acdf994bb886f3ef2c9b3",
     "record": "sha256:024beeb8f0fe00605d41065893787eb025fbd7f6dcd825e06bb3ec950c7d3e08",
 }
+GOLDEN_MODELS = "sha256:e810d5522e5c37aa56359c51b77fc480f2f9264f80f5dffffc8dcef45756f442"
+GOLDEN_MODEL_KEYWORDS = "sha256:7b6ced4851217bbc4d7d449fc34e859b6efa22e173d6793b56f3efc516f5367a"
+GOLDEN_MODEL_TABLE = "sha256:4d631301c4330bf2dfb02321838086b0d3ca90db6793969c2885891c1902e129"
 GOLDEN_KEYWORDS = "sha256:be5e1d9ed3423e43310cd9a71bf7283feb51506167cf514cb6acbb90275b7a85"
 GOLDEN_COLUMN_KEYWORDS = "sha256:79a868f9a52bed78f680c0ad716432f58e6be99a339ee5362cc4d979ac3b40e6"
 GOLDEN_TABLE = "sha256:4ff97289e8f05ba7843877a1d99afeaa75aea3dcb7099004338ee4d5a1ec8346"
@@ -173,6 +187,15 @@ def test_golden_digests_of_keywords_and_of_a_table(tmp_path: Path) -> None:
     assert node["digest"] == GOLDEN_TABLE
 
 
+def test_golden_digests_of_virtual_models(tmp_path: Path) -> None:
+    path = model_table(tmp_path)
+    node = _tree(path)["table"]
+    assert node["columns"]["SOURCE_MODEL"]["digest"] == GOLDEN_MODELS
+    assert node["keywords"] == GOLDEN_MODEL_KEYWORDS
+    assert set(node["tables"]) == {"SOURCE_MODEL/1/ft_0/container/diskimage", "model_0/ft_0/container/subftm/diskimage"}
+    assert node["digest"] == by_the_page.product(path) == GOLDEN_MODEL_TABLE
+
+
 def _golden_fits(folder: Path) -> Path:
     """An image, and a table with rubbish behind the NUL of a string."""
     image = fits.PrimaryHDU(np.arange(6, dtype=">f4").reshape(2, 3))
@@ -235,7 +258,8 @@ def test_every_record_type_of_the_code_is_on_the_page_and_has_a_golden_digest() 
     here = ("column", "directory", "fits", "fits-header", "keywords", "link", "table", "value", "values")
     tiers = ("column-samples", "file-samples", "stamps")
     # Each has a literal digest in this file, those of the tier fast in test_tier.py.
-    assert written_types == {f"casaprov/{name}/1" for name in (*here, *tiers)}
+    of_models = {"casaprov/column/2", "casaprov/keywords/2"}
+    assert written_types == {f"casaprov/{name}/1" for name in (*here, *tiers)} | of_models
     assert written_types == set(re.findall(r"H\[\"(casaprov/[a-z-]+/\d+)\"", PAGE.read_text()))
 
 
