@@ -7,7 +7,7 @@ node; each state of a path is (:class:`~casaprov.model.Entity`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import PurePosixPath
@@ -51,6 +51,8 @@ class Stale:
         What `product` came from, directly or not, and what used a state that is past.
     used
         That state.
+    origin
+        The state that `used` is, or is a copy of.
     changer, cell
         What left a newer state of the same path afterwards, and the number of its code cell.
     """
@@ -58,12 +60,19 @@ class Stale:
     product: Entity
     call: Activity
     used: Entity
+    origin: Entity
     changer: Activity
     cell: int
 
+    @property
+    def source(self) -> str:
+        """What `call` used, in words."""
+        copy = "" if self.origin is self.used else f", a copy of {self.origin.path},"
+        return f"{self.used.path}{copy}"
+
     def __str__(self) -> str:
         return (
-            f"{self.product.path} is stale: {self.call.task} used {self.used.path} "
+            f"{self.product.path} is stale: {self.call.task} used {self.source} "
             f"as it was before cell {self.cell} ({self.changer.task}) was run again"
         )
 
@@ -141,6 +150,18 @@ class Lineage:
             entity = self.entities[entity.copy_of]
         return entity
 
+    def before(self, entity: Entity) -> Entity | None:
+        """Return the state that a copy was made of, or that something else than a call changed; None of all others."""
+        before = entity.copy_of or (entity.revision_of if entity.gap else None)
+        return self.entities.get(before) if before is not None else None
+
+    def origins(self, entity: Entity) -> Iterator[Entity]:
+        """Yield the states before, back to one that a call left or that was there from the beginning."""
+        before = self.before(entity)
+        while before is not None:
+            yield before
+            before = self.before(before)
+
     def generator(self, entity: Entity) -> Activity | None:
         """Return the Activity that left this state, None for an input or a gap."""
         return self.activities.get(entity.generated_by) if entity.generated_by else None
@@ -194,7 +215,9 @@ class Lineage:
         wanted = PurePosixPath(path)
         found = tuple(entity for entity in self.document.entities if PurePosixPath(entity.path) == wanted)
         if not found:
-            raise UsageError(f"The record names no {path}.", hint="'casaprov inspect' lists the names it knows.")
+            alike = {e.path for e in self.document.entities if PurePosixPath(e.path).name == wanted.name}
+            hint = f"It names {', '.join(sorted(alike))}. " if alike else ""
+            raise UsageError(f"The record names no {path}.", hint=f"{hint}'casaprov inspect' lists the names it knows.")
         return found
 
     def upstream(self, entities: Iterable[Entity]) -> frozenset[str]:
@@ -220,7 +243,11 @@ class Lineage:
         return frozenset(found)
 
     def downstream(self, entities: Iterable[Entity]) -> frozenset[str]:
-        """Ids of all Activities that used these states or anything made from them."""
+        """Ids of all Activities that used these states or anything made from them, copies among it."""
+        later: dict[str, list[str]] = {}
+        for entity in self.document.entities:
+            if (before := self.before(entity)) is not None:
+                later.setdefault(before.id, []).append(entity.id)
         users: dict[str, list[Activity]] = {}
         for activity in self.document.activities:
             for usage in activity.used:
@@ -228,7 +255,9 @@ class Lineage:
         found: set[str] = set()
         todo = [entity.id for entity in entities]
         while todo:
-            for activity in users.get(todo.pop(), []):
+            state = todo.pop()
+            todo.extend(later.pop(state, []))
+            for activity in users.get(state, []):
                 if activity.id not in found:
                     found.add(activity.id)
                     todo.extend(usage.entity for usage in activity.generated)
@@ -318,7 +347,8 @@ class Lineage:
             first = next((activity_id for activity_id in past if activity_id in upstream), None)
             if first is not None:
                 used, changer = past[first]
-                stale.append(Stale(product, self.activities[first], used, changer, cells[changer.id]))
+                call, origin = self.activities[first], self.original(used)
+                stale.append(Stale(product, call, used, origin, changer, cells[changer.id]))
         return tuple(stale)
 
     def _past(self, cells: Mapping[str, int]) -> dict[str, tuple[Entity, Activity]]:
@@ -339,16 +369,20 @@ class Lineage:
             if first_from[since] == number:
                 continue
             for used in (self.entities[usage.entity] for usage in call.used):
-                for place, state in reversed(left.get(used.path, [])):
+                origin = self.original(used)
+                maker = self.generator(origin)
+                made_in = cells.get(maker.id, 0) if maker is not None else 0
+                for place, state in reversed(left.get(origin.path, [])):
                     if place <= since:
                         break
-                    if numbers[place] < number and not _is_same(state, used):
+                    # In which cell a copy was made is not known: it is a past one if its content was made anew.
+                    counts = origin is used or state.revision_of is None or numbers[place] <= made_in
+                    if counts and numbers[place] < number and not _is_same(state, origin):
                         since = place
                         found[call.id] = (used, calls[place])
         return found
 
     def _maker(self, entity: Entity) -> Activity | None:
-        """The call that left this state or, before changes by something else, the last one that did."""
-        while entity.gap and entity.revision_of in self.entities:
-            entity = self.entities[entity.revision_of]
-        return self.generator(entity)
+        """The call that left this state or, before it was copied or changed by something else, the last one that did."""
+        *_, first = entity, *self.origins(entity)
+        return self.generator(first)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from casaprov.digest import Digest
+from casaprov.gaps import clock
 
 __all__ = ["OtherNotebooks"]
 
@@ -64,12 +65,12 @@ def _left(data: bytes, digest: Digest, notebook: str) -> list[tuple[str, str]]:
     lines = data.splitlines()
     named = [_parsed(line) for line in lines if digest.encode() in line]
     notebook = notebook or _parsed(lines[0]).get("session", {}).get("notebook") or "another notebook"
-    tasks = {line["activity"]["id"]: line["activity"]["task"] for line in named if "activity" in line}
+    calls = {line["activity"]["id"]: line["activity"] for line in named if "activity" in line}
     states = [state for line in named for state in line.get("entities", ()) if state.get("content_digest") == digest]
     return [
-        (state["path"], f"Call {maker.rpartition('/')[2]} ({tasks[maker]}) of {notebook}")
+        (state["path"], f"{call['task']} of {notebook}, which began at {clock(call['started_at'])},")
         for state in reversed(states)
-        if (maker := state.get("generated_by")) in tasks and state["size_bytes"]
+        if (call := calls.get(state.get("generated_by"))) and state["size_bytes"]
     ]
 
 

@@ -124,15 +124,20 @@ def graph_view(document: Document) -> Tree:
     lineage = Lineage(document)
     root = Tree(plain(document.notebook))
     read = {usage.entity for activity in document.activities for usage in activity.used}
+    read |= {state.id for name in read for state in lineage.origins(lineage.entities[name])}
     ends = [product for product in lineage.products() if product.id not in read]
     _grow(root, ends, lineage, set())
     return root
 
 
 def _grow(branch: Tree, entities: Iterable[Entity], lineage: Lineage, shown: set[str]) -> None:
-    """Add the states to a branch, those of one call together, and below them what the call read."""
+    """Add the states to a branch, those of one call together, and below them what the call read, or what they are copies of."""
     by_call: dict[str | None, list[Entity]] = {}
     for entity in entities:
+        if (before := lineage.before(entity)) is not None:
+            how = "[dim]copy of[/]" if entity.copy_of is not None else "[dim]from[/]"
+            _grow(branch.add(f"{_name(entity)} {how}"), [before], lineage, shown)
+            continue
         by_call.setdefault(entity.generated_by, []).append(entity)
     for call, made in by_call.items():
         names = ", ".join(_name(entity) for entity in made)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from casaprov.digest import digest_bytes
@@ -92,6 +92,12 @@ class Story:
     def gap(self, path: str) -> None:
         """Something outside of tasks changed `path`."""
         self._entity(path, revision_of=self.state(path), gap=True)
+
+    def copy(self, source: str, path: str) -> None:
+        """Something outside of tasks copied or moved `source` to `path`."""
+        original = next(entity for entity in self.entities if entity.id == self.state(source))
+        self._entity(path, copy_of=original.id)
+        self.entities[-1] = replace(self.entities[-1], content_digest=original.content_digest)
 
     def remains(self, path: str, note: str) -> None:
         """A call that never ended may have left `path`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from dataclasses import replace
@@ -17,6 +18,8 @@ from casaprov.digest import digest_bytes
 from casaprov.model import Activity, Document, Step
 from casaprov.notebook.subject import cell_numbers
 from casaprov.prov import from_prov
+from casaprov.render import graph_view
+from casaprov.terminal import PlainConsole
 from records import Story
 from reductions import Reduction, reduce
 from sample_records import make_reduction, pack_reduction
@@ -151,3 +154,21 @@ def test_a_real_reduction_is_drawn_and_exported(reduction: Reduction, tmp_path: 
     with prov.open() as file:
         records = ProvDocument.deserialize(file).get_records()
     assert sum(str(record.identifier).startswith("call:") for record in records) == len(calls)
+
+
+def test_the_graph_goes_on_through_copies_and_changes_by_others() -> None:
+    story = Story()
+    story.call("imsubimage", used=["cube.im"], generated=["a.im"])
+    story.gap("a.im")
+    story.copy("a.im", "b.im")
+    story.call("immath", used=["b.im"], generated=["d.im"])
+    file = io.StringIO()
+    PlainConsole(file=file, width=200, no_color=True).print(graph_view(story.document))
+    assert [line.lstrip("│└├─ ").rstrip() for line in file.getvalue().splitlines()] == [
+        "ngc5921.ipynb",
+        "d.im by 2 immath",
+        "b.im copy of",
+        "a.im (changed outside of tasks) from",
+        "a.im by 1 imsubimage",
+        "cube.im input",
+    ]

@@ -77,7 +77,7 @@ CORE: dict[str, str] = {
     "locate": "checksum digest errors model",
     "model": "digest errors",
     "opened": "calls checksum model stamps taskspec time_steps walks",
-    "other_notebooks": "digest",
+    "other_notebooks": "digest gaps",
     "own_work": "",
     "pathnames": "errors",
     "payload": "checksum crate_layout digest errors lineage model unpack walks",

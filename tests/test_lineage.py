@@ -126,6 +126,27 @@ def test_the_part_between_two_paths(story: Story) -> None:
         lineage.between("b.ms", None)
 
 
+def test_what_was_made_of_a_copy_lies_downstream_and_its_maker_upstream() -> None:
+    story = Story()
+    made = story.call("imsubimage", used=["cube.im"], generated=["a.im"])
+    story.copy("a.im", "b.im")
+    story.copy("b.im", "c.im")
+    used = story.call("immath", used=["c.im"], generated=["d.im"])
+    story.gap("a.im")
+    looked = story.call("imstat", used=["a.im"])
+    lineage = Lineage(story.document)
+    assert lineage.downstream(lineage.states("cube.im")) == {made.id, used.id, looked.id}
+    assert lineage.downstream(lineage.states("a.im")[:1]) == {used.id, looked.id}
+    assert lineage.upstream(lineage.states("d.im")) == {made.id, used.id}
+    assert lineage.between("a.im", "d.im").activities == (used,)
+
+
+def test_a_name_that_is_not_known_is_compared_with_those_that_are(story: Story) -> None:
+    with pytest.raises(UsageError, match=r"names no results/a\.image") as caught:
+        Lineage(story.document).states("results/a.image")
+    assert caught.value.hint == "It names a.image. 'casaprov inspect' lists the names it knows."
+
+
 class TestOrderOfCells:
     """Cell 1 imports, 2 flags, 3 calibrates, 4 images."""
 
@@ -217,3 +238,49 @@ class TestOrderOfCells:
         lineage, _ = self.run(1, 3, 2, 4, 1)
         assert lineage.out_of_order({}) == ()
         assert lineage.stale({}) == ()
+
+
+class TestOrderOfCopies:
+    """Cell 1 makes an image, 2 smooths it in place, 3 uses a copy of one of the two."""
+
+    @staticmethod
+    def run(*numbers: int, copied_after: int) -> list[str]:
+        """Run cells in this order, with a copy after one of them; return what is stale."""
+        story, cells = Story(), {}
+        for number in numbers:
+            match number:
+                case 1:
+                    call = story.call("imsubimage", used=["cube.im"], generated=["a.im"])
+                case 2:
+                    call = story.call("imsmooth", changed=["a.im"])
+                case _:
+                    call = story.call("exportfits", used=["b.im"], generated=["b.fits"])
+            if number == copied_after and "b.im" not in story.current:
+                story.copy("a.im", "b.im")
+            cells[call.id] = number
+        return list(map(str, Lineage(story.document).stale(cells)))
+
+    def test_a_copy_of_what_was_made_anew_is_past(self) -> None:
+        assert self.run(1, 3, 1, copied_after=1) == [
+            "b.fits is stale: exportfits used b.im, a copy of a.im, as it was before cell 1 (imsubimage) was run again"
+        ]
+        assert len(self.run(1, 2, 3, 1, copied_after=2)) == len(self.run(1, 2, 3, 2, copied_after=2)) == 1
+
+    def test_the_cell_that_made_the_content_may_be_gone(self) -> None:
+        story = Story()
+        story.call("imsubimage", used=["cube.im"], generated=["a.im"])
+        story.copy("a.im", "b.im")
+        used = story.call("exportfits", used=["b.im"], generated=["b.fits"])
+        again = story.call("imsubimage", used=["cube.im"], generated=["a.im"])
+        assert len(Lineage(story.document).stale({used.id: 3, again.id: 1})) == 1
+
+    def test_a_copy_of_what_only_later_cells_changed_again_is_not(self) -> None:
+        assert self.run(1, 2, 3, 2, copied_after=1) == []
+        assert self.run(1, 2, 3, copied_after=1) == []
+
+    def test_a_cell_that_used_a_copy_of_what_one_below_made_is_told(self) -> None:
+        story = Story()
+        below = story.call("imsubimage", used=["cube.im"], generated=["a.im"])
+        story.copy("a.im", "b.im")
+        above = story.call("exportfits", used=["b.im"], generated=["b.fits"])
+        assert len(Lineage(story.document).out_of_order({below.id: 2, above.id: 1})) == 1

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from casaprov.digest import Digest
+from casaprov.gaps import clock
 from casaprov.journal import Journal
 from casaprov.other_notebooks import OtherNotebooks
 from casaprov.taskspec import load_specs
@@ -106,6 +107,11 @@ def notebooks(tmp_path: Path) -> Notebooks:
     return Notebooks(tmp_path)
 
 
+def _began(story: Story) -> str:
+    """When the last call began, as users read it."""
+    return clock(story.document.activities[-1].started_at)
+
+
 def test_a_call_of_another_notebook_that_left_a_content_is_named(story: Story, notebooks: Notebooks) -> None:
     story.call("split", used=["a.ms"], generated=["b.ms"])
     given, made = story.document.entities
@@ -113,10 +119,9 @@ def test_a_call_of_another_notebook_that_left_a_content_is_named(story: Story, n
     (notebooks.folder / "broken").mkdir()
     for number, text in enumerate((f"{made.content_digest}\n", f'[{{"{made.content_digest}": 1}}]\n', "")):
         (notebooks.folder / "broken" / f"z{number}.jsonl").write_text(text)
-    assert notebooks.describe(made.content_digest, "b.ms") == "Call 0001 (split) of calibrate.ipynb left it."
-    assert notebooks.describe(made.content_digest, "c.ms") == (
-        "Call 0001 (split) of calibrate.ipynb left the same content at b.ms."
-    )
+    told = f"split of calibrate.ipynb, which began at {_began(story)}, left it."
+    assert notebooks.describe(made.content_digest, "b.ms") == told
+    assert notebooks.describe(made.content_digest, "c.ms") == told.replace("left it", "left the same content at b.ms")
     assert notebooks.describe(given.content_digest, "a.ms") == ""  # it was used there, too
     assert notebooks.describe(None, "a.ms") == ""
 
@@ -125,9 +130,9 @@ def test_a_record_of_the_notebook_itself_is_no_other(story: Story, notebooks: No
     story.call("split", used=["a.ms"], generated=["b.ms"])
     made = story.document.entities[-1]
     notebooks.add(story, "_unnamed")
-    assert "of _unnamed.ipynb left" in notebooks.describe(made.content_digest, "b.ms")
+    assert "split of _unnamed.ipynb, which" in notebooks.describe(made.content_digest, "b.ms")
     notebooks.add(story, "image")  # it has a name now, and its journal was copied
-    told = "Call 0001 (split) of another session of this notebook left it."
+    told = f"split of another session of this notebook, which began at {_began(story)}, left it."
     assert notebooks.describe(made.content_digest, "b.ms") == told
 
 
@@ -143,9 +148,10 @@ def test_the_last_call_that_left_a_content_is_named(story: Story, notebooks: Not
     first, last = story.entities
     story.entities[1] = replace(last, content_digest=first.content_digest)
     notebooks.add(story, "old")
-    assert notebooks.describe(first.content_digest, "b.ms") == "Call 0002 (mstransform) of old.ipynb left it."
+    told = f"mstransform of old.ipynb, which began at {_began(story)}, left it."
+    assert notebooks.describe(first.content_digest, "b.ms") == told
     notebooks.add(story, "new", "20260601T100000-abcdef")
-    assert notebooks.describe(first.content_digest, "b.ms") == "Call 0002 (mstransform) of new.ipynb left it."
+    assert notebooks.describe(first.content_digest, "b.ms") == told.replace("old", "new")
 
 
 def test_empty_files_are_alike(story: Story, notebooks: Notebooks) -> None:

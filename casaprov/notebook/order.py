@@ -68,7 +68,7 @@ def stale_notes(lineage: Lineage, order: CellOrder) -> list[tuple[str, str]]:
         (
             found.product.path,
             (
-                f"{found.call.task} ({order.named(found.call)}) used {found.used.path} as it was before "
+                f"{found.call.task} ({order.named(found.call)}) used {found.source} as it was before "
                 f"{found.changer.task} ({order.named(found.changer)}) ran again"
             ),
         )
@@ -108,7 +108,7 @@ def used_stale(lineage: Lineage, order: CellOrder, calls: Iterable[str]) -> list
             paths = list(dict.fromkeys(stale.product.path for stale in same))
             notes.append(
                 f"{lineage.activities[call].task} used {_listed(paths)}, which {'is' if len(paths) == 1 else 'are'} "
-                f"stale: {same[0].call.task} ({maker}) used {same[0].used.path} as it was before "
+                f"stale: {same[0].call.task} ({maker}) used {same[0].source} as it was before "
                 f"{same[0].changer.task} ({order.named(same[0].changer)}) ran again. "
                 f"Run {maker} again, then this cell."
             )
