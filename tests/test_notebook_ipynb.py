@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -90,3 +91,11 @@ def test_a_notebook_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, mo
     assert str(written) in problem.hint
     assert read_notebook(written).cells[0].source == "2"
     assert path.read_bytes() == before
+
+
+def test_a_crate_is_no_notebook_and_its_commands_are_named(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("ro-crate-metadata.json", "{}")
+    with pytest.raises(UsageError, match="but a zip file") as caught:
+        read_notebook(tmp_path / "a.zip")
+    assert "casaprov replay" in caught.value.hint

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
+import zipfile
 from pathlib import Path
 
 import nbformat
@@ -37,6 +38,9 @@ def read_notebook(path: Path) -> NotebookNode:
             f"The notebook {path} cannot be read: {error.strerror or error}.", hint="Check the path."
         ) from error
     except Exception as error:  # nbformat trips over odd files in many ways
+        if zipfile.is_zipfile(path):
+            hint = f"'casaprov replay {path}' runs a crate again, 'casaprov inspect {path}' shows it."
+            raise UsageError(f"{path} is no notebook, but a zip file.", hint=hint) from error
         told = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise UsageError(
             f"{path} is no notebook that can be read: {told}.", hint="Open it in Jupyter and save it again."
