@@ -182,6 +182,8 @@ def export(
     with leaving(f"The crate {output} was not written."), opened_digester() as digester:
         packed = export_notebook(notebook, output, policy=policy, measure=digester.measure, title=title)
     show(packed, as_json, packed_view)
+    for note in packed.notes:
+        err.print(f"[yellow]{plain(note)}[/]", soft_wrap=True)
 
 
 @cli.command()

@@ -33,6 +33,7 @@ from casaprov.errors import CrateError, Issue, RecordError, UsageError
 from casaprov.model import Activity, Agent, Document, Entity
 from casaprov.payload import PayloadItem
 from casaprov.record_json import unstructure
+from casaprov.saved_cells import unsaved_note
 from casaprov.unpack import Limits, clear, name_problem, unpack
 from casaprov.validate import check_folder, read_records, validate_record
 
@@ -51,12 +52,15 @@ class Packed:
         Digest of the bytes of the zip.
     items
         What was shipped or only referenced, and why.
+    notes
+        What to know about it, as sentences: calls that the notebook contradicts.
     """
 
     path: Path
     size_bytes: int
     digest: Digest
     items: tuple[PayloadItem, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +146,7 @@ def pack(
     _check_request(document, notebook, out)
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
+        saved = notebook.read_bytes()
         with part.open("wb") as file, zipfile.ZipFile(file, "w") as archive:
             manifest = Manifest(
                 notebook=notebook.name,
@@ -150,13 +155,20 @@ def pack(
                 authors=tuple(authors),
                 items=tuple(map(_crate_item, items)),
             )
-            CrateWriter(archive, document).write(manifest, notebook, journal, items)
+            CrateWriter(archive, document).write(manifest, saved, journal, items)
         part.replace(out)
     except OSError as error:
         raise _unwritten(out, error) from error
     finally:
         part.unlink(missing_ok=True)
-    return Packed(path=out, size_bytes=out.stat().st_size, digest=sha256_of(out), items=tuple(items))
+    note = unsaved_note(saved, document, notebook.name)
+    return Packed(
+        path=out,
+        size_bytes=out.stat().st_size,
+        digest=sha256_of(out),
+        items=tuple(items),
+        notes=(note,) if note else (),
+    )
 
 
 def open_crate(path: Path, into: Path, *, verify: bool = True, limits: Limits | None = None) -> OpenCrate:

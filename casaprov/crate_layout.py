@@ -20,7 +20,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from casaprov.digest import Digest
 from casaprov.model import Activity, Agent, Document, Entity
@@ -37,6 +37,7 @@ __all__ = [
     "Manifest",
     "call_names",
     "log_path",
+    "parameters",
     "parameters_path",
     "shipped_path",
     "tree_name",
@@ -111,6 +112,11 @@ def call_names(document: Document) -> dict[str, str]:
 
 def _plain(activity: Activity) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]", "_", activity.task)[:100] or "call"
+
+
+def parameters(activity: Activity) -> dict[str, Any]:
+    """Return what the file with the parameters of a call holds."""
+    return {"task": activity.task, "given": list(activity.given), "parameters": activity.parameters}
 
 
 def parameters_path(call_name: str) -> str:

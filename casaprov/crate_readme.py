@@ -8,15 +8,24 @@ from datetime import datetime
 
 from casaprov.crate_layout import Manifest
 from casaprov.model import Activity, Document
+from casaprov.saved_cells import unsaved_calls
 
 __all__ = ["readme"]
 
 _MAX_CELL = 120
 
 
-def readme(document: Document, manifest: Manifest) -> str:
-    """Return the README.md of a crate, as Markdown."""
-    sections = (_head(document, manifest), _calls(document), _data(document, manifest), _sessions(document))
+def readme(document: Document, manifest: Manifest, notebook: bytes) -> str:
+    """Return the README.md of a crate, as Markdown.
+
+    Whoever opens a crate derives it again: its words are part of the format ``casaprov/crate/1``.
+
+    Parameters
+    ----------
+    notebook
+        What the notebook of the crate holds.
+    """
+    sections = (_head(document, manifest), _calls(document, notebook), _data(document, manifest), _sessions(document))
     return "\n\n".join("\n".join(section) for section in sections) + "\n"
 
 
@@ -33,7 +42,7 @@ def _head(document: Document, manifest: Manifest) -> Iterable[str]:
     yield "said, `products/` what was small enough to be shipped."
 
 
-def _calls(document: Document) -> Iterable[str]:
+def _calls(document: Document, notebook: bytes) -> Iterable[str]:
     yield "## Calls\n"
     yield "| | task | given parameters | outcome | seconds |"
     yield "|--:|---|---|---|--:|"
@@ -41,6 +50,11 @@ def _calls(document: Document) -> Iterable[str]:
         given = {name: activity.parameters.get(name) for name in activity.given}
         told = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in given.items())
         yield f"| {number} | {_cell(activity.task)} | {_code(told)} | {activity.outcome} | {_seconds(activity)} |"
+    if unsaved := unsaved_calls(notebook, document):
+        numbers = {activity.id: number for number, activity in enumerate(document.activities, start=1)}
+        yield "\nThe notebook in this crate does not have the cells of these calls as they ran:"
+        yield ", ".join(f"{numbers[activity.id]} ({_cell(activity.task)})" for activity in unsaved) + "."
+        yield "What ran is what this table and `records/` say."
 
 
 def _data(document: Document, manifest: Manifest) -> Iterable[str]:

@@ -29,6 +29,7 @@ from casaprov.crate_layout import (
     Manifest,
     call_names,
     log_path,
+    parameters,
     parameters_path,
     tree_name,
 )
@@ -44,6 +45,7 @@ from casaprov.record_json import unstructure
 __all__ = ["CrateWriter", "metadata_document"]
 
 _CHUNK = 2**20
+_LOST_LOG = "What the CASA log said during the call was no more in the journal when it was exported."
 
 
 class CrateWriter:
@@ -64,22 +66,23 @@ class CrateWriter:
         # A zip knows the years from 1980 to 2107.
         self._date_time = moment if 1980 <= moment[0] <= 2107 else (1980, 1, 1, 0, 0, 0)
 
-    def write(self, manifest: Manifest, notebook: Path, journal: Path, items: Sequence[PayloadItem]) -> None:
+    def write(self, manifest: Manifest, notebook: bytes, journal: Path, items: Sequence[PayloadItem]) -> None:
         """Write everything; the description comes last, since it holds the digests of the rest.
 
         Parameters
         ----------
         manifest
             What the crate holds, without the files inside its directories.
+        notebook
+            What the notebook file holds.
         items
             What to ship, in the order of ``manifest.items``.
         """
-        document = self._document
-        alone = [self._copy(manifest.notebook, notebook)]
+        document = _with_present_logs(self._document, journal)
+        alone = [self._store(manifest.notebook, notebook)]
         names = call_names(document)
         for activity in document.activities:
-            parameters = {"task": activity.task, "given": list(activity.given), "parameters": activity.parameters}
-            alone.append(self._store(parameters_path(names[activity.id]), _json(parameters)))
+            alone.append(self._store(parameters_path(names[activity.id]), _json(parameters(activity))))
             log = _log_source(journal, activity)
             if log is not None:
                 alone.append(self._copy(log_path(names[activity.id]), log))
@@ -99,7 +102,7 @@ class CrateWriter:
         manifest = replace(manifest, files=tuple(inside))
         alone.append(self._store(MANIFEST, _json({"format": manifest.format, **unstructure(manifest)})))
         alone.append(self._store(DOCUMENT, _json(unstructure(document))))
-        alone.append(self._store(README, readme(document, manifest).encode()))
+        alone.append(self._store(README, readme(document, manifest, notebook).encode()))
         content = metadata_document(crate_graph(document, manifest, alone))
         self._store(METADATA, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False).encode())
 
@@ -165,6 +168,17 @@ def metadata_document(nodes: Iterable[Node]) -> dict[str, Any]:
                 entity[key] = member
     content: dict[str, Any] = crate.metadata.generate()
     return content
+
+
+def _with_present_logs(document: Document, journal: Path) -> Document:
+    """Name no log that the journal has lost: a crate holds every log that its records name."""
+    activities = tuple(
+        activity
+        if activity.log is None or _log_source(journal, activity)
+        else replace(activity, log=None, problems=(*activity.problems, _LOST_LOG))
+        for activity in document.activities
+    )
+    return replace(document, activities=activities)
 
 
 def _log_source(journal: Path, activity: Activity) -> Path | None:

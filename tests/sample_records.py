@@ -59,6 +59,13 @@ def tree_of(path: Path, kind: str) -> dict[str, Any] | None:
     return None
 
 
+def _cell(activity: Activity) -> dict[str, Any]:
+    """Return the cell that a call ran in: its source is the name of the task."""
+    assert activity.step is not None
+    code: dict[str, Any] = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": []}
+    return {**code, "id": activity.step.cell_id, "source": activity.task}
+
+
 def _fits_tree(data: bytes) -> dict[str, Any]:
     hdu = {"name": "PRIMARY", "header": _digest("header"), "data": digest_bytes(data)}
     return {"format": TREE_FORMAT, "kind": "FITS", "hdus": [hdu]}
@@ -87,7 +94,6 @@ def make_reduction(folder: Path) -> Reduction:
     """Write the files of a small reduction and return it with its record."""
     folder.mkdir(parents=True, exist_ok=True)
     notebook = folder / "my reduction.ipynb"
-    notebook.write_text('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}')
     journal = journal_folder(notebook)
     _write_table(folder / "n.ms", b"visibilities", SUBTABLE=b"antennas")
     _write_table(folder / "n.ms.flagversions", b"flags")
@@ -97,6 +103,8 @@ def make_reduction(folder: Path) -> Reduction:
     (folder / "mom0.fits").write_bytes(b"SIMPLE  =                    T" * 50)
     (folder / "n.listobs").write_text("Observation: VLA(27 antennas)\n")
     document = _reduction_document(folder)
+    cells = [_cell(activity) for activity in document.activities]
+    notebook.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
     for activity in document.activities:
         if activity.log is not None:
             (journal / activity.log.path).parent.mkdir(parents=True, exist_ok=True)

@@ -166,3 +166,24 @@ def test_a_log_path_that_leads_out_of_the_journal_is_not_followed(reduction: Red
     pack_reduction(replace(reduction, document=document), tmp_path / "x.zip")
     with zipfile.ZipFile(tmp_path / "x.zip") as archive:
         assert "logs/01-importuvfits.log" not in archive.namelist()
+
+
+def test_a_log_that_the_journal_has_lost_is_not_named_by_the_crate(reduction: Reduction, tmp_path: Path) -> None:
+    log = reduction.document.activities[0].log
+    assert log is not None
+    (reduction.journal / log.path).unlink()
+    opened = open_crate(pack_reduction(reduction, tmp_path / "x.zip").path, tmp_path / "o")
+    first, second = opened.document.activities[:2]
+    assert first.log is None
+    assert "no more in the journal" in first.problems[0]
+    assert second.log is not None
+
+
+def test_a_notebook_that_has_other_cells_than_those_that_ran_is_told(reduction: Reduction, tmp_path: Path) -> None:
+    assert pack_reduction(reduction, tmp_path / "x.zip").notes == ()
+    reduction.notebook.write_text(reduction.notebook.read_text().replace('"tclean"', '"tclean(niter=1)"'))
+    packed = pack_reduction(reduction, tmp_path / "x.zip")
+    (note,) = packed.notes
+    assert note.startswith("1 call(s) ran in cells that the saved file does not have as they are (tclean): save my red")
+    text = (open_crate(packed.path, tmp_path / "o").folder / "README.md").read_text()
+    assert "does not have the cells of these calls as they ran:\n7 (tclean).\n" in text

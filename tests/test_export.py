@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import zipfile
 from pathlib import Path
@@ -82,3 +83,19 @@ def test_a_moved_folder_is_shipped_when_the_old_one_is_gone(
     crate = open_crate(tmp_path / "x.zip", tmp_path / "opened")
     paths = {entity.path for entity in crate.document.entities if crate.shipped(entity) is not None}
     assert {"n.image", "n.gcal", "n.fits", "n.txt"} <= paths
+
+
+def test_a_cell_that_was_edited_since_it_ran_is_told(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", str(mine / "n.ipynb"), "-o", str(mine / "x.zip"), "--json"]) == 0
+    assert "ran in cells" not in capsys.readouterr().err
+    notebook = json.loads((mine / "n.ipynb").read_text())
+    for cell in notebook["cells"]:
+        cell["source"] = [*cell["source"], "\n# edited"]
+    (mine / "n.ipynb").write_text(json.dumps(notebook))
+    assert main(["export", str(mine / "n.ipynb"), "-o", str(mine / "x.zip"), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert "ran in cells that the saved file does not have as they are" in captured.err
+    assert json.loads(captured.out)["notes"][0] in captured.err
+    assert main(["validate", str(mine / "x.zip")]) == 0
+    readme = zipfile.ZipFile(mine / "x.zip").read("README.md").decode()
+    assert "The notebook in this crate does not have the cells of these calls as they ran:" in readme

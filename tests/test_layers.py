@@ -40,14 +40,16 @@ CORE: dict[str, str] = {
     "compare_values": "differences digest keywords / numpy",
     "config": "errors",
     "consistency": "errors model values",
-    "crate": "consistency crate_check crate_layout crate_write digest errors model payload record_json unpack validate",
+    "crate": (
+        "consistency crate_check crate_layout crate_write digest errors model payload record_json saved_cells unpack validate"
+    ),
     "crate_calls": "crate_layout crate_nodes model terms",
-    "crate_check": "crate_graph crate_layout digest errors model regular_files untrusted_json",
+    "crate_check": "crate_graph crate_layout crate_readme digest errors model regular_files saved_cells terms untrusted_json",
     "crate_data": "crate_layout crate_nodes model terms",
     "crate_graph": "crate_calls crate_data crate_layout crate_nodes crate_runs model terms",
     "crate_layout": "digest model",
     "crate_nodes": "terms",
-    "crate_readme": "crate_layout model",
+    "crate_readme": "crate_layout model saved_cells",
     "crate_runs": "crate_nodes lineage model terms",
     "crate_write": (
         "crate_graph crate_layout crate_nodes crate_readme crate_runs digest errors model payload record_json terms / rocrate"
@@ -92,6 +94,7 @@ CORE: dict[str, str] = {
     "replay": "calls compare digest errors model plan report runner taskspec values work_folder",
     "report": "compare model",
     "runner": "cache calls errors model opened recorder taskspec",
+    "saved_cells": "digest model",
     "sketch": "/ numpy",
     "stamps": "digest errors regular_files time_steps",
     "states": "checksum errors gaps model own_work stamps",
@@ -145,7 +148,7 @@ EDGES: dict[str, str] = {
     ),
     "ingest": "compare crate prov store unpack validate / tornado",
     "notebook": (
-        "activities calls config crate crate_layout doctor drawing gaps journal journal_reader lineage own_work payload recorder stamps taskspec unfinished validate"
+        "activities calls config crate crate_layout doctor drawing gaps journal journal_reader lineage own_work payload recorder saved_cells stamps taskspec unfinished validate"
         " / IPython ipykernel jupyter_client jupyter_server nbclient nbformat traitlets"
     ),
     "readers": (

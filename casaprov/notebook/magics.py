@@ -212,7 +212,7 @@ class CasaprovMagic:
         out = Path(words[0]).expanduser() if words else notebook.with_suffix(".crate.zip")
         try:
             measure = self._recording.digester().measure
-            return exported(document, notebook, out, measure, self._recording.session_id)
+            return exported(document, notebook, out, measure)
         except UsageError as error:
             hint = f"Write: %{NAME} export OTHER.zip" if "--output" in error.hint else error.hint
             raise UsageError(error.message, hint=hint) from error

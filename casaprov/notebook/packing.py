@@ -11,13 +11,12 @@ from casaprov.model import Document
 from casaprov.notebook.export import export_notebook
 from casaprov.notebook.name import UNNAMED
 from casaprov.notebook.page import Line, Part, Table
-from casaprov.notebook.subject import cell_numbers
 from casaprov.payload import PayloadPolicy
 
 __all__ = ["exported"]
 
 
-def exported(document: Document, notebook: Path, out: Path, measure: Measure[Measurement], session: str) -> list[Part]:
+def exported(document: Document, notebook: Path, out: Path, measure: Measure[Measurement]) -> list[Part]:
     """Pack a notebook from inside and say what was packed.
 
     The kernel cannot save the notebook: what is packed is the file on disk,
@@ -38,26 +37,14 @@ def exported(document: Document, notebook: Path, out: Path, measure: Measure[Mea
             f"{told}, so it cannot be packed.",
             hint="Save it, then run in a terminal: casaprov export NOTEBOOK.ipynb -o CRATE.zip",
         )
-    saved = notebook.read_bytes()
     packed = export_notebook(notebook, out, policy=PayloadPolicy(), measure=measure)
-    found = cell_numbers(saved, document)
-    here = [a for a in document.activities if a.session == session and a.step is not None]
-    unsaved = [a.task for a in here if a.id not in found]
     when = datetime.fromtimestamp(notebook.stat().st_mtime, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     shipped = sum(item.decision == "shipped" for item in packed.items)
     parts: list[Part] = [
         Line(f"{packed.path}, {packed.size_bytes / 1e6:.1f} MB, {packed.digest}", "Packed:"),
         Line(f"{notebook.name} as it was saved at {when}, and the record of {len(document.activities)} calls."),
     ]
-    if unsaved:
-        names = ", ".join(dict.fromkeys(unsaved))
-        parts.append(
-            Line(
-                f"{len(unsaved)} call(s) ran in cells that the saved file does not have as they are ({names}): "
-                "save the notebook and export again to have them in it.",
-                "⚠️",
-            )
-        )
+    parts += [Line(note, "⚠️") for note in packed.notes]
     rows = tuple(
         (item.entity.path, f"{item.size_bytes / 1e6:.2f} MB", item.decision, item.reason)
         for item in sorted(packed.items, key=lambda item: item.decision != "shipped")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
-from casaprov.digest import digest_bytes
 from casaprov.errors import UsageError
 from casaprov.model import Document, Step
+from casaprov.saved_cells import code_cells, source_digest
 
 __all__ = ["cell_numbers", "open_subject"]
 
@@ -51,9 +49,9 @@ def cell_numbers(notebook: bytes, document: Document) -> dict[str, int]:
         What the .ipynb holds. Cells are found by their id, else by their
         source; a call whose cell is gone, or could be one of several, is left out.
     """
-    code = _code_cells(notebook)
+    code = code_cells(notebook)
     ids = {cell["id"]: number for number, cell in enumerate(code, start=1) if isinstance(cell.get("id"), str)}
-    sources = [digest_bytes(_source(cell).encode("utf-8", "surrogatepass")) for cell in code]
+    sources = [source_digest(cell) for cell in code]
     often = Counter(sources)
     by_source = {source: number for number, source in enumerate(sources, start=1) if often[source] == 1}
 
@@ -64,16 +62,3 @@ def cell_numbers(notebook: bytes, document: Document) -> dict[str, int]:
 
     found = {activity.id: number_of(activity.step) for activity in document.activities}
     return {activity_id: number for activity_id, number in found.items() if number is not None}
-
-
-def _code_cells(notebook: bytes) -> list[dict[str, Any]]:
-    try:
-        cells = json.loads(notebook)["cells"]
-        return [cell for cell in cells if isinstance(cell, dict) and cell.get("cell_type") == "code"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return []  # a crate's notebook is not trusted to be one; without it no order is judged
-
-
-def _source(cell: dict[str, Any]) -> str:
-    source = cell.get("source", "")
-    return "".join(map(str, source)) if isinstance(source, list) else str(source)
