@@ -3,20 +3,45 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 from casaprov.crate_graph import crate_graph
-from casaprov.crate_layout import METADATA, CrateFile, Manifest, call_names, parameters_path, shipped_path
+from casaprov.crate_layout import (
+    METADATA,
+    README,
+    CrateFile,
+    Manifest,
+    call_names,
+    log_path,
+    parameters,
+    parameters_path,
+    shipped_path,
+)
+from casaprov.crate_readme import readme
 from casaprov.digest import Digest
-from casaprov.errors import CrateError, Issue
+from casaprov.errors import CrateError, DigestError, Issue
 from casaprov.model import Document
 from casaprov.regular_files import open_regular
+from casaprov.saved_cells import MAX_NOTEBOOK_BYTES
+from casaprov.terms import ROCRATE_CONTEXT, WORKFLOW_RUN_CONTEXT
 from casaprov.untrusted_json import read_json
 
-__all__ = ["claimed_files", "file_issues", "graph_issues", "manifest_issues", "parameter_issues", "sha256_of"]
+__all__ = [
+    "absence_issues",
+    "claimed_files",
+    "file_issues",
+    "frame_issues",
+    "graph_issues",
+    "manifest_issues",
+    "parameter_issues",
+    "readme_issues",
+    "sha256_of",
+]
 
 
 def sha256_of(path: Path) -> Digest:
@@ -54,6 +79,19 @@ def file_issues(folder: Path, claimed: Mapping[str, CrateFile]) -> Iterator[Issu
             yield Issue(path, "It was added.")
 
 
+def absence_issues(
+    folder: Path, claimed: Mapping[str, CrateFile], document: Document, manifest: Manifest
+) -> Iterator[Issue]:
+    """Files that every crate with these records holds, and that are gone from this one and from what it says it holds."""
+    names = call_names(document)
+    needed = [README, *(parameters_path(names[activity.id]) for activity in document.activities)]
+    needed += [log_path(names[activity.id]) for activity in document.activities if activity.log is not None]
+    needed += [item.path for item in manifest.items if item.path is not None and not item.path.endswith("/")]
+    for path in needed:
+        if path not in claimed and not (folder / path).exists():  # else it is reported as removed or added
+            yield Issue(path, f"The records say that it belongs here; it is missing, also in {METADATA}.")
+
+
 def manifest_issues(document: Document, manifest: Manifest) -> Iterator[Issue]:
     """Items that are not about what is recorded, or not where they belong."""
     entities = {entity.id: entity for entity in document.entities}
@@ -87,12 +125,54 @@ def parameter_issues(folder: Path, document: Document) -> Iterator[Issue]:
         except CrateError as error:
             yield Issue(path, error.message)
             continue
-        found = stored.get("parameters") if isinstance(stored, dict) else None
-        found = found if isinstance(found, dict) else {}
-        for name in sorted(found.keys() | activity.parameters.keys()):
-            if found.get(name) != activity.parameters.get(name) or (name in found) != (name in activity.parameters):
-                told = f"The parameter {name} is not what the record of call {activity.id} says."
-                yield Issue(path, told, _short(found.get(name)), _short(activity.parameters.get(name)))
+        stored = stored if isinstance(stored, dict) else {}
+        found = stored.pop("parameters", None)
+        expected = parameters(activity)
+        given = expected.pop("parameters")
+        for what, told, recorded in (
+            ("The parameter ", found if isinstance(found, dict) else {}, given),
+            ("Its member ", stored, expected),
+        ):
+            for name in _different(told, recorded):
+                message = f"{what}{name} is not what the record of call {activity.id} says."
+                yield Issue(path, message, _short(told.get(name)), _short(recorded.get(name)))
+
+
+def readme_issues(folder: Path, document: Document, manifest: Manifest) -> Iterator[Issue]:
+    """Whether the README is the one that follows from the records and the notebook."""
+    if not (folder / README).is_file() or not (folder / manifest.notebook).is_file():
+        return  # reported as removed
+    try:
+        with open_regular(folder / manifest.notebook) as file:
+            notebook = file.read(MAX_NOTEBOOK_BYTES + 1)
+        expected = readme(document, manifest, notebook).encode()
+        with open_regular(folder / README) as file:
+            found = file.read(len(expected) + 1)
+    except DigestError as error:
+        yield Issue(README, error.message)
+        return
+    if found != expected:
+        lines = zip_longest(*(text.decode(errors="replace").splitlines() for text in (found, expected)), fillvalue="")
+        here, there = next((pair for pair in lines if pair[0] != pair[1]), ("", ""))
+        yield Issue(README, "It is not what the records and the notebook say.", _short(here), _short(there))
+
+
+def frame_issues(metadata: Any) -> Iterator[Issue]:
+    """What is around the statements of ``ro-crate-metadata.json`` and gives them another meaning, or none."""
+    if not isinstance(metadata, dict):
+        return  # then it describes nothing, which is reported
+    context = metadata.get("@context")
+    terms = context if isinstance(context, list) else [context]
+    # RO-Crate tools that write a crate again leave out the terms of others; one that adds some may change any meaning.
+    if ROCRATE_CONTEXT not in terms or any(term not in (ROCRATE_CONTEXT, WORKFLOW_RUN_CONTEXT) for term in terms):
+        expected = [ROCRATE_CONTEXT, WORKFLOW_RUN_CONTEXT]
+        yield Issue(METADATA, "Its @context is not the one of a crate.", _short(context), _short(expected))
+    for key in sorted(metadata.keys() - {"@context", "@graph"}):
+        yield Issue(METADATA, f"It has a member {key}, which is no part of a description.")
+    graph = metadata.get("@graph")
+    for number, node in enumerate(graph if isinstance(graph, list) else ()):
+        if not isinstance(node, dict):
+            yield Issue(METADATA, f"Member {number} of its @graph describes nothing.", _short(node), "an object")
 
 
 def graph_issues(metadata: Any, document: Document, manifest: Manifest) -> Iterator[Issue]:
@@ -125,6 +205,17 @@ def graph_issues(metadata: Any, document: Document, manifest: Manifest) -> Itera
 def _nodes(metadata: Any) -> Iterable[dict[str, Any]]:
     graph = metadata.get("@graph") if isinstance(metadata, dict) else None
     return [node for node in graph if isinstance(node, dict)] if isinstance(graph, list) else []
+
+
+def _different(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
+    """Names of the members that differ; true and 1, or 1 and 1.0, do."""
+    names = sorted(found.keys() | expected.keys())
+    return [
+        name
+        for name in names
+        if (name in found) != (name in expected)
+        or json.dumps(found.get(name), sort_keys=True) != json.dumps(expected.get(name), sort_keys=True)
+    ]
 
 
 def _at(identifier: str) -> str:

@@ -12,6 +12,7 @@ __all__ = [
     "PARAMETER_PROFILE",
     "PROFILES",
     "PROGRAMMING_LANGUAGE",
+    "ROCRATE_CONTEXT",
     "ROCRATE_PROFILE",
     "ROCRATE_VERSION",
     "SCHEMAS",
@@ -41,6 +42,7 @@ CASA_DOCS: Final = "https://casadocs.readthedocs.io/en/stable/api/casatasks.html
 ROCRATE_VERSION: Final = "1.1"
 ROCRATE_PROFILE: Final = f"https://w3id.org/ro/crate/{ROCRATE_VERSION}"
 WORKFLOW_ROCRATE_PROFILE: Final = "https://w3id.org/workflowhub/workflow-ro-crate/1.0"
+ROCRATE_CONTEXT: Final = f"{ROCRATE_PROFILE}/context"
 WORKFLOW_RUN_CONTEXT: Final = "https://w3id.org/ro/terms/workflow-run/context"
 
 PROFILES: Final = {

@@ -20,7 +20,16 @@ from jsonschema.exceptions import ValidationError
 from referencing import Registry, Resource
 
 from casaprov.consistency import record_issues, value_issues
-from casaprov.crate_check import claimed_files, file_issues, graph_issues, manifest_issues, parameter_issues
+from casaprov.crate_check import (
+    absence_issues,
+    claimed_files,
+    file_issues,
+    frame_issues,
+    graph_issues,
+    manifest_issues,
+    parameter_issues,
+    readme_issues,
+)
 from casaprov.crate_layout import DOCUMENT, MANIFEST, METADATA, Manifest
 from casaprov.errors import CrateError, Issue, RecordError, SchemaError, UsageError
 from casaprov.model import Document
@@ -145,10 +154,14 @@ def check_folder(folder: Path, limits: Limits | None = None, *, checksums: bool 
         metadata = read_json(folder / METADATA)
     except CrateError as error:
         return (*issues, Issue(METADATA, error.message))
-    issues += file_issues(folder, claimed_files(metadata, manifest))
+    claimed = claimed_files(metadata, manifest)
+    issues += file_issues(folder, claimed)
+    issues += absence_issues(folder, claimed, document, manifest)
     issues += parameter_issues(folder, document)
+    issues += frame_issues(metadata)
     if consistent:  # from records that contradict themselves no description follows
         issues += graph_issues(metadata, document, manifest)
+        issues += readme_issues(folder, document, manifest)
     return tuple(issues)
 
 

@@ -8,8 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rocrate.rocrate import ROCrate
 
 from casaprov.crate import open_crate
+from casaprov.crate_check import sha256_of
+from casaprov.crate_graph import crate_graph
+from casaprov.crate_layout import METADATA, CrateFile
+from casaprov.crate_readme import readme
+from casaprov.crate_write import metadata_document
 from casaprov.digest import digest_bytes
 from casaprov.errors import CrateError, Issue, UsageError
 from casaprov.validate import check_crate, check_folder, read_records
@@ -30,6 +36,19 @@ def edit(path: Path, change: Callable[[Any], None]) -> None:
     data = json.loads(path.read_text())
     change(data)
     path.write_text(json.dumps(data))
+
+
+def described_again(folder: Path) -> None:
+    """Write the description anew, with the digests of what is there: as somebody who hides a change does."""
+    document, manifest = read_records(folder)
+    inside = {METADATA, *(file.path for file in manifest.files)}
+    paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    files = [
+        CrateFile(path=name, sha256=sha256_of(path), size_bytes=path.stat().st_size)
+        for name, path in paths.items()
+        if name not in inside
+    ]
+    (folder / METADATA).write_text(json.dumps(metadata_document(crate_graph(document, manifest, files))))
 
 
 def told(issues: tuple[Issue, ...]) -> str:
@@ -188,3 +207,94 @@ def test_a_link_in_a_folder_is_refused_even_if_checksums_are_ignored(unpacked: P
     (unpacked / "products" / "n.gcal" / "table.f0").symlink_to("/etc/passwd")
     with pytest.raises(CrateError, match="This is a link"):
         open_crate(unpacked, unpacked, verify=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda m: m.update({"@context": "https://example.org/context"}), "Its @context is not the one of a crate."),
+        (lambda m: m["@context"].append({"sha256": "https://example.org/x"}), "Its @context is not the one"),
+        (lambda m: m.pop("@context"), "Its @context is not the one of a crate. (found None"),
+        (lambda m: m.update(more={}), "It has a member more"),
+        (lambda m: m["@graph"].append("x"), "of its @graph describes nothing. (found 'x', expected an object)"),
+        (lambda m: m["@graph"].insert(0, ["x"]), "Member 0 of its @graph describes nothing."),
+    ],
+)
+def test_what_is_around_the_statements_is_held_to_the_format(
+    unpacked: Path, change: Callable[[Any], None], expected: str
+) -> None:
+    edit(unpacked / METADATA, change)
+    (issue,) = check_folder(unpacked)
+    assert issue.path == METADATA
+    assert expected in str(issue)
+
+
+def test_a_crate_that_an_rocrate_library_wrote_again_is_valid(unpacked: Path, tmp_path: Path) -> None:
+    ROCrate(unpacked).write(tmp_path / "again")
+    assert check_folder(tmp_path / "again") == ()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "files"), [("README.md", 1), ("parameters/*", 8), ("logs/*", 8), ("products/*.fits", 1)]
+)
+def test_files_that_are_gone_with_their_description_are_missed(unpacked: Path, pattern: str, files: int) -> None:
+    gone = list(unpacked.glob(pattern))
+    assert len(gone) == files
+    for path in gone:
+        path.unlink()
+    described_again(unpacked)
+    missed = {issue.path for issue in check_folder(unpacked) if "it is missing" in issue.message}
+    assert missed == {path.relative_to(unpacked).as_posix() for path in gone}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (
+            lambda p: p.update(task="rmtables"),
+            "Its member task is not what the record of call 20260501-a1b2/0003 says.",
+        ),
+        (lambda p: p.update(given=[]), "Its member given is not what the record"),
+        (lambda p: p.update(more=1), "Its member more is not what the record"),
+        (lambda p: p["parameters"].update(autocorr=1), "The parameter autocorr is not what the record"),
+    ],
+)
+def test_all_of_a_parameter_file_is_compared(unpacked: Path, change: Callable[[Any], None], expected: str) -> None:
+    edit(unpacked / "parameters/03-flagdata.json", change)
+    described_again(unpacked)
+    (issue,) = check_folder(unpacked)
+    assert issue.path == "parameters/03-flagdata.json"
+    assert expected in issue.message
+
+
+@pytest.mark.parametrize(
+    "change", [lambda _: b"casaprov replay --unconfined", lambda text: text + b"x", lambda _: b"\xff"]
+)
+def test_a_readme_that_does_not_follow_from_the_records_is_found(
+    unpacked: Path, change: Callable[[bytes], bytes]
+) -> None:
+    path = unpacked / "README.md"
+    path.write_bytes(change(path.read_bytes()))
+    described_again(unpacked)
+    (issue,) = check_folder(unpacked)
+    assert (issue.path, issue.message) == ("README.md", "It is not what the records and the notebook say.")
+
+
+def test_a_notebook_whose_cells_are_not_those_that_ran_is_found(unpacked: Path) -> None:
+    edit(unpacked / "my reduction.ipynb", lambda n: n["cells"][6].update(source="tclean(niter=100000)"))
+    described_again(unpacked)
+    (issue,) = check_folder(unpacked)
+    assert issue.path == "README.md"
+    assert "The notebook in this crate does not have the cells of these calls" in issue.expected
+
+
+def test_the_words_of_the_readme_belong_to_the_format(unpacked: Path) -> None:
+    # A crate is judged by them: other words make earlier crates invalid, and need a format of their own.
+    document, manifest = read_records(unpacked)
+    assert manifest.format == "casaprov/crate/1"
+    as_it_ran, edited = (
+        readme(document, manifest, (unpacked / manifest.notebook).read_bytes()),
+        readme(document, manifest, b""),
+    )
+    assert digest_bytes(as_it_ran.encode()) == "sha256:cd927cbf282feb5f14d92430456aa7631838b39f29289b0561e3b7241cbf1b80"
+    assert digest_bytes(edited.encode()) == "sha256:8d9733c69b35da40f8d8e0af1a0742d37757b3aa4539addf824af2321667acef"
