@@ -9,7 +9,7 @@ from typing import Any
 
 from casaprov.errors import Issue
 from casaprov.model import Activity, Document, Entity
-from casaprov.values import from_json
+from casaprov.values import Room, from_json
 
 __all__ = ["record_issues", "value_issues"]
 
@@ -37,10 +37,11 @@ def value_issues(document: Document) -> Iterator[Issue]:
         at = f"/activities/{number}"
         if not activity.package.startswith("casa"):
             continue  # what is no task is never called again
+        room = Room()
         for name, value in activity.parameters.items():
             where = f"The parameter {name} of call {activity.id} ({activity.task})"
             try:
-                found = _control_character(from_json(value))
+                found = _control_character(from_json(value, room))
             except (ValueError, TypeError, AttributeError, OverflowError, MemoryError):
                 yield Issue(at, f"{where} cannot be read: it is no value that casaprov writes.")
                 continue

@@ -21,21 +21,22 @@ from __future__ import annotations
 import json
 import math
 import numbers
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from os import PathLike, fspath
 from typing import Any
 
 import numpy as np
 
-__all__ = ["from_json", "is_exact", "summarise", "to_json"]
+__all__ = ["Room", "from_json", "is_exact", "summarise", "to_json"]
 
 _MAX_DEPTH = 40
 _MAX_REPEATS = 10_000  # sixty lists, each twice in the next one, are 2**60 lists to whoever follows every path
 _MAX_BITS = 10_000  # Python refuses to write longer integers in decimal
 _MAX_REPR = 200
 _MAX_MEMBERS = 2_000_000
-_MAX_BYTES = 2**30  # of an array that is read back: "<U100000000" is short to write
+_MAX_BYTES = 2**28  # of arrays: "<U10000000" is short to write
+_MAX_PADDING = 2**20  # bytes that a string array may take before it is made no wider than its longest string
 
 
 @dataclass
@@ -45,6 +46,19 @@ class _Way:
     around: set[int] = field(default_factory=set)
     met: set[int] = field(default_factory=set)
     repeats: int = 0
+
+
+@dataclass
+class Room:
+    """Bytes that the arrays of values that are read back may still take, together."""
+
+    left: int = _MAX_BYTES
+
+    def take(self, count: int) -> None:
+        """Take so many bytes; ValueError if they are not left."""
+        self.left -= count
+        if self.left < 0:
+            raise ValueError(f"what takes more than {_MAX_BYTES} bytes is no type of recorded values")
 
 
 def to_json(value: Any) -> Any:
@@ -98,7 +112,7 @@ def _array(value: Any, way: _Way) -> Any:
     plain = value.dtype.kind in "biufcSU" and not hasattr(value.dtype.type().tolist(), "dtype")
     if getattr(value, "ndim", 0) == 0:
         return _scalar(value, way) if plain else _opaque(value)
-    if value.size > _MAX_MEMBERS or not plain:
+    if value.size > _MAX_MEMBERS or value.nbytes > _MAX_BYTES or not plain:
         return {**_opaque(value), "shape": list(value.shape), "dtype": str(value.dtype)}
     # Numbers of which each is a JSON number need not be looked at one by one.
     ready = value.dtype.kind in "bi" or (value.dtype.kind == "f" and bool(np.isfinite(value).all()))
@@ -147,43 +161,67 @@ def is_exact(value: Any) -> bool:
     return not isinstance(value, list) or all(is_exact(member) for member in value)
 
 
-def from_json(value: Any) -> Any:
+def from_json(value: Any, room: Room | None = None) -> Any:
     """Read back what :func:`to_json` wrote; tuples and sets become lists.
+
+    Parameters
+    ----------
+    room
+        For several values that may not take more together than one alone.
 
     Raises
     ------
     ValueError, TypeError
         If `value` says that it is something that it is not.
     """
+    room = room or Room()
     if isinstance(value, list):
-        return [from_json(member) for member in value]
+        return [from_json(member, room) for member in value]
     if not isinstance(value, dict):
         return value
     match value:
         case {"@float": text}:
             return float(text)
         case {"@complex": [real, imag]}:
-            return complex(from_json(real), from_json(imag))
+            return complex(from_json(real, room), from_json(imag, room))
         case {"@array": members, "dtype": dtype, "shape": shape}:
-            return np.array(from_json(members), dtype=_dtype(dtype, _count(members))).reshape(shape)
+            return _array_of(from_json(members, room), _dtype(dtype), room).reshape(shape)
         case {"@scalar": number, "dtype": dtype}:
-            return _dtype(dtype).type(from_json(number))
+            return _dtype(dtype).type(from_json(number, room))
         case {"@bytes": text}:
             return bytes.fromhex(text)
         case {"@items": pairs}:
-            return {from_json(key): from_json(member) for key, member in pairs}
+            return {from_json(key, room): from_json(member, room) for key, member in pairs}
         case _:
-            return {key: from_json(member) for key, member in value.items()}
+            return {key: from_json(member, room) for key, member in value.items()}
 
 
-def _count(members: Any) -> int:
-    return sum(map(_count, members)) if isinstance(members, list) else 1
+def _array_of(members: Any, dtype: np.dtype[Any], room: Room) -> np.ndarray[Any, Any]:
+    count, longest = 0, 1
+    for member in _leaves(members):
+        count += 1
+        longest = max(longest, len(member)) if isinstance(member, str | bytes) else longest
+    room.take(count * dtype.itemsize)
+    if dtype.kind in "SU" and count * dtype.itemsize > _MAX_PADDING:
+        unit = np.dtype(f"{dtype.kind}1").itemsize
+        dtype = np.dtype(f"{dtype.str[:2]}{min(longest, dtype.itemsize // unit)}")
+    return np.array(members, dtype=dtype)
 
 
-def _dtype(text: Any, count: int = 1) -> np.dtype[Any]:
-    """Return a type that :func:`to_json` writes, plain numbers and strings, for so many members."""
+def _leaves(members: Any) -> Iterator[Any]:
+    if isinstance(members, list):
+        for member in members:
+            yield from _leaves(member)
+    elif isinstance(members, bool | int | float | complex | str | bytes):
+        yield members
+    else:
+        raise TypeError(f"{type(members).__name__} is no member of a recorded array")
+
+
+def _dtype(text: Any) -> np.dtype[Any]:
+    """Return a type that :func:`to_json` writes: plain numbers and strings."""
     dtype = np.dtype(str(text))
-    if dtype.kind not in "biufcSU" or dtype.itemsize * count > _MAX_BYTES:
+    if dtype.kind not in "biufcSU" or dtype.itemsize > _MAX_BYTES:
         raise ValueError(f"{text!r} is no type of recorded values")
     return dtype
 

@@ -157,6 +157,13 @@ def test_a_value_that_says_what_it_is_not_is_found(document: Document, value: ob
     assert "cannot be read" in issue.message
 
 
+def test_the_parameters_of_a_call_share_the_room_for_arrays(document: Document) -> None:
+    bomb = {"@array": ["x"], "dtype": "<U40000000", "shape": [1]}
+    assert not list(value_issues(with_parameter(document, "vis", bomb)))
+    (issue,) = value_issues(with_parameter(with_parameter(document, "vis", bomb), "spw", bomb))
+    assert "cannot be read" in issue.message
+
+
 @given(document=documents())
 def test_what_a_recorder_writes_can_be_read(document: Document) -> None:
     assert not [issue for issue in value_issues(document) if "cannot be read" in issue.message]

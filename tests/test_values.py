@@ -135,6 +135,28 @@ def test_an_array_of_long_strings_comes_back_and_a_bomb_does_not() -> None:
             from_json(bomb)
 
 
+def test_arrays_of_a_value_take_no_more_together_than_one_may() -> None:
+    bomb = {"@array": ["x"], "dtype": "<U40000000", "shape": [1]}
+    with pytest.raises(ValueError, match="no type of recorded values"):
+        from_json([bomb, {"a": bomb}])
+
+
+def test_an_array_is_no_wider_than_the_strings_in_it_ask_for() -> None:
+    back = from_json({"@array": ["x", "abc"], "dtype": "<U10000000", "shape": [2]})
+    assert back.tolist() == ["x", "abc"]
+    assert back.nbytes < 100
+
+
+def test_an_array_in_an_array_is_no_member() -> None:
+    inner = {"@array": [1, 2], "dtype": "int64", "shape": [2]}
+    with pytest.raises(TypeError, match="no member"):
+        from_json({"@array": [inner], "dtype": "int64", "shape": [2]})
+
+
+def test_an_array_too_large_to_be_read_back_is_not_exact() -> None:
+    assert not is_exact(to_json(np.zeros(100, dtype="<U1000000")))
+
+
 class Named(str, Enum):  # noqa: UP042 - StrEnum says its characters
     """A text that says its name where its characters are asked for."""
 
