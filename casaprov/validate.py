@@ -7,16 +7,20 @@ archives. Whatever comes from outside is validated before it is used.
 from __future__ import annotations
 
 import json
+import re
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, FormatChecker, validators
 from jsonschema.exceptions import ValidationError
+from jsonschema.protocols import Validator
 from referencing import Registry, Resource
 
 from casaprov.consistency import record_issues, value_issues
@@ -65,13 +69,13 @@ def validate_record(data: Any, schema_name: str) -> None:
         If there is no such schema.
     """
     try:
-        errors = sorted(
-            _validator(schema_name).iter_errors(data), key=lambda error: list(map(str, error.absolute_path))
-        )
+        # Not one more is looked for: there may be millions.
+        errors = list(islice(_validator(schema_name).iter_errors(data), _MAX_ISSUES))
     except RecursionError:
         issues: tuple[Issue, ...] = (Issue("", "It is nested too deeply to be a record."),)
     else:
-        issues = tuple(map(_issue, errors[:_MAX_ISSUES]))
+        errors.sort(key=lambda error: list(map(str, error.absolute_path)))
+        issues = tuple(map(_issue, errors))
     if issues:
         more = f" (and {len(issues) - 1} more)" if len(issues) > 1 else ""
         raise SchemaError(
@@ -198,10 +202,27 @@ def _schemas() -> dict[str, dict[str, Any]]:
     }
 
 
+def _pattern(_: Any, pattern: str, value: Any, __: Any) -> Iterator[ValidationError]:
+    # "$" of JSON Schema is the end, where that of Python may stand before a last line break.
+    if isinstance(value, str) and not re.search(pattern.replace("$", r"\Z"), value):
+        yield ValidationError(f"{value!r} does not match {pattern!r}")
+
+
+def _is_time(value: Any) -> bool:
+    """Tell whether a text in the pattern of a time is one: there is no 99th of a month, and no year 0."""
+    return not isinstance(value, str) or bool(datetime.fromisoformat(value))
+
+
+_FORMATS = FormatChecker(formats=())
+_FORMATS.checks("date-time", raises=ValueError)(_is_time)
+_RecordValidator = validators.extend(Draft202012Validator, {"pattern": _pattern})
+
+
 @cache
-def _validator(schema_name: str) -> Draft202012Validator:
+def _validator(schema_name: str) -> Validator:
     schemas = _schemas()
     if schema_name not in schemas:
         raise UsageError(f"There is no schema {schema_name}.", hint=f"Known are {', '.join(sorted(schemas))}.")
     resources = [(f"{SCHEMAS}/{name}", Resource.from_contents(schema)) for name, schema in schemas.items()]
-    return Draft202012Validator(schemas[schema_name], registry=Registry().with_resources(resources))
+    registry = Registry().with_resources(resources)
+    return _RecordValidator(schemas[schema_name], registry=registry, format_checker=_FORMATS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,17 @@ CALL = {
     "used": [{"path": "n.ms", "digest": digest_bytes(b"1"), "parameter": "vis"}],
     "generated": [{"path": "n.gcal", "kind": "CalibrationTable", "digest": None, "size_bytes": 5}],
 }
+
+
+class Counted(list[Any]):
+    """A list that counts how many of its members were asked for."""
+
+    asked = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        for member in super().__iter__():
+            self.asked += 1
+            yield member
 
 
 @pytest.mark.parametrize("name", schema_names())
@@ -115,6 +127,13 @@ def test_bundle_and_notebook_metadata_hold_the_same_calls() -> None:
         ({"more": 1}, "more"),
         ({"outcome": "perhaps"}, "/calls/0/outcome"),
         ({"started_at": "2026-05-01T10:00:00Z"}, "/calls/0/started_at"),
+        ({"started_at": "2026-99-99T99:99:99+00:00"}, "/calls/0/started_at"),
+        ({"started_at": "0000-01-01T00:00:00+00:00"}, "/calls/0/started_at"),
+        ({"started_at": "2026-05-01T10:00:00+00:00\n"}, "/calls/0/started_at"),
+        (
+            {"used": [{"path": "n.ms", "digest": f"{digest_bytes(b'1')}\n", "parameter": None}]},
+            "/calls/0/used/0/digest",
+        ),
         ({"used": [{"path": "n.ms", "digest": "md5:1", "parameter": None}]}, "/calls/0/used/0/digest"),
         (
             {"generated": [{"path": "../n.ms", "kind": "Image", "digest": None, "size_bytes": 1}]},
@@ -137,6 +156,14 @@ def test_every_misfit_is_listed(tmp_path: Path) -> None:
     with pytest.raises(SchemaError) as caught:
         validate_record(data, "document-1")
     assert [issue.path for issue in caught.value.issues] == ["", "/activities/2/task", "/entities/0/size_bytes"]
+
+
+def test_no_more_misfits_are_looked_for_than_are_listed(tmp_path: Path) -> None:
+    data = unstructure(make_reduction(tmp_path / "nb").document)
+    data["activities"] = Counted([1] * 10_000)
+    with pytest.raises(SchemaError, match="and 99 more"):
+        validate_record(data, "document-1")
+    assert data["activities"].asked <= 101
 
 
 @pytest.mark.parametrize("path", ["..", "../x", "a/../b", "a/..", "", "a\0b"])
