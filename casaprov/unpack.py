@@ -8,6 +8,7 @@ reported at once, and what is then extracted is held to what was declared.
 from __future__ import annotations
 
 import errno
+import os
 import re
 import shlex
 import shutil
@@ -16,8 +17,9 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from casaprov.errors import CrateError, Issue, NoSpace, UsageError
@@ -28,6 +30,9 @@ __all__ = ["Limits", "clear", "folder_issues", "name_problem", "unpack", "zip_is
 _DRIVE = re.compile(r"[A-Za-z]:")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _CHUNK = 2**20
+_MAX_PARTS = 100  # of a name: folders below folders
+_MAX_ISSUES = 100
+_TOO_DEEP = f"It lies too deep: a crate holds up to {_MAX_PARTS - 1} folders in one another."
 _END_BYTES = 22 + 2**16 + 20  # end record, its comment, and zip64's locator before it
 _ENTRY_BYTES = 300  # of an entry in the directory of a zip: 46, its name, its extra field
 _AGAIN = "Get the crate again from where it was published, or ask its author for a new copy."
@@ -71,6 +76,8 @@ def name_problem(name: str) -> str:
         return "is not valid Unicode"
     if len(name.encode()) > 4000 or any(len(part.encode()) > 255 for part in parts):
         return "is too long"
+    if len(parts) > _MAX_PARTS:
+        return "leads too deep"
     return ""
 
 
@@ -79,25 +86,39 @@ def zip_issues(path: Path, limits: Limits | None = None) -> tuple[Issue, ...]:
     limits = limits or Limits()
     try:
         with _opened(path, limits) as archive:
-            return tuple(_directory_issues(archive, path.stat().st_size, limits))
+            return _directory_issues(archive, path.stat().st_size, limits)
     except CrateError as error:
         return error.issues or (Issue(path.name, error.message),)
 
 
 def folder_issues(folder: Path, limits: Limits | None = None) -> tuple[Issue, ...]:
-    """Everything in an unpacked crate that is unsafe to read: links, devices, too many files."""
+    """Everything in an unpacked crate that is unsafe to read: links, devices, too many files or folders."""
     limits = limits or Limits()
     issues = []
-    for count, path in enumerate(sorted(folder.rglob("*")), start=1):
+    found = list(islice(_below(folder), limits.max_entries + 1))
+    for path, depth in sorted(found):
         mode = path.lstat().st_mode
+        name = _shown(path.relative_to(folder).as_posix())
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-            issues.append(
-                Issue(path.relative_to(folder).as_posix(), f"This is {_file_type(mode)}; crates hold only files.")
-            )
-        if count > limits.max_entries:
-            issues.append(Issue("", f"There are more than {limits.max_entries} files."))
-            break
+            issues.append(Issue(name, f"This is {_file_type(mode)}; crates hold only files."))
+        elif depth > _MAX_PARTS:
+            issues.append(Issue(name, _TOO_DEEP))
+    if len(found) > limits.max_entries:
+        issues.append(Issue("", f"There are more than {limits.max_entries} files."))
     return tuple(issues)
+
+
+def _below(folder: Path) -> Iterator[tuple[Path, int]]:
+    """Everything in a folder with its depth, down to what lies too deep."""
+    waiting = [(folder, 1)]
+    while waiting:
+        above, depth = waiting.pop()
+        with suppress(PermissionError), os.scandir(above) as entries:
+            for entry in entries:
+                path = Path(entry.path)
+                yield path, depth
+                if depth <= _MAX_PARTS and entry.is_dir(follow_symlinks=False):
+                    waiting.append((path, depth + 1))
 
 
 def unpack(path: Path, into: Path, limits: Limits | None = None) -> None:
@@ -116,7 +137,7 @@ def unpack(path: Path, into: Path, limits: Limits | None = None) -> None:
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise UsageError(f"{into} is not an empty folder.", hint="Name a folder that is empty or does not exist yet.")
     with _opened(path, limits) as archive:
-        issues = tuple(_directory_issues(archive, path.stat().st_size, limits))
+        issues = _directory_issues(archive, path.stat().st_size, limits)
         if issues:
             hint = _TRUSTED if all(i.path == "" for i in issues) else "Do not unpack it. " + _AGAIN
             raise CrateError(f"{path} is not safe to unpack: {_first(issues)}", issues, hint=hint)
@@ -176,7 +197,12 @@ def _check_directory_size(path: Path, limits: Limits) -> None:
         raise CrateError(f"{path} is not safe to unpack: {told}", (Issue("", told),), hint=_TRUSTED)
 
 
-def _directory_issues(archive: zipfile.ZipFile, archive_bytes: int, limits: Limits) -> Iterator[Issue]:
+def _directory_issues(archive: zipfile.ZipFile, archive_bytes: int, limits: Limits) -> tuple[Issue, ...]:
+    """Everything wrong with a zip's directory, at most 100 issues."""
+    return tuple(islice(_all_directory_issues(archive, archive_bytes, limits), _MAX_ISSUES))
+
+
+def _all_directory_issues(archive: zipfile.ZipFile, archive_bytes: int, limits: Limits) -> Iterator[Issue]:
     infos = archive.infolist()
     if len(infos) > limits.max_entries:
         yield Issue("", f"It has {len(infos)} entries; casaprov unpacks up to {limits.max_entries}.")
@@ -187,7 +213,7 @@ def _directory_issues(archive: zipfile.ZipFile, archive_bytes: int, limits: Limi
     if total > limits.ratio_from_bytes and total > limits.max_ratio * archive_bytes:
         yield Issue("", f"Its {archive_bytes} bytes would unpack to {total}, as in a zip bomb.")
     for info in infos:
-        yield from (Issue(info.orig_filename, told) for told in _entry_problems(info))
+        yield from (Issue(_shown(info.orig_filename), told) for told in _entry_problems(info))
     yield from _clashes(infos)
 
 
@@ -211,18 +237,25 @@ def _clashes(infos: list[zipfile.ZipInfo]) -> Iterator[Issue]:
     for info in infos:
         name = info.filename.removesuffix("/")
         if name in seen:
-            yield Issue(info.orig_filename, "The name occurs more than once.")
+            yield Issue(_shown(info.orig_filename), "The name occurs more than once.")
         seen.add(name)
     files = {info.filename for info in infos if not info.is_dir()}
-    for name in sorted(seen):
-        parts = name.split("/")
-        if any("/".join(parts[:n]) in files for n in range(1, len(parts))):
-            yield Issue(name, "A folder above it is a file at the same time.")
+    above = ""
+    # With "/" before every other character, what lies below a name follows it at once.
+    for name in sorted(seen, key=lambda name: name.replace("/", "\0")):
+        if above and name.startswith(above):
+            yield Issue(_shown(name), "A folder above it is a file at the same time.")
+        elif name in files:
+            above = f"{name}/"
     end = 0
     for info in sorted(infos, key=lambda i: i.header_offset):
         if info.header_offset < end:
-            yield Issue(info.orig_filename, "Its bytes overlap those of another entry, as in a zip bomb.")
+            yield Issue(_shown(info.orig_filename), "Its bytes overlap those of another entry, as in a zip bomb.")
         end = info.header_offset + 30 + len(info.orig_filename) + info.compress_size
+
+
+def _shown(name: str) -> str:
+    return name if len(name) <= 300 else name[:300] + "…"
 
 
 def _file_type(mode: int) -> str:

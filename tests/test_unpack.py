@@ -6,7 +6,10 @@ import io
 import os
 import stat
 import struct
+import subprocess
+import time
 import zipfile
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from casaprov.errors import CrateError, NoSpace, UsageError
-from casaprov.unpack import Limits, folder_issues, name_problem, unpack, zip_issues
+from casaprov.unpack import _TOO_DEEP, Limits, folder_issues, name_problem, unpack, zip_issues
 
 
 def make_zip(path: Path, *entries: tuple[str, bytes], mode: int = 0o100644, method: int = zipfile.ZIP_DEFLATED) -> Path:
@@ -58,6 +61,7 @@ def test_a_sound_zip_is_unpacked_with_folders_and_bytes(tmp_path: Path) -> None:
         ("a\x1bb", "control"),
         ("x" * 300, "too long"),
         ("/".join(["x" * 200] * 30), "too long"),
+        ("a/" * 1000 + "f", "too deep"),
     ],
 )
 def test_a_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str, told: str) -> None:
@@ -95,6 +99,21 @@ def test_a_name_that_occurs_twice_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_a_folder_too_is_refused(tmp_path: Path) -> None:
     path = make_zip(tmp_path / "x.zip", ("a", b"1"), ("a/b", b"2"))
     assert "file at the same time" in refused(path, tmp_path / "o").issues[0].message
+
+
+def test_what_lies_below_a_file_is_found_beside_names_that_sort_between(tmp_path: Path) -> None:
+    names = ("a!", "a/b/c", "a", "a.b/c", "a/b", "ab/c", "b/a")
+    path = make_zip(tmp_path / "x.zip", *((name, b"1") for name in names))
+    assert [issue.path for issue in zip_issues(path)] == ["a/b", "a/b/c"]
+
+
+def test_many_long_names_are_judged_in_time(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "x.zip", *((f"{number}/{'b/' * 5000}", b"") for number in range(300)))
+    before = time.process_time()
+    issues = zip_issues(path)
+    assert time.process_time() - before < 5  # a step for every part of every part takes half a minute
+    assert len(issues) == 100
+    assert all(len(str(issue)) < 1000 for issue in issues)
 
 
 def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
@@ -231,6 +250,19 @@ def test_what_does_not_fit_on_the_disk_is_not_begun(tmp_path: Path) -> None:
         unpack(path, tmp_path / "o", Limits(max_total_bytes=2**62, ratio_from_bytes=2**62))
     assert "another disk" in caught.value.hint
     assert not (tmp_path / "o").exists()
+
+
+def test_an_unpacked_crate_of_any_depth_is_judged(tmp_path: Path) -> None:
+    at = tmp_path / "crate"
+    at.mkdir()
+    with chdir(at):
+        for _ in range(1500):
+            Path("d").mkdir()
+            os.chdir("d")
+    try:
+        assert [issue.message for issue in folder_issues(at)] == [_TOO_DEEP]
+    finally:
+        subprocess.run(["rm", "-r", at], check=True)  # deeper than shutil can go
 
 
 def test_links_inside_an_unpacked_crate_are_found(tmp_path: Path) -> None:
