@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import tempfile
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -101,6 +102,12 @@ def read_records(folder: Path) -> tuple[Document, Manifest]:
         If they do not fit their schemas.
     """
     if not (folder / DOCUMENT).is_file():
+        for inside in sorted(folder.glob(f"*/{DOCUMENT}")):
+            name = shlex.quote(inside.parents[1].name)
+            raise CrateError(
+                f"This is no crate, but holds one in its folder {name}.",
+                hint=f"Give that folder. To zip it, zip what is in it: 'cd {name} && zip -r ../crate.zip .'",
+            )
         raise CrateError(
             f"This crate holds no casaprov records ({DOCUMENT} is missing).",
             hint="casaprov replays crates that 'casaprov export' wrote; other RO-Crates can only be read.",

@@ -151,6 +151,15 @@ def test_a_crate_without_records_says_so(packed: Packed, tmp_path: Path) -> None
     assert not (tmp_path / "o").exists()
 
 
+def test_a_crate_zipped_with_the_folder_around_it_is_told(packed: Packed, tmp_path: Path) -> None:
+    with zipfile.ZipFile(packed.path) as old, zipfile.ZipFile(tmp_path / "y.zip", "w") as new:
+        for name in old.namelist():
+            new.writestr(f"my crate/{name}", old.read(name))
+    with pytest.raises(CrateError, match="in its folder 'my crate'") as caught:
+        open_crate(tmp_path / "y.zip", tmp_path / "o")
+    assert "cd 'my crate' && zip -r ../crate.zip ." in caught.value.hint
+
+
 def test_every_file_that_was_touched_is_named_and_nothing_is_left(packed: Packed, tmp_path: Path) -> None:
     path = rewrite(
         packed.path, tmp_path / "y.zip", products__mom0_dot_fits=b"other", README_dot_md=None, products__new=b"new"
