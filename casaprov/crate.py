@@ -29,7 +29,7 @@ from casaprov.crate_layout import (
 )
 from casaprov.crate_write import CrateWriter
 from casaprov.digest import Digest
-from casaprov.errors import CrateError, Issue, RecordError, UsageError
+from casaprov.errors import CrateError, RecordError, UsageError, first_issues
 from casaprov.model import Activity, Agent, Document, Entity
 from casaprov.payload import PayloadItem
 from casaprov.record_json import unstructure
@@ -239,14 +239,9 @@ def _opened(path: Path, folder: Path, limits: Limits | None, *, verify: bool) ->
     document, manifest = read_records(folder)
     if issues := check_folder(folder, limits, checksums=verify):
         what = "is not what its author packed" if verify else "cannot be used, whatever its checksums say"
-        raise CrateError(_told(path, what, issues), issues, hint=f"Get it again, or see 'casaprov validate {path}'.")
+        told = f"{path} {what}: {first_issues(issues)}"
+        raise CrateError(told, issues, hint=f"Get it again, or see 'casaprov validate {path}'.")
     return OpenCrate(folder=folder, document=document, notebook=folder / manifest.notebook, manifest=manifest)
-
-
-def _told(path: Path, what: str, issues: tuple[Issue, ...]) -> str:
-    shown = "; ".join(str(issue).rstrip(".") for issue in issues[:10])
-    more = f"; and {len(issues) - 10} more" if len(issues) > 10 else ""
-    return f"{path} {what}: {shown}{more}."
 
 
 def _unwritten(out: Path, error: OSError) -> CrateError:

@@ -45,6 +45,7 @@ __all__ = [
     "TaskMissing",
     "UsageError",
     "WorkerDied",
+    "first_issues",
 ]
 
 
@@ -61,8 +62,9 @@ class CasaprovError(Exception):
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
-        self.message = message
-        self.hint = hint
+        # Texts, whatever a child process that ran a stranger's calls says of its errors.
+        self.message = str(message)
+        self.hint = str(hint)
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".rstrip()
@@ -106,8 +108,16 @@ class Issue:
         return told
 
 
+def first_issues(issues: tuple[Issue, ...]) -> str:
+    """Tell up to ten issues, and how many more there are."""
+    shown = "; ".join(str(issue).rstrip(".") for issue in issues[:10])
+    return f"{shown}; and {len(issues) - 10} more." if len(issues) > 10 else f"{shown}."
+
+
 class SchemaError(RecordError):
     """A record does not fit its JSON Schema; ``issues`` lists every misfit."""
+
+    issues: tuple[Issue, ...] = ()
 
     def __init__(self, message: str, issues: tuple[Issue, ...], *, hint: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -119,7 +129,9 @@ class JournalError(RecordError):
 
 
 class CrateError(CasaprovError):
-    """A crate is damaged, hostile or incomplete; ``issues`` lists what is wrong with it."""
+    """A crate is damaged, hostile or incomplete; ``issues`` lists what is wrong with it, ``message`` up to ten of them."""
+
+    issues: tuple[Issue, ...] = ()
 
     def __init__(self, message: str, issues: tuple[Issue, ...] = (), *, hint: str = "") -> None:
         super().__init__(message, hint=hint)

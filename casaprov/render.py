@@ -242,10 +242,12 @@ def _plural(count: int, noun: str, many: str = "") -> str:
 
 
 def error_view(error: BaseException) -> str:
-    """What went wrong, every issue behind it, and what to do next."""
+    """What went wrong, the issues behind it unless the message tells them, and what to do next."""
     if isinstance(error, CasaprovError):
         issues = error.issues if isinstance(error, CrateError) else ()
-        lines = [error.message, *(f"  • {issue}" for issue in issues), *([error.hint] if error.hint else [])]
+        told = any(str(issue).rstrip(".") in error.message for issue in issues[:1])
+        bullets = [] if told else [f"  • {issue}" for issue in issues]
+        lines = [error.message, *bullets, *([error.hint] if error.hint else [])]
     elif isinstance(error, OSError):
         lines = [f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror or error}."]
     else:

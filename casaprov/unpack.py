@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from casaprov.errors import CrateError, Issue, NoSpace, UsageError
+from casaprov.errors import CrateError, Issue, NoSpace, UsageError, first_issues
 from casaprov.regular_files import special_kind
 
 __all__ = ["Limits", "clear", "folder_issues", "name_problem", "unpack", "zip_issues"]
@@ -140,7 +140,7 @@ def unpack(path: Path, into: Path, limits: Limits | None = None) -> None:
         issues = _directory_issues(archive, path.stat().st_size, limits)
         if issues:
             hint = _TRUSTED if all(i.path == "" for i in issues) else "Do not unpack it. " + _AGAIN
-            raise CrateError(f"{path} is not safe to unpack: {_first(issues)}", issues, hint=hint)
+            raise CrateError(f"{path} is not safe to unpack: {first_issues(issues)}", issues, hint=hint)
         existed = into.exists()
         try:
             into.mkdir(parents=True, exist_ok=True)
@@ -303,8 +303,3 @@ def _no_space(into: Path) -> NoSpace:
 def _unwritable(into: Path, error: OSError) -> CrateError:
     hint = "Name a folder that you may write to."
     return CrateError(f"The crate cannot be unpacked into {into}: {error.strerror or error}.", hint=hint)
-
-
-def _first(issues: tuple[Issue, ...]) -> str:
-    more = f" (and {len(issues) - 1} more)" if len(issues) > 1 else ""
-    return f"{issues[0]}{more}"

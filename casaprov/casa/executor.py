@@ -16,7 +16,7 @@ from typing import Any, cast
 from casaprov.calls import TaskCall, TaskFailed, TaskResult
 from casaprov.casa.appimages import PLOT_PACKAGES, PROGRAMS_VARIABLE, unpacked_programs
 from casaprov.casa.confined_server import POLICY_VARIABLE
-from casaprov.errors import CasaprovError, ReplayError
+from casaprov.errors import CasaprovError, ReplayError, WorkerDied
 from casaprov.model import Environment
 from casaprov.record_json import structure
 from casaprov.values import from_json, to_json
@@ -97,7 +97,7 @@ class CasaProcess:
         """Run a call; a failing task and a dying CASA are both outcomes."""
         worker = self._drawing if call.package in PLOT_PACKAGES and self._drawing is not None else self._worker
         try:
-            answer: dict[str, Any] = worker.call(
+            answer = worker.call(
                 "run",
                 task=call.task,
                 package=call.package,
@@ -107,10 +107,7 @@ class CasaProcess:
             )
         except ReplayError as error:
             return TaskResult(error=error)
-        if answer["error"]:
-            failed = TaskFailed(answer["error"]["type"], answer["error"]["message"])
-            return TaskResult(error=failed, log=answer["log"])
-        return TaskResult(returned=from_json(answer["returned"]), log=answer["log"])
+        return _result(call.task, answer)
 
     def copy(self, source: Path, target: Path) -> None:
         """Copy a file or directory (:func:`casaprov.work_folder.copy`)."""
@@ -129,3 +126,18 @@ class CasaProcess:
         self._worker.close()
         if self._drawing is not None:
             self._drawing.close()
+
+
+def _result(task: str, answer: Any) -> TaskResult:
+    """Read what the process says of a call; a stranger's call may have written anything into the pipe."""
+    try:
+        match answer:
+            case {"error": None, "returned": returned, "log": str(log)}:
+                return TaskResult(returned=from_json(returned), log=log)
+            case {"error": {"type": str(kind), "message": str(message)}, "log": str(log)}:
+                return TaskResult(error=TaskFailed(kind, message), log=log)
+            case _:
+                pass
+    except (ValueError, TypeError, AttributeError, OverflowError, MemoryError, RecursionError):
+        pass  # a value that is not what it says
+    return TaskResult(error=WorkerDied(f"The process answered the call of {task} with nonsense."))
