@@ -14,6 +14,8 @@ __all__ = ["MAX_BYTES", "read_json"]
 MAX_BYTES = 256 * 2**20
 """Larger files are not read."""
 
+_MAX_CONTAINERS = 5_000_000  # lists and objects: each takes a hundred times the memory of its two brackets
+_MAX_MEMBERS = 20_000_000
 _MAX_DEPTH = 100  # what casaprov writes stays below 60
 _AGAIN = "Get the crate again from where it was published, or ask its author for a new copy."
 
@@ -24,14 +26,17 @@ def read_json(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:
     Raises
     ------
     CrateError
-        If it is missing, too large, nested too deeply or no JSON.
+        If it is missing, too large, of too many values, nested too deeply or no JSON.
     """
     try:
         if path.stat().st_size > max_bytes:
             told = f"{path.name} is larger than the {max_bytes} bytes that casaprov reads."
             raise CrateError(told, hint=_AGAIN)
         with open_regular(path) as file:
-            data = json.loads(file.read(), object_pairs_hook=_unique, parse_constant=_no_constant)
+            text = file.read()
+        if text.count(b"[") + text.count(b"{") > _MAX_CONTAINERS or text.count(b",") > _MAX_MEMBERS:
+            raise CrateError(f"{path.name} holds more values than casaprov reads.", hint=_AGAIN)
+        data = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
     except DigestError as error:
         raise CrateError(f"{path.name} cannot be read: {error.message}", hint=_AGAIN) from error
     except RecursionError as error:

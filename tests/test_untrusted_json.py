@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,17 @@ def test_large_json_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(json.dumps("x" * 1000))
     with pytest.raises(CrateError, match="larger than the 100 bytes"):
         read_json(tmp_path / "x.json", max_bytes=100)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" + "[]," * 5_000_000 + "[]]", "[" + "1," * 20_000_001 + "1]"], ids=["lists", "numbers"]
+)
+def test_json_of_too_many_values_is_refused_before_it_is_parsed(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.json").write_text(text)
+    before = time.process_time()
+    with pytest.raises(CrateError, match="more values than casaprov reads"):
+        read_json(tmp_path / "x.json")
+    assert time.process_time() - before < 0.5
 
 
 def test_missing_json_is_said_to_be_missing(tmp_path: Path) -> None:
