@@ -54,9 +54,11 @@ class Counted(list[Any]):
     asked = 0
 
     def __iter__(self) -> Iterator[Any]:
-        for member in super().__iter__():
-            self.asked += 1
-            yield member
+        return (self[number] for number in range(len(self)))
+
+    def __getitem__(self, number: Any) -> Any:
+        self.asked += 1
+        return super().__getitem__(number)
 
 
 @pytest.mark.parametrize("name", schema_names())
@@ -163,7 +165,7 @@ def test_no_more_misfits_are_looked_for_than_are_listed(tmp_path: Path) -> None:
     data["activities"] = Counted([1] * 10_000)
     with pytest.raises(SchemaError, match="and 99 more"):
         validate_record(data, "document-1")
-    assert data["activities"].asked <= 101
+    assert 100 <= data["activities"].asked <= 101
 
 
 @pytest.mark.parametrize("path", ["..", "../x", "a/../b", "a/..", "", "a\0b"])
