@@ -76,7 +76,7 @@ CORE: dict[str, str] = {
     "keywords": "digest errors / numpy",
     "lineage": "errors model",
     "listings": "",
-    "locate": "checksum digest errors model",
+    "locate": "checksum digest errors model stamps tables",
     "model": "digest errors",
     "opened": "calls checksum model stamps taskspec time_steps walks",
     "other_notebooks": "digest gaps",

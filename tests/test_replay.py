@@ -146,6 +146,21 @@ def test_an_input_under_another_name_is_found_by_its_content(reduction: Reductio
     assert replay(crate, tmp_path / "again", "--data", tmp_path / "data", "--ignore-checksums") == 0
 
 
+def test_what_is_named_relatively_is_found(
+    reduction: Reduction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    shutil.copy(reduction.data / "NGC5921.fits", "data")
+    crate = without_file_locators(reduction, tmp_path).relative_to(tmp_path)
+    (tmp_path / "casa").symlink_to(sys.prefix)
+    assert replay(crate, Path("again"), "--data", "data", "--python", "casa/bin/python", "--ignore-checksums") == 0
+    assert main(["export", str(reduction.notebook), "-o", "whole.zip", "--with-inputs"]) == 0
+    with zipfile.ZipFile("whole.zip") as whole:
+        whole.extractall("whole")
+    assert replay(Path("whole"), Path("once-more")) == 0
+
+
 @pytest.mark.parametrize("kept", [0.0, 0.5, 0.999])
 def test_a_truncated_crate_is_said_to_be_one(
     reduction: Reduction, tmp_path: Path, capsys: pytest.CaptureFixture[str], kept: float

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -84,7 +84,7 @@ def replay_crate(
     CasaMissing, CasaDataMissing, ConfinementMissing, InputMissing, NoSpace, ReplayError
         If the replay cannot start or go on.
     """
-    _check(options)
+    options = _checked(options)
     made = not work.exists()
     work = _empty_folder(work)
     with _removed_if_empty(work, made=made), _private_folder(work) as private:
@@ -166,13 +166,17 @@ def _replay(
     )
 
 
-def _check(options: ReplayOptions) -> None:
+def _checked(options: ReplayOptions) -> ReplayOptions:
+    """Return the options with an absolute path of the interpreter: the child does not start where the user is."""
     for folder in options.data:
         if not folder.is_dir():
             told = f"{folder} is no folder" if folder.exists() else f"There is no folder {folder}"
             raise UsageError(f"{told} to search for inputs.", hint="Give one that is there with --data.")
-    if shutil.which(options.python) is None:
+    python = shutil.which(options.python)
+    if python is None:
         raise UsageError(f"There is no program {options.python}.", hint="Name a Python that has CASA with --python.")
+    # Not resolved: the link that a virtual environment's Python is tells which environment it is.
+    return replace(options, python=os.path.abspath(python))  # noqa: PTH100
 
 
 def _environment(executor: CasaProcess, work: Path, options: ReplayOptions) -> Environment:
@@ -237,7 +241,7 @@ def _empty_folder(work: Path) -> Path:
 
 def _finder(opened: OpenCrate, digester: Digester, folders: Sequence[Path]) -> InputFinder:
     return InputFinder(
-        resolvers={"casadata": _in_casa_data, "file": Path},
+        resolvers={"casadata": _in_casa_data, "file": _where_it_was},
         folders=folders,
         measure=digester.measure,
         shipped=opened.shipped,
@@ -256,6 +260,7 @@ def _at_hand(states: Iterable[Entity], finder: InputFinder) -> dict[str, Path]:
 
 def _find_inputs(plan: Plan, opened: OpenCrate, finder: InputFinder) -> dict[str, Path]:
     changed = {e.revision_of: e.generated_by for e in opened.document.entities if e.revision_of and e.generated_by}
+    calls = {a.id: f"{number} ({a.task})" for number, a in enumerate(opened.document.activities, start=1)}
     found: dict[str, Path] = {}
     for entity in plan.inputs:
         try:
@@ -263,13 +268,20 @@ def _find_inputs(plan: Plan, opened: OpenCrate, finder: InputFinder) -> dict[str
         except InputMissing as error:
             if entity.id not in changed:
                 raise
-            told = f"{error.message} Call {changed[entity.id]} of the notebook itself changed it in place."
-            raise InputMissing(told, hint="Give a folder with a copy of the original with --data FOLDER.") from error
+            told = f"{error.message} Call {calls[changed[entity.id]]} of the notebook itself changed it in place."
+            hint = "Give a folder that holds the original, or what it was copied from, with --data FOLDER."
+            raise InputMissing(told, hint=hint) from error
     return found
 
 
 def _in_casa_data(value: str) -> Path | None:
+    if Path(value).is_absolute() or ".." in Path(value).parts:
+        return None
     return next((folder / value for folder in data_folders() if (folder / value).exists()), None)
+
+
+def _where_it_was(value: str) -> Path | None:
+    return Path(value) if Path(value).is_absolute() else None
 
 
 class _Judge:
