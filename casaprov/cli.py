@@ -22,6 +22,7 @@ from casaprov import __version__
 from casaprov.cli_kernel import kernel
 from casaprov.console import (
     Finite,
+    Interrupted,
     err,
     extra,
     leaving,
@@ -66,8 +67,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         code = cli.main(arguments, prog_name="casaprov", standalone_mode=False)
     except click.exceptions.Abort as aborted:
-        err.print(" ".join(("Interrupted.", *map(plain, map(str, aborted.args)))), soft_wrap=True)
-        return 130
+        number = aborted.number if isinstance(aborted, Interrupted) else signal.SIGINT
+        by = "" if number == signal.SIGINT else f" by {signal.Signals(number).name}"
+        with contextlib.suppress(OSError, SystemExit):  # the terminal may be gone, or the reader of a pipe
+            err.print(" ".join((f"Interrupted{by}.", *map(plain, map(str, aborted.args)))), soft_wrap=True)
+        return 128 + number
     except click.ClickException as error:
         told = io.StringIO()
         error.show(told)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from casaprov.errors import CasaprovError, MissingDependency
+from casaprov.signals import interrupted_by
 from casaprov.terminal import PlainConsole, plain
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Finite",
+    "Interrupted",
     "err",
     "extra",
     "leaving",
@@ -90,11 +93,20 @@ def tell_problems(problems: Iterable[CasaprovError]) -> None:
 
 @contextmanager
 def leaving(told: str) -> Iterator[None]:
-    """Say what is left of a command that is interrupted."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise click.exceptions.Abort(told) from None
+    """End a command that is interrupted, by whatever signal, in the same way: clean up, then say what is left of it."""
+    with interrupted_by() as came:
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise Interrupted(told, came[0] if came else signal.SIGINT) from None
+
+
+class Interrupted(click.exceptions.Abort):
+    """A signal ended a command; says what is left of it."""
+
+    def __init__(self, told: str, number: int) -> None:
+        super().__init__(told)
+        self.number = number
 
 
 class Finite(click.FloatRange):

@@ -316,6 +316,9 @@ def _listen(incoming: IO[bytes], requests: queue.SimpleQueue[bytes], at_end: Cal
     ending = threading.Thread(target=at_end, daemon=True)
     ending.start()
     ending.join(_END_S)
+    if os.getpgrp() == os.getpid():  # what this process started and left behind; a parent that lives ends it as well
+        with suppress(OSError):  # confined, this kernel may not let it
+            os.killpg(0, signal.SIGKILL)
     os._exit(0)
 
 

@@ -57,6 +57,10 @@ def sleep(seconds: float) -> str:
     return "slept"
 
 
+def leave_running() -> int:
+    return subprocess.Popen(["sleep", "1000"], stdin=subprocess.DEVNULL).pid
+
+
 def odd() -> object:
     return object()
 
@@ -80,5 +84,5 @@ def leave() -> None:
 
 
 if __name__ == "__main__":
-    functions = (echo, pid, chatter, fail, die, interrupt, sleep, odd, babble, variable)
+    functions = (echo, pid, chatter, fail, die, interrupt, sleep, leave_running, odd, babble, variable)
     serve({function.__name__: function for function in functions}, at_end=leave)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -153,6 +156,38 @@ def test_a_process_left_behind_ends_with_the_replay(reduction: Reduction, tmp_pa
     command = Path("/proc", (work / "pid").read_text().strip(), "cmdline")
     # Until somebody asks for its exit status, a dead process is there, with no command.
     assert not command.exists() or b"sleep" not in command.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGKILL"])
+def test_a_process_left_behind_ends_with_a_replay_that_a_signal_ends(
+    reduction: Reduction, tmp_path: Path, name: str
+) -> None:
+    if name == "SIGKILL" and landlock_version() < 6:
+        pytest.skip("before Linux 6.12 a confined process may send no signals")
+    crate = forged(reduction.crate, tmp_path / "hostile.zip", running("sleep 1000& echo $!>pid; sleep 1000"))
+    work = tmp_path / "again"
+    options = ["--work", str(work), "--data", str(reduction.data), "--ignore-checksums"]
+    command = [sys.executable, "-m", "casaprov", "replay", str(crate), *options]
+    replay = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 120
+    while not (work / "pid").exists() or not (work / "pid").read_text().strip():
+        assert replay.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    left = Path("/proc", (work / "pid").read_text().strip(), "cmdline")
+    number = signal.Signals[name]
+    replay.send_signal(number)
+    replay.send_signal(number) if name in ("SIGTERM", "SIGHUP") else None  # as timeout does
+    told = replay.communicate()[1]
+    end = time.monotonic() + 5
+    while left.exists() and b"sleep" in left.read_bytes():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    if name != "SIGKILL":
+        by = "" if name == "SIGINT" else f" by {name}"
+        assert f"Interrupted{by}. What was replayed so far is in {work}." in told
+        assert replay.returncode == 128 + number
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "hostile.zip"]
 
 
 def test_a_python_of_another_environment_is_confined_too(

@@ -95,6 +95,7 @@ CORE: dict[str, str] = {
     "report": "compare model",
     "runner": "cache calls errors model opened recorder taskspec",
     "saved_cells": "digest model",
+    "signals": "",
     "sketch": "/ numpy",
     "stamps": "digest errors regular_files time_steps",
     "states": "checksum errors gaps model own_work stamps",
@@ -148,7 +149,7 @@ EDGES: dict[str, str] = {
     ),
     "ingest": "compare crate prov store unpack validate / tornado",
     "notebook": (
-        "activities calls config crate crate_layout doctor drawing gaps journal journal_reader lineage own_work payload recorder saved_cells stamps taskspec unfinished validate"
+        "activities calls config crate crate_layout doctor drawing gaps journal journal_reader lineage own_work payload recorder saved_cells signals stamps taskspec unfinished validate"
         " / IPython ipykernel jupyter_client jupyter_server nbclient nbformat traitlets"
     ),
     "readers": (

@@ -18,8 +18,8 @@ import pytest
 
 from casaprov.cli import main
 from casaprov.journal import journal_folder, read_document
-from casaprov.notebook.cells import signals
 from casaprov.notebook.execute import run_notebook
+from casaprov.signals import signals
 from reductions import write_notebook
 
 WAIT = "from pathlib import Path\nimport time\nPath('reached').touch()\ntime.sleep(60)"

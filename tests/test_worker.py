@@ -171,13 +171,13 @@ def test_closing_ends_the_child_even_in_the_middle_of_a_call(worker: Worker) -> 
         worker.call("echo", value=1)
 
 
-def _killed_parent(*, busy: bool, **variables: str) -> int:
-    """Return the process id of a child whose parent was killed a moment ago."""
+def _killed_parent(*, busy: bool, call: str = "pid", **variables: str) -> int:
+    """Return what a child answered, its process id, whose parent was killed a moment ago."""
     script = (
         "import sys, threading\n"
         "from casaprov.worker import Worker\n"
         "worker = Worker('echo_worker')\n"
-        "print(worker.call('pid'), flush=True)\n"
+        f"print(worker.call({call!r}), flush=True)\n"
         f"worker.call('sleep', seconds=60) if {busy} else threading.Event().wait(60)\n"
     )
     parent = subprocess.Popen(
@@ -196,6 +196,11 @@ def _killed_parent(*, busy: bool, **variables: str) -> int:
 @pytest.mark.parametrize("busy", [False, True])
 def test_a_child_ends_when_its_parent_is_killed(busy: bool) -> None:
     assert _gone(_killed_parent(busy=busy))
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_what_a_child_started_ends_when_the_parent_is_killed(busy: bool) -> None:
+    assert _gone(_killed_parent(busy=busy, call="leave_running"))
 
 
 @pytest.mark.parametrize("busy", [False, True])

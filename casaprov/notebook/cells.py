@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
-import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
-__all__ = ["CellRun", "signals"]
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+__all__ = ["CellRun"]
 
 # CASA's C++ hears an interrupt only when it is back in Python; then the kernel ends in the middle of a call.
 _GRACE_S = 10.0
@@ -203,25 +198,3 @@ class CellRun:
     def _cancel(self) -> None:
         if self._main is not None and (self._in_cell or not self._ready):  # else it is shutting the kernel down
             self._main.cancel()
-
-
-@contextlib.contextmanager
-def signals(stop: Callable[[int], None]) -> Iterator[None]:
-    """Call `stop` with the number of each signal that asks this process to end, for a while.
-
-    Signals that are ignored (``nohup``) stay so. Other threads than the main
-    one get no signals: there it does nothing.
-    """
-
-    def handler(number: int, _frame: FrameType | None) -> None:
-        stop(number)
-
-    before = {}
-    if threading.current_thread() is threading.main_thread():
-        wanted = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-        before = {number: signal.signal(number, handler) for number in wanted}
-    try:
-        yield
-    finally:
-        for number, previous in before.items():
-            signal.signal(number, previous)

@@ -18,11 +18,12 @@ from casaprov.journal import journal_folder, journals, read_document
 from casaprov.lineage import Lineage
 from casaprov.model import Document
 from casaprov.notebook.adopt import adopt_sessions
-from casaprov.notebook.cells import CellRun, signals
+from casaprov.notebook.cells import CellRun
 from casaprov.notebook.index import complete_bundles, index_notebook, recorded_sessions
 from casaprov.notebook.ipynb import check_target, read_notebook, save_notebook
 from casaprov.notebook.kernelspec import records_itself
 from casaprov.notebook.name import NOTEBOOK_VARIABLE
+from casaprov.signals import signals
 
 __all__ = ["CellFailure", "RunResult", "run_notebook"]
 

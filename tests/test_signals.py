@@ -1,0 +1,59 @@
+"""Signals that end a command: one clean end, one sentence, the exit code of the signal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from casaprov.signals import interrupted_by
+
+SCRIPT = """
+import sys, time
+from casaprov import cli
+from casaprov.console import leaving
+
+@cli.cli.command()
+def wait():
+    with leaving("It is here."):
+        try:
+            print("ready", flush=True)
+            time.sleep(60)
+        finally:
+            time.sleep(0.5)
+            print("cleaned up", flush=True)
+
+sys.exit(cli.main(["wait"]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_command_ends_as_at_an_interrupt(number: signal.Signals, terminal: bool) -> None:
+    command = [sys.executable, "-c", SCRIPT]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        assert running.stdout.readline() == "ready\n"
+        if not terminal:
+            running.stderr.close()
+        running.send_signal(number)
+        if number != signal.SIGINT:
+            os.kill(running.pid, number)
+        assert running.stdout.read() == "cleaned up\n"
+        if terminal:
+            by = "" if number == signal.SIGINT else f" by {number.name}"
+            assert running.stderr.read() == f"Interrupted{by}. It is here.\n"
+    assert running.returncode == 128 + number
+
+
+def test_an_impatient_user_is_heard_again() -> None:
+    with interrupted_by() as came:
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGINT):
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), number)
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert came == [signal.SIGHUP, signal.SIGINT, signal.SIGINT, signal.SIGTERM]
