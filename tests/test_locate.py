@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from casacore import tables as casacore
 
-from casaprov.casa.replay_crate import _in_casa_data, _where_it_was
+from casaprov.casa.replay_crate import _find_inputs, _in_casa_data, _where_it_was
 from casaprov.checksum import Measurement, facts_of, measure
+from casaprov.crate import open_crate
 from casaprov.errors import InputMissing
 from casaprov.locate import InputFinder
 from casaprov.model import Entity, Kind, Locator, Tier
+from casaprov.plan import Plan
 from casaprov.readers import fits_reader, table_reader
+from sample_records import make_reduction, pack_reduction
 
 
 class Measuring:
@@ -125,6 +129,14 @@ def test_a_locator_that_leads_to_anything_else_has_nothing_read(
     assert measuring.read == []
 
 
+@pytest.mark.parametrize("scheme", ["file", "casadata"])
+def test_a_locator_that_no_path_can_have_leads_nowhere(tmp_path: Path, scheme: str) -> None:
+    for value in ("/" * (scheme == "file") + "x" * 5000, "/" * (scheme == "file") + "x\0y"):
+        locator = Locator(scheme=scheme, value=value)  # type: ignore[arg-type]
+        with pytest.raises(InputMissing, match="is not there"):
+            finder(Measuring()).find(replace(recorded(text(tmp_path / "n")), locators=(locator,)))
+
+
 def test_a_file_of_another_size_is_not_read_and_both_sizes_are_told(tmp_path: Path) -> None:
     entity = recorded(text(tmp_path / "n.fits"))
     (tmp_path / "data").mkdir()
@@ -160,3 +172,16 @@ def test_a_desktop_file_makes_no_other_directory(tmp_path: Path) -> None:
     entity = recorded(folder_of(tmp_path / "data" / "d"))
     (tmp_path / "data" / "d" / ".DS_Store").write_bytes(bytes(6148))
     assert finder(Measuring(), tmp_path / "data").find(entity) == tmp_path / "data" / "d"
+
+
+def test_an_input_that_the_notebook_changed_is_told_with_the_number_of_the_call(tmp_path: Path) -> None:
+    crate = pack_reduction(make_reduction(tmp_path / "nb"), tmp_path / "x.zip").path
+    opened = open_crate(crate, tmp_path / "crate")
+    call = opened.document.activities[1]
+    entity = recorded(text(tmp_path / "work.txt"))
+    changed = replace(entity, id="later", revision_of="e", generated_by=call.id)
+    opened = replace(opened, document=replace(opened.document, entities=(entity, changed)))
+    with pytest.raises(InputMissing, match=rf"Call 2 \({call.task}\) of the notebook itself changed it") as caught:
+        _find_inputs(Plan(steps=(), inputs=(entity,), products=()), opened, finder(Measuring()))
+    assert call.id not in str(caught.value)
+    assert "what it was copied from" in caught.value.hint

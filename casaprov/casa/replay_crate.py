@@ -277,7 +277,8 @@ def _find_inputs(plan: Plan, opened: OpenCrate, finder: InputFinder) -> dict[str
 def _in_casa_data(value: str) -> Path | None:
     if Path(value).is_absolute() or ".." in Path(value).parts:
         return None
-    return next((folder / value for folder in data_folders() if (folder / value).exists()), None)
+    places = (folder / value for folder in data_folders())
+    return next((place for place in places if os.path.exists(place)), None)  # noqa: PTH110 - Path's raises for long names
 
 
 def _where_it_was(value: str) -> Path | None:
