@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
 import socket
 import subprocess
 import sys
@@ -42,7 +44,17 @@ DENIED = {
     "reach the network": "socket.socket(socket.AF_INET)",
     "reach a local service": "socket.socket(socket.AF_UNIX)",
     "reach the kernel's messages": "socket.socket(socket.AF_NETLINK)",
+    "limit another": "resource.prlimit({pid}, resource.RLIMIT_CPU, (600, 600))",
+    "limit another by a number with more bits": "limits(1 << 32 | {pid})",
+    "read another's limits": "resource.prlimit({pid}, resource.RLIMIT_CPU)",
+    "share memory": "libc('shmctl', libc('shmget', 0, 4096, 0o600), 0, None)",
+    "share semaphores": "libc('semctl', libc('semget', 0, 1, 0o600), 0, 0)",
+    "share a queue": "libc('msgctl', libc('msgget', 0, 0o600), 0, None)",
+    "share a queue with a name": "(libc('mq_open', b'/casaprov', 0o102, 0o600, None), libc('mq_unlink', b'/casaprov'))",
     "enter a namespace": "libc('unshare', 0x10000000)",
+    "start a process in a namespace of users": "clone(0x10000000)",
+    "start a process in namespaces": "clone(0x20000 | 0x4000000 | 0x8000000 | 0x20000000 | 0x40000000)",
+    "start a process in a namespace the new way": "libc('syscall', 435, struct.pack('11Q', 1 << 28, *[0] * 10), 88)",
     "mount": "libc('mount', b'none', b'.', b'tmpfs', 0, None)",
     "change the root": "os.chroot('.')",
     "make a device": "os.mknod('null', stat.S_IFCHR | 0o666, os.makedev(1, 3))",
@@ -55,6 +67,9 @@ WITHOUT_EFFECT = {
     "times": "os.utime('{inputs}/a.txt', (0, 0))",
     "owners": "os.chown('{inputs}/a.txt', 1, 1)",
     "attributes": "os.setxattr('{inputs}/a.txt', 'user.x', b'1')",
+    "another's priority": "os.setpriority(os.PRIO_PROCESS, {pid}, 19)",
+    "another's processors": "os.sched_setaffinity({pid}, [min(os.sched_getaffinity(0))])",
+    "another's scheduling": "os.sched_setscheduler({pid}, os.SCHED_IDLE, os.sched_param(0))",
 }
 ALLOWED = {
     "read an input": "open('{inputs}/a.txt').read()",
@@ -63,26 +78,43 @@ ALLOWED = {
     "rename between folders": "(os.mkdir('d'), os.rename('own.txt', 'd/own.txt'))",
     "run a program": "subprocess.run('ls | cat', shell=True, check=True, capture_output=True)",
     "start a process and stop it": "multi()",
-    "use threads": "threading.Thread(target=os.getpid).start()",
+    "start a process directly": "os.waitpid(os.posix_spawnp('true', ['true'], os.environ), 0)",
+    "start a process by the system call": "clone(0)",
+    "use threads": "(t := threading.Thread(target=os.getpid), t.start(), t.join())",
+    "limit itself": "resource.setrlimit(resource.RLIMIT_CORE, (0, 0))",
+    "limit its children": "subprocess.run('ulimit -n 100; test $(ulimit -n) = 100', shell=True, check=True)",
+    "set flags of a file": "fcntl.fcntl(1, fcntl.F_SETFD, 0)",
     "map memory": "mmap.mmap(-1, 4096)",
     "null": "open('/dev/null', 'w').write('x')",
     "import": "__import__('numpy')",
 }
 
 CHILD = """
-import ctypes, json, mmap, os, shutil, socket, stat, subprocess, sys, threading
+import ctypes, fcntl, json, mmap, os, platform, resource, shutil, socket, stat, struct, subprocess, sys, threading
 from pathlib import Path
 from casaprov.casa.confine import confine, enter_own_network, readable_places
 
 def libc(name, *arguments):
-    if getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments):
+    result = getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments)
+    if result < 0:
         raise OSError(ctypes.get_errno(), name)
+    return result
 
-def multi():
-    pid = os.fork()
+def ended(pid):
     if not pid:
         os._exit(7)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+
+def multi():
+    ended(os.fork())
+
+def clone(flags):
+    number = 56 if platform.machine() == "x86_64" else 220
+    ended(libc("syscall", number, ctypes.c_ulong(flags | 17), None, None, None, None))
+
+def limits(pid):
+    number = 302 if platform.machine() == "x86_64" else 261
+    libc("syscall", number, ctypes.c_ulong(pid), resource.RLIMIT_CPU, None, ctypes.create_string_buffer(16))
 
 work, inputs, statement = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 os.chdir(work)
@@ -116,12 +148,20 @@ def attempt(world: dict[str, Path], statement: str, *more: str) -> str:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
         filled = statement.format(**world, pid=other.pid)
         command = [sys.executable, "-c", CHILD, str(world["work"]), str(world["inputs"]), filled, *more]
+        before = standing(other.pid)
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         assert other.poll() is None
+        assert standing(other.pid) == before
         other.communicate(b"\n")
     assert done.returncode == 0, done.stderr
     told: str = json.loads(done.stdout)
     return told
+
+
+def standing(pid: int) -> tuple[Any, ...]:
+    """What the system lets a process do."""
+    limits = [resource.prlimit(pid, which) for which in (resource.RLIMIT_CPU, resource.RLIMIT_NOFILE)]
+    return limits, os.getpriority(os.PRIO_PROCESS, pid), os.sched_getscheduler(pid), os.sched_getaffinity(pid)
 
 
 def state(folder: Path) -> dict[str, Any]:
@@ -176,6 +216,20 @@ def test_it_has_no_effect_on(what: str, world: dict[str, Path]) -> None:
 @pytest.mark.parametrize("what", ALLOWED)
 def test_it_can(what: str, world: dict[str, Path]) -> None:
     assert attempt(world, ALLOWED[what]) == "done"
+
+
+@pytest.mark.parametrize("way", ["fcntl.fcntl(0, fcntl.F_SETOWN, 1)", "fcntl.ioctl(0, 0x8901, struct.pack('i', 1))"])
+def test_no_file_signals_others_where_landlock_does_not_prevent_it(way: str) -> None:
+    code = (
+        "import ctypes, fcntl, platform, struct\nfrom casaprov.casa.confine import _restrict_calls\n"
+        "ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)\n_restrict_calls(5, platform.machine(), own_network=False)\n"
+    )
+    own, other = socket.socketpair()
+    with own, other:
+        done = subprocess.run(
+            [sys.executable, "-c", code + way], check=False, capture_output=True, text=True, stdin=own.fileno()
+        )
+    assert "Operation not permitted" in done.stderr
 
 
 def test_a_process_with_threads_is_not_confined_by_halves(tmp_path: Path) -> None:

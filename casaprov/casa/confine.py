@@ -7,8 +7,9 @@ of root and no way back, its children included:
 
 - Landlock lets it write below given folders only, and read only them, the
   inputs, and where the system, Python and CASA lie;
-- seccomp takes away sockets, signals to others, changes of modes, owners and
-  times (which Landlock does not cover), and administration.
+- seccomp takes away what Landlock does not cover: sockets, memory and queues
+  shared with others, signals to them, their limits and priorities, changes of
+  modes, owners and times, new namespaces, and administration.
 
 A program that draws for plotms or imview is talked to over TCP. A process that
 runs those gets a network of its own first (:func:`enter_own_network`), in which
@@ -49,6 +50,12 @@ _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _ALL_TCP, _ALL_SCOPES = 0b11, 0b11
 
 # seccomp: the system calls that are refused, by machine (x86-64, arm64; None: there is none)
+_SHARED: dict[str, tuple[int | None, int | None]] = {
+    "mq_getsetattr": (245, 185), "mq_notify": (244, 184), "mq_open": (240, 180), "mq_timedreceive": (243, 183),
+    "mq_timedsend": (242, 182), "mq_unlink": (241, 181), "msgctl": (71, 187), "msgget": (68, 186),
+    "msgrcv": (70, 188), "msgsnd": (69, 189), "semctl": (66, 191), "semget": (64, 190), "semop": (65, 193),
+    "semtimedop": (220, 192), "shmat": (30, 196), "shmctl": (31, 195), "shmdt": (67, 197), "shmget": (29, 194),
+}  # fmt: skip
 _REFUSED: dict[str, tuple[int | None, int | None]] = {
     "acct": (163, 89), "add_key": (248, 217), "adjtimex": (159, 171), "bpf": (321, 280), "chroot": (161, 51),
     "clock_adjtime": (305, 266), "clock_settime": (227, 112), "delete_module": (176, 106),
@@ -56,7 +63,7 @@ _REFUSED: dict[str, tuple[int | None, int | None]] = {
     "fspick": (433, 433), "init_module": (175, 105), "io_uring_setup": (425, 425), "ioperm": (173, None),
     "iopl": (172, None), "kexec_file_load": (320, 294), "kexec_load": (246, 104), "keyctl": (250, 219),
     "mount": (165, 40), "mount_setattr": (442, 442), "move_mount": (429, 429), "open_by_handle_at": (304, 265),
-    "open_tree": (428, 428), "perf_event_open": (298, 241), "pivot_root": (155, 41),
+    "open_tree": (428, 428), "open_tree_attr": (467, 467), "perf_event_open": (298, 241), "pivot_root": (155, 41),
     "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "ptrace": (101, 117), "quotactl": (179, 60),
     "reboot": (169, 142), "request_key": (249, 218), "setdomainname": (171, 162), "sethostname": (170, 161),
     "setns": (308, 268), "setpgid": (109, 154), "setsid": (112, 157), "settimeofday": (164, 170),
@@ -68,21 +75,40 @@ _SIGNALS: dict[str, tuple[int | None, int | None]] = {
     "rt_tgsigqueueinfo": (297, 240), "tgkill": (234, 131), "tkill": (200, 130),
 }  # fmt: skip
 _TRUNCATE_BY_NAME: dict[str, tuple[int | None, int | None]] = {"truncate": (76, 45)}
-# These answer "done" and do nothing: copying a file must not fail because its times cannot be set.
+# What clone3 is to do stands in memory, where a filter cannot see it; the C library then takes clone.
+_ABSENT: dict[str, tuple[int | None, int | None]] = {"clone3": (435, 435)}
+# These answer "done" and do nothing: copying a file must not fail because its times cannot be set,
+# nor a thread because it cannot be bound to a processor.
 _IGNORED: dict[str, tuple[int | None, int | None]] = {
     "chmod": (90, None), "chown": (92, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452),
     "fchown": (93, 55), "fchownat": (260, 54), "file_setattr": (469, 469), "fremovexattr": (199, 16),
-    "fsetxattr": (190, 7), "futimesat": (261, None), "lchown": (94, None), "lremovexattr": (198, 15),
-    "lsetxattr": (189, 6), "removexattr": (197, 14), "removexattrat": (466, 466), "setxattr": (188, 5),
-    "setxattrat": (463, 463), "utime": (132, None), "utimensat": (280, 88), "utimes": (235, None),
+    "fsetxattr": (190, 7), "futimesat": (261, None), "ioprio_set": (251, 30), "lchown": (94, None),
+    "lremovexattr": (198, 15), "lsetxattr": (189, 6), "removexattr": (197, 14), "removexattrat": (466, 466),
+    "sched_setaffinity": (203, 122), "sched_setattr": (314, 274), "sched_setparam": (142, 118),
+    "sched_setscheduler": (144, 119), "setpriority": (141, 140), "setxattr": (188, 5), "setxattrat": (463, 463),
+    "utime": (132, None), "utimensat": (280, 88), "utimes": (235, None),
 }  # fmt: skip
 _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
-_LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
+_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _FAIL, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _X32 = 0x40000000
 _NUMBER_AT, _MACHINE_AT, _FIRST_ARGUMENT_AT = 0, 4, 16  # in what the filter sees, little-endian
 
 _NEW_USER, _NEW_NETWORK = 0x10000000, 0x40000000
+_ANY_NAMESPACE = 0x7E020000  # clone(2): CLONE_NEWNS and all other CLONE_NEW...
+
+# Refused where an argument says so: (number on x86-64, on arm64, which argument, test, operand).
+# Of all these arguments the kernel itself takes the lower 32 bits only.
+_ARGUMENTS = (
+    (302, 261, 0, _ANY_BIT, 0xFFFFFFFF),  # prlimit64 of a process that is not named 0, the caller
+    (56, 220, 0, _ANY_BIT, _ANY_NAMESPACE),  # clone
+)
+_SIGNALS_BY_FILE = (
+    (72, 25, 1, _EQUAL, 8),  # fcntl: F_SETOWN
+    (72, 25, 1, _EQUAL, 15),  # F_SETOWN_EX
+    (16, 29, 1, _EQUAL, 0x8901),  # ioctl: FIOSETOWN
+    (16, 29, 1, _EQUAL, 0x8902),  # SIOCSPGRP
+)
 _OWN_NETWORK = "a network of its own"
 _SET_FLAGS, _UP = 0x8914, 1  # netdevice(7): SIOCSIFFLAGS, IFF_UP
 
@@ -201,7 +227,7 @@ def _restrict_calls(version: int, machine: str, *, own_network: bool) -> None:
 
 
 def _program(version: int, machine: str, *, own_network: bool) -> Iterator[bytes]:
-    """Yield the instructions of the filter; they look at the system call's number and machine."""
+    """Yield the instructions of the filter, which look at a call's machine and number, and at a few arguments."""
     column, audit = _MACHINES[machine]
     yield struct.pack("=HBBI", _LOAD, 0, 0, _MACHINE_AT)
     yield struct.pack("=HBBI", _EQUAL, 1, 0, audit)
@@ -211,8 +237,10 @@ def _program(version: int, machine: str, *, own_network: bool) -> Iterator[bytes
         yield from _answer(_AT_LEAST, _X32, _FAIL | errno.ENOSYS)
     if own_network:
         yield from _internet_sockets(_REFUSED["socket"][column])
-    refused = _REFUSED | (_SIGNALS if version < 6 else {}) | (_TRUNCATE_BY_NAME if version < 3 else {})
-    for table, answer in ((refused, _FAIL | errno.EPERM), (_IGNORED, _FAIL)):
+    for *numbers, argument, test, operand in (*_ARGUMENTS, *(_SIGNALS_BY_FILE if version < 6 else ())):
+        yield from _refused_argument(numbers[column], argument, test, operand)
+    refused = _SHARED | _REFUSED | (_SIGNALS if version < 6 else {}) | (_TRUNCATE_BY_NAME if version < 3 else {})
+    for table, answer in ((refused, _FAIL | errno.EPERM), (_ABSENT, _FAIL | errno.ENOSYS), (_IGNORED, _FAIL)):
         for number in (numbers[column] for numbers in table.values()):
             if number is not None:
                 yield from _answer(_EQUAL, number, answer)
@@ -228,6 +256,15 @@ def _internet_sockets(number: int | None) -> Iterator[bytes]:
     yield struct.pack("=HBBI", _EQUAL, 0, 1, socket.AF_INET6)
     yield struct.pack("=HBBI", _RETURN, 0, 0, _ALLOW)
     yield struct.pack("=HBBI", _RETURN, 0, 0, _FAIL | errno.EPERM)
+
+
+def _refused_argument(number: int, argument: int, test: int, operand: int) -> Iterator[bytes]:
+    """Refuse a call if the test holds for an argument, and leave the number loaded for all others."""
+    yield struct.pack("=HBBI", _EQUAL, 0, 4, number)
+    yield struct.pack("=HBBI", _LOAD, 0, 0, _FIRST_ARGUMENT_AT + 8 * argument)
+    yield struct.pack("=HBBI", test, 0, 1, operand)
+    yield struct.pack("=HBBI", _RETURN, 0, 0, _FAIL | errno.EPERM)
+    yield struct.pack("=HBBI", _LOAD, 0, 0, _NUMBER_AT)
 
 
 def _answer(test: int, number: int, answer: int) -> Iterator[bytes]:
