@@ -48,6 +48,9 @@ class Worker:
         Where the child starts; by default where this process is.
     environment
         Variables that the child has beside those of this process.
+    inherits
+        Whether the child has a variable of this process, by its name; by
+        default it has all.
     """
 
     def __init__(
@@ -57,12 +60,14 @@ class Worker:
         python: str = sys.executable,
         cwd: Path | None = None,
         environment: Mapping[str, str] | None = None,
+        inherits: Callable[[str], bool] = lambda _: True,
     ) -> None:
         # -P: without it the working folder heads the child's search path, and a user's
         # file called numpy.py or string.py there would be imported.
         self._command = [python, "-P", "-m", module]
         self._cwd = cwd
         self._environment = dict(environment or {})
+        self._inherits = inherits
         self._process: subprocess.Popen[bytes] | None = None
         self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
         self._drain: threading.Thread | None = None
@@ -130,6 +135,7 @@ class Worker:
         return self._process
 
     def _spawn(self) -> subprocess.Popen[bytes]:
+        inherited = {name: value for name, value in os.environ.items() if self._inherits(name)}
         # The child inherits the mask: a Ctrl-C that arrives before it can ignore
         # interrupts waits until it does.
         old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -140,7 +146,7 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd=self._cwd,
-                env={**os.environ, **self._environment},
+                env={**inherited, **self._environment},
                 # A group of its own: a Ctrl-C is not for the child, and a Jupyter kernel that
                 # shuts down waits for every process of its group before it lets Python exit.
                 process_group=0,

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from casaprov.casa.confine import confine, landlock_version
+from casaprov.casa.confined_server import passed_on
 from casaprov.errors import ConfinementMissing
 
 pytestmark = pytest.mark.skipif(not landlock_version(), reason="this kernel has no Landlock (Linux 5.13)")
@@ -230,6 +231,12 @@ def test_no_file_signals_others_where_landlock_does_not_prevent_it(way: str) -> 
             [sys.executable, "-c", code + way], check=False, capture_output=True, text=True, stdin=own.fileno()
         )
     assert "Operation not permitted" in done.stderr
+
+
+def test_it_gets_what_casa_needs_of_the_environment_and_no_secrets() -> None:
+    needed = ("PATH", "HOME", "LD_LIBRARY_PATH", "LC_ALL", "TZ", "PYTHONPATH", "OMP_NUM_THREADS", "CASASITECONFIG")
+    assert all(map(passed_on, needed))
+    assert not any(map(passed_on, ("GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "SSH_AUTH_SOCK", "https_proxy", "DISPLAY")))
 
 
 def test_a_process_with_threads_is_not_confined_by_halves(tmp_path: Path) -> None:

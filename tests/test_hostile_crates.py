@@ -107,6 +107,16 @@ def test_unconfined_is_what_it_says(reduction: Reduction, tmp_path: Path, precio
     assert json.loads((tmp_path / "again" / "replay-report.json").read_text())["confined"] is False
 
 
+def test_a_call_sees_no_token_of_the_users(
+    reduction: Reduction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REPOSITORY_TOKEN", "the password")
+    _, work = replay(reduction, tmp_path, running("env>seen;cat /proc/$PPID/environ>>seen"))
+    seen = (work / "seen").read_text()
+    assert "PATH=" in seen
+    assert "the password" not in seen
+
+
 def test_links_that_a_call_leaves_behind_lead_nobody_outside(
     reduction: Reduction, tmp_path: Path, precious: Path
 ) -> None:

@@ -143,6 +143,17 @@ def test_a_module_that_cannot_start_is_told(tmp_path: Path) -> None:
         nowhere.call("echo", value=1)
 
 
+def test_a_child_inherits_the_variables_that_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_TOKEN", "secret")
+    monkeypatch.setenv("A_SETTING", "1")
+    for worker, token in (
+        (Worker("echo_worker", environment=SEARCH), "secret"),
+        (Worker("echo_worker", environment=SEARCH, inherits=lambda name: name != "A_TOKEN"), None),
+    ):
+        assert [worker.call("variable", name=name) for name in ("A_TOKEN", "A_SETTING")] == [token, "1"]
+        worker.close()
+
+
 def test_files_in_the_working_folder_are_not_imported(tmp_path: Path) -> None:
     (tmp_path / "json.py").write_text("raise RuntimeError('the user\\'s file was imported')")
     worker = Worker("echo_worker", cwd=tmp_path, environment=SEARCH)

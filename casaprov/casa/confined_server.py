@@ -15,13 +15,39 @@ from casaprov.casa.confine import confine, enter_own_network, readable_places
 from casaprov.casa.data import data_folders, forbid_updates
 from casaprov.errors import CasaMissing
 
-__all__ = ["POLICY_VARIABLE", "main"]
+__all__ = ["POLICY_VARIABLE", "main", "passed_on"]
 
 POLICY_VARIABLE = "CASAPROV_CONFINEMENT"
 """Environment variable with what the parent allows: ``{"write": [...], "read": [...], "scratch": "...", "draws": [...]}``.
 
 ``draws``: packages whose tasks this process runs; for those that draw it gets a network of its own.
 """
+
+# Other variables hold tokens and passwords, which a call could write into a product.
+_PASSED_ON = frozenset((
+    # the system: the dynamic linker, the user, languages, time zones, folders, fonts
+    "FONTCONFIG_FILE", "FONTCONFIG_PATH", "GLIBC_TUNABLES", "HOME", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "LD_PRELOAD",
+    "LOGNAME", "NIX_LD", "NIX_LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ", "TZDIR", "USER", "XDG_CACHE_HOME",
+    "XDG_CONFIG_DIRS", "XDG_CONFIG_HOME", "XDG_DATA_DIRS", "XDG_DATA_HOME",
+    # Python and matplotlib
+    "CONDA_PREFIX", "MPLBACKEND", "PYTHONDONTWRITEBYTECODE", "PYTHONFAULTHANDLER", "PYTHONHASHSEED", "PYTHONHOME",
+    "PYTHONIOENCODING", "PYTHONMALLOC", "PYTHONNOUSERSITE", "PYTHONPATH", "PYTHONPLATLIBDIR", "PYTHONUNBUFFERED",
+    "PYTHONUSERBASE", "PYTHONUTF8", "PYTHONWARNINGS", "VIRTUAL_ENV",
+    # CASA: where its data lie, and what its imaging asks for
+    "AIPSPATH", "ATM_MODEL", "CASACORE_DATADIR", "CASAPATH", "CASARCFILES", "CASASITECONFIG", "MEASURESDATA",
+    "SAVE_ALL_AUTOMASKS", "SAVE_ALL_RESIMS", "USE_SMALL_SUMMARYMINOR", "WVRGCAL_DISPDIR",
+    # the container, for the report
+    "APPTAINER_CONTAINER", "APPTAINER_NAME", "JUPYTER_IMAGE", "KUBERNETES_SERVICE_HOST", "SINGULARITY_CONTAINER",
+    "SINGULARITY_NAME",
+))  # fmt: skip
+_PASSED_ON_BEGIN = (
+    "BLIS_", "CASAPROV_", "GOMP_", "GOTO_", "KMP_", "LC_", "MALLOC_", "MKL_", "NUMEXPR_", "OMP_", "OPENBLAS_",
+)  # fmt: skip
+
+
+def passed_on(name: str) -> bool:
+    """Whether the confined process gets a variable of the user's: what CASA, Python and the system need."""
+    return name in _PASSED_ON or name.startswith(_PASSED_ON_BEGIN)
 
 
 def _program(package: str) -> Path:

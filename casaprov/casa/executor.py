@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from casaprov.calls import TaskCall, TaskFailed, TaskResult
 from casaprov.casa.appimages import PLOT_PACKAGES, PROGRAMS_VARIABLE, unpacked_programs
-from casaprov.casa.confined_server import POLICY_VARIABLE
+from casaprov.casa.confined_server import POLICY_VARIABLE, passed_on
 from casaprov.errors import CasaprovError, ReplayError, WorkerDied
 from casaprov.model import Environment
 from casaprov.record_json import structure
@@ -65,7 +65,13 @@ class CasaProcess:
             "draws": list(draws),
         }
         variables = {POLICY_VARIABLE: json.dumps(policy), PROGRAMS_VARIABLE: str(unpacked_programs())}
-        return Worker("casaprov.casa.confined_server", python=self._python, cwd=self._folder, environment=variables)
+        return Worker(
+            "casaprov.casa.confined_server",
+            python=self._python,
+            cwd=self._folder,
+            environment=variables,
+            inherits=passed_on,
+        )
 
     def unable(self, packages: Container[str]) -> dict[str, str]:
         """Return those of `packages` whose tasks cannot be run here, and why.
