@@ -250,7 +250,10 @@ def measure_member(
         # Followed, it could lead anywhere, even back here.
         return digest_record("casaprov/link/1", path.readlink().name), "full"
     if path.name == FLAG_VERSIONS:
-        return digest_bytes(flag_versions(path)), "full"
+        try:
+            return digest_bytes(flag_versions(path)), "full"
+        except OSError as error:
+            raise DigestError(f"{path} cannot be read: {error.strerror or error}.") from error
     measured = measure(path, reader, fits, tier=tier)
     return measured.content_digest, measured.tier
 

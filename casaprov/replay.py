@@ -213,7 +213,11 @@ class Replay:
             return Comparison("not-verifiable", (), "it appeared while the task ran; the task did not make it here")
         if not path.exists():
             return Comparison("missing", (), "the replayed call did not make it")
-        return self.compare(entity, path, self.tolerance)
+        found = self.compare(entity, path, self.tolerance)
+        if found.verdict == "not-verifiable" and (link := self.work.way_out(entity.path)):
+            told = f"{link.relative_to(self.work.root)} is a link that leads out of the work folder; {found.note}"
+            return replace(found, note=told)
+        return found
 
 
 def place_inputs(plan: Plan, inputs: Mapping[str, Path], work: WorkFolder) -> dict[str, Path]:

@@ -75,6 +75,14 @@ class WorkFolder:
         """Tell whether links at a recorded path lead out of the work folder."""
         return not self.place(path).resolve().is_relative_to(self.root)
 
+    def way_out(self, path: str) -> Path | None:
+        """Return a link below a recorded path that leads out of the work folder; None if there is none."""
+        for folder, folders, files in os.walk(self.place(path)):
+            for member in (Path(folder, name) for name in sorted((*folders, *files))):
+                if member.is_symlink() and not member.resolve().is_relative_to(self.root):
+                    return member
+        return None
+
     def put(self, source: Path, path: str) -> Path:
         """Copy a file or directory to a recorded path, in place of what is there; return where it lies.
 

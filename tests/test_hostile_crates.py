@@ -134,6 +134,19 @@ def test_links_that_a_call_leaves_behind_lead_nobody_outside(
     assert json.loads((work / "replay-report.json").read_text())["confined"] is True
 
 
+def test_a_link_below_a_product_tells_nothing_of_what_it_leads_to(
+    reduction: Reduction, tmp_path: Path, precious: Path
+) -> None:
+    # The call cannot read the file, but whoever verifies what it left could.
+    versions = "n.ms.flagversions/FLAG_VERSION_LIST"
+    _, work = replay(reduction, tmp_path, running(f"rm {versions};ln -s {precious}/secret.txt {versions}"))
+    report = (work / "replay-report.json").read_text()
+    assert "the password" not in report
+    found = {p["path"]: p["comparison"] for p in json.loads(report)["products"] if p["final"]}
+    assert found["n.ms.flagversions"]["verdict"] == "not-verifiable"
+    assert f"{versions} is a link that leads out of the work folder" in found["n.ms.flagversions"]["note"]
+
+
 def test_a_name_that_climbs_out_of_the_folder_ends_there(
     reduction: Reduction, tmp_path: Path, precious: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

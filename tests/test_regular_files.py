@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from casacore import tables as casacore
 
+from casaprov.casa.product_readers import ProductReaders
 from casaprov.casa.replay_crate import _Judge
 from casaprov.checksum import measure
 from casaprov.cli import main
@@ -239,7 +240,8 @@ def test_a_product_in_whose_place_it_is_cannot_be_verified(tmp_path: Path) -> No
     _pipe(tmp_path / "mom0.fits")
     entity = next(entity for entity in opened.document.entities if entity.path == "mom0.fits")
     with closing(open_digester(Config(workers=1))) as digester:
-        found = _Judge(opened, digester, tmp_path, {}).compare(entity, tmp_path / "mom0.fits", Tolerance())
+        readers = ProductReaders(digester, (), confined=False)
+        found = _Judge(opened, readers, tmp_path, {}).compare(entity, tmp_path / "mom0.fits", Tolerance())
     assert found.verdict == "not-verifiable"
     assert "mom0.fits is a pipe" in found.note
 

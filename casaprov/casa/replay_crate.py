@@ -17,6 +17,7 @@ from pathlib import Path
 from casaprov import __version__
 from casaprov.casa.data import data_folders
 from casaprov.casa.executor import CasaProcess
+from casaprov.casa.product_readers import ProductReaders
 from casaprov.casa.session import open_recorder
 from casaprov.compare import Comparison, Tolerance, compare_trees
 from casaprov.crate import OpenCrate, open_crate
@@ -26,7 +27,6 @@ from casaprov.listings import same_listing
 from casaprov.locate import InputFinder
 from casaprov.model import Activity, Entity, Environment, Session
 from casaprov.plan import Plan, foreign_states, make_plan
-from casaprov.readers.products import compare_products
 from casaprov.record_json import unstructure
 from casaprov.recorder import now
 from casaprov.replay import Replay, place_inputs
@@ -119,6 +119,7 @@ def _replay(
         raise CrateError("The records of this crate hold no call, so there is nothing to replay.", hint=_ASK)
     inputs = foreign | _find_inputs(plan, opened, finder)
     executor = CasaProcess(work, inputs=inputs.values(), python=options.python, confined=options.confined)
+    readers = ProductReaders(digester, (work, opened.folder, *inputs.values()), confined=options.confined)
     try:
         if unable := executor.unable({step.activity.package for step in plan.steps if step.action == "run"}):
             plan = make_plan(opened.document, tasks, foreign.keys(), unable)
@@ -134,7 +135,7 @@ def _replay(
         )
         placed = place_inputs(plan, inputs, folder)
         tiers = {placed[entity.path]: entity.tier for entity in plan.inputs}
-        recorder = open_recorder(session, private / "replay", digester, lambda path: tiers.get(path, "full"))
+        recorder = open_recorder(session, private / "replay", readers.digester, lambda path: tiers.get(path, "full"))
         steps, products = Replay(
             plan=plan,
             sessions={session.id: session for session in opened.document.sessions},
@@ -144,7 +145,7 @@ def _replay(
             specs=specs,
             inputs=inputs,
             placed=placed,
-            compare=_Judge(opened, digester, work, placed).compare,
+            compare=_Judge(opened, readers, work, placed).compare,
             entities={entity.id: entity for entity in opened.document.entities},
             tolerance=options.tolerance,
             on_step=on_step,
@@ -152,6 +153,7 @@ def _replay(
         recorder.close()
     finally:
         executor.close()
+        readers.close()
     return ReplayReport(
         crate=name,
         work=work.as_posix(),
@@ -288,9 +290,9 @@ def _where_it_was(value: str) -> Path | None:
 class _Judge:
     """Compares a product with its record, and with the original itself where the crate ships it."""
 
-    def __init__(self, opened: OpenCrate, digester: Digester, work: Path, placed: Mapping[str, Path]) -> None:
+    def __init__(self, opened: OpenCrate, readers: ProductReaders, work: Path, placed: Mapping[str, Path]) -> None:
         self._opened = opened
-        self._digester = digester
+        self._readers = readers
         self._calls = {activity.id: activity for activity in opened.document.activities}
         self._moved = {path: place.as_posix() for path, place in placed.items() if Path(path).is_absolute()}
         self._moved |= {session.folder: work.as_posix() for session in opened.document.sessions}
@@ -299,7 +301,7 @@ class _Judge:
         tree = self._opened.tree(entity)
         recorded = json.loads(tree.read_text(encoding="utf-8")) if tree is not None else None
         try:
-            measured = self._digester.measure(path, tier=entity.tier)
+            measured = self._readers.digester.measure(path, tier=entity.tier)
         except DigestError as error:
             return Comparison("not-verifiable", (), error.message)
         found = compare_trees(recorded, entity.content_digest, entity.byte_digest, measured, tolerance)
@@ -308,7 +310,7 @@ class _Judge:
             return found
         if entity.kind == "File" and self._same_listing(entity, original, path):
             return Comparison("same-content", (), "the same text, but for folders and the time of writing")
-        return compare_products(original, path, tolerance)
+        return self._readers.compare(original, path, tolerance)
 
     def _same_listing(self, entity: Entity, original: Path, path: Path) -> bool:
         call = self._calls.get(entity.generated_by or "")

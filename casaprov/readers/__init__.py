@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,7 +17,10 @@ from casaprov.reading import Cache
 from casaprov.tables import TableReader
 from casaprov.worker import WorkerPool
 
-__all__ = ["WORKER_ENVIRONMENT", "fits_reader", "open_digester", "table_reader"]
+__all__ = ["WORKER_ENVIRONMENT", "WORKER_MODULE", "fits_reader", "open_digester", "table_reader"]
+
+WORKER_MODULE = "casaprov.readers.digest_worker"
+"""What worker processes run."""
 
 _log = logging.getLogger(__name__)
 _warned = False
@@ -83,13 +87,21 @@ def fits_reader() -> FitsReader:
     return AstropyFitsReader()
 
 
-def open_digester(config: Config | None = None) -> Digester:
-    """Return a Digester with worker processes of its own; they start with the first product."""
+def open_digester(
+    config: Config | None = None, *, module: str = WORKER_MODULE, environment: Mapping[str, str] | None = None
+) -> Digester:
+    """Return a Digester with worker processes of its own; they start with the first product.
+
+    Parameters
+    ----------
+    module, environment
+        What they run, and what their environment holds besides :data:`WORKER_ENVIRONMENT`.
+    """
     config = config or load_config(Path.cwd())
     if find_spec("casacore") is None and find_spec("casatools") is not None:
         # Said here, once in a session: what the workers say is heard by nobody.
         _say_that_it_is_slow()
-    pool = WorkerPool(config.workers, "casaprov.readers.digest_worker", environment=WORKER_ENVIRONMENT)
+    pool = WorkerPool(config.workers, module, environment={**WORKER_ENVIRONMENT, **(environment or {})})
     return Digester(pool, _open_cache(config.cache_size))
 
 

@@ -22,7 +22,7 @@ from casaprov.record_json import unstructure
 from casaprov.table_parts import Noting, Part, plain_runs
 from casaprov.worker import serve
 
-__all__ = ["FUNCTIONS"]
+__all__ = ["FUNCTIONS", "main"]
 
 _NICE = 10
 """CASA comes first where there are fewer processors than processes; whoever waits for a worker leaves it his."""
@@ -107,9 +107,15 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
 }
 """What the child answers; see :mod:`casaprov.table_parts`."""
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """Serve until the parent closes the pipe."""
     # casacore loads what a table calls its storage manager as "lib<name>.so", with "/" and ".." in
     # the name looked up from the working directory: it must be one where nobody can put a file.
     os.chdir(Path(__file__).parent)
     os.nice(_NICE)
     serve(FUNCTIONS)
+
+
+if __name__ == "__main__":
+    main()

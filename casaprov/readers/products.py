@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
 from casaprov.compare import Comparison, Tolerance
+from casaprov.readers import WORKER_MODULE
 from casaprov.record_json import structure, unstructure
 from casaprov.worker import Worker
 
 __all__ = ["compare_products"]
 
 
-def compare_products(left: Path, right: Path, tolerance: Tolerance = Tolerance()) -> Comparison:  # noqa: B008 - frozen
+def compare_products(
+    left: Path,
+    right: Path,
+    tolerance: Tolerance = Tolerance(),  # noqa: B008 - frozen
+    *,
+    module: str = WORKER_MODULE,
+    environment: Mapping[str, str] | None = None,
+) -> Comparison:
     """Compare two tables, FITS files, other files or directories, value by value.
 
     Parameters
     ----------
     left, right
         The product as it should be, and the one to judge.
+    module, environment
+        What the child runs, and what its environment holds besides that of this process.
     tolerance
         What is tolerated between floating-point values.
 
@@ -30,5 +41,5 @@ def compare_products(left: Path, right: Path, tolerance: Tolerance = Tolerance()
         If no library that can read them is installed.
     """
     paths = {"left": str(left.absolute()), "right": str(right.absolute())}
-    with closing(Worker("casaprov.readers.digest_worker")) as worker:
+    with closing(Worker(module, environment=environment)) as worker:
         return structure(worker.call("compare", **paths, tolerance=unstructure(tolerance)), Comparison)
