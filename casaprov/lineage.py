@@ -101,6 +101,11 @@ def _is_unnamed_picture(path: str) -> bool:
     return {".casaprov", "plots"} <= set(PurePosixPath(path).parts)
 
 
+def _is_part(inner: Entity, outer: Entity) -> bool:
+    """Whether a state below a table is part of it: a sub-table, or one of those that a Multi-MS consists of."""
+    return outer.kind not in ("Directory", "File") and inner.kind in (outer.kind, "Table")
+
+
 class Lineage:
     """Questions about a Document's graph.
 
@@ -167,6 +172,23 @@ class Lineage:
         return self.activities.get(entity.generated_by) if entity.generated_by else None
 
     def products(self) -> tuple[Entity, ...]:
+        """Last state of every path that a recorded Activity left and none deleted, but for parts of what a call is said to have left later.
+
+        Who changes a Multi-MS changes the MeasurementSets in it, and the state
+        of the whole says what became of them.
+        """
+        declared = {u.entity for activity in self.document.activities for u in activity.generated if u.declared}
+        found: list[Entity] = []
+        later: dict[PurePosixPath, Entity] = {}
+        for entity in reversed(self.last_states()):
+            path = PurePosixPath(entity.path)
+            if not any(parent in later and _is_part(entity, later[parent]) for parent in path.parents):
+                found.append(entity)
+            if entity.id in declared:
+                later[path] = entity
+        return tuple(reversed(found))
+
+    def last_states(self) -> tuple[Entity, ...]:
         """Last state of every path that a recorded Activity left and none deleted.
 
         A picture that lies beside the journal, since the user named no file,
@@ -198,11 +220,21 @@ class Lineage:
                 on_deleted(activity, tuple(gone.values()))
             for usage in activity.generated:
                 entity = self.entities[usage.entity]
+                if self._is_before(entity, current.get(entity.path)):  # a call that this one made changed it since
+                    continue
                 current.pop(entity.path, None)
                 current[entity.path] = entity
                 if _is_unnamed_picture(entity.path):
                     pictures[cell][1].append(entity.path)
         return current
+
+    def _is_before(self, entity: Entity, later: Entity | None) -> bool:
+        """Whether calls made one state of a path from the other, directly or not."""
+        while later is not None and later.revision_of is not None:
+            later = self.entities.get(later.revision_of)
+            if later is entity:
+                return True
+        return False
 
     def states(self, path: str) -> tuple[Entity, ...]:
         """All states of a path, in the order they happened.

@@ -42,7 +42,8 @@ class PlanStep:
     restores
         States to copy to a path before the call, as somebody did outside of tasks.
     leaves
-        What the call left and none of the calls that are steps of their own.
+        What the call left and none of the calls that are steps of their own; not
+        what a call that it made changed again, which nobody can see afterwards.
     """
 
     activity: Activity
@@ -151,6 +152,16 @@ def _is_foreign(entity: Entity, lineage: Lineage, known_tasks: Container[str]) -
     return entity.gap if maker is None else not _is_run(maker, lineage, known_tasks)
 
 
+def _passing(lineage: Lineage) -> Iterator[str]:
+    """Yield the ids of states that a call left to a call that it made, which changed them."""
+    for entity in lineage.document.entities:
+        before, maker = lineage.entities.get(entity.revision_of or ""), lineage.generator(entity)
+        while before is not None and maker is not None:
+            maker = lineage.activities.get(maker.parent or "")
+            if maker is not None and before.generated_by == maker.id:
+                yield before.id
+
+
 class _Planner:
     """Goes through the calls of a Document, in the order they happened."""
 
@@ -171,6 +182,7 @@ class _Planner:
         # Entity ids that the replay cannot bring back.
         foreign = (e for e in lineage.document.entities if not e.gap and _is_foreign(e, lineage, known_tasks))
         self._lost = {entity.id for entity in foreign if entity.id not in at_hand}
+        self._passing = frozenset(_passing(lineage))
         self._order = {activity.id: place for place, activity in enumerate(lineage.by_end())}
         self._uses = self._all_uses()
 
@@ -225,7 +237,8 @@ class _Planner:
         for path in clears:
             del self._made[path]
         self._made.update((e.path, e.id) for e in (*used, *generated))
-        return PlanStep(activity, "run", clears=clears, restores=restores, leaves=activity.generated)
+        leaves = tuple(usage for usage in activity.generated if usage.entity not in self._passing)
+        return PlanStep(activity, "run", clears=clears, restores=restores, leaves=leaves)
 
     def _superseded(self, activity: Activity, used: list[Entity]) -> str:
         if activity.generated:

@@ -284,3 +284,30 @@ class TestOrderOfCopies:
         story.copy("a.im", "b.im")
         above = story.call("exportfits", used=["b.im"], generated=["b.fits"])
         assert len(Lineage(story.document).out_of_order({below.id: 2, above.id: 1})) == 1
+
+
+def test_a_part_of_what_was_left_later_is_no_product_of_its_own() -> None:
+    # uvsub changes the parts of a Multi-MS through the whole.
+    story = Story()
+    story.call("partition", generated=["all.ms"])
+    story.call("flagdata", changed=["all.ms/SUBMSS/0.ms"])
+    story.call("tclean", used=["all.ms"], generated=["all.ms/x.image"])
+    parts = {"all.ms/SUBMSS/0.ms", "all.ms/x.image"}
+    assert {e.path for e in Lineage(story.document).products()} == {"all.ms", *parts}
+    story.call("uvsub", changed=["all.ms"])
+    lineage = Lineage(story.document)
+    assert {e.path for e in lineage.products()} == {"all.ms", "all.ms/x.image"}
+    assert {e.path for e in lineage.last_states()} == {"all.ms", *parts}
+    # What only the working directory showed decides nothing, and covers nothing.
+    *calls, last = story.document.activities
+    observed = replace(last, generated=tuple(replace(usage, declared=False) for usage in last.generated))
+    document = replace(story.document, activities=(*calls, observed))
+    assert {e.path for e in Lineage(document).products()} == {"all.ms", *parts}
+
+
+def test_the_last_state_is_that_of_the_call_that_a_call_made() -> None:
+    # What a task wrote before it made a call that changed it again is found when that begins, and recorded with the task.
+    story = Story()
+    outer = story.call("setjy", generated=["a.ms"])
+    inner = story.call("setjy", changed=["a.ms"], parent=outer.id)
+    assert [e.generated_by for e in Lineage(story.document).products()] == [inner.id]

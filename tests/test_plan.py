@@ -161,6 +161,13 @@ def test_tasks_that_tasks_called_are_left_to_them(story: Story) -> None:
     ]
 
 
+def test_what_a_call_left_to_a_call_that_changed_it_is_not_compared(story: Story) -> None:
+    outer = story.call("flagdata", used=["a.ms"], generated=["b.ms", "c.ms"])
+    story.call("flagdata", changed=["b.ms"], parent=outer.id)
+    left = make_plan(story.document, TASKS).steps[-1].leaves
+    assert [usage.entity for usage in left] == [outer.generated[1].entity]
+
+
 def plan_with(story: Story, *at_hand: str) -> list[tuple[str, str]]:
     """What becomes of each call if the files of some paths' states by no task are at hand."""
     found = {e.id for e in foreign_states(story.document, TASKS) if e.path in at_hand}

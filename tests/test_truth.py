@@ -174,6 +174,22 @@ def test_what_calls_change_under_another_name_is_followed(ngc5921_fits: Path, tm
     assert steps["imstat"]["same_return"]
 
 
+def test_a_multi_ms_is_judged_as_a_whole(ngc5921_fits: Path, tmp_path: Path) -> None:
+    """Its parts are changed by calls that flagdata and setjy make, and by uvsub itself, through the whole."""
+    found = replay(
+        tmp_path / "n",
+        ngc5921_fits,
+        "partition('n.ms', 'n.mms', createmms=True, separationaxis='scan', numsubms=2)",
+        "flagdata('n.mms', antenna='5', flagbackup=False)",
+        "setjy('n.mms', field='0', standard='Perley-Taylor 99', usescratch=True)\nuvsub('n.mms')",
+    )
+    assert found.code == 0
+    assert found.verified("n.ms", "n.mms")
+    assert not any("SUBMSS" in path for path in found.verdicts)
+    between = [p["comparison"]["verdict"] for p in found.report["products"] if not p["final"]]
+    assert set(between) == {"same-content"}
+
+
 def test_what_did_not_appear_again_stops_what_follows(ngc5921_fits: Path, tmp_path: Path) -> None:
     stray = STRAY.replace('Path("notes.txt").write_text("mine")', 'shutil.copytree("n.ms", "stray.ms")')
     found = replay(tmp_path / "n", ngc5921_fits, f"import shutil\n{stray}", "flagdata('stray.ms', scan='1')")

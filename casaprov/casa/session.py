@@ -93,7 +93,7 @@ def _last_states(document: Document) -> dict[str, Entity]:
     """Last recorded state of each path."""
     lineage = Lineage(document)
     inputs = [entity for entity in lineage.inputs() if not entity.is_undigested]  # of others nothing is known
-    last = {entity.path: entity for entity in (*inputs, *lineage.products())}
+    last = {entity.path: entity for entity in (*inputs, *lineage.last_states())}
     for entity in document.entities:  # what a session left undigested and a later one knew again
         if entity.path in last and entity.copy_of == last[entity.path].id:
             last[entity.path] = entity
