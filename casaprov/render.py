@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
@@ -40,6 +40,9 @@ _VERDICT_STYLE = {
     "missing": "bold red",
     "not-verifiable": "magenta",
 }
+
+_MOST_CALLS = 5
+"""Calls that one line names."""
 
 
 def _table(*columns: str) -> Table:
@@ -195,7 +198,7 @@ def _number(value: float | None) -> str:
 
 
 def replay_view(report: ReplayReport) -> Group:
-    """Calls that were not run, a verdict for every product, and what was different around them."""
+    """Calls that were left out or not run, a verdict for every product, and what was different around them."""
     parts: list[RenderableType] = []
     table = _table("product", "kind", "verdict", "")
     for product in sorted(report.products, key=lambda p: not p.final):
@@ -204,6 +207,7 @@ def replay_view(report: ReplayReport) -> Group:
             name = plain(product.path) + ("" if product.final else " [dim](in between)[/]")
             table.add_row(name, product.kind, _verdict(product.comparison), plain(told))
     parts.append(table)
+    parts += _left_out(report)
     for step in report.steps:
         if step.action == "blocked":
             parts.append(f"[magenta]not run:[/] {plain(step.task)}: {plain(step.reason)}")
@@ -224,6 +228,17 @@ def replay_view(report: ReplayReport) -> Group:
     return Group(*parts)
 
 
+def _left_out(report: ReplayReport) -> Iterator[str]:
+    """One line for each reason why calls were left out."""
+    alike: dict[str, list[str]] = {}
+    for number, step in enumerate(report.steps, start=1):
+        if step.action == "leave-out":
+            alike.setdefault(step.reason, []).append(f"call {number} {plain(step.task)}")
+    for reason, calls in alike.items():
+        more = f" and {len(calls) - _MOST_CALLS} more" if len(calls) > _MOST_CALLS else ""
+        yield f"[dim]left out[/] ({plain(reason)}): {', '.join(calls[:_MOST_CALLS])}{more}"
+
+
 def _differences(comparison: Comparison) -> str:
     return "; ".join(f"{d.path}: {d.what}" for d in comparison.differences[:3]) + (
         f"; and {len(comparison.differences) - 3} more" if len(comparison.differences) > 3 else ""
@@ -234,7 +249,9 @@ def _summary(report: ReplayReport) -> str:
     run = sum(1 for step in report.steps if step.action == "run")
     verdicts = Counter(p.comparison.verdict for p in report.products if p.final)
     told = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common())
-    return f"{_plural(run, 'call')} replayed; {_plural(sum(verdicts.values()), 'product')}: {told or 'none'}."
+    left = sum(1 for step in report.steps if step.action == "leave-out")
+    out = f", {left} left out" if left else ""
+    return f"{_plural(run, 'call')} replayed{out}; {_plural(sum(verdicts.values()), 'product')}: {told or 'none'}."
 
 
 def _plural(count: int, noun: str, many: str = "") -> str:
