@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from casaprov.cell_order import OutOfOrder, Stale, find_out_of_order, find_stale
 from casaprov.drawing import draw
 from casaprov.errors import UsageError
-from casaprov.lineage import Lineage, OutOfOrder, Stale
+from casaprov.lineage import Lineage
 from casaprov.model import Document
 from casaprov.prov import to_prov
 
@@ -75,8 +76,8 @@ def inspect_document(
     )
     inputs = (f"{e.path}: {e.note}" for e in lineage.inputs() if e.id in states and e.note and not e.gap)
     notes: tuple[OutOfOrder | Stale | str, ...] = (
-        *(found for found in lineage.out_of_order(cells) if found.call.id in calls),
-        *(found for found in lineage.stale(cells) if found.product.id in states),
+        *(found for found in find_out_of_order(lineage, cells) if found.call.id in calls),
+        *(found for found in find_stale(lineage, cells) if found.product.id in states),
         *gaps,
         *inputs,
     )

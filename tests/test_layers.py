@@ -26,6 +26,7 @@ CORE: dict[str, str] = {
     "cache": "checksum digest errors model values / filelock",
     "calls": "model taskspec",
     "casa_kernel": "casa kernel_hook",
+    "cell_order": "lineage model",
     "checksum": "digest errors fits_digest model regular_files sketch stamps table_digest tables",
     "compare": (
         "checksum compare_files compare_fits compare_pictures compare_tables compare_trees differences errors fits_digest regular_files"
@@ -67,7 +68,7 @@ CORE: dict[str, str] = {
     "fits_tables": "/ numpy",
     "gaps": "checksum compare_trees differences digest model stamps",
     "guard": "endings own_work",
-    "inspection": "drawing errors lineage model prov",
+    "inspection": "cell_order drawing errors lineage model prov",
     "journal": "digest errors journal_reader model record_json",
     "journal_reader": "errors model record_json",
     "kernel_hook": (
@@ -149,7 +150,7 @@ EDGES: dict[str, str] = {
     ),
     "ingest": "compare crate prov store unpack validate / tornado",
     "notebook": (
-        "activities calls config crate crate_layout doctor drawing gaps journal journal_reader lineage own_work payload recorder saved_cells signals stamps taskspec unfinished validate"
+        "activities calls cell_order config crate crate_layout doctor drawing gaps journal journal_reader lineage own_work payload recorder saved_cells signals stamps taskspec unfinished validate"
         " / IPython ipykernel jupyter_client jupyter_server nbclient nbformat traitlets"
     ),
     "readers": (

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from casaprov.cell_order import Stale, find_stale
 from casaprov.errors import CasaprovError
-from casaprov.lineage import Lineage, Stale, only_removes
+from casaprov.lineage import Lineage, only_removes
 from casaprov.model import Activity, Document, Step
 from casaprov.notebook.subject import cell_numbers
 
@@ -72,7 +73,7 @@ def stale_notes(lineage: Lineage, order: CellOrder) -> list[tuple[str, str]]:
                 f"{found.changer.task} ({order.named(found.changer)}) ran again"
             ),
         )
-        for found in lineage.stale(order.numbers)
+        for found in find_stale(lineage, order.numbers)
     ]
 
 
@@ -97,7 +98,7 @@ def used_stale(lineage: Lineage, order: CellOrder, calls: Iterable[str]) -> list
         if own not in stale_for:
             # What a cell further down left in a table is no reason: to run that one first would be no help.
             above = {other: number for other, number in order.numbers.items() if own is None or number <= own}
-            stale_for[own] = {stale.product.id: stale for stale in lineage.stale(above, states.values())}
+            stale_for[own] = {stale.product.id: stale for stale in find_stale(lineage, above, states.values())}
         found = stale_for[own]
         # Much can be stale for one reason: it is told once.
         causes: dict[tuple[str, str, str], list[Stale]] = {}

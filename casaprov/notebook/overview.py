@@ -7,6 +7,7 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from casaprov.cell_order import find_out_of_order
 from casaprov.config import Config
 from casaprov.gaps import clock
 from casaprov.lineage import Lineage
@@ -120,7 +121,7 @@ def _oddities(lineage: Lineage, order: CellOrder, session: str) -> list[Part]:
     if stale:
         title = f"⚠️ {len(stale)} stale: run again the cells that made them"
         parts.append(Table(title, ("product", "why"), tuple(stale[:_MAX_LISTED])))
-    strange = [str(found) for found in lineage.out_of_order(order.saved)]
+    strange = [str(found) for found in find_out_of_order(lineage, order.saved)]
     if strange:
         parts.append(Preformatted("\n".join(strange[:_MAX_LISTED]), "⚠️ Run out of order"))
     gaps = [
