@@ -36,6 +36,7 @@ DENIED = {
     "read a secret": "open('{out}/secret').read()",
     "read a secret through a link": "(os.symlink('{out}', 'out'), open('out/secret').read())",
     "list a secret folder": "os.listdir('{out}')",
+    "watch a secret folder": "libc('inotify_add_watch', libc('inotify_init1', 0), b'{out}', 0xFFF)",
     "read a secret with a program": "subprocess.run(['cat', '{out}/secret'], check=True)",
     "read another's memory": "open('/proc/{pid}/mem', 'rb').read(1)",
     "read another's environment": "open('/proc/{pid}/environ', 'rb').read(1)",

@@ -59,8 +59,9 @@ _SHARED: dict[str, tuple[int | None, int | None]] = {
 _REFUSED: dict[str, tuple[int | None, int | None]] = {
     "acct": (163, 89), "add_key": (248, 217), "adjtimex": (159, 171), "bpf": (321, 280), "chroot": (161, 51),
     "clock_adjtime": (305, 266), "clock_settime": (227, 112), "delete_module": (176, 106),
-    "finit_module": (313, 273), "fsconfig": (431, 431), "fsmount": (432, 432), "fsopen": (430, 430),
-    "fspick": (433, 433), "init_module": (175, 105), "io_uring_setup": (425, 425), "ioperm": (173, None),
+    "fanotify_init": (300, 262), "finit_module": (313, 273), "fsconfig": (431, 431), "fsmount": (432, 432),
+    "fsopen": (430, 430), "fspick": (433, 433), "init_module": (175, 105), "inotify_add_watch": (254, 27),
+    "io_uring_setup": (425, 425), "ioperm": (173, None),
     "iopl": (172, None), "kexec_file_load": (320, 294), "kexec_load": (246, 104), "keyctl": (250, 219),
     "mount": (165, 40), "mount_setattr": (442, 442), "move_mount": (429, 429), "open_by_handle_at": (304, 265),
     "open_tree": (428, 428), "open_tree_attr": (467, 467), "perf_event_open": (298, 241), "pivot_root": (155, 41),
