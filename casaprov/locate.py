@@ -18,8 +18,13 @@ __all__ = ["InputFinder"]
 _FILES = ("FITS", "File")
 _TABLES = ("MeasurementSet", "CalibrationTable", "Image", "Table")
 
-# What a copy of a directory may have more or less: desktops leave files, and of links to folders the size is another.
-_SLACK_BYTES = 2**20
+# What a copy with the same content may have more or less: desktops leave files in folders, of links to folders the size is
+# another, and programs add to the history of FITS files.
+_SLACK_BYTES = {"Directory": 2**20, "FITS": 2**20}
+
+# More than tables of the same content differ by: tiles, and what flags and padding take.
+_MOST_TIMES = 4
+_MOST_MORE_BYTES = 64 * 2**20
 
 _MOST_TOLD = 5
 
@@ -132,16 +137,17 @@ class InputFinder:
 
     def _unfit(self, path: Path, entity: Entity) -> str:
         is_folder, is_file = os.path.isdir(path), os.path.isfile(path)  # noqa: PTH112, PTH113 - Path's raise
-        if entity.kind in _TABLES:  # one that was written anew may have another size and the same content
-            return "" if is_table(path) else "is no table"
-        if entity.kind == "Directory":
-            if not is_folder:
-                return "is no folder"
-            differs = abs(self._size(path) - entity.size_bytes) > _SLACK_BYTES
-        else:
-            if not is_file:
-                return "is a folder" if is_folder else "is no file"
-            differs = self._size(path) != entity.size_bytes
+        if entity.kind in _TABLES:
+            if not is_table(path):
+                return "is no table"
+            # One that was written anew may have another size and the same content.
+            differs = self._size(path) > _MOST_TIMES * entity.size_bytes + _MOST_MORE_BYTES
+            return f"is too large{self._other_size(path, entity)}" if differs else ""
+        if entity.kind == "Directory" and not is_folder:
+            return "is no folder"
+        if entity.kind != "Directory" and not is_file:
+            return "is a folder" if is_folder else "is no file"
+        differs = abs(self._size(path) - entity.size_bytes) > _SLACK_BYTES.get(entity.kind, 0)
         return f"has other content{self._other_size(path, entity)}" if differs else ""
 
     def _other_size(self, path: Path, entity: Entity) -> str:

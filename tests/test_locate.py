@@ -8,7 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from astropy.io import fits
 from casacore import tables as casacore
 
 from casaprov.casa.replay_crate import _find_inputs, _in_casa_data, _where_it_was
@@ -143,6 +145,29 @@ def test_a_file_of_another_size_is_not_read_and_both_sizes_are_told(tmp_path: Pa
     text(tmp_path / "data" / "n.fits", "record")
     measuring = Measuring()
     with pytest.raises(InputMissing, match=r"data/n\.fits has other content, 6 bytes and not 8"):
+        finder(measuring, tmp_path / "data").find(entity)
+    assert measuring.read == []
+
+
+def test_a_fits_file_with_more_of_a_history_is_found(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    fits.PrimaryHDU(np.arange(6.0)).writeto(tmp_path / "n.fits")
+    entity = recorded(tmp_path / "n.fits")
+    with fits.open(tmp_path / "n.fits") as units:
+        for number in range(100):
+            units[0].header.add_history(f"looked at, {number}")
+        units.writeto(tmp_path / "data" / "n.fits")
+    assert (tmp_path / "data" / "n.fits").stat().st_size > entity.size_bytes
+    assert finder(Measuring(), tmp_path / "data").find(entity) == tmp_path / "data" / "n.fits"
+
+
+def test_a_table_many_times_as_large_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    entity = recorded(table(tmp_path / "data" / "n.ms"))
+    with (tmp_path / "data" / "n.ms" / "table.f1").open("wb") as stream:
+        stream.truncate(2**30)
+    measuring = Measuring()
+    with pytest.raises(InputMissing, match=r"n\.ms is too large, \d+ bytes and not"):
         finder(measuring, tmp_path / "data").find(entity)
     assert measuring.read == []
 
