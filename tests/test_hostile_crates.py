@@ -19,6 +19,7 @@ import pytest
 from casaprov.casa.confine import landlock_version
 from casaprov.cli import main
 from reductions import Reduction
+from terminal_signals import in_a_terminal
 
 pytestmark = [
     pytest.mark.casa,
@@ -190,7 +191,8 @@ def test_a_process_left_behind_ends_with_a_replay_that_a_signal_ends(
     crate = forged(reduction.crate, tmp_path / "hostile.zip", running("sleep 1000& echo $!>pid; sleep 1000"))
     work = tmp_path / "again"
     options = ["--work", str(work), "--data", str(reduction.data), "--ignore-checksums"]
-    command = [sys.executable, "-m", "casaprov", "replay", str(crate), *options]
+    command = in_a_terminal("-m", "casaprov", "replay", str(crate), *options)
+    number = signal.Signals[name]
     replay = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     end = time.monotonic() + 120
     while not (work / "pid").exists() or not (work / "pid").read_text().strip():
@@ -198,10 +200,9 @@ def test_a_process_left_behind_ends_with_a_replay_that_a_signal_ends(
         assert time.monotonic() < end
         time.sleep(0.05)
     left = Path("/proc", (work / "pid").read_text().strip(), "cmdline")
-    number = signal.Signals[name]
     replay.send_signal(number)
     replay.send_signal(number) if name in ("SIGTERM", "SIGHUP") else None  # as timeout does
-    told = replay.communicate()[1]
+    told = replay.communicate(timeout=60)[1]
     end = time.monotonic() + 5
     while left.exists() and b"sleep" in left.read_bytes():
         assert time.monotonic() < end

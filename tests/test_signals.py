@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
+from collections.abc import Iterator
 
 import pytest
 
 from casaprov.signals import interrupted_by
+from terminal_signals import hear_signals, in_a_terminal
 
 SCRIPT = """
 import sys, time
@@ -33,7 +34,7 @@ sys.exit(cli.main(["wait"]))
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("terminal", [True, False])
 def test_a_command_ends_as_at_an_interrupt(number: signal.Signals, terminal: bool) -> None:
-    command = [sys.executable, "-c", SCRIPT]
+    command = in_a_terminal("-c", SCRIPT)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
         assert running.stderr is not None
@@ -50,6 +51,16 @@ def test_a_command_ends_as_at_an_interrupt(number: signal.Signals, terminal: boo
     assert running.returncode == 128 + number
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)}
+    hear_signals()
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("heard")
 def test_an_impatient_user_is_heard_again() -> None:
     with interrupted_by() as came:
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGINT):
