@@ -6,7 +6,6 @@ import ctypes
 import platform
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from casaprov.journal import journal_folder, read_document
 from casaprov.notebook.execute import run_notebook
 from casaprov.signals import signals
 from reductions import write_notebook
+from terminal_signals import in_a_terminal
 
 WAIT = "from pathlib import Path\nimport time\nPath('reached').touch()\ntime.sleep(60)"
 # The signal may come as soon as the file is there, before the call that makes it has returned.
@@ -43,10 +43,7 @@ def interrupted(
     send: Callable[[subprocess.Popen[str], int], None] = subprocess.Popen.send_signal,
 ) -> subprocess.CompletedProcess[str]:
     """Run a notebook, and send a signal when its cell has left the file ``reached``."""
-    # A shell without job control starts background jobs that ignore SIGINT, nohup those that ignore SIGHUP.
-    start = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
-    start += "signal.signal(signal.SIGHUP, signal.SIG_DFL);"
-    command = [sys.executable, "-c", start + "from casaprov.cli import main; sys.exit(main())", "run", str(notebook)]
+    command = in_a_terminal("-m", "casaprov", "run", str(notebook))
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not (notebook.parent / "reached").exists():
         time.sleep(0.05)
