@@ -105,8 +105,9 @@ def read_records(folder: Path) -> tuple[Document, Manifest]:
         for inside in sorted(folder.glob(f"*/{DOCUMENT}")):
             name = shlex.quote(inside.parents[1].name)
             raise CrateError(
-                f"This is no crate, but holds one in its folder {name}.",
-                hint=f"Give that folder. To zip it, zip what is in it: 'cd {name} && zip -r ../crate.zip .'",
+                f"This is no crate, but holds one in its folder {name}: zip what is in that"
+                f" ('cd {name} && zip -r ../crate.zip .').",
+                hint="Or give that folder itself.",
             )
         raise CrateError(
             f"This crate holds no casaprov records ({DOCUMENT} is missing).",

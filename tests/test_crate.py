@@ -157,7 +157,7 @@ def test_a_crate_zipped_with_the_folder_around_it_is_told(packed: Packed, tmp_pa
             new.writestr(f"my crate/{name}", old.read(name))
     with pytest.raises(CrateError, match="in its folder 'my crate'") as caught:
         open_crate(tmp_path / "y.zip", tmp_path / "o")
-    assert "cd 'my crate' && zip -r ../crate.zip ." in caught.value.hint
+    assert "cd 'my crate' && zip -r ../crate.zip ." in caught.value.message
 
 
 def test_every_file_that_was_touched_is_named_and_nothing_is_left(packed: Packed, tmp_path: Path) -> None:
