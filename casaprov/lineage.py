@@ -165,9 +165,11 @@ class Lineage:
         return current
 
     def _is_before(self, entity: Entity, later: Entity | None) -> bool:
-        """Whether calls made one state of a path from the other, directly or not."""
-        while later is not None and later.revision_of is not None:
-            later = self.entities.get(later.revision_of)
+        """Whether a state of a path came before another one that has ended: then calls that its maker made left that one."""
+        while later is not None and (maker := self.generator(later)) is not None:
+            if maker.parent is None and maker.id != entity.generated_by:
+                break
+            later = self.entities.get(later.revision_of or "")
             if later is entity:
                 return True
         return False
