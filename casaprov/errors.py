@@ -62,9 +62,8 @@ class CasaprovError(Exception):
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
-        # Texts, whatever a child process that ran a stranger's calls says of its errors.
-        self.message = str(message)
-        self.hint = str(hint)
+        self.message = message
+        self.hint = hint
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".rstrip()

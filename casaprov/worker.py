@@ -209,7 +209,8 @@ def _error(told: Mapping[str, Any]) -> CasaprovError:
     known = getattr(errors, told["type"], None)
     if isinstance(known, type) and issubclass(known, CasaprovError):
         error = known.__new__(known)
-        CasaprovError.__init__(error, told["message"], hint=told["hint"])
+        # A child that ran a stranger's calls may say anything.
+        CasaprovError.__init__(error, str(told["message"]), hint=str(told["hint"]))
         if "issues" in told:
             error.__dict__["issues"] = tuple(errors.Issue(**issue) for issue in told["issues"])
         return error
