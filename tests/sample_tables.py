@@ -227,7 +227,7 @@ def model_table(folder: Path, name: str = "FT_MODEL5099_41", *, noise: int = 277
 
     def machine(image: str) -> dict[str, Any]:
         arrays = {"flags": np.array([True]), "planes": np.array([[1, 2, 3]]), "cf": np.array([0.5 + 1j, np.nan])}
-        inner = {"diskimage": f"/work/a.ms/SOURCE/{image}", "nantenna": noise, "cachesize": noise, "name": "GridFT"}
+        inner = {"diskimage": f"/data/a.ms/SOURCE/{image}", "nantenna": noise, "cachesize": noise, "name": "GridFT"}
         return {**inner, **arrays, "freqs": np.array([1.4e9]), "none": np.zeros((0, 2)), "units": ["Hz"]}
 
     terms = {
