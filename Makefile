@@ -49,13 +49,13 @@ test: $(VENV)/dev.stamp ## run all tests, with real CASA
 	$(PYTEST) -n 2 --dist worksteal
 
 test-versions: $(VENV)/dev.stamp $(VENV)-other/other.stamp ## replay the example with the CASA of another Python
-	CASAPROV_OTHER_PYTHON=$(abspath $(VENV)-other/bin/python) $(PYTEST) tests/test_versions.py
+	CASAPROV_OTHER_PYTHON=$(abspath $(VENV)-other/bin/python) $(PYTEST) tests/scenarios/test_versions.py
 
 test-fast: $(VENV)/dev.stamp ## run the tests that need no CASA (under 2 min)
 	$(PYTEST) -n 2 --dist worksteal -m "not casa and not slow"
 
 audit: $(VENV)/dev.stamp ## compare what tasks do to files, traced by strace, with their records
-	$(PYTEST) tests/test_audit.py
+	$(PYTEST) tests/scenarios/test_audit.py
 
 lint: $(VENV)/dev.stamp ## check style, format, types and spelling
 	$(BIN)/ruff check
@@ -67,7 +67,7 @@ docs: $(VENV)/dev.stamp ## check that every link in the documentation leads some
 	$(PYTEST) -q tests/test_project.py -k links_of_the_documentation
 
 screenshots: $(VENV)/dev.stamp ## make the tutorial's pictures anew, in a real JupyterLab; needs Chromium
-	$(BIN)/python tests/screenshots.py
+	$(BIN)/python tests/support/screenshots.py
 
 bench: $(VENV)/dev.stamp ## run the benchmarks (30 min, 15 GB of disk), write benchmarks/results.md
 	$(BIN)/python benchmarks/run_all.py --output benchmarks/results.md $(BENCH_ARGS)

@@ -3,7 +3,7 @@
     python benchmarks/column_cost.py [--repeats 3] [--size 1]
 
 DATA of a simulated MeasurementSet is read as a digest reads it, then hashed, then
-sketched, then all three as :func:`casaprov.table_digest.column_part` does it.
+sketched, then all three as :func:`casaprov.digests.table.column_part` does it.
 Told is the time of the processor, user and system, per GB of values.
 """
 
@@ -25,9 +25,9 @@ def costs(ms: Path, repeats: int) -> list[Finding]:
     """Measure the parts of the way, and the whole, in turns."""
     # One thread, as in a worker; numpy reads this when it is loaded.
     os.environ["OMP_NUM_THREADS"] = "1"
+    from casaprov.digests.sketch import Sketch
+    from casaprov.digests.table import READ_BYTES, Part, column_part, count_values
     from casaprov.readers.casacore_tables import CasacoreReader
-    from casaprov.sketch import Sketch
-    from casaprov.table_digest import READ_BYTES, Part, column_part, count_values
 
     table = CasacoreReader().open(ms)
     runs = table.runs(COLUMN)

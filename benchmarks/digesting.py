@@ -26,7 +26,7 @@ from measuring import TIMEOUT_S
 from memory import PeakMemory
 
 if TYPE_CHECKING:
-    from casaprov.digester import Digester
+    from casaprov.digests.digester import Digester
 
 __all__ = ["Digested", "digest_warm", "nothing_cached", "warm_digester"]
 
@@ -68,7 +68,7 @@ def nothing_cached(folder: str) -> dict[str, str]:
 
 def warm_digester(path: Path) -> Digester:
     """Open a Digester whose workers have imported what a product like `path` needs."""
-    from casaprov.readers import open_digester
+    from casaprov.readers.installed import open_digester
 
     digester = open_digester()
     with tempfile.TemporaryDirectory(prefix="casaprov-bench-") as folder:

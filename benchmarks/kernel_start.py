@@ -22,7 +22,7 @@ from functools import partial
 from jupyter_client.manager import KernelManager
 
 import measuring
-from casaprov.casa.data import prepare
+from casaprov.casa.installed.data import prepare
 from measuring import Finding, compared, guarded, in_turns
 
 _TIMEOUT_S = 120

@@ -17,10 +17,10 @@ import nbformat
 from jupyter_client.manager import start_new_kernel
 
 import casaprov
-from casaprov.casa.data import casadata_path, prepare
-from casaprov.journal import journal_folder, read_document
-from casaprov.model import Activity
-from casaprov.notebook.name import NOTEBOOK_VARIABLE
+from casaprov.casa.installed.data import casadata_path, prepare
+from casaprov.journal.writer import journal_folder, read_document
+from casaprov.notebook.notebook_name import NOTEBOOK_VARIABLE
+from casaprov.records.model import Activity
 from measuring import TIMEOUT_S
 
 __all__ = ["EXAMPLE", "LOAD", "Run", "cells_of", "ngc5921_fits", "run_cells", "run_in_kernel", "script_of"]

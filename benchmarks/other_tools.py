@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import measuring
-from casaprov.casa.data import prepare
+from casaprov.casa.installed.data import prepare
 from environments import program, version_of
 from measuring import TIMEOUT_S, Finding, compared, failed, guarded, number
 from notebook_runs import EXAMPLE, script_of

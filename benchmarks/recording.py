@@ -27,9 +27,9 @@ from notebook_runs import EXAMPLE, Run, cells_of, run_cells, run_in_kernel
 UNREAD = """
 import itertools
 from concurrent.futures import Future
-from casaprov.checksum import Measurement
-from casaprov.digest import digest_record
-from casaprov.digester import Digester
+from casaprov.digests.measurement import Measurement
+from casaprov.hashing import digest_record
+from casaprov.digests.digester import Digester
 _count = itertools.count()
 def _submit(digester, path, *, tier="full", stamps=None):
     done = Future()

@@ -73,7 +73,7 @@ def read_once(path: Path) -> None:
 
 def _run(what: str, folder: str, ms: Path, integrations: int) -> None:
     """Run a function of this file in a process of its own, which CASA may fill with its log."""
-    from casaprov.casa.data import prepare
+    from casaprov.casa.installed.data import prepare
 
     prepare()
     arguments = json.dumps({"what": what, "ms": str(ms), "integrations": integrations})
@@ -106,7 +106,7 @@ def _child(what: str, ms: str, integrations: int) -> None:
 def _observe(ms: str, integrations: int) -> None:
     from casatools import measures, simulator
 
-    from casaprov.casa.data import casadata_path
+    from casaprov.casa.installed.data import casadata_path
 
     data = casadata_path()
     if data is None:

@@ -20,7 +20,7 @@ from pathlib import Path
 import nbformat
 
 import measuring
-from casaprov.journal import journal_folder, read_document
+from casaprov.journal.writer import journal_folder, read_document
 from measuring import TIMEOUT_S, Finding, Goal, guarded, number
 from notebook_runs import EXAMPLE
 

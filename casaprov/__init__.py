@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from casaprov.activities import activity
+    from casaprov.recording.activities import activity
 
     __version__: str
 
@@ -36,7 +36,7 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
 
 def __getattr__(name: str) -> Any:
     if name == "activity":
-        from casaprov.activities import activity
+        from casaprov.recording.activities import activity
 
         return activity
     # importlib.metadata costs a third of this package's import time, and few ask for the version.

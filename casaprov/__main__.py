@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from casaprov.cli import main
+from casaprov.cli.commands import main
 
 if __name__ == "__main__":
     sys.exit(main())

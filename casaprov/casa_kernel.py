@@ -1,7 +1,6 @@
 """The CASA kernel: an IPython kernel that is given this module as an extension.
 
-It starts CASA's shell (:mod:`casaprov.casa.startup`) and recording
-(:mod:`casaprov.kernel_hook`). A kernel always starts: what is missing is said
+It starts CASA's shell and recording, both by :mod:`casaprov.kernel_hook`. A kernel always starts: what is missing is said
 in one sentence above the output of the first cell.
 """
 
@@ -34,9 +33,9 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
 
 
 def _start_casa(shell: InteractiveShell) -> str:
-    from casaprov.casa.startup import start_casa
-
     try:
+        from casaprov.kernel_hook import start_casa
+
         missing = start_casa(shell)
     except Exception as error:  # noqa: BLE001 - a kernel without CASA is better than none
         _log.info("CASA did not start", exc_info=True)

@@ -2,7 +2,7 @@
 
 Writing streams files of any size, ends in a rename, and gives the same bytes
 for the same records and files. Reading trusts nothing
-(:mod:`casaprov.unpack`, :mod:`casaprov.validate`).
+(:mod:`casaprov.untrusted.zip_file`, :mod:`casaprov.crates.validation`).
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from casaprov.consistency import record_issues, value_issues
-from casaprov.crate_check import sha256_of
-from casaprov.crate_layout import (
+from casaprov.crates.check import sha256_of
+from casaprov.crates.layout import (
     METADATA,
     README,
     CrateItem,
@@ -27,15 +26,16 @@ from casaprov.crate_layout import (
     shipped_path,
     tree_name,
 )
-from casaprov.crate_write import CrateWriter
-from casaprov.digest import Digest
+from casaprov.crates.payload import PayloadItem
+from casaprov.crates.validation import check_folder, read_records, validate_record
+from casaprov.crates.writer import CrateWriter
 from casaprov.errors import CrateError, RecordError, UsageError, first_issues
-from casaprov.model import Activity, Agent, Document, Entity
-from casaprov.payload import PayloadItem
-from casaprov.record_json import unstructure
-from casaprov.saved_cells import unsaved_note
-from casaprov.unpack import Limits, clear, name_problem, unpack
-from casaprov.validate import check_folder, read_records, validate_record
+from casaprov.hashing import Digest
+from casaprov.lineage.saved_cells import unsaved_note
+from casaprov.records.consistency import record_issues, value_issues
+from casaprov.records.model import Activity, Agent, Document, Entity
+from casaprov.records.serialise import unstructure
+from casaprov.untrusted.zip_file import Limits, clear, name_problem, unpack
 
 __all__ = ["OpenCrate", "Packed", "open_crate", "pack"]
 
@@ -123,7 +123,7 @@ def pack(
     journal
         Folder of the journal, with logs and digest trees.
     items
-        What to ship (:func:`casaprov.payload.choose_payload`).
+        What to ship (:func:`casaprov.crates.payload.choose_payload`).
     out
         The zip. One that exists is replaced when the new one is complete.
     title

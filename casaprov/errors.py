@@ -20,7 +20,7 @@
         └── TaskMissing           ... one task: its package, or CASA has it no more
 
 A message says what happened, to which thing; ``hint`` says what to do next.
-Exit codes are mapped from these classes in one place, :mod:`casaprov.cli`.
+Exit codes are mapped from these classes in one place, :mod:`casaprov.cli.commands`.
 """
 
 from __future__ import annotations

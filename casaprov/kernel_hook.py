@@ -21,43 +21,44 @@ from typing import TYPE_CHECKING, Any
 
 import wrapt
 
-from casaprov import activities
-from casaprov.calls import FileTable, TaskCall, TaskResult
-from casaprov.casa import log as casa_log
-from casaprov.casa.data import prepare
-from casaprov.casa.kernel_plots import KernelPlots
+from casaprov.casa.hooks.tasks import FunctionExecutor, TaskHook, hooked_modules
+from casaprov.casa.hooks.tool_lifetimes import ToolLives
+from casaprov.casa.hooks.tools import TOOL_PACKAGE, ToolHook
+from casaprov.casa.installed import log as casa_log
+from casaprov.casa.installed.data import prepare
+from casaprov.casa.plots.kernel_plots import KernelPlots
 from casaprov.casa.session import new_session, open_recorder, tier_by_size
-from casaprov.casa.tasks import FunctionExecutor, TaskHook, hooked_modules
-from casaprov.casa.tool_lives import ToolLives
-from casaprov.casa.tools import TOOL_PACKAGE, ToolHook
 from casaprov.config import Config
-from casaprov.digest import digest_bytes
-from casaprov.digester import Digester
-from casaprov.endings import Endings
-from casaprov.guard import hold_back
-from casaprov.journal import journal_folder
-from casaprov.model import Activity, Entity, Step, Tier
-from casaprov.notebook.adopt import adopt_sessions
-from casaprov.notebook.cell_bundle import CellBundle
-from casaprov.notebook.front_end import has_front_end
-from casaprov.notebook.help_magic import TaskHelpSource, register_help, unregister_help
-from casaprov.notebook.looking import only_looks
-from casaprov.notebook.magics import CasaprovMagic
-from casaprov.notebook.name import UNNAMED, NotebookName
-from casaprov.notebook.pictures import show_pictures
-from casaprov.notebook.reruns import Reruns
-from casaprov.notebook.settings import Settings
-from casaprov.notebook.shell_magic import MAGIC, run_shell_cell
-from casaprov.notebook.shown import Shown
-from casaprov.opened import Opened
-from casaprov.readers import open_digester
+from casaprov.digests.digester import Digester
+from casaprov.errors import MissingDependency
+from casaprov.hashing import digest_bytes
+from casaprov.journal.writer import journal_folder
+from casaprov.kernel.cell_bundle import CellBundle
+from casaprov.kernel.display.pictures import show_pictures
+from casaprov.kernel.display.task_output import Shown
+from casaprov.kernel.front_end import has_front_end
+from casaprov.kernel.magics.casahelp import TaskHelpSource, register_help, unregister_help
+from casaprov.kernel.magics.casaprov_magic import CasaprovMagic
+from casaprov.kernel.magics.shell import MAGIC, run_shell_cell
+from casaprov.kernel.read_only_cells import only_looks
+from casaprov.kernel.settings import Settings
+from casaprov.kernel.stale_warnings import Reruns
+from casaprov.notebook.adopt_sessions import adopt_sessions
+from casaprov.notebook.notebook_name import UNNAMED, NotebookName
+from casaprov.readers.installed import open_digester
 from casaprov.recorder import now
+from casaprov.recording import activities
+from casaprov.recording.finish_queue import Endings
+from casaprov.recording.open_call import Opened
+from casaprov.recording.write_guard import hold_back
+from casaprov.records.model import Activity, Entity, Step, Tier
 from casaprov.runner import Runner
+from casaprov.tasks.calls import FileTable, TaskCall, TaskResult
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
-__all__ = ["KernelRecording", "load_ipython_extension", "settle", "unload_ipython_extension"]
+__all__ = ["KernelRecording", "load_ipython_extension", "settle", "start_casa", "unload_ipython_extension"]
 
 _log = logging.getLogger(__name__)
 
@@ -81,6 +82,13 @@ def unload_ipython_extension(_shell: InteractiveShell) -> None:
     if _recording is not None:
         _recording.stop()
         _recording = None
+
+
+def start_casa(shell: InteractiveShell) -> MissingDependency | None:
+    """Give `shell` what CASA's own shell offers; return what of CASA is missing."""
+    from casaprov.casa import startup
+
+    return startup.start_casa(shell)
 
 
 def settle() -> None:
@@ -247,7 +255,7 @@ class KernelRecording:
         return self._shown.run(replace(call, step=self._step), executor, runner.run)
 
     def begin(self, call: TaskCall, files: FileTable | None) -> Opened | None:
-        """Record that an activity begins that is no task (:mod:`casaprov.activities`)."""
+        """Record that an activity begins that is no task (:mod:`casaprov.recording.activities`)."""
         if os.getpid() != self._process or self.paused_at:  # a fork has no journal of its own
             return None
         runner = self._open_session()

@@ -6,7 +6,7 @@ the working directory before and after finds what nobody declared. Clock, ids,
 digester, specs and locators are passed in; the recorder touches nothing but
 the files it measures and the journal it writes.
 
-A recorder that is given :class:`~casaprov.endings.Endings` does not wait for
+A recorder that is given :class:`~casaprov.recording.finish_queue.Endings` does not wait for
 digests at the end of a call: the record is finished while other code runs.
 """
 
@@ -22,21 +22,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from casaprov.calls import FileTable, TaskCall, TaskResult
-from casaprov.checksum import Measurement
-from casaprov.digest import digest_record
-from casaprov.endings import Endings
+from casaprov.digests.measurement import Measurement
 from casaprov.errors import JournalError
-from casaprov.finishing import Ended, Finishing, Recorded
-from casaprov.gaps import CallElsewhere, UnfinishedCall
-from casaprov.journal import Journal
-from casaprov.model import Activity, Checksum, Entity, Locator, LogSegment, Session, Tier
-from casaprov.opened import Opened, remains
-from casaprov.stamps import Stamps, is_self_contained
-from casaprov.taskspec import FileUse, TaskSpec, guess_inputs, spec_of
-from casaprov.values import is_exact, summarise, to_json
-from casaprov.walks import Walk, walk
-from casaprov.watches import Watches
+from casaprov.files.snapshot import Walk, walk
+from casaprov.files.stamps import Stamps, is_self_contained
+from casaprov.files.watched_stamps import Watches
+from casaprov.hashing import digest_record
+from casaprov.journal.writer import Journal
+from casaprov.recording.finish_queue import Endings
+from casaprov.recording.gaps import CallElsewhere, UnfinishedCall
+from casaprov.recording.open_call import Opened, remains
+from casaprov.recording.record_writer import Ended, Finishing, Recorded
+from casaprov.records.model import Activity, Checksum, Entity, Locator, LogSegment, Session, Tier
+from casaprov.records.values import is_exact, summarise, to_json
+from casaprov.tasks.calls import FileTable, TaskCall, TaskResult
+from casaprov.tasks.specs import FileUse, TaskSpec, guess_inputs, spec_of
 
 __all__ = ["Digester", "OnEnded", "OnRecorded", "Recorder", "now"]
 
@@ -52,7 +52,7 @@ def now() -> str:
 
 
 class Digester(Protocol):
-    """What measures files for the recorder (:class:`casaprov.digester.Digester`)."""
+    """What measures files for the recorder (:class:`casaprov.digests.digester.Digester`)."""
 
     def submit(self, path: Path, *, tier: Tier = "full", stamps: Stamps | None = None) -> Future[Measurement]:
         """Start to measure a file or table; `stamps` are its stamps, from who has them already."""

@@ -15,17 +15,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from casaprov.calls import Executor, TaskCall, TaskResult
-from casaprov.compare import Comparison, Tolerance
-from casaprov.digest import digest_record
+from casaprov.comparison.products import Comparison, Tolerance
 from casaprov.errors import ReplayError, WorkerDied
-from casaprov.model import Activity, Entity, Outcome, Session, Usage
-from casaprov.plan import Plan, PlanStep
-from casaprov.report import ProductReport, StepReport
+from casaprov.hashing import digest_record
+from casaprov.records.model import Activity, Entity, Outcome, Session, Usage
+from casaprov.records.values import from_json, is_exact, to_json
+from casaprov.replays.plan import Plan, PlanStep
+from casaprov.replays.report import ProductReport, StepReport
+from casaprov.replays.work_folder import WorkFolder, no_space
 from casaprov.runner import Runner
-from casaprov.taskspec import TaskSpec
-from casaprov.values import from_json, is_exact, to_json
-from casaprov.work_folder import WorkFolder, no_space
+from casaprov.tasks.calls import Executor, TaskCall, TaskResult
+from casaprov.tasks.specs import TaskSpec
 
 __all__ = ["Replay", "place_inputs"]
 

@@ -1,6 +1,6 @@
 """The one execution path of a task call: the notebook and the replay share it.
 
-A call is recorded, run through an :class:`~casaprov.calls.Executor`, and recorded again. The
+A call is recorded, run through an :class:`~casaprov.tasks.calls.Executor`, and recorded again. The
 recorder's own troubles become a warning and a record marked incomplete; they
 never reach the task.
 """
@@ -11,10 +11,10 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from casaprov.calls import Executor, FileTable, TaskCall, TaskResult, error_text
-from casaprov.model import Activity, Entity
-from casaprov.opened import Opened
 from casaprov.recorder import OnEnded, OnRecorded, Recorder
+from casaprov.recording.open_call import Opened
+from casaprov.records.model import Activity, Entity
+from casaprov.tasks.calls import Executor, FileTable, TaskCall, TaskResult, error_text
 
 __all__ = ["Runner"]
 
@@ -58,7 +58,7 @@ class Runner:
             if opened is not None:
                 self.end(opened, result)
             return result
-        finally:  # see :class:`casaprov.calls.TaskResult`
+        finally:  # see :class:`casaprov.tasks.calls.TaskResult`
             del result
 
     def begin(self, call: TaskCall, files: FileTable | None = None, *, encloses: bool = True) -> Opened | None:

@@ -15,12 +15,11 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from casaprov.casa import data
-from casaprov.casa.appimages import PROGRAMS_VARIABLE
+from casaprov.casa.installed import data
+from casaprov.casa.plots.appimages import PROGRAMS_VARIABLE
+from checkout import ROOT
 from live_kernel import LiveKernel, start_casa, start_plain
 from reductions import Reduction, reduce
-
-ROOT = Path(__file__).resolve().parents[1]
 
 # Shared machines stall: a deadline would fail examples that are merely unlucky.
 hypothesis.settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True)

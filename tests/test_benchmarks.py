@@ -16,10 +16,10 @@ import measuring
 import memory
 import other_tools
 import run_all
-from casaprov.casa.data import casadata_path
+from casaprov.casa.installed.data import casadata_path
+from checkout import ROOT
 from measuring import Finding, Goal, Number, compared, failed, guarded, in_turns, number, table
 
-ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = sorted(
     path.name for path in (ROOT / "benchmarks").glob("*.py") if "\nif __name__ ==" in path.read_text(encoding="utf-8")
 )
@@ -148,7 +148,7 @@ def test_a_simulated_measurement_set_is_like_a_real_one(tmp_path: Path) -> None:
         pytest.skip("CASA's data are not installed: pip install casadata")
     import numpy as np
 
-    from casaprov.readers import table_reader
+    from casaprov.readers.installed import table_reader
     from simulated import caltables, simulated_ms, size_of
 
     ms = simulated_ms(tmp_path, 0.03)

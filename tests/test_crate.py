@@ -12,12 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from any_document import documents
-from casaprov.checksum import content_digest
 from casaprov.crate import OpenCrate, Packed, open_crate, pack
+from casaprov.crates.payload import PayloadPolicy, choose_payload
+from casaprov.crates.validation import check_crate
+from casaprov.digests.measurement import content_digest
 from casaprov.errors import CrateError
-from casaprov.model import Document, Entity
-from casaprov.payload import PayloadPolicy, choose_payload
-from casaprov.validate import check_crate
+from casaprov.records.model import Document, Entity
 from sample_records import Reduction, make_reduction, measure, pack_reduction
 
 

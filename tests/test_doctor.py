@@ -18,11 +18,10 @@ import pytest
 
 from casaprov import doctor
 from casaprov.casa import checks
-from casaprov.casa.data import DataSource
-from casaprov.casa.environment import measures_tables
+from casaprov.casa.installed.data import DataSource
+from casaprov.casa.installed.environment import measures_tables
 from casaprov.doctor import Finding, clones_files, examine
-
-ROOT = Path(__file__).resolve().parents[1]
+from checkout import ROOT
 
 EXAMINE = """
 import dataclasses, json

@@ -13,13 +13,13 @@ import nbclient
 import nbformat
 import pytest
 
-from casaprov.cli import main
-from casaprov.journal import journal_folder, read_document
-from casaprov.model import Activity, Document
+from casaprov.cli.commands import main
+from casaprov.crates.validation import validate_record
+from casaprov.journal.writer import journal_folder, read_document
 from casaprov.notebook.bundle import BUNDLE_MIME, MAX_CALL_BYTES
 from casaprov.notebook.execute import RunResult, run_notebook
-from casaprov.notebook.name import UNNAMED
-from casaprov.validate import validate_record
+from casaprov.notebook.notebook_name import UNNAMED
+from casaprov.records.model import Activity, Document
 from reductions import Reduction, write_notebook
 
 pytestmark = [pytest.mark.casa, pytest.mark.usefixtures("casa_site_config")]

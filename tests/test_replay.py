@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from casaprov.cli import main
+from casaprov.cli.commands import main
 from reductions import Reduction
 
 pytestmark = [pytest.mark.casa, pytest.mark.slow]

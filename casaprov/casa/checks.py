@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
-from casaprov.casa.confine import landlock_version
-from casaprov.casa.data import casadata_path, data_folders, prepare
-from casaprov.casa.environment import installed, measures_tables
+from casaprov.casa.installed.data import casadata_path, data_folders, prepare
+from casaprov.casa.installed.environment import installed, measures_tables
+from casaprov.casa.sandbox.confine import landlock_version
 from casaprov.doctor import Check, Finding
 
 __all__ = ["CHECKS", "RELEASES"]
@@ -27,7 +27,7 @@ _OLD_DAYS = 365
 # In a child: CASA cannot be unloaded, and a release that crashes must not take the doctor along.
 _IMPORT_CASA = """
 import json
-from casaprov.casa.data import import_casatasks
+from casaprov.casa.installed.data import import_casatasks
 from casaprov.errors import MissingDependency
 try:
     told = {"version": import_casatasks().version_string()}

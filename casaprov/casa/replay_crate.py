@@ -14,26 +14,26 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from casaprov import __version__
-from casaprov.casa.data import data_folders
-from casaprov.casa.executor import CasaProcess
-from casaprov.casa.product_readers import ProductReaders
+from casaprov.casa.installed.data import data_folders
+from casaprov.casa.sandbox.executor import CasaProcess
+from casaprov.casa.sandbox.product_readers import ProductReaders
 from casaprov.casa.session import open_recorder
-from casaprov.compare import Comparison, Tolerance, compare_trees
+from casaprov.comparison.listings import same_listing
+from casaprov.comparison.products import Comparison, Tolerance, compare_trees
 from casaprov.crate import OpenCrate, open_crate
-from casaprov.digester import Digester
+from casaprov.digests.digester import Digester
 from casaprov.errors import CrateError, DigestError, InputMissing, MissingDependency, UsageError, WorkerDied
-from casaprov.listings import same_listing
-from casaprov.locate import InputFinder
-from casaprov.model import Activity, Entity, Environment, Session
-from casaprov.plan import Plan, foreign_states, make_plan
-from casaprov.record_json import unstructure
 from casaprov.recorder import now
+from casaprov.records.model import Activity, Entity, Environment, Session
+from casaprov.records.serialise import unstructure
 from casaprov.replay import Replay, place_inputs
-from casaprov.report import REPORT_FORMAT, ReplayReport, compare_environments
+from casaprov.replays.inputs import InputFinder
+from casaprov.replays.plan import Plan, foreign_states, make_plan
+from casaprov.replays.report import REPORT_FORMAT, ReplayReport, compare_environments
+from casaprov.replays.work_folder import WorkFolder, no_space
 from casaprov.runner import Runner
-from casaprov.taskspec import load_specs
-from casaprov.work_folder import WorkFolder, no_space
+from casaprov.tasks.specs import load_specs
+from casaprov.version import __version__
 
 __all__ = ["REPORT_NAME", "ReplayOptions", "replay_crate"]
 

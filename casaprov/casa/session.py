@@ -8,21 +8,21 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from casaprov import __version__
-from casaprov.archive_checksums import checksums_beside
-from casaprov.casa.data import casadata_path
-from casaprov.casa.environment import current_environment
+from casaprov.casa.installed.data import casadata_path
+from casaprov.casa.installed.environment import current_environment
 from casaprov.config import Config
-from casaprov.endings import Endings
 from casaprov.errors import JournalError
-from casaprov.journal import Journal, present_folders, read_document
-from casaprov.lineage import Lineage
-from casaprov.model import Document, Entity, Locator, Session, Tier
-from casaprov.other_notebooks import OtherNotebooks
+from casaprov.files.stamps import stamp
+from casaprov.journal.writer import Journal, present_folders, read_document
+from casaprov.lineage.graph import Lineage
 from casaprov.recorder import Digester, Recorder, now
-from casaprov.stamps import stamp
-from casaprov.taskspec import load_specs
-from casaprov.unfinished import UnfinishedCalls
+from casaprov.recording.archive_checksums import checksums_beside
+from casaprov.recording.finish_queue import Endings
+from casaprov.recording.other_notebooks import OtherNotebooks
+from casaprov.recording.unfinished_calls import UnfinishedCalls
+from casaprov.records.model import Document, Entity, Locator, Session, Tier
+from casaprov.tasks.specs import load_specs
+from casaprov.version import __version__
 
 __all__ = ["locate", "new_session", "open_recorder", "tier_by_size"]
 

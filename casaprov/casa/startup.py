@@ -19,11 +19,11 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from casaprov.casa.absent import GUI_PACKAGES, absent_tasks
-from casaprov.casa.data import import_casatasks
-from casaprov.casa.old_protobuf import accept_old_messages
-from casaprov.casa.tasks import task_names
-from casaprov.casa.words import without_parentheses
+from casaprov.casa.absent_tasks import GUI_PACKAGES, absent_tasks
+from casaprov.casa.bare_words import without_parentheses
+from casaprov.casa.hooks.tasks import task_names
+from casaprov.casa.installed.data import import_casatasks
+from casaprov.casa.plots.old_protobuf import accept_old_messages
 from casaprov.errors import CasaMissing, MissingDependency
 
 __all__ = ["SCRIPTS", "start_casa"]

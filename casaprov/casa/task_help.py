@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from casaprov.casa.absent import GUI_PACKAGES, why_absent
+from casaprov.casa.absent_tasks import GUI_PACKAGES, why_absent
 from casaprov.casa.task_module import TaskModule, read_task_module
 from casaprov.errors import CasaMissing, UsageError
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from casaprov.digest import canonical_json
-from casaprov.model import Activity, Entity, Usage
-from casaprov.values import summarise
+from casaprov.hashing import canonical_json
+from casaprov.records.model import Activity, Entity, Usage
+from casaprov.records.values import summarise
 
 __all__ = ["BUNDLE_FORMAT", "BUNDLE_MIME", "MAX_CALL_BYTES", "bundle", "call_summary", "display_data"]
 

@@ -14,16 +14,16 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
 from casaprov.errors import CasaprovError, JournalError, UsageError
-from casaprov.journal import journal_folder, journals, read_document
-from casaprov.lineage import Lineage
-from casaprov.model import Document
-from casaprov.notebook.adopt import adopt_sessions
-from casaprov.notebook.cells import CellRun
+from casaprov.journal.writer import journal_folder, journals, read_document
+from casaprov.lineage.graph import Lineage
+from casaprov.notebook.adopt_sessions import adopt_sessions
+from casaprov.notebook.cell_run import CellRun
 from casaprov.notebook.index import complete_bundles, index_notebook, recorded_sessions
 from casaprov.notebook.ipynb import check_target, read_notebook, save_notebook
 from casaprov.notebook.kernelspec import records_itself
-from casaprov.notebook.name import NOTEBOOK_VARIABLE
-from casaprov.signals import signals
+from casaprov.notebook.notebook_name import NOTEBOOK_VARIABLE
+from casaprov.processes.signals import signals
+from casaprov.records.model import Document
 
 __all__ = ["CellFailure", "RunResult", "run_notebook"]
 

@@ -8,21 +8,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from casaprov.checksum import Measure, Measurement, facts_of
 from casaprov.crate import Packed, pack
-from casaprov.crate_layout import METADATA
+from casaprov.crates.layout import METADATA
+from casaprov.crates.payload import PayloadPolicy, choose_payload
+from casaprov.digests.measurement import Measure, Measurement, facts_of
 from casaprov.errors import CasaprovError, DigestError, JournalError, RecordError, UsageError
-from casaprov.gaps import UnfinishedCall, sentences
-from casaprov.journal import journal_folder, journals, present_folders, read_document, store_tree
-from casaprov.lineage import Lineage
-from casaprov.model import UNDIGESTED, Activity, Document, Entity
-from casaprov.notebook.adopt import adopt_sessions, shown_sessions
-from casaprov.notebook.following import find_session
+from casaprov.files.stamps import stamp
+from casaprov.journal.writer import journal_folder, journals, present_folders, read_document, store_tree
+from casaprov.lineage.graph import Lineage
+from casaprov.notebook.adopt_sessions import adopt_sessions, shown_sessions
 from casaprov.notebook.ipynb import read_notebook
-from casaprov.payload import PayloadPolicy, choose_payload
-from casaprov.stamps import stamp
-from casaprov.taskspec import load_specs
-from casaprov.unfinished import UnfinishedCalls
+from casaprov.notebook.journals import find_session
+from casaprov.recording.gaps import UnfinishedCall, sentences
+from casaprov.recording.unfinished_calls import UnfinishedCalls
+from casaprov.records.model import UNDIGESTED, Activity, Document, Entity
+from casaprov.tasks.specs import load_specs
 
 __all__ = ["export_notebook", "find_journal", "record_of"]
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from casaprov.digest import digest_bytes
-from casaprov.model import Activity, Document, Session
+from casaprov.hashing import digest_bytes
 from casaprov.notebook.bundle import BUNDLE_MIME, call_summary
+from casaprov.records.model import Activity, Document, Session
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode  # loads the grammars of its schema: two seconds that no kernel has to spare

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 from jupyter_server.services.contents.fileio import FileManagerMixin
 from jupyter_server.utils import ApiPath, to_os_path
 
-from casaprov import __version__
-from casaprov.notebook.following import Following
-from casaprov.notebook.lifting import Outline, lift
+from casaprov.notebook.journals import Following
+from casaprov.notebook.saving import Outline, lift
+from casaprov.version import __version__
 
 if TYPE_CHECKING:
     from jupyter_server.serverapp import ServerApp

@@ -7,8 +7,8 @@ from collections import Counter
 from pathlib import Path
 
 from casaprov.errors import UsageError
-from casaprov.model import Document, Step
-from casaprov.saved_cells import code_cells, source_digest
+from casaprov.lineage.saved_cells import code_cells, source_digest
+from casaprov.records.model import Document, Step
 
 __all__ = ["cell_numbers", "open_subject"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from casaprov.journal import read_document
+from casaprov.journal.writer import read_document
 from casaprov.notebook.export import find_journal
 from casaprov.notebook.index import index_notebook
 from casaprov.notebook.ipynb import read_notebook, write_notebook

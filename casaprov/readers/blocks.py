@@ -2,7 +2,7 @@
 
 A library says which cells are defined, which shapes they have and what a range
 of equally shaped cells holds (:class:`Cells`); :func:`blocks`, :func:`runs` and
-:func:`stretch` turn that into what :mod:`casaprov.tables` promises.
+:func:`stretch` turn that into what :mod:`casaprov.formats.tables` promises.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from casaprov.tables import Block, Column, Runs, Storage, ValueType
+from casaprov.formats.tables import Block, Column, Runs, Storage, ValueType
 
 __all__ = [
     "CASA_TYPES",
@@ -189,7 +189,7 @@ def runs(cells: Cells, column: Column, rows: int) -> Runs:
 def stretch(
     cells: Cells, column: Column, shapes: Runs, first_row: int, first: int, count: int, *, max_bytes: int
 ) -> Iterator[np.ndarray[Any, Any]]:
-    """Read a part of a column of numbers; see :meth:`casaprov.tables.Table.stretch`."""
+    """Read a part of a column of numbers; see :meth:`casaprov.formats.tables.Table.stretch`."""
     row, place, stop = first_row, 0, first + count
     memory: np.ndarray[Any, Any] = np.empty(0, dtype_of(column))
     for cells_of_run, shape in shapes:

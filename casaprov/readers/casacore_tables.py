@@ -18,10 +18,10 @@ from casacore.tables import table as open_table
 from casacore.tables import taql
 
 from casaprov.errors import DigestError
+from casaprov.files.regular import refuse_special
+from casaprov.formats.tables import Column, Runs
 from casaprov.readers.blocks import CASA_TYPES, Shape, dtype_of, equal_runs
 from casaprov.readers.library_table import LibraryTable
-from casaprov.regular_files import refuse_special
-from casaprov.tables import Column, Runs
 
 __all__ = ["CasacoreReader", "CasacoreTable"]
 
@@ -38,7 +38,7 @@ _READ_INTO = ("bool", "int32", "float32", "float64", "complex64", "complex128")
 
 
 class CasacoreReader:
-    """The :class:`casaprov.tables.TableReader` that uses python-casacore."""
+    """The :class:`casaprov.formats.tables.TableReader` that uses python-casacore."""
 
     name = "python-casacore"
 
@@ -59,7 +59,7 @@ class CasacoreReader:
 
 
 class CasacoreTable(LibraryTable):
-    """The :class:`casaprov.tables.Table` of :class:`CasacoreReader`."""
+    """The :class:`casaprov.formats.tables.Table` of :class:`CasacoreReader`."""
 
     def __init__(self, path: Path, handle: Any) -> None:
         self._limited: set[str] = set()
@@ -150,7 +150,7 @@ def _record(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Turn a keyword value into what :class:`casaprov.tables.Table` promises."""
+    """Turn a keyword value into what :class:`casaprov.formats.tables.Table` promises."""
     if isinstance(value, str) and value.startswith("Table: "):
         return Path(value.removeprefix("Table: "))
     if isinstance(value, Mapping):

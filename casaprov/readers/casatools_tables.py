@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from casaprov.errors import DigestError
+from casaprov.files.regular import refuse_special
+from casaprov.formats.tables import Column, Runs
 from casaprov.readers.blocks import CASA_TYPES, Shape, dtype_of, equal_runs
 from casaprov.readers.library_table import LibraryTable
-from casaprov.regular_files import refuse_special
-from casaprov.tables import Column, Runs
 
 
 def _import_casatools() -> Any:
@@ -49,7 +49,7 @@ _ONLY_CELLWISE = ("int16", "int64")
 
 
 class CasatoolsReader:
-    """The :class:`casaprov.tables.TableReader` that uses casatools."""
+    """The :class:`casaprov.formats.tables.TableReader` that uses casatools."""
 
     name = "casatools"
 
@@ -70,7 +70,7 @@ class CasatoolsReader:
 
 
 class CasatoolsTable(LibraryTable):
-    """The :class:`casaprov.tables.Table` of :class:`CasatoolsReader`."""
+    """The :class:`casaprov.formats.tables.Table` of :class:`CasatoolsReader`."""
 
     @contextmanager
     def _reading(self, column: str) -> Iterator[None]:
@@ -171,7 +171,7 @@ def _record(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Turn a keyword value into what :class:`casaprov.tables.Table` promises."""
+    """Turn a keyword value into what :class:`casaprov.formats.tables.Table` promises."""
     if isinstance(value, str) and value.startswith("Table: "):
         return Path(value.removeprefix("Table: "))
     if isinstance(value, Mapping):

@@ -1,7 +1,7 @@
 """The child process that measures and compares products.
 
 It runs as ``python -m casaprov.readers.digest_worker``; see
-:mod:`casaprov.worker`. What its functions take and return are JSON values.
+:mod:`casaprov.processes.worker`. What its functions take and return are JSON values.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from casaprov import table_parts
-from casaprov.checksum import measure as measure_product
-from casaprov.checksum import measure_member, to_json
+from casaprov.digests import table_parts
+from casaprov.digests.measurement import measure as measure_product
+from casaprov.digests.measurement import measure_member, to_json
+from casaprov.digests.table_parts import Noting, Part, plain_runs
 from casaprov.errors import MissingDependency
-from casaprov.model import Tier
-from casaprov.readers import fits_reader, table_reader
-from casaprov.record_json import unstructure
-from casaprov.table_parts import Noting, Part, plain_runs
-from casaprov.worker import serve
+from casaprov.processes.worker import serve
+from casaprov.readers.installed import fits_reader, table_reader
+from casaprov.records.model import Tier
+from casaprov.records.serialise import unstructure
 
 __all__ = ["FUNCTIONS", "main"]
 
@@ -80,7 +80,7 @@ def _part(path: str, column: str, which: dict[str, Any]) -> dict[str, Any]:
 
 def _compare(left: str, right: str, tolerance: dict[str, float]) -> Any:
     """Compare two products."""
-    from casaprov.compare import Tolerance, compare_paths
+    from casaprov.comparison.products import Tolerance, compare_paths
     from casaprov.readers.pictures import read_pixels
 
     comparison = compare_paths(
@@ -105,7 +105,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "prepare": _prepare,
     "runs": _runs,
 }
-"""What the child answers; see :mod:`casaprov.table_parts`."""
+"""What the child answers; see :mod:`casaprov.digests.table_parts`."""
 
 
 def main() -> None:

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from casaprov.formats.tables import Block, Column, Runs, Storage
 from casaprov.readers.blocks import Cells, Shape, blocks, common_shape, runs, storage_of, stretch
-from casaprov.tables import Block, Column, Runs, Storage
 
 __all__ = ["LibraryTable"]
 
 
 class LibraryTable(Cells):
-    """The part of a :class:`casaprov.tables.Table` that stands on :class:`casaprov.readers.blocks.Cells`.
+    """The part of a :class:`casaprov.formats.tables.Table` that stands on :class:`casaprov.readers.blocks.Cells`.
 
     Parameters
     ----------
@@ -93,4 +93,4 @@ class LibraryTable(Cells):
     @staticmethod
     @abstractmethod
     def _record(record: Mapping[str, Any]) -> dict[str, Any]:
-        """Turn keywords into what :class:`casaprov.tables.Table` promises."""
+        """Turn keywords into what :class:`casaprov.formats.tables.Table` promises."""

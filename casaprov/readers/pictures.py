@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from casaprov.compare_pictures import Pixels
-from casaprov.regular_files import open_regular
+from casaprov.comparison.pictures import Pixels
+from casaprov.files.regular import open_regular
 
 __all__ = ["read_pixels"]
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
-from casaprov.compare import Comparison, Tolerance
-from casaprov.readers import WORKER_MODULE
-from casaprov.record_json import structure, unstructure
-from casaprov.worker import Worker
+from casaprov.comparison.products import Comparison, Tolerance
+from casaprov.processes.worker import Worker
+from casaprov.readers.installed import WORKER_MODULE
+from casaprov.records.serialise import structure, unstructure
 
 __all__ = ["compare_products"]
 

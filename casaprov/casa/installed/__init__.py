@@ -1,0 +1,1 @@
+"""The CASA that is installed: its data, its log, its environment."""

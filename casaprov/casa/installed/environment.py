@@ -1,0 +1,188 @@
+"""What a session runs in: CASA, its data, Python, machine, container, repository."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import re
+import sys
+from collections.abc import Mapping
+from datetime import date
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+from casaprov.casa.installed.data import data_folders
+from casaprov.errors import CasaMissing
+from casaprov.records.model import Environment, GitState
+
+if TYPE_CHECKING:
+    from git import Repo
+
+__all__ = ["container_name", "current_environment", "git_state", "installed", "measures_tables", "without_credentials"]
+
+_log = logging.getLogger(__name__)
+
+_PACKAGES = (
+    "IPython", "astropy", "casaconfig", "casadata", "casampi", "casaplotms", "casashell", "casatasks", "casatools",
+    "casaviewer", "ipykernel", "jupyterlab", "matplotlib", "nbclient", "nbformat", "notebook", "numpy", "pandas",
+    "pyerfa", "python-casacore", "scipy", "six", "xarray",
+)  # fmt: skip
+_THREADS = ("MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+# In table.dat the keywords VS_CREATE, VS_DATE and VS_VERSION follow each other, each a string
+# preceded by its length in four bytes.
+_VERSION_KEYWORDS = re.compile(
+    rb"\d{4}/\d\d/\d\d/\d\d:\d\d.{4}(\d{4})/(\d\d)/(\d\d)/\d\d:\d\d.{4}(\d{4}\.\d{4})", re.DOTALL
+)
+_MEASURES_TABLES = ("IERSeop2000", "IERSpredict", "TAI_UTC")
+
+_VERSION = re.compile(r"^Version:[ \t]*(\S.*)$", re.MULTILINE | re.IGNORECASE)
+_CONTAINER_ID = re.compile(r"/containers/([0-9a-f]{64})/")
+
+
+def current_environment(folder: Path) -> Environment:
+    """Environment of this process, for a notebook that lies in `folder`.
+
+    CASA itself is not imported.
+    """
+    packages = {name: version for name in _PACKAGES if (version := installed(name))}
+    return Environment(
+        # CASA itself writes 6.7.5-18 where its distribution says 6.7.5.18.
+        casatasks=packages.get("casatasks") or _loaded_version("casatasks"),
+        casatools=packages.get("casatools") or _loaded_version("casatools"),
+        casadata=packages.get("casadata", ""),
+        measures=_measures_version(),
+        python=platform.python_version(),
+        platform=platform.platform(),
+        host=platform.node(),
+        container=container_name(Path("/"), os.environ),
+        threads=_threads(),
+        packages=packages,
+        git=git_state(folder),
+    )
+
+
+def installed(distribution: str) -> str:
+    """Version of an installed distribution; empty if it is not installed."""
+    try:
+        found = metadata.distribution(distribution)
+    except metadata.PackageNotFoundError:
+        return ""
+    # found.version parses all of it as a mail, the package's README included.
+    header, _, _ = (found.read_text("METADATA") or "").partition("\n\n")
+    told = _VERSION.search(header)
+    return told[1] if told else found.version
+
+
+def measures_tables(folder: Path) -> dict[str, tuple[date, str]]:
+    """Date and version of the IERS and leap-second tables below a data folder.
+
+    They are read from the tables' headers, without CASA; a table that is
+    absent or of an unknown make is left out.
+    """
+    found: dict[str, tuple[date, str]] = {}
+    for name in _MEASURES_TABLES:
+        try:
+            header = (folder / "geodetic" / name / "table.dat").read_bytes()
+        except OSError:
+            continue
+        if match := _VERSION_KEYWORDS.search(header):
+            year, month, day = (int(match[group]) for group in (1, 2, 3))
+            found[name] = date(year, month, day), match[4].decode()
+    return found
+
+
+def container_name(root: Path, environ: Mapping[str, str]) -> str:
+    """Name of the container image, else of the container; empty outside of one.
+
+    Parameters
+    ----------
+    root
+        The root of the file system, where container engines leave their marks.
+    environ
+        The environment variables.
+    """
+    for variable in ("APPTAINER_CONTAINER", "SINGULARITY_CONTAINER", "APPTAINER_NAME", "SINGULARITY_NAME"):
+        if environ.get(variable):
+            return f"apptainer:{Path(environ[variable]).name}"
+    if environ.get("JUPYTER_IMAGE"):  # set by JupyterHub's spawners for Kubernetes and Docker
+        return environ["JUPYTER_IMAGE"]
+    podman = root / "run" / ".containerenv"
+    if podman.is_file():
+        image = re.search(r'^image="([^"]+)"', _text(podman), re.MULTILINE)
+        return f"podman:{image[1]}" if image else "podman"
+    if (root / ".dockerenv").exists():
+        container = _CONTAINER_ID.search(_text(root / "proc" / "self" / "mountinfo"))
+        return f"docker:{container[1][:12]}" if container else "docker"
+    return "kubernetes" if environ.get("KUBERNETES_SERVICE_HOST") else ""
+
+
+def git_state(folder: Path) -> GitState | None:
+    """Commit of the repository around `folder`; None without git, repository or commit.
+
+    ``dirty`` tells of changes to tracked files: data products that lie
+    untracked beside a notebook do not make it another notebook.
+    """
+    if "GIT_DIR" not in os.environ and not any((above / ".git").exists() for above in (folder, *folder.parents)):
+        return None  # GitPython takes longer to load than all else here
+    try:
+        # GitPython looks for the git program when imported, and raises ImportError without it.
+        import git
+    except ImportError:
+        return None
+    try:
+        with git.Repo(folder, search_parent_directories=True) as repository:
+            remote = _remote(repository)
+            return GitState(commit=repository.head.commit.hexsha, dirty=repository.is_dirty(), remote=remote)
+    except (git.GitError, OSError, ValueError) as error:
+        # ValueError: a repository without a commit. GitError: also one that belongs to somebody else.
+        _log.debug("no git state of %s: %s", folder, error)
+        return None
+
+
+def without_credentials(url: str) -> str:
+    """Return a remote's `url` without password, token or query."""
+    if "://" not in url:
+        return url
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    # The user of ssh is part of the address ("git"); that of http may itself be a token.
+    keep = user.partition(":")[0] + at if parts.scheme.endswith("ssh") else ""
+    return urlunsplit((parts.scheme, keep + host, parts.path, "", ""))
+
+
+def _remote(repository: Repo) -> str:
+    remotes = {remote.name: remote.url for remote in repository.remotes}
+    url = remotes.get("origin") or next(iter(remotes.values()), "")
+    return without_credentials(url)
+
+
+def _measures_version() -> str:
+    try:
+        folders = data_folders()
+    except CasaMissing:
+        return ""
+    for folder in folders:
+        if tables := measures_tables(folder):
+            return ", ".join(f"{name} {day.isoformat()} ({version})" for name, (day, version) in tables.items())
+    return ""
+
+
+def _loaded_version(module: str) -> str:
+    loaded = sys.modules.get(module)
+    return str(loaded.version_string()) if loaded is not None and hasattr(loaded, "version_string") else ""
+
+
+def _threads() -> dict[str, str]:
+    told = {name: os.environ[name] for name in _THREADS if name in os.environ}
+    return {"cpus": str(len(os.sched_getaffinity(0))), **told}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

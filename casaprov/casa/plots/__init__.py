@@ -1,0 +1,1 @@
+"""plotms and imview without a window."""

@@ -1,0 +1,1 @@
+"""CASA in confined processes."""

@@ -1,0 +1,149 @@
+"""Running tasks in a CASA of its own: the executor of a replay.
+
+CASA runs in a child process, so that a crash in its C++ ends in a sentence
+and not in the end of the replay, and so that another Python with another CASA
+can be used.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Container, Iterable
+from pathlib import Path
+from typing import Any, cast
+
+from casaprov.casa.plots.appimages import PLOT_PACKAGES, PROGRAMS_VARIABLE, unpacked_programs
+from casaprov.casa.sandbox.confined_server import POLICY_VARIABLE, passed_on
+from casaprov.errors import CasaprovError, ReplayError, WorkerDied
+from casaprov.processes.worker import Worker
+from casaprov.records.model import Environment
+from casaprov.records.serialise import structure
+from casaprov.records.values import from_json, to_json
+from casaprov.tasks.calls import TaskCall, TaskFailed, TaskResult
+
+__all__ = ["CasaProcess"]
+
+
+class CasaProcess:
+    """A child process with CASA that runs task calls, one after the other.
+
+    It also changes the files of the work folder (:class:`casaprov.replays.work_folder.Files`).
+
+    Parameters
+    ----------
+    folder
+        Where the process starts and CASA writes its log; all that it may change.
+    inputs
+        Files and folders elsewhere that it may read.
+    python
+        The interpreter whose CASA is used; by default this one's.
+    confined
+        Whether the kernel holds it to that (:mod:`casaprov.casa.sandbox.confine`). If
+        not, a call can do whatever the user can.
+    """
+
+    def __init__(
+        self, folder: Path, *, inputs: Iterable[Path] = (), python: str = sys.executable, confined: bool = True
+    ) -> None:
+        self._folder = folder
+        self._inputs = [path.resolve().as_posix() for path in inputs]
+        self._python = python
+        self._confined = confined
+        self._worker = self._process(draws=())
+        self._drawing: Worker | None = None
+
+    def _process(self, *, draws: Iterable[str]) -> Worker:
+        if not self._confined:
+            return Worker("casaprov.casa.sandbox.task_server", python=self._python, cwd=self._folder)
+        scratch = self._folder / ".casaprov" / "tmp"
+        scratch.mkdir(parents=True, exist_ok=True)
+        policy = {
+            "write": [self._folder.as_posix()],
+            "read": self._inputs,
+            "scratch": scratch.as_posix(),
+            "draws": list(draws),
+        }
+        variables = {POLICY_VARIABLE: json.dumps(policy), PROGRAMS_VARIABLE: str(unpacked_programs())}
+        return Worker(
+            "casaprov.casa.sandbox.confined_server",
+            python=self._python,
+            cwd=self._folder,
+            environment=variables,
+            inherits=passed_on,
+        )
+
+    def unable(self, packages: Container[str]) -> dict[str, str]:
+        """Return those of `packages` whose tasks cannot be run here, and why.
+
+        Tasks that draw get a process of their own, which may do a little more than CASA alone needs to.
+        """
+        draws = [package for package in PLOT_PACKAGES if package in packages]
+        found: dict[str, str] = {}
+        if draws:
+            self._drawing = self._process(draws=draws)
+        for package in draws:
+            try:
+                cast("Worker", self._drawing).call("ready", package=package)
+            except CasaprovError as error:
+                found[package] = f"{package} cannot draw here: {error.message}"
+        return found
+
+    def environment(self, folder: Path) -> Environment:
+        """Return what the child runs in.
+
+        Raises
+        ------
+        CasaMissing, CasaDataMissing
+            If CASA cannot be imported there.
+        """
+        return structure(self._worker.call("environment", folder=folder.as_posix()), Environment)
+
+    def run(self, call: TaskCall) -> TaskResult:
+        """Run a call; a failing task and a dying CASA are both outcomes."""
+        worker = self._drawing if call.package in PLOT_PACKAGES and self._drawing is not None else self._worker
+        try:
+            answer = worker.call(
+                "run",
+                task=call.task,
+                package=call.package,
+                parameters={name: to_json(value) for name, value in call.parameters.items()},
+                given=list(call.given),
+                cwd=call.cwd.as_posix(),
+            )
+        except ReplayError as error:
+            return TaskResult(error=error)
+        return _result(call.task, answer)
+
+    def copy(self, source: Path, target: Path) -> None:
+        """Copy a file or directory (:func:`casaprov.replays.work_folder.copy`)."""
+        self._worker.call("copy", source=source.as_posix(), target=target.as_posix())
+
+    def remove(self, path: Path) -> None:
+        """Remove a file or directory (:func:`casaprov.replays.work_folder.remove`)."""
+        self._worker.call("remove", path=path.as_posix())
+
+    def make_folder(self, path: Path) -> None:
+        """Make a folder (:func:`casaprov.replays.work_folder.make_folder`)."""
+        self._worker.call("make_folder", path=path.as_posix())
+
+    def close(self) -> None:
+        """End the child processes, and whatever a call left running."""
+        self._worker.close()
+        if self._drawing is not None:
+            self._drawing.close()
+
+
+def _result(task: str, answer: Any) -> TaskResult:
+    """Read what the process says of a call; a stranger's call may have written anything into the pipe."""
+    try:
+        match answer:
+            case {"error": None, "returned": returned, "log": str(log)}:
+                return TaskResult(returned=from_json(returned), log=log)
+            case {"error": {"type": str(kind), "message": str(message)}, "log": str(log)}:
+                return TaskResult(error=TaskFailed(kind, message), log=log)
+            case _:
+                pass
+    except (ValueError, TypeError, AttributeError, OverflowError, MemoryError, RecursionError):
+        pass  # a value that is not what it says
+    return TaskResult(error=WorkerDied(f"The process answered the call of {task} with nonsense."))

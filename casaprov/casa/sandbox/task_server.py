@@ -1,0 +1,152 @@
+"""The child process of a replay: runs CASA tasks named over a pipe."""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import inspect
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from casaprov.casa.hooks.tasks import TASK_PACKAGES, task_names
+from casaprov.casa.installed.data import data_folders, import_casatasks
+from casaprov.casa.installed.environment import current_environment
+from casaprov.casa.installed.log import log_offset, log_since
+from casaprov.casa.plots.appimages import PLOT_PACKAGES
+from casaprov.casa.plots.headless import arguments, draw, log_file
+from casaprov.casa.plots.old_protobuf import accept_old_messages
+from casaprov.casa.plots.programs import PlotPrograms
+from casaprov.errors import CasaMissing, ReplayError
+from casaprov.processes.worker import serve
+from casaprov.records.serialise import unstructure
+from casaprov.records.values import from_json, to_json
+from casaprov.replays import work_folder
+from casaprov.tasks.calls import TaskCall
+
+__all__ = ["arguments_for", "main"]
+
+
+def environment(folder: str) -> Any:
+    """Return the Environment of this process, with CASA imported."""
+    import_casatasks()
+    return unstructure(current_environment(Path(folder)))
+
+
+def run(task: str, package: str, parameters: dict[str, Any], given: list[str], cwd: str) -> dict[str, Any]:
+    """Run one task in `cwd`; what it raises is part of the answer."""
+    import_casatasks()
+    os.chdir(cwd)
+    if package in PLOT_PACKAGES:
+        accept_old_messages()
+    function = _task(package, task)
+    chosen = arguments_for(inspect.signature(function), parameters, given)
+    offset = log_offset()
+    try:
+        returned = _drawn(task, package, function, chosen) if package in PLOT_PACKAGES else function(**chosen)
+    except Exception as error:  # noqa: BLE001 - whatever a task raises is its outcome
+        failure = {"type": type(error).__name__, "message": str(error)}
+        return {"returned": None, "error": failure, "log": log_since(offset)}
+    return {"returned": to_json(returned), "error": None, "log": log_since(offset)}
+
+
+def ready(package: str) -> None:
+    """Make sure that the tasks of a package that draws can be run."""
+    import_casatasks()
+    accept_old_messages()
+    try:
+        importlib.import_module(package)
+    except ImportError as error:
+        told = f"{package} cannot be loaded: {error}."
+        raise CasaMissing(told, hint="Run 'pip install \"casaprov[gui]\"'.") from error
+    _programs().ready(package, log_file(), str(data_folders()[0]))
+
+
+def _drawn(task: str, package: str, function: Callable[..., Any], chosen: Mapping[str, Any]) -> Any:
+    call = TaskCall(task=task, package=package, parameters=chosen, given=tuple(chosen), cwd=Path.cwd())
+    return draw(call, lambda: function(**arguments(call)), _programs(), str(data_folders()[0]))
+
+
+@cache
+def _programs() -> PlotPrograms:
+    # Unpacked, for nothing can be mounted where this process is confined; in memory, without an X server.
+    programs = PlotPrograms(xvfb=False, fuse=False)
+    atexit.register(programs.close)
+    return programs
+
+
+def arguments_for(signature: inspect.Signature, parameters: Mapping[str, Any], given: Sequence[str]) -> dict[str, Any]:
+    """Choose the arguments that repeat a recorded call with this version of the task.
+
+    What the user gave is passed on. A recorded default is passed on only
+    where this version's default is another one, so that parameters which came
+    or went between two versions of CASA do no harm.
+
+    Raises
+    ------
+    ReplayError
+        If the user gave a parameter that this version does not have.
+    """
+    arguments = {}
+    further = any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values())
+    for name, value in parameters.items():
+        parameter = signature.parameters.get(name)
+        if parameter is None:
+            if name in given and further:  # sdcal takes its last parameters as **kwargs
+                arguments[name] = from_json(value)
+            elif name in given:
+                raise ReplayError(
+                    f"This version of the task has no parameter {name!r}.",
+                    hint="Replay with the CASA version that the crate names.",
+                )
+            continue
+        if name in given or to_json(parameter.default) != value:
+            arguments[name] = from_json(value)
+    return arguments
+
+
+def _task(package: str, task: str) -> Any:
+    # A crate may come from anybody: nothing but a task of a known package is ever called.
+    if package not in TASK_PACKAGES:
+        raise ReplayError(
+            f"{package!r} is no package of CASA tasks.", hint=f"Tasks of {', '.join(TASK_PACKAGES)} can be replayed."
+        )
+    module = importlib.import_module(package)
+    found = getattr(module, task, None) if task in task_names(module) else None
+    if found is None:
+        raise ReplayError(
+            f"This CASA has no task {package}.{task}.", hint="Replay with the CASA version that the crate names."
+        )
+    return found
+
+
+def _copy(source: str, target: str) -> None:
+    work_folder.copy(Path(source), Path(target))
+
+
+def _remove(path: str) -> None:
+    work_folder.remove(Path(path))
+
+
+def _make_folder(path: str) -> None:
+    work_folder.make_folder(Path(path))
+
+
+def main() -> None:
+    """Serve until the parent closes the pipe."""
+    serve(
+        {
+            "environment": environment,
+            "ready": ready,
+            "run": run,
+            "copy": _copy,
+            "remove": _remove,
+            "make_folder": _make_folder,
+        }
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,395 @@
+"""The command line: parse, call one function, render.
+
+Exit codes: 0 done and verified, 1 something differs or is not valid,
+2 the command makes no sense as given, 3 it could not be carried out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.logging import RichHandler
+
+from casaprov.cli.console import (
+    Finite,
+    Interrupted,
+    err,
+    extra,
+    leaving,
+    opened_digester,
+    out,
+    show,
+    tell_cell,
+    tell_problems,
+    tell_step,
+)
+from casaprov.cli.kernel import kernel
+from casaprov.cli.terminal import plain, visible
+from casaprov.errors import CasaprovError, MissingDependency, RecordError, UsageError
+from casaprov.version import __version__
+
+__all__ = ["EXIT_CODES", "cli", "main"]
+
+EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
+    (UsageError, 2),
+    (MissingDependency, 3),
+    (RecordError, 3),
+    (CasaprovError, 3),
+    (OSError, 3),
+    (KeyboardInterrupt, 130),
+)
+"""Which exit code an exception ends in; the first class that fits counts."""
+
+_LINES = "\n\t"  # what a message of several lines may keep
+
+EXIT_DIFFERS = 1
+EXIT_COULD_NOT_RUN = 3
+
+
+_notebook = click.Path(dir_okay=False, path_type=Path)
+_any_path = click.Path(path_type=Path)
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    for stream in (sys.stdout, sys.stderr):  # a record may hold text that no terminal can show
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = cli.main(arguments, prog_name="casaprov", standalone_mode=False)
+    except click.exceptions.Abort as aborted:
+        number = aborted.number if isinstance(aborted, Interrupted) else signal.SIGINT
+        by = "" if number == signal.SIGINT else f" by {signal.Signals(number).name}"
+        with contextlib.suppress(OSError, SystemExit):  # the terminal may be gone, or the reader of a pipe
+            err.print(" ".join((f"Interrupted{by}.", *map(plain, map(str, aborted.args)))), soft_wrap=True)
+        return 128 + number
+    except click.ClickException as error:
+        told = io.StringIO()
+        error.show(told)
+        click.echo(visible(told.getvalue(), keep="\n"), err=True, nl=False)
+        return error.exit_code
+    except SystemExit:  # click's answer to a reader of a pipe who leaves early: nothing went wrong
+        return 0
+    except (CasaprovError, OSError, KeyboardInterrupt) as error:
+        from casaprov.cli.render import error_view
+
+        err.print(error_view(error), soft_wrap=True)
+        return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
+    return code if isinstance(code, int) else 0
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="casaprov")
+@click.option("-v", "--verbose", count=True, help="Say more; twice for everything.")
+def cli(verbose: int) -> None:
+    """Record, pack and replay CASA notebooks.
+
+    \b
+    A first round:
+      casaprov run reduction.ipynb
+      casaprov export reduction.ipynb -o reduction.crate.zip
+      casaprov replay reduction.crate.zip
+    """
+    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+    handler = RichHandler(console=err, show_time=False, show_path=False)
+    logging.basicConfig(level=level, format="%(message)s", handlers=[handler])
+
+
+@cli.command()
+@click.argument("notebook", type=_notebook)
+@click.option("-o", "--output", type=_notebook, help="Write the executed notebook here instead of in place.")
+@click.option("--kernel", help="Kernelspec to use instead of the notebook's own.")
+@click.option("--timeout", type=Finite(min=0, min_open=True), help="Longest time for one cell, in seconds.")
+def run(*, notebook: Path, output: Path | None, kernel: str | None, timeout: float | None) -> int:
+    """Execute a notebook under recording.
+
+    It runs in the folder of the executed notebook. A notebook that does not
+    load casaprov itself is recorded all the same. If a cell fails, or you
+    interrupt the run, everything up to there is kept.
+
+    \b
+    Example:
+      casaprov run ngc5921.ipynb -o run/ngc5921.ipynb
+    """
+    with extra("jupyter"):
+        from casaprov.notebook.execute import run_notebook
+    from casaprov.casa.installed.data import prepare
+    from casaprov.cli.render import calls_table
+
+    prepare()
+    result = run_notebook(notebook, output or notebook, kernel=kernel, timeout_s=timeout, on_cell=tell_cell)
+    where = plain(str(result.notebook))
+    if result.signal is not None:
+        name, number = signal.Signals(result.signal).name, result.failure.number if result.failure else 0
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            err.print(f"Interrupted by {name} in cell {number}: what was executed is in {where}.", soft_wrap=True)
+            tell_problems(result.problems)
+        return 128 + result.signal
+    if result.document is not None:
+        out.print(calls_table(result.document))
+    tell_problems(result.problems)
+    if result.failure is not None:
+        what = f"Cell {result.failure.number} failed:" if result.failure.number else "The kernel failed:"
+        err.print(f"[bold red]{what}[/] {plain(result.failure.message, keep=_LINES)}", soft_wrap=True)
+        kept = "Everything up to it is recorded and" if result.document else "No CASA task was called; the outputs are"
+        err.print(f"{kept} written to {where}.", soft_wrap=True)
+        return EXIT_COULD_NOT_RUN
+    out.print(f"Written: {where}", soft_wrap=True)
+    if result.document is None and not result.problems:
+        out.print("No CASA task was called, so nothing was recorded.")
+    return EXIT_COULD_NOT_RUN if result.problems else 0
+
+
+@cli.command()
+@click.argument("notebook", type=_notebook)
+@click.option("-o", "--output", type=_notebook, required=True, help="The crate to write, a .zip file.")
+@click.option(
+    "--max-size", type=Finite(min=0), default=50.0, show_default=True, help="Ship no product larger than this, in MB."
+)
+@click.option("--with-visibilities", is_flag=True, help="Ship MeasurementSets too.")
+@click.option("--with-inputs", is_flag=True, help="Ship external inputs too.")
+@click.option("--title", help="Title of the crate; by default the notebook's name.")
+@_json_option
+def export(
+    *,
+    notebook: Path,
+    output: Path,
+    max_size: float,
+    with_visibilities: bool,
+    with_inputs: bool,
+    title: str | None,
+    as_json: bool,
+) -> None:
+    """Pack a notebook and its record into an RO-Crate.
+
+    \b
+    Example:
+      casaprov export ngc5921.ipynb -o ngc5921.crate.zip
+    """
+    with extra("jupyter"):
+        from casaprov.notebook.export import export_notebook
+    from casaprov.cli.render import packed_view
+    from casaprov.crates.payload import PayloadPolicy
+
+    policy = PayloadPolicy(
+        max_item_bytes=int(max_size * 1e6), ship_visibilities=with_visibilities, ship_inputs=with_inputs
+    )
+    with leaving(f"The crate {output} was not written."), opened_digester() as digester:
+        packed = export_notebook(notebook, output, policy=policy, measure=digester.measure, title=title)
+    show(packed, as_json, packed_view)
+    for note in packed.notes:
+        err.print(f"[yellow]{plain(note)}[/]", soft_wrap=True)
+
+
+@cli.command()
+@click.argument("crate", type=_any_path)
+@_json_option
+def validate(crate: Path, as_json: bool) -> int:
+    """Check a crate: archive, checksums, schemas, records, graph.
+
+    \b
+    Example:
+      casaprov validate ngc5921.crate.zip
+    """
+    from casaprov.cli.render import issues_view
+    from casaprov.crates.validation import check_crate
+
+    issues = check_crate(crate)
+    show(issues, as_json, lambda found: issues_view(found) if found else f"{plain(str(crate))} is valid.")
+    return EXIT_DIFFERS if issues else 0
+
+
+@cli.command()
+@click.argument("subject", type=_any_path, required=False)
+@click.option("--graph", is_flag=False, flag_value="-", metavar="[X.svg|png|pdf|dot|json]", help="Show/draw the graph.")
+@click.option("--prov", type=_any_path, metavar="FILE", help="Write the record as PROV-JSON to FILE.")
+@click.option("--timing", is_flag=True, help="Show how long each call took, and how long you waited for casaprov.")
+@click.option("--upstream", "end", metavar="PATH", help="Only the calls that this file or table came from.")
+@click.option("--downstream", "start", metavar="PATH", help="Only the calls that used it or anything made from it.")
+@_json_option
+def inspect(*, subject: Path | None, graph: str | None, timing: bool, as_json: bool, **options: Any) -> None:
+    """Show what was done in a crate or a notebook, by which call, from what.
+
+    \b
+    Example:
+      casaprov inspect ngc5921.crate.zip --graph ngc5921.svg
+    """
+    from casaprov.cli.render import calls_table, graph_view, issues_view, timing_view
+    from casaprov.lineage.inspection import inspect_document
+
+    if subject is None:  # "--graph SUBJECT": the option took the argument for its file
+        subject, graph = Path(graph or ""), "-"
+    with extra("jupyter"):
+        from casaprov.notebook.subject import open_subject
+
+        document, cells = open_subject(subject)
+    found = inspect_document(document, cells, graph=Path(graph) if graph and graph != "-" else None, **options)
+    if as_json or timing or not found.written:
+        show(found.document, as_json, timing_view if timing else graph_view if graph else calls_table)
+    if not as_json and (lines := (*found.notes, *(f"Written: {path}" for path in found.written))):
+        out.print(issues_view(lines), soft_wrap=True)
+
+
+@cli.command()
+@click.argument("crate", type=_any_path)
+@click.option("--work", type=_any_path, help="Empty or new folder to work in; by default replay-<crate>.")
+@click.option("--data", type=_any_path, multiple=True, help="Folder to search for inputs; may be given several times.")
+@click.option("--rtol", default=0.0, show_default=True, help="Relative difference to tolerate.")
+@click.option("--atol", default=0.0, show_default=True, help="Absolute difference to tolerate.")
+@click.option("--python", default=sys.executable, help="Python whose CASA runs the tasks, by default this one.")
+@click.option(
+    "--unconfined", is_flag=True, help="Let the crate's calls do whatever you may do, not only work in the folder."
+)
+@click.option("--ignore-checksums", is_flag=True, help="Replay a crate that was changed after it was packed.")
+@_json_option
+def replay(
+    *,
+    crate: Path,
+    work: Path | None,
+    data: tuple[Path, ...],
+    rtol: float,
+    atol: float,
+    python: str,
+    unconfined: bool,
+    ignore_checksums: bool,
+    as_json: bool,
+) -> int:
+    """Run a crate's CASA calls again in an empty folder and compare every product.
+
+    Only known CASA tasks run, in a process that can change nothing outside of
+    the work folder and reach no network. Exit code 0: all verified; 1: something
+    differs; 3: something could not be run.
+
+    \b
+    Example:
+      casaprov replay ngc5921.crate.zip --work again --data ~/archive
+    """
+    from casaprov.casa.replay_crate import ReplayOptions, replay_crate
+    from casaprov.cli.render import replay_view
+    from casaprov.comparison.products import Tolerance
+
+    folder = work or Path(f"replay-{crate.name.split('.')[0]}")
+    options = ReplayOptions(
+        data=data,
+        tolerance=Tolerance(rtol, atol),
+        verify=not ignore_checksums,
+        python=python,
+        confined=not unconfined,
+    )
+    with leaving(f"What was replayed so far is in {folder}."), opened_digester() as digester:
+        report = replay_crate(crate, folder, digester, options, on_step=tell_step)
+    show(report, as_json, replay_view)
+    if report.blocked:
+        return EXIT_COULD_NOT_RUN
+    return EXIT_DIFFERS if report.differing or report.ended_otherwise else 0
+
+
+@cli.command()
+@click.argument("first", type=_any_path)
+@click.argument("second", type=_any_path)
+@click.option("--rtol", default=0.0, show_default=True, help="Relative difference to tolerate.")
+@click.option("--atol", default=0.0, show_default=True, help="Absolute difference to tolerate.")
+@_json_option
+def compare(*, first: Path, second: Path, rtol: float, atol: float, as_json: bool) -> int:
+    """Compare two tables, images or files, cell by cell.
+
+    \b
+    Example:
+      casaprov compare ngc5921.ms again/ngc5921.ms
+    """
+    from casaprov.cli.render import comparison_view
+    from casaprov.comparison.products import Tolerance
+    from casaprov.readers.products import compare_products
+
+    comparison = compare_products(first, second, Tolerance(rtol, atol))
+    show(comparison, as_json, comparison_view)
+    return EXIT_DIFFERS if comparison.verdict in ("differs", "missing", "not-verifiable") else 0
+
+
+@cli.command()
+@click.argument("paths", type=_any_path, nargs=-1, required=True)
+@_json_option
+def digest(paths: tuple[Path, ...], as_json: bool) -> None:
+    """Print the content digest of tables, images and files.
+
+    \b
+    Example:
+      casaprov digest ngc5921.ms ngc5921.bcal
+    """
+    from casaprov.records.serialise import unstructure
+
+    if missing := [str(path) for path in paths if not path.exists()]:
+        raise UsageError(f"There is nothing at {', '.join(missing)}.", hint="Check the name and the working folder.")
+    with opened_digester() as digester:
+        for path in paths:
+            measured = digester.measure(path)
+            if as_json:
+                click.echo(json.dumps({"path": str(path), **unstructure(measured)}))
+            else:
+                click.echo(f"{measured.content_digest}  {measured.kind:<16}  {visible(path)}")
+
+
+@cli.command()
+@click.argument("notebook", type=_notebook)
+def sync(notebook: Path) -> None:
+    """Write the index of recorded calls into a notebook's metadata.
+
+    \b
+    Example:
+      casaprov sync ngc5921.ipynb
+    """
+    with extra("jupyter"):
+        from casaprov.notebook.sync import sync_notebook
+
+    index = sync_notebook(notebook)
+    sessions, calls = len(index["sessions"]), len(index["calls"])
+    out.print(f"{plain(str(notebook))}: {calls} calls of {sessions} session(s) are in its metadata.", soft_wrap=True)
+
+
+@cli.command()
+@_json_option
+def doctor(as_json: bool) -> int:
+    """Find out what is there and what is missing, and how to mend it.
+
+    \b
+    Example:
+      casaprov doctor
+    """
+    from casaprov.casa.checks import CHECKS as CASA_CHECKS
+    from casaprov.casa.plots.checks import CHECKS as PLOT_CHECKS
+    from casaprov.cli.render import findings_view
+    from casaprov.doctor import CHECKS, examine
+    from casaprov.notebook.kernelspec import CHECKS as KERNEL_CHECKS
+
+    findings = examine((*CASA_CHECKS, *PLOT_CHECKS, *CHECKS, *KERNEL_CHECKS))
+    show(findings, as_json, findings_view)
+    return EXIT_COULD_NOT_RUN if any(finding.status == "missing" for finding in findings) else 0
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script for a shell.
+
+    \b
+    Example:
+      casaprov completion bash >> ~/.bashrc
+    """
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell)
+    if found is None:
+        raise UsageError(f"There is no completion for {shell}.")
+    click.echo(found(cli, {}, "casaprov", "_CASAPROV_COMPLETE").source())
+
+
+cli.add_command(kernel)

@@ -1,0 +1,120 @@
+"""What the commands share: where they print, what they show while they work, what they open."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from casaprov.cli.terminal import PlainConsole, plain
+from casaprov.errors import CasaprovError, MissingDependency
+from casaprov.processes.signals import interrupted_by
+
+if TYPE_CHECKING:
+    from casaprov.digests.digester import Digester
+
+__all__ = [
+    "Finite",
+    "Interrupted",
+    "err",
+    "extra",
+    "leaving",
+    "opened_digester",
+    "out",
+    "show",
+    "tell_cell",
+    "tell_problems",
+    "tell_step",
+]
+
+# A file or pipe has no width; 80 columns would break paths for nothing.
+out = PlainConsole(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
+err = PlainConsole(stderr=True)
+
+
+def show(value: Any, as_json: bool, view: Callable[[Any], Any]) -> None:
+    """Print a value as JSON or as `view` draws it."""
+    from casaprov.records.serialise import unstructure
+
+    if as_json:
+        click.echo(json.dumps(unstructure(value), default=str))
+    else:
+        out.print(view(value))
+
+
+@contextmanager
+def opened_digester() -> Iterator[Digester]:
+    """Open a digester for the time of a command."""
+    from casaprov.readers.installed import open_digester
+
+    with closing(open_digester()) as digester:
+        yield digester
+
+
+@contextmanager
+def extra(name: str) -> Iterator[None]:
+    """Turn a missing package into the command that installs the extra it belongs to."""
+    try:
+        yield
+    except ImportError as error:
+        if error.name is None or error.name.startswith("casaprov"):
+            raise
+        raise MissingDependency(
+            f"The Python package {error.name} is not installed.",
+            hint=f"Install it with: pip install 'casaprov[{name}]'",
+        ) from error
+
+
+def tell_cell(number: int, count: int, source: str) -> None:
+    """Say which cell runs now."""
+    first = next((line for line in source.splitlines() if line.strip() and not line.startswith(("#", "%"))), "")
+    err.print(f"[dim]cell {number}/{count}[/]  {plain(first[:80])}", soft_wrap=True)
+
+
+def tell_step(number: int, activity: Any) -> None:
+    """Say which call runs now."""
+    err.print(f"[dim]call {number}[/]  {plain(activity.task)}", soft_wrap=True)
+
+
+def tell_problems(problems: Iterable[CasaprovError]) -> None:
+    """Say what could not be kept as it was asked for."""
+    from casaprov.cli.render import error_view
+
+    for problem in problems:
+        err.print(error_view(problem), soft_wrap=True)
+
+
+@contextmanager
+def leaving(told: str) -> Iterator[None]:
+    """End a command that is interrupted, by whatever signal, in the same way: clean up, then say what is left of it."""
+    with interrupted_by() as came:
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise Interrupted(told, came[0] if came else signal.SIGINT) from None
+
+
+class Interrupted(click.exceptions.Abort):
+    """A signal ended a command; says what is left of it."""
+
+    def __init__(self, told: str, number: int) -> None:
+        super().__init__(told)
+        self.number = number
+
+
+class Finite(click.FloatRange):
+    """A number on the command line; ``nan`` and ``inf`` are none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number, or refuse it with a sentence."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no finite number.", param, ctx)
+        return number

@@ -1,0 +1,286 @@
+"""How the command line shows results: rich tables made of the core's values."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.tree import Tree
+
+from casaprov.cli.terminal import plain
+from casaprov.comparison.products import Comparison
+from casaprov.crate import Packed
+from casaprov.doctor import Finding
+from casaprov.errors import CasaprovError, CrateError
+from casaprov.lineage.graph import Lineage
+from casaprov.records.model import Activity, Document, Entity
+from casaprov.replays.report import ReplayReport
+
+__all__ = [
+    "calls_table",
+    "comparison_view",
+    "error_view",
+    "findings_view",
+    "graph_view",
+    "issues_view",
+    "packed_view",
+    "replay_view",
+    "size",
+    "timing_view",
+]
+
+_VERDICT_STYLE = {
+    "identical": "green",
+    "same-content": "green",
+    "within-tolerance": "yellow",
+    "differs": "bold red",
+    "missing": "bold red",
+    "not-verifiable": "magenta",
+}
+
+_MOST_CALLS = 5
+"""Calls that one line names."""
+
+
+def _table(*columns: str) -> Table:
+    """Return a light table that breaks long paths instead of cutting them."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def size(count: int) -> str:
+    """Return a number of bytes for people: ``35.2 MB``."""
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
+
+
+def calls_table(document: Document) -> Table:
+    """Every call: what it read, what it left, how long it took and, if it did not go well, how it ended."""
+    lineage = Lineage(document)
+    table = _table("#", "task", "s", "read", "left behind")
+    table.title, table.title_justify = plain(document.notebook), "left"
+    for number, activity in enumerate(document.activities, start=1):
+        left = [_left(lineage.entities[u.entity], declared=u.declared) for u in activity.generated]
+        left += [f"[dim]removed[/] {plain(path)}" for path in activity.deleted]
+        table.add_row(
+            str(number),
+            ("  " if activity.parent else "") + _task(activity),
+            f"{activity.seconds:.1f}" if activity.seconds is not None else "",
+            "\n".join(_name(lineage.entities[u.entity]) for u in activity.used),
+            "\n".join(left + _troubles(activity)),
+        )
+    return table
+
+
+def timing_view(document: Document) -> Group:
+    """How long every call took, and how long the user waited for casaprov because of it."""
+    table = _table("#", "task", "s", "waited for casaprov")
+    table.title, table.title_justify = plain(document.notebook), "left"
+    for number, activity in enumerate(document.activities, start=1):
+        seconds = f"{activity.seconds:.2f}" if activity.seconds is not None else ""
+        table.add_row(
+            str(number), ("  " if activity.parent else "") + _task(activity), seconds, f"{activity.waited_s:.3f}"
+        )
+    took = sum(activity.seconds or 0.0 for activity in document.activities if activity.parent is None)
+    waited = sum(activity.waited_s for activity in document.activities)
+    share = f", {waited / took:.1%} of that" if took else ""
+    return Group(table, f"The calls took {took:.1f} s; casaprov made you wait another {waited:.1f} s{share}.")
+
+
+def _task(activity: Activity) -> str:
+    style = {"completed": "default", "failed": "red"}.get(activity.outcome, "yellow")
+    told = "" if activity.outcome == "completed" else f" {activity.outcome}"
+    return f"[{style}]{plain(activity.task)}{told}[/]"
+
+
+def _troubles(activity: Activity) -> list[str]:
+    """First line of the error, and what the record lacks."""
+    error = activity.failure.message.strip().splitlines()[:1] if activity.failure else []
+    return [f"[red]{plain(line)}[/]" for line in error] + [f"[yellow]{plain(p)}[/]" for p in activity.problems]
+
+
+def _name(entity: Entity) -> str:
+    return plain(_short_path(entity)) + (" [yellow](changed outside of tasks)[/]" if entity.gap else "")
+
+
+def _short_path(entity: Entity) -> str:
+    """Path of an entity; what comes with CASA's data is named from there."""
+    return next((f"casadata:{found.value}" for found in entity.locators if found.scheme == "casadata"), entity.path)
+
+
+def _left(entity: Entity, *, declared: bool) -> str:
+    how = "" if entity.revision_of is None else " (changed)"
+    return plain(entity.path) + how + ("" if declared else " [yellow](observed)[/]")
+
+
+def graph_view(document: Document) -> Tree:
+    """The graph, from the products that nothing else was made from back to the inputs."""
+    lineage = Lineage(document)
+    root = Tree(plain(document.notebook))
+    read = {usage.entity for activity in document.activities for usage in activity.used}
+    read |= {state.id for name in read for state in lineage.origins(lineage.entities[name])}
+    ends = [product for product in lineage.products() if product.id not in read]
+    _grow(root, ends, lineage, set())
+    return root
+
+
+def _grow(branch: Tree, entities: Iterable[Entity], lineage: Lineage, shown: set[str]) -> None:
+    """Add the states to a branch, those of one call together, and below them what the call read, or what they are copies of."""
+    by_call: dict[str | None, list[Entity]] = {}
+    for entity in entities:
+        if (before := lineage.before(entity)) is not None:
+            how = "[dim]copy of[/]" if entity.copy_of is not None else "[dim]from[/]"
+            _grow(branch.add(f"{_name(entity)} {how}"), [before], lineage, shown)
+            continue
+        by_call.setdefault(entity.generated_by, []).append(entity)
+    for call, made in by_call.items():
+        names = ", ".join(_name(entity) for entity in made)
+        activity = lineage.activities.get(call) if call else None
+        if activity is None:
+            branch.add(f"{names} [dim]input[/]")
+            continue
+        number = list(lineage.activities).index(activity.id) + 1
+        node = branch.add(f"{names} [dim]by[/] [cyan]{number} {plain(activity.task)}[/]")
+        if activity.id not in shown:
+            shown.add(activity.id)
+            _grow(node, [lineage.entities[usage.entity] for usage in activity.used], lineage, shown)
+        elif activity.used:
+            node.add("[dim]… as above[/]")
+
+
+def packed_view(packed: Packed) -> Group:
+    """What a crate ships, what it only names, and why."""
+    table = _table("product", "size", "in the crate", "why")
+    for item in sorted(packed.items, key=lambda item: item.decision != "shipped"):
+        style = "green" if item.decision == "shipped" else "yellow"
+        table.add_row(_name(item.entity), size(item.size_bytes), f"[{style}]{item.decision}[/]", plain(item.reason))
+    shipped = sum(item.decision == "shipped" for item in packed.items)
+    told = f"{shipped} of {_plural(len(packed.items), 'file or table', 'files and tables')} are in the crate."
+    return Group(table, told, f"{plain(str(packed.path))}: {size(packed.size_bytes)}", packed.digest)
+
+
+def comparison_view(comparison: Comparison) -> RenderableType:
+    """A verdict and every difference behind it."""
+    verdict = _verdict(comparison)
+    head = f"{verdict}  {plain(comparison.note)}" if comparison.note else verdict
+    if not comparison.differences:
+        return head
+    table = _table("where", "what", "cells", "largest difference", "relative")
+    for difference in comparison.differences:
+        cells = "" if difference.cells is None else f"{difference.cells} of {difference.of}"
+        table.add_row(
+            plain(difference.path),
+            plain(difference.what),
+            cells,
+            _number(difference.max_abs),
+            _number(difference.max_rel),
+        )
+    return Group(head, table)
+
+
+def _verdict(comparison: Comparison) -> str:
+    """A verdict, and the tier of the digests if not everything was read for it."""
+    tier = "" if comparison.tier == "full" else f" ({comparison.tier})"
+    return f"[{_VERDICT_STYLE[comparison.verdict]}]{comparison.verdict}{tier}[/]"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"
+
+
+def replay_view(report: ReplayReport) -> Group:
+    """Calls that were left out or not run, a verdict for every product, and what was different around them."""
+    parts: list[RenderableType] = []
+    table = _table("product", "kind", "verdict", "")
+    for product in sorted(report.products, key=lambda p: not p.final):
+        if product.final or product.comparison.verdict in ("differs", "missing"):
+            told = product.comparison.note or _differences(product.comparison)
+            name = plain(product.path) + ("" if product.final else " [dim](in between)[/]")
+            table.add_row(name, product.kind, _verdict(product.comparison), plain(told))
+    parts.append(table)
+    parts += _left_out(report)
+    for step in report.steps:
+        if step.action == "blocked":
+            parts.append(f"[magenta]not run:[/] {plain(step.task)}: {plain(step.reason)}")
+        elif step.ended_otherwise:
+            failure = plain(step.failure, keep="\n\t")
+            parts.append(f"[red]{plain(step.task)} {step.outcome}[/], recorded as {step.recorded_outcome}. {failure}")
+    if report.sampled:
+        names = ", ".join(map(plain, report.sampled))
+        parts.append(f"Inputs that were recorded by samples, and found by them (tier fast): {names}")
+    if report.environment:
+        parts.append(
+            "Environment: "
+            + "; ".join(
+                f"{plain(d.name)} {plain(d.recorded or '–')} → {plain(d.now or '–')}" for d in report.environment
+            )
+        )
+    parts.append(_summary(report))
+    return Group(*parts)
+
+
+def _left_out(report: ReplayReport) -> Iterator[str]:
+    """One line for each reason why calls were left out."""
+    alike: dict[str, list[str]] = {}
+    for number, step in enumerate(report.steps, start=1):
+        if step.action == "leave-out":
+            alike.setdefault(step.reason, []).append(f"call {number} {plain(step.task)}")
+    for reason, calls in alike.items():
+        more = f" and {len(calls) - _MOST_CALLS} more" if len(calls) > _MOST_CALLS else ""
+        yield f"[dim]left out[/] ({plain(reason)}): {', '.join(calls[:_MOST_CALLS])}{more}"
+
+
+def _differences(comparison: Comparison) -> str:
+    return "; ".join(f"{d.path}: {d.what}" for d in comparison.differences[:3]) + (
+        f"; and {len(comparison.differences) - 3} more" if len(comparison.differences) > 3 else ""
+    )
+
+
+def _summary(report: ReplayReport) -> str:
+    run = sum(1 for step in report.steps if step.action == "run")
+    verdicts = Counter(p.comparison.verdict for p in report.products if p.final)
+    told = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common())
+    left = sum(1 for step in report.steps if step.action == "leave-out")
+    out = f", {left} left out" if left else ""
+    return f"{_plural(run, 'call')} replayed{out}; {_plural(sum(verdicts.values()), 'product')}: {told or 'none'}."
+
+
+def _plural(count: int, noun: str, many: str = "") -> str:
+    return f"{count} {noun if count == 1 else many or noun + 's'}"
+
+
+def error_view(error: BaseException) -> str:
+    """What went wrong, the issues behind it unless the message tells them, and what to do next."""
+    if isinstance(error, CasaprovError):
+        issues = error.issues if isinstance(error, CrateError) else ()
+        told = any(str(issue).rstrip(".") in error.message for issue in issues[:1])
+        bullets = [] if told else [f"  • {issue}" for issue in issues]
+        lines = [error.message, *bullets, *([error.hint] if error.hint else [])]
+    elif isinstance(error, OSError):
+        lines = [f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror or error}."]
+    else:
+        return "Interrupted."
+    return "[bold red]Error:[/] " + plain("\n".join(lines), keep="\n\t")
+
+
+def findings_view(findings: Iterable[Finding]) -> Table:
+    """What the doctor found, and how to mend what is missing."""
+    table = _table("", "what", "found", "what to do")
+    styles = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "missing": "[bold red]missing[/]"}
+    for finding in findings:
+        table.add_row(styles[finding.status], plain(finding.name), plain(finding.told), plain(finding.remedy))
+    return table
+
+
+def issues_view(issues: Iterable[object]) -> str:
+    """One line per issue."""
+    return "\n".join(f"• {plain(str(issue))}" for issue in issues)

@@ -1,0 +1,1 @@
+"""Two products, or a product and its record: the same, or how different."""

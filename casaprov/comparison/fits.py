@@ -1,0 +1,121 @@
+"""Comparing two FITS files: cards by keyword, images value by value, tables column by column.
+
+Cards that a content digest leaves out (dates, origins, comments) are left out
+here too (:mod:`casaprov.digests.fits`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from casaprov.comparison.fits_tables import compare_rows
+from casaprov.comparison.tables import compare_numbers, in_either
+from casaprov.comparison.values import Tally, told, told_change
+from casaprov.comparison.verdict import Difference, Tolerance
+from casaprov.digests.fits import FitsReader, Hdu, science_cards
+from casaprov.formats.fits_tables import PIECE_BYTES, Pieces, fits_table
+
+__all__ = ["compare_fits"]
+
+
+def compare_fits(
+    left: Path, right: Path, *, reader: FitsReader, tolerance: Tolerance, prefix: str = ""
+) -> Iterator[Difference]:
+    """Yield all differences of two FITS files.
+
+    Raises
+    ------
+    casaprov.errors.DigestError
+        If one of them is damaged.
+    """
+    before, now = list(reader.hdus(left)), list(reader.hdus(right))
+    if len(before) != len(now):
+        yield Difference(f"{prefix}hdus", f"The file has {len(now)} HDUs instead of {len(before)}.")
+    for number, (old, new) in enumerate(zip(before, now, strict=False)):
+        path = f"{prefix}hdu {number}"
+        if old.name != new.name:
+            yield Difference(path, f"The HDU is named {told(new.name)} instead of {told(old.name)}.")
+        yield from _compare_cards(old, new, tolerance, f"{path} header")
+        yield from _compare_data(old, new, tolerance, f"{path} data")
+
+
+def _compare_cards(old: Hdu, new: Hdu, tolerance: Tolerance, path: str) -> Iterator[Difference]:
+    before, now = science_cards(old.cards), science_cards(new.cards)
+    for keyword in in_either(before, now):
+        place = f"{path}/{keyword}"
+        if keyword not in now:
+            yield Difference(place, f"The card is missing; it was {_cards(before[keyword])}.")
+        elif keyword not in before:
+            yield Difference(place, f"The card is new; it is {_cards(now[keyword])}.")
+        elif before[keyword] != now[keyword]:
+            what = f"The card is {_card_change(before[keyword], now[keyword])}."
+            yield compare_numbers(_number(before[keyword]), _number(now[keyword]), tolerance, place, what)
+
+
+def _cards(encoded: list[Any]) -> str:
+    """Write the values of all cards of one keyword; each is tagged with its type."""
+    return " and ".join(told(value[-1]) for value in encoded)
+
+
+def _card_change(before: list[Any], now: list[Any]) -> str:
+    if len(before) == len(now) == 1:
+        return told_change(before[0][-1], now[0][-1])
+    return f"{_cards(now)} instead of {_cards(before)}"
+
+
+def _number(encoded: list[Any]) -> float | None:
+    """Value of a keyword with one card that holds a finite floating-point number."""
+    return encoded[0][1] if len(encoded) == 1 and isinstance(encoded[0][-1], float) else None
+
+
+def _compare_data(old: Hdu, new: Hdu, tolerance: Tolerance, path: str) -> Iterator[Difference]:
+    if old.dtype != new.dtype:
+        yield Difference(path, f"The data are {_form(new.dtype)} instead of {_form(old.dtype)}.")
+        return
+    tables = fits_table(old.cards), fits_table(new.cards)
+    if tables[0] is not None and tables[1] is not None:
+        streams = Pieces(old.data()), Pieces(new.data())
+        yield from compare_rows((tables[0], tables[1]), streams, tolerance, path)
+        return
+    dtype = np.dtype(np.uint8) if old.dtype is None else old.dtype
+    tally = Tally(tolerance, "byte" if old.dtype is None else "value")
+    one, two = Pieces(old.data()), Pieces(new.data())
+    done = 0
+    while True:
+        a, b = one.take(PIECE_BYTES), two.take(PIECE_BYTES)
+        values = min(len(a), len(b)) // dtype.itemsize
+        if not values:
+            break
+        left, right = (np.frombuffer(piece, dtype, values).astype(dtype.newbyteorder("=")) for piece in (a, b))
+        tally.add(left, right, _places(old, done))
+        done += values
+    # What one of them has beyond the other is not looked at, only counted.
+    sizes = [stream.drain() for stream in (one, two)]
+    if sizes[0] != sizes[1]:
+        yield Difference(path, f"There are {sizes[1]} bytes of data instead of {sizes[0]}.")
+    difference = tally.difference(path)
+    if difference is not None:
+        yield difference
+
+
+def _form(dtype: np.dtype[Any] | None) -> str:
+    return "a table" if dtype is None else f"an array of {dtype.newbyteorder('=').name}"
+
+
+def _places(hdu: Hdu, start: int) -> Callable[[int], str]:
+    """Return a function that says where an element is: in an image its pixel, counted from 1 as FITS does."""
+    cards = dict(hdu.cards)
+    shape = [int(cards.get(f"NAXIS{axis}", 0)) for axis in range(1, int(cards.get("NAXIS", 0)) + 1)]
+
+    def say(index: int) -> str:
+        place = start + index
+        if hdu.dtype is None or not 0 <= place < math.prod(shape):
+            return f"at {'byte' if hdu.dtype is None else 'value'} {place}"
+        return f"at pixel {[int(n) + 1 for n in np.unravel_index(place, shape, order='F')]}"
+
+    return say

@@ -1,0 +1,1 @@
+"""The RO-Crate: what goes in, its description, and what is checked."""

@@ -1,0 +1,201 @@
+"""The calls of a Document as JSON-LD: actions, steps, tools and their parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from casaprov import terms
+from casaprov.crates.layout import call_names, log_path, parameters_path
+from casaprov.crates.nodes import Node, iri, local, ref, time, value, value_type
+from casaprov.records.model import Activity, Document, Session, Usage
+
+__all__ = ["Calls"]
+
+_ENDED_HOW = {
+    "failed": "The call failed.",
+    "interrupted": "The call was interrupted.",
+    "unfinished": "The kernel ended before the call did.",
+}
+
+
+class Calls:
+    """What describes the task calls of a Document in its crate.
+
+    Parameters
+    ----------
+    document
+        The records.
+    ids
+        Identifier in the crate of every Entity.
+    files
+        Paths of the files in the crate; calls refer to their parameters and logs.
+    people
+        References to those who made the calls.
+
+    Attributes
+    ----------
+    tools
+        Identifiers of the tasks, in order of their first call.
+    steps, controls
+        Identifiers of HowToStep and ControlAction by Activity id.
+    examples
+        Identifiers of the FormalParameters that an Entity was given for, by Entity id.
+    """
+
+    def __init__(
+        self, document: Document, ids: Mapping[str, str], files: frozenset[str], people: Sequence[Node]
+    ) -> None:
+        self.document = document
+        self.tools: dict[str, Node] = {}
+        self.steps: dict[str, str] = {}
+        self.controls: dict[str, str] = {}
+        self.examples: dict[str, dict[str, None]] = {}
+        self._ids = ids
+        self._files = files
+        self._people = people
+        self._sessions = {session.id: session for session in document.sessions}
+        self._kinds = {entity.id: entity.kind for entity in document.entities}
+        self._names = call_names(document)
+        self._parameters: dict[str, Node] = {}
+        self._nodes = [node for activity in document.activities for node in self._call(activity)]
+
+    def nodes(self) -> list[Node]:
+        """Tools, their FormalParameters, and all that describes the calls."""
+        return [*self.tools.values(), *self._parameters.values(), *self._nodes]
+
+    def _call(self, activity: Activity) -> Iterable[Node]:
+        tool = self._tool(activity)
+        name = self._names[activity.id]
+        values = list(self._values(activity, tool))
+        step, control = local("step", name), local("control", name)
+        self.steps[activity.id], self.controls[activity.id] = step, control
+        self._note_examples(tool, "input", activity.used)
+        self._note_examples(tool, "output", activity.generated)
+        returned = _returned(activity)
+        action = self._action(activity, tool, values, returned)
+        position = str(len(self.steps))
+        yield {
+            "@id": step,
+            "@type": "HowToStep",
+            "name": f"Step {position}: {activity.task}",
+            "description": _where(activity),
+            "position": position,
+            "workExample": ref(tool["@id"]),
+        }
+        yield {
+            "@id": control,
+            "@type": "ControlAction",
+            "name": f"Orchestration of call {name}",
+            "instrument": ref(step),
+            "object": ref(action["@id"]),
+            "actionStatus": action["actionStatus"],
+        }
+        yield action
+        yield from values
+        yield from returned
+
+    def _note_examples(self, tool: Node, direction: str, usages: Iterable[Usage]) -> None:
+        for usage in usages:
+            if usage.parameter:
+                kind = "File" if self._kinds[usage.entity] in ("FITS", "File") else "Dataset"
+                parameter = self._parameter(tool, usage.parameter, direction, kind)
+                self.examples.setdefault(usage.entity, {})[parameter] = None
+
+    def _action(self, activity: Activity, tool: Node, values: list[Node], returned: list[Node]) -> Node:
+        name = self._names[activity.id]
+        objects = [*(ref(self._ids[u.entity]) for u in activity.used), *(ref(v["@id"]) for v in values)]
+        results = [*(ref(self._ids[u.entity]) for u in activity.generated), *(ref(v["@id"]) for v in returned)]
+        objects += [ref(iri(p)) for p in (parameters_path(name),) if p in self._files]
+        results += [ref(iri(p)) for p in (log_path(name),) if p in self._files]
+        completed = activity.outcome == "completed"
+        return {
+            "@id": local("call", activity.id),
+            "@type": "CreateAction",
+            "name": f"Call {name}",
+            "description": f"{activity.package}.{activity.task}, {_where(activity)}",
+            "instrument": ref(tool["@id"]),
+            "agent": self._people,
+            "object": objects,
+            "result": results,
+            "startTime": time(activity.started_at),
+            "endTime": time(activity.ended_at) if activity.ended_at else None,
+            "actionStatus": terms.STATUS_COMPLETED if completed else terms.STATUS_FAILED,
+            "error": None if completed else _error(activity),
+        }
+
+    def _tool(self, activity: Activity) -> Node:
+        session = self._sessions.get(activity.session)
+        version = _version(activity.package, session)
+        identifier = local("tool", f"{activity.package}.{activity.task}@{version or 'unknown'}")
+        tool: Node = {
+            "@id": identifier,
+            "@type": "SoftwareApplication",
+            "name": f"{activity.package}.{activity.task}",
+            "softwareVersion": version,
+            "url": terms.CASA_DOCS if activity.package.startswith("casa") else None,
+            "input": [],
+            "output": [],
+        }
+        return self.tools.setdefault(identifier, tool)
+
+    def _parameter(self, tool: Node, name: str, direction: str, kind: str) -> str:
+        """Identifier of the FormalParameter; notes that it took a value of this kind."""
+        identifier = local(direction, f"{tool['@id'].partition('/')[2]}/{name}")
+        if identifier not in self._parameters:
+            self._parameters[identifier] = {
+                "@id": identifier,
+                "@type": "FormalParameter",
+                "name": name,
+                "additionalType": [],
+                "conformsTo": ref(terms.PARAMETER_PROFILE),
+            }
+            tool[direction].append(ref(identifier))
+        kinds = self._parameters[identifier]["additionalType"]
+        if kind not in kinds:
+            kinds.append(kind)
+        return identifier
+
+    def _values(self, activity: Activity, tool: Node) -> Iterable[Node]:
+        """PropertyValues of what the user gave, where the value is no recorded Entity."""
+        named = {usage.parameter for usage in (*activity.used, *activity.generated)}
+        for name in activity.given:
+            if name not in named and name in activity.parameters:
+                told = activity.parameters[name]
+                yield {
+                    "@id": local("value", f"{activity.id}/{name}"),
+                    "@type": "PropertyValue",
+                    "name": name,
+                    "value": value(told),
+                    "exampleOfWork": ref(self._parameter(tool, name, "input", value_type(told))),
+                }
+
+
+def _returned(activity: Activity) -> list[Node]:
+    if activity.returned is None:
+        return []
+    at = local("value", f"{activity.id}/return value")
+    return [{"@id": at, "@type": "PropertyValue", "name": "return value", "value": value(activity.returned)}]
+
+
+def _version(package: str, session: Session | None) -> str:
+    if session is None:
+        return ""
+    environment = session.environment
+    known = {"casatasks": environment.casatasks, "casatools": environment.casatools}
+    return known.get(package) or environment.packages.get(package, "")
+
+
+def _where(activity: Activity) -> str:
+    if activity.step is None:
+        where = "called outside a notebook cell"
+    elif activity.step.cell_id:
+        where = f"called in cell {activity.step.cell_id}"
+    else:
+        where = f"called in the cell with execution count {activity.step.execution_count}"
+    return where if activity.parent is None else f"{where}, by call {activity.parent}"
+
+
+def _error(activity: Activity) -> str:
+    if activity.failure is None:
+        return _ENDED_HOW[activity.outcome]
+    return f"{activity.failure.type}: {activity.failure.message}"

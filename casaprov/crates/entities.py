@@ -1,0 +1,112 @@
+"""The Entities of a Document as JSON-LD: files, directories and the states of a path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
+from urllib.parse import quote
+
+from casaprov import terms
+from casaprov.crates.layout import CrateFile, Manifest
+from casaprov.crates.nodes import Node, iri, local, media_type, ref
+from casaprov.records.model import Document, Entity, Locator
+
+__all__ = ["collection_nodes", "data_nodes", "entity_ids", "file_node"]
+
+
+def entity_ids(document: Document, manifest: Manifest) -> dict[str, str]:
+    """Identifier of every Entity: its path in the crate if it is shipped, else a local one."""
+    shipped = manifest.shipped()
+    return {e.id: iri(shipped[e.id]) if e.id in shipped else local("entity", e.id) for e in document.entities}
+
+
+def file_node(path: str, files: Mapping[str, CrateFile]) -> Node:
+    """Describe a file of the crate."""
+    return {
+        "@id": iri(path),
+        "@type": "File",
+        "name": PurePosixPath(path).name,
+        "encodingFormat": media_type(path),
+        "contentSize": str(files[path].size_bytes),
+        "sha256": files[path].sha256.removeprefix("sha256:"),
+    }
+
+
+def data_nodes(
+    document: Document,
+    manifest: Manifest,
+    files: Mapping[str, CrateFile],
+    ids: Mapping[str, str],
+    examples: Mapping[str, Iterable[str]],
+) -> Iterable[Node]:
+    """Describe every Entity, shipped or not, and its content digest."""
+    shipped = manifest.shipped()
+    reasons = {item.entity: item.reason for item in manifest.items if item.decision == "referenced"}
+    for entity in document.entities:
+        path = shipped.get(entity.id)
+        node = {
+            "@id": ids[entity.id],
+            "@type": "Dataset",
+            "name": PurePosixPath(entity.path).name or entity.path,
+            "alternateName": entity.path,
+            "additionalType": entity.kind,
+            "description": _description(entity, reasons.get(entity.id)),
+            "isBasedOn": ref(ids[before]) if (before := entity.revision_of) and before in ids else None,
+            "exampleOfWork": [ref(parameter) for parameter in examples.get(entity.id, ())],
+            "url": [_locator(locator) for locator in entity.locators],
+            "contentSize": str(entity.size_bytes),
+        }
+        if path is not None and path in files:
+            facts = file_node(path, files)
+            node |= {key: facts[key] for key in ("@type", "encodingFormat", "contentSize", "sha256")}
+        elif path is None and entity.kind in ("FITS", "File"):
+            digest = entity.byte_digest.removeprefix("sha256:") if entity.byte_digest else None
+            node |= {"@type": "File", "encodingFormat": media_type(entity.path), "sha256": digest}
+        if entity.kind == "FITS":
+            node["encodingFormat"] = terms.MEDIA_TYPES[".fits"]
+        if entity.content_digest:
+            node["identifier"] = ref(local("content", entity.content_digest))
+            yield {
+                "@id": local("content", entity.content_digest),
+                "@type": "PropertyValue",
+                "name": "content digest",
+                "propertyID": terms.CONTENT_DIGEST,
+                "value": entity.content_digest,
+            }
+        yield node
+
+
+def collection_nodes(document: Document, ids: Mapping[str, str]) -> Iterable[Node]:
+    """Group the states of every path that was in more than one; the last is the main one."""
+    states: dict[str, list[str]] = {}
+    for entity in document.entities:
+        states.setdefault(entity.path, []).append(ids[entity.id])
+    for path, members in states.items():
+        if len(members) > 1:
+            yield {
+                "@id": local("path", path),
+                "@type": "Collection",
+                "name": path,
+                "description": f"The {len(members)} recorded states of {path}.",
+                "hasPart": [ref(member) for member in members],
+                "mainEntity": ref(members[-1]),
+            }
+
+
+def _description(entity: Entity, reason: str | None) -> str:
+    told = [entity.note]
+    if entity.gap:
+        told.append("Changed outside the recorded calls.")
+    if reason:
+        told.append(f"Not in this crate: {reason}.")
+    return " ".join(filter(None, told))
+
+
+def _locator(locator: Locator) -> str:
+    match locator.scheme:
+        case "file":
+            return "file://" + quote(locator.value)
+        case "casadata" | "crate":
+            return f"{locator.scheme}:{quote(locator.value)}"
+        case _:
+            return locator.value

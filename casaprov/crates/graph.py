@@ -1,0 +1,166 @@
+"""A Document as the JSON-LD entities of a Provenance Run Crate. Pure: values in, values out.
+
+Since the description is derived from the records and from nothing else,
+whoever opens a crate can derive it again and see whether either was edited.
+
+Profile: Provenance Run Crate 0.5, https://w3id.org/ro/wfrun/provenance/0.5,
+on RO-Crate 1.1. What its validators insist on and the specification does not
+say loudly: times without fractions of a second, ``actionStatus`` as a plain
+string, no arrays of one element, data that is not in the crate under a local
+``#id``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from urllib.parse import quote
+
+from casaprov import terms
+from casaprov.crates.calls import Calls
+from casaprov.crates.entities import collection_nodes, data_nodes, entity_ids, file_node
+from casaprov.crates.layout import DOCUMENT, MANIFEST, METADATA, README, TREES, CrateFile, Manifest
+from casaprov.crates.nodes import Node, clean, iri, local, ref, time
+from casaprov.crates.runs import engine_nodes, last_time, run_nodes
+from casaprov.records.model import Agent, Document
+
+__all__ = ["crate_graph"]
+
+_ABOUT: dict[str, Node] = {
+    README: {"about": {"@id": "./"}, "description": "What this crate holds and how to replay it."},
+    DOCUMENT: {"description": "The provenance records that this description is derived from."},
+    MANIFEST: {"description": "What is in this crate, and why the rest is not."},
+}
+
+
+def crate_graph(document: Document, manifest: Manifest, files: Iterable[CrateFile]) -> list[Node]:
+    """Describe a crate.
+
+    Parameters
+    ----------
+    document
+        The records; consistent (:func:`casaprov.records.consistency.record_issues`).
+    manifest
+        What the crate holds beside them.
+    files
+        The files that stand alone in the crate (not inside one of its
+        directories), without ``ro-crate-metadata.json``.
+
+    Returns
+    -------
+    list of dict
+        The entities of ``@graph``, with the descriptor and the root first.
+    """
+    known = {file.path: file for file in files}
+    ids = entity_ids(document, manifest)
+    agents = {agent.id: agent for agent in (*document.agents, *manifest.authors)}
+    people = [ref(_agent_id(agent)) for agent in agents.values() if agent.type == "Person"]
+    calls = Calls(document, ids, frozenset(known), people)
+    collections = list(collection_nodes(document, ids))
+    runs = list(run_nodes(document, manifest.notebook, ids, calls.controls, people))
+    nodes = [
+        _notebook(document, manifest, known, calls),
+        *_own_files(manifest, known),
+        *data_nodes(document, manifest, known, ids, calls.examples),
+        *collections,
+        *calls.nodes(),
+        *runs,
+        *engine_nodes(document),
+        *map(_agent, agents.values()),
+        _language(),
+    ]
+    actions = [n for n in (*runs, *calls.nodes()) if n["@type"] in ("CreateAction", "OrganizeAction")]
+    root = {
+        **_root(document, manifest),
+        "hasPart": [ref(n["@id"]) for n in nodes if _is_part(n)],
+        "mentions": [ref(n["@id"]) for n in (*actions, *collections)],
+    }
+    unique = {n["@id"]: n for n in (_descriptor(), root, *_profiles(), _license(manifest), *nodes)}
+    return [clean(node) for node in unique.values()]
+
+
+def _descriptor() -> Node:
+    return {
+        "@id": METADATA,
+        "@type": "CreativeWork",
+        "about": ref("./"),
+        "conformsTo": [ref(terms.ROCRATE_PROFILE), ref(terms.WORKFLOW_ROCRATE_PROFILE)],
+    }
+
+
+def _root(document: Document, manifest: Manifest) -> Node:
+    told = f"{len(document.activities)} recorded task calls of the notebook {manifest.notebook}"
+    return {
+        "@id": "./",
+        "@type": "Dataset",
+        "name": manifest.title,
+        "description": f"{told}, with what they read and made, to be replayed with 'casaprov replay'.",
+        "datePublished": time(last_time(document)),
+        "license": ref(_license(manifest)["@id"]),
+        "author": [ref(_agent_id(author)) for author in manifest.authors],
+        "conformsTo": [ref(profile) for profile in terms.PROFILES],
+        "mainEntity": ref(iri(manifest.notebook)),
+    }
+
+
+def _profiles() -> Iterable[Node]:
+    for profile, (name, version) in terms.PROFILES.items():
+        yield {"@id": profile, "@type": "CreativeWork", "name": name, "version": version}
+
+
+def _license(manifest: Manifest) -> Node:
+    told = manifest.license
+    if not told:
+        text = "The author of this crate stated no licence. Ask before you use it for more than reading."
+        return {"@id": "#no-license", "@type": "CreativeWork", "name": "No licence stated", "description": text}
+    known = told if told.startswith(("https://", "http://")) else f"https://spdx.org/licenses/{quote(told)}"
+    return {"@id": known, "@type": "CreativeWork", "name": told, "description": f"Licence of this crate: {told}"}
+
+
+def _notebook(document: Document, manifest: Manifest, files: dict[str, CrateFile], calls: Calls) -> Node:
+    git = next((s.environment.git for s in reversed(document.sessions) if s.environment.git), None)
+    file = file_node(manifest.notebook, files)
+    # The commit names the notebook only if nothing was changed since.
+    version = git.commit if git and not git.dirty else f"sha256:{file['sha256']}"
+    return {
+        **file,
+        "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
+        "encodingFormat": terms.MEDIA_TYPES[".ipynb"],
+        "conformsTo": ref(terms.WORKFLOW_PROFILE),
+        "programmingLanguage": ref(terms.PROGRAMMING_LANGUAGE),
+        "version": version,
+        "url": git.remote if git else None,
+        "hasPart": [ref(tool) for tool in calls.tools],
+        "step": [ref(step) for step in calls.steps.values()],
+    }
+
+
+def _own_files(manifest: Manifest, files: dict[str, CrateFile]) -> Iterable[Node]:
+    shipped = {item.path for item in manifest.items}
+    for path in files:
+        if path not in shipped and path != manifest.notebook:
+            yield {**file_node(path, files), **_ABOUT.get(path, {})}
+    if any(file.path.startswith(TREES) for file in manifest.files):
+        told = "Digests and sketches of every column and image, for comparing a replay with."
+        yield {"@id": TREES, "@type": "Dataset", "name": "Digest trees", "description": told}
+
+
+def _is_part(node: Node) -> bool:
+    types = node["@type"] if isinstance(node["@type"], list) else [node["@type"]]
+    return not node["@id"].startswith("#") and not {"File", "Dataset"}.isdisjoint(types)
+
+
+def _agent_id(agent: Agent) -> str:
+    return local("person" if agent.type == "Person" else "software", agent.id)
+
+
+def _agent(agent: Agent) -> Node:
+    url = agent.url or (terms.CASAPROV if agent.name == "casaprov" else "")
+    node = {"@id": _agent_id(agent), "name": agent.name, "url": url}
+    if agent.type == "Person":
+        return {**node, "@type": "Person"}
+    return {**node, "@type": "SoftwareApplication", "softwareVersion": agent.version}
+
+
+def _language() -> Node:
+    language = terms.PROGRAMMING_LANGUAGE
+    return {"@id": language, "@type": "ComputerLanguage", "name": "Python", "url": language}

@@ -1,0 +1,142 @@
+"""Where things lie in a crate, and the list of what it holds.
+
+::
+
+    ro-crate-metadata.json        the description, derived from the records
+    README.md                     what this is and how to replay it
+    <notebook>.ipynb
+    records/document.json         the Document
+    records/crate.json            the Manifest: what is shipped, and why the rest is not
+    records/trees/<64 hex>.json   digest tree of a content
+    parameters/06-gaincal.json    all parameters of the sixth call
+    logs/06-gaincal.log           what the CASA log said during it
+    products/<path>               products, by their path in the session's folder
+    inputs/<path>                 inputs that were shipped on demand
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, Final, Literal
+
+from casaprov.hashing import Digest
+from casaprov.records.model import Activity, Agent, Document, Entity
+
+__all__ = [
+    "CRATE_FORMAT",
+    "DOCUMENT",
+    "MANIFEST",
+    "METADATA",
+    "README",
+    "TREES",
+    "CrateFile",
+    "CrateItem",
+    "Manifest",
+    "call_names",
+    "log_path",
+    "parameters",
+    "parameters_path",
+    "shipped_path",
+    "tree_name",
+]
+
+CRATE_FORMAT: Final = "casaprov/crate/1"
+METADATA: Final = "ro-crate-metadata.json"
+README: Final = "README.md"
+DOCUMENT: Final = "records/document.json"
+MANIFEST: Final = "records/crate.json"
+TREES: Final = "records/trees/"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrateFile:
+    """A file of a crate: its path there, the digest of its bytes, its size."""
+
+    path: str
+    sha256: Digest
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrateItem:
+    """What became of one Entity.
+
+    Attributes
+    ----------
+    path
+        Where it lies in the crate, with a final ``/`` for a directory; None
+        if it is only referenced.
+    reason
+        Why it is shipped or not.
+    """
+
+    entity: str
+    decision: Literal["shipped", "referenced"]
+    reason: str
+    path: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What a crate holds beside its records; stored as ``records/crate.json``.
+
+    Attributes
+    ----------
+    files
+        Every file inside a directory of the crate (a table, the digest
+        trees). Files that stand alone are listed, with their digests, in
+        ``ro-crate-metadata.json``: thousands of table files would drown it.
+    """
+
+    notebook: str
+    title: str
+    license: str = ""
+    authors: tuple[Agent, ...] = ()
+    items: tuple[CrateItem, ...] = ()
+    files: tuple[CrateFile, ...] = ()
+    format: Literal["casaprov/crate/1"] = CRATE_FORMAT
+
+    def shipped(self) -> Mapping[str, str]:
+        """Path in the crate by entity id, for what is shipped."""
+        return {item.entity: item.path for item in self.items if item.path is not None}
+
+
+def call_names(document: Document) -> dict[str, str]:
+    """Short name of every call, ``06-gaincal``, by Activity id; sorts in order of time."""
+    width = max(2, len(str(len(document.activities))))
+    return {a.id: f"{n:0{width}d}-{_plain(a)}" for n, a in enumerate(document.activities, start=1)}
+
+
+def _plain(activity: Activity) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", activity.task)[:100] or "call"
+
+
+def parameters(activity: Activity) -> dict[str, Any]:
+    """Return what the file with the parameters of a call holds."""
+    return {"task": activity.task, "given": list(activity.given), "parameters": activity.parameters}
+
+
+def parameters_path(call_name: str) -> str:
+    """Path of the file with all parameters of a call."""
+    return f"parameters/{call_name}.json"
+
+
+def log_path(call_name: str) -> str:
+    """Path of the log segment of a call."""
+    return f"logs/{call_name}.log"
+
+
+def tree_name(digest: Digest) -> str:
+    """Path of the digest tree of a content."""
+    return f"{TREES}{digest.removeprefix('sha256:')}.json"
+
+
+def shipped_path(entity: Entity, *, directory: bool) -> str:
+    """Path of a shipped Entity; absolute paths go below ``products/_absolute/``."""
+    top = "products" if entity.generated_by else "inputs"
+    path = PurePosixPath(entity.path)
+    inside = PurePosixPath("_absolute", *path.parts[1:]) if path.is_absolute() else path
+    return f"{top}/{inside}" + ("/" if directory else "")

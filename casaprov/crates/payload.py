@@ -1,0 +1,274 @@
+"""What goes into a crate, what is only referenced, and why.
+
+A restore needs calibration tables, flag versions and masks: they are shipped
+whatever their size. Images, FITS files, plots and listings are shipped up to
+a limit. Visibilities are large and replayable: they are referenced by digest.
+Inputs are referenced by locators; those that nobody else could find, since
+they are only known by their place on this machine, are shipped if they are
+small. What lies on disk is the last state of a path; if it is no longer the
+recorded one, it is not shipped. A product that was renamed or moved within
+the notebook's folder is found again by its digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal, Protocol
+
+from casaprov.crates.layout import shipped_path
+from casaprov.digests.measurement import Measure
+from casaprov.errors import CasaprovError
+from casaprov.files.snapshot import Walk, walk
+from casaprov.hashing import Digest
+from casaprov.lineage.graph import Lineage
+from casaprov.records.model import Document, Entity
+from casaprov.untrusted.zip_file import name_problem
+
+__all__ = ["Measured", "PayloadItem", "PayloadPolicy", "choose_payload", "members"]
+
+_VISIBILITY_TASKS = frozenset({"exportuvfits"})
+_VISIBILITY_SUFFIXES = frozenset({".uvfits", ".uvf", ".idifits", ".ms", ".mms", ".asdm"})
+_CHANGED = "changed since it was recorded"
+_CHANGED_IN_PLACE = "changed in place by this notebook: keep a copy for replays"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PayloadItem:
+    """What becomes of one Entity in a crate.
+
+    Attributes
+    ----------
+    reason
+        Why, as a phrase.
+    size_bytes
+        Size of what lies on disk if it is shipped, else the recorded size.
+    source
+        File or directory to ship; None if it is only referenced.
+    """
+
+    entity: Entity
+    decision: Literal["shipped", "referenced"]
+    reason: str
+    size_bytes: int
+    source: Path | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PayloadPolicy:
+    """What to ship.
+
+    Attributes
+    ----------
+    max_item_bytes
+        Limit for an image, FITS file, plot, listing or other product, and for
+        calibration tables, images, masks and flag versions that are inputs
+        known only on this machine.
+    max_input_bytes
+        Limit for other inputs that are known only on this machine.
+    ship_visibilities
+        Ship MeasurementSets and UVFITS files that the calls made, of any size.
+    ship_inputs
+        Ship what the calls read and did not make, of any size.
+    """
+
+    max_item_bytes: int = 50_000_000
+    max_input_bytes: int = 5_000_000
+    ship_visibilities: bool = False
+    ship_inputs: bool = False
+
+
+class Measured(Protocol):
+    """A measurement of what lies on disk."""
+
+    @property
+    def content_digest(self) -> Digest | None:
+        """Digest of the scientific content."""
+        ...
+
+
+def choose_payload(
+    document: Document, folders: Mapping[str, Path], policy: PayloadPolicy, *, measure: Measure[Measured]
+) -> tuple[PayloadItem, ...]:
+    """Decide for every input and product of a Document whether it is shipped.
+
+    Parameters
+    ----------
+    folders
+        Where relative paths of the records start, by session id.
+    measure
+        Digests a path; called for every product that is still there, shipped
+        or not, for inputs that would be shipped, and for what may be a
+        product under another name.
+
+    Returns
+    -------
+    tuple of PayloadItem
+        Inputs first, then products, each in the order of the records.
+    """
+    lineage = Lineage(document)
+    products = lineage.products()
+    chooser = _Chooser(document, folders, policy, measure, products)
+    return tuple(map(chooser.item, dict.fromkeys((*lineage.inputs(), *products))))
+
+
+def members(path: Path) -> Iterator[Path]:
+    """Everything below a directory, in the order of names."""
+    for child in sorted(path.iterdir(), key=lambda p: p.name):
+        yield child
+        if child.is_dir() and not child.is_symlink():
+            yield from members(child)
+
+
+class _Chooser:
+    """Decides for one Entity after the other."""
+
+    def __init__(
+        self,
+        document: Document,
+        folders: Mapping[str, Path],
+        policy: PayloadPolicy,
+        measure: Measure[Measured],
+        products: Iterable[Entity],
+    ) -> None:
+        self._folders = folders
+        self._last_folder = list(folders.values())[-1]
+        self._policy = policy
+        self._measure = measure
+        self._made_by = {activity.id: activity.task for activity in document.activities}
+        self._order = {entity.id: place for place, entity in enumerate(document.entities)}
+        self._last = {entity.path: entity for entity in products}
+        self._shipped: set[str] = set()
+        self._walks: dict[Path, Walk] = {}
+
+    def item(self, entity: Entity) -> PayloadItem:
+        folder = self._folders.get(entity.session, self._last_folder)
+        source = self._renamed(entity, folder) or folder / entity.path
+        refusal = self._input_refusal(entity, source) if _is_input(entity) else self._product_refusal(entity, source)
+        top = shipped_path(entity, directory=False)
+        if not refusal and top in self._shipped:
+            refusal = "another state of this path has the same files"
+        if refusal:
+            size = entity.size_bytes
+            return PayloadItem(entity=entity, decision="referenced", reason=refusal, size_bytes=size, source=None)
+        self._shipped.add(top)
+        reason = self._worth(entity)
+        if source != folder / entity.path:
+            reason += f", now at {source.relative_to(folder).as_posix()}"
+        return PayloadItem(entity=entity, decision="shipped", reason=reason, size_bytes=_size(source), source=source)
+
+    def _renamed(self, entity: Entity, folder: Path) -> Path | None:
+        """Where in the notebook's folder a product lies that is no longer at its path; None if it is, or lies nowhere."""
+        if _is_input(entity) or not (entity.content_digest and entity.size_bytes) or (folder / entity.path).exists():
+            return None
+        if folder not in self._walks:
+            self._walks[folder] = walk(folder)
+        for name, found in self._walks[folder].products.items():
+            if found.size_bytes == entity.size_bytes and not self._change(entity, folder / name):
+                return folder / name
+        return None
+
+    def _input_refusal(self, entity: Entity, source: Path) -> str:
+        if not self._policy.ship_inputs:
+            if not _is_local(entity):
+                return "an input, to be found by its locators"
+            if entity.size_bytes > self._local_limit(entity):
+                if self._was_changed(entity):
+                    return _CHANGED_IN_PLACE
+                return "an input known only on this machine: --with-inputs ships it"
+        refusal = _absence(entity, source) or _name_refusal(entity, source) or self._change(entity, source)
+        return _CHANGED_IN_PLACE if refusal == _CHANGED and self._was_changed(entity) else refusal
+
+    def _local_limit(self, entity: Entity) -> int:
+        worthy = _is_always_shipped(entity) or entity.kind == "Image"
+        limits = self._policy.max_item_bytes, self._policy.max_input_bytes
+        return max(limits) if worthy else limits[1]
+
+    def _was_changed(self, entity: Entity) -> bool:
+        """Tell whether a call left other content at the path of an input, later."""
+        last = self._last.get(entity.path)
+        if last is None or self._order[last.id] < self._order[entity.id]:
+            return False
+        return last.content_digest != entity.content_digest
+
+    def _product_refusal(self, entity: Entity, source: Path) -> str:
+        """Why a product is not shipped; that it is not the recorded one any more goes before the policy."""
+        if absence := _absence(entity, source):
+            return absence
+        policy = self._policy_refusal(entity)
+        # What is not shipped has no need of names that fit into a crate: it is measured all the same.
+        problem = "" if policy else _name_refusal(entity, source)
+        return problem or self._change(entity, source) or policy
+
+    def _policy_refusal(self, entity: Entity) -> str:
+        if _is_visibilities(entity, self._made_by.get(entity.generated_by or "", "")):
+            return "" if self._policy.ship_visibilities else "visibilities, referenced by digest"
+        if not _is_always_shipped(entity) and entity.size_bytes > self._policy.max_item_bytes:
+            return f"larger than the limit of {self._policy.max_item_bytes / 1e6:g} MB"
+        return ""
+
+    def _change(self, entity: Entity, source: Path) -> str:
+        """Why what lies on disk cannot stand for the recorded state; empty if it can."""
+        try:
+            measured = self._measure(source, tier=entity.tier)
+        except CasaprovError as error:
+            return f"not readable any more ({error.message})"
+        return "" if measured.content_digest == entity.content_digest else _CHANGED
+
+    def _worth(self, entity: Entity) -> str:
+        if not _is_input(entity):
+            return _worth(entity)
+        if self._policy.ship_inputs:
+            return "an input, asked for"
+        return "changed outside the recorded calls" if entity.gap else "an input known only on this machine"
+
+
+def _is_input(entity: Entity) -> bool:
+    return entity.generated_by is None
+
+
+def _is_local(entity: Entity) -> bool:
+    """Tell whether nothing but its place on this machine says where to find an input."""
+    return all(locator.scheme == "file" for locator in entity.locators)
+
+
+def _is_visibilities(entity: Entity, task: str) -> bool:
+    suffix = PurePosixPath(entity.path).suffix.lower()
+    by_name = entity.kind in ("FITS", "Directory", "File") and suffix in _VISIBILITY_SUFFIXES
+    return entity.kind == "MeasurementSet" or by_name or task in _VISIBILITY_TASKS
+
+
+def _is_always_shipped(entity: Entity) -> bool:
+    return entity.kind == "CalibrationTable" or entity.path.endswith((".flagversions", ".mask"))
+
+
+def _worth(entity: Entity) -> str:
+    if entity.path.endswith(".flagversions"):
+        return "flag versions"
+    if entity.path.endswith(".mask"):
+        return "a mask"
+    names = {"CalibrationTable": "a calibration table", "Image": "an image", "FITS": "a FITS file"}
+    return names.get(entity.kind, "a product within the limit")
+
+
+def _absence(entity: Entity, source: Path) -> str:
+    if not source.exists():
+        return "no longer there"
+    if entity.content_digest is None:
+        return f"of unknown content ({entity.note})" if entity.note else "of unknown content"
+    return ""
+
+
+def _name_refusal(entity: Entity, source: Path) -> str:
+    inside = list(members(source)) if source.is_dir() else [source]
+    if source.is_symlink() or any(path.is_symlink() or not (path.is_dir() or path.is_file()) for path in inside):
+        return "a link or contains one, which a crate cannot hold"
+    top = shipped_path(entity, directory=False)
+    names = [top] if inside == [source] else [f"{top}/{path.relative_to(source).as_posix()}" for path in inside]
+    problem = next(filter(None, map(name_problem, names)), "")
+    return f"a name no crate can hold: it {problem}" if problem else ""
+
+
+def _size(path: Path) -> int:
+    return sum(p.stat().st_size for p in members(path) if p.is_file()) if path.is_dir() else path.stat().st_size

@@ -1,0 +1,197 @@
+"""Writing the files of a crate into a zip: streamed, in a fixed order, described last."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import unquote
+
+from rocrate.model.contextentity import ContextEntity
+from rocrate.model.dataset import Dataset
+from rocrate.model.file import File
+from rocrate.rocrate import ROCrate
+
+from casaprov import terms
+from casaprov.crates.graph import crate_graph
+from casaprov.crates.layout import (
+    DOCUMENT,
+    MANIFEST,
+    METADATA,
+    README,
+    TREES,
+    CrateFile,
+    Manifest,
+    call_names,
+    log_path,
+    parameters,
+    parameters_path,
+    tree_name,
+)
+from casaprov.crates.nodes import Node
+from casaprov.crates.payload import PayloadItem, members
+from casaprov.crates.readme import readme
+from casaprov.crates.runs import last_time
+from casaprov.errors import RecordError
+from casaprov.hashing import Digest
+from casaprov.records.model import Activity, Document
+from casaprov.records.serialise import unstructure
+
+__all__ = ["CrateWriter", "metadata_document"]
+
+_CHUNK = 2**20
+_LOST_LOG = "What the CASA log said during the call was no more in the journal when it was exported."
+
+
+class CrateWriter:
+    """Writes a crate into a zip. The same records and files give the same bytes.
+
+    Parameters
+    ----------
+    archive
+        An empty zip, open for writing.
+    document
+        The records; every entry of the zip gets the time at which they end.
+    """
+
+    def __init__(self, archive: zipfile.ZipFile, document: Document) -> None:
+        moment = datetime.fromisoformat(last_time(document)).timetuple()[:6]
+        self._archive = archive
+        self._document = document
+        # A zip knows the years from 1980 to 2107.
+        self._date_time = moment if 1980 <= moment[0] <= 2107 else (1980, 1, 1, 0, 0, 0)
+
+    def write(self, manifest: Manifest, notebook: bytes, journal: Path, items: Sequence[PayloadItem]) -> None:
+        """Write everything; the description comes last, since it holds the digests of the rest.
+
+        Parameters
+        ----------
+        manifest
+            What the crate holds, without the files inside its directories.
+        notebook
+            What the notebook file holds.
+        items
+            What to ship, in the order of ``manifest.items``.
+        """
+        document = _with_present_logs(self._document, journal)
+        alone = [self._store(manifest.notebook, notebook)]
+        names = call_names(document)
+        for activity in document.activities:
+            alone.append(self._store(parameters_path(names[activity.id]), _json(parameters(activity))))
+            log = _log_source(journal, activity)
+            if log is not None:
+                alone.append(self._copy(log_path(names[activity.id]), log))
+        inside = []
+        if (journal / "trees").is_dir():
+            self._folder(TREES)
+        for digest in dict.fromkeys(entity.content_digest for entity in document.entities):
+            tree = journal / "trees" / f"{(digest or '').removeprefix('sha256:')}.json"
+            if digest and tree.is_file():
+                inside.append(self._copy(tree_name(digest), tree))
+        for item, listed in zip(items, manifest.items, strict=True):
+            if item.source is not None and listed.path is not None:
+                if item.source.is_dir():
+                    inside += self._copy_directory(listed.path, item.source)
+                else:
+                    alone.append(self._copy(listed.path, item.source))
+        manifest = replace(manifest, files=tuple(inside))
+        alone.append(self._store(MANIFEST, _json({"format": manifest.format, **unstructure(manifest)})))
+        alone.append(self._store(DOCUMENT, _json(unstructure(document))))
+        alone.append(self._store(README, readme(document, manifest, notebook).encode()))
+        content = metadata_document(crate_graph(document, manifest, alone))
+        self._store(METADATA, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False).encode())
+
+    def _copy_directory(self, path: str, source: Path) -> Iterable[CrateFile]:
+        self._folder(path)
+        for member in members(source):
+            inside = path + member.relative_to(source).as_posix()
+            if member.is_dir():
+                self._folder(inside + "/")
+            else:
+                yield self._copy(inside, member)
+
+    def _folder(self, path: str) -> None:
+        # Folders have entries of their own: an empty one is part of a table's content, and validators look for them.
+        self._archive.writestr(self._info(path, mode=0o40755), b"")
+
+    def _copy(self, path: str, source: Path) -> CrateFile:
+        hasher, size = hashlib.sha256(), 0
+        with source.open("rb") as reader, self._open(path, source.stat().st_size) as writer:
+            while data := reader.read(_CHUNK):
+                hasher.update(data)
+                size += len(data)
+                writer.write(data)
+        return CrateFile(path=path, sha256=Digest(f"sha256:{hasher.hexdigest()}"), size_bytes=size)
+
+    def _store(self, path: str, data: bytes) -> CrateFile:
+        with self._open(path, len(data)) as writer:
+            writer.write(data)
+        digest = Digest(f"sha256:{hashlib.sha256(data).hexdigest()}")
+        return CrateFile(path=path, sha256=digest, size_bytes=len(data))
+
+    def _open(self, path: str, size: int) -> IO[bytes]:
+        return self._archive.open(self._info(path), "w", force_zip64=size > 2**30)
+
+    def _info(self, path: str, mode: int = 0o100644) -> zipfile.ZipInfo:
+        info = zipfile.ZipInfo(path, self._date_time)
+        info.compress_type = zipfile.ZIP_DEFLATED if mode & 0o100000 else zipfile.ZIP_STORED
+        info.external_attr = mode << 16 | (0 if mode & 0o100000 else 0x10)
+        return info
+
+
+def metadata_document(nodes: Iterable[Node]) -> dict[str, Any]:
+    """Return the content of ``ro-crate-metadata.json`` for these entities."""
+    crate = ROCrate(version=terms.ROCRATE_VERSION)
+    # ro-crate-py writes the context of RO-Crate only; sha256 and environment are terms of this one.
+    crate.metadata.extra_contexts.append(terms.WORKFLOW_RUN_CONTEXT)
+    own = {METADATA: crate.metadata, "./": crate.root_dataset}
+    described = []
+    for node in nodes:
+        identifier, kind = node["@id"], node["@type"]
+        is_part = not identifier.startswith("#")
+        if identifier in own:
+            described.append((own[identifier], node))
+        elif is_part and "File" in kind:
+            crate.add(File(crate, dest_path=unquote(identifier), properties=node))
+        elif is_part and kind == "Dataset":
+            crate.add(Dataset(crate, dest_path=unquote(identifier), properties=node))
+        else:
+            crate.add(ContextEntity(crate, identifier, properties=node))
+    for entity, node in described:
+        for key, member in node.items():
+            if not key.startswith("@"):
+                entity[key] = member
+    content: dict[str, Any] = crate.metadata.generate()
+    return content
+
+
+def _with_present_logs(document: Document, journal: Path) -> Document:
+    """Name no log that the journal has lost: a crate holds every log that its records name."""
+    activities = tuple(
+        activity
+        if activity.log is None or _log_source(journal, activity)
+        else replace(activity, log=None, problems=(*activity.problems, _LOST_LOG))
+        for activity in document.activities
+    )
+    return replace(document, activities=activities)
+
+
+def _log_source(journal: Path, activity: Activity) -> Path | None:
+    if activity.log is None:
+        return None
+    path = (journal / activity.log.path).resolve()
+    return path if path.is_relative_to(journal.resolve()) and path.is_file() else None
+
+
+def _json(value: Any) -> bytes:
+    # The ASCII escapes of JSON carry what is no valid Unicode, such as file names in another encoding.
+    try:
+        return json.dumps(value, indent=1, allow_nan=False).encode() + b"\n"
+    except ValueError as error:
+        hint = "This is a fault of casaprov; please report it."
+        raise RecordError(f"The record holds a number that JSON has no word for: {error}.", hint=hint) from error

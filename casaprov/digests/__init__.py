@@ -1,0 +1,1 @@
+"""Content digests: what they cover, and how workers compute only what changed."""

@@ -1,0 +1,1 @@
+"""casacore tables and FITS files as casaprov sees them, whoever reads them."""

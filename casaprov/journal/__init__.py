@@ -1,0 +1,1 @@
+"""What a session recorded, line by line, safe against crashes."""

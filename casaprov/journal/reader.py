@@ -1,0 +1,168 @@
+"""Reading the journal of one session, also while it grows.
+
+A call may have several lines; the last one tells what is known of it. States
+that one line named before they were digested are those that a later line
+names, digested, at the same paths.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from casaprov.errors import JournalError, RecordError
+from casaprov.records.model import Activity, Entity, Session, Usage
+from casaprov.records.serialise import structure
+
+__all__ = ["JournalReader", "SessionRecord", "read_session"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SessionRecord:
+    """What one journal file says.
+
+    Attributes
+    ----------
+    damaged
+        Line numbers that could not be read, from 1.
+    """
+
+    session: Session
+    activities: tuple[Activity, ...]
+    entities: tuple[Entity, ...]
+    damaged: tuple[int, ...] = ()
+
+
+class JournalReader:
+    """Reader of one journal, also of one that grows: each time it reads only what is new."""
+
+    _inode: int
+    _offset: int
+    _lines: int
+    _session: Session | None
+    _activities: dict[str, Activity]
+    _entities: dict[str, Entity]
+    _digested: dict[str, str | None]
+    _damaged: list[int]
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._forget()
+
+    def read(self, *, whole_lines: bool = False) -> SessionRecord:
+        """Return what the journal says now; lines that cannot be read are counted, not fatal.
+
+        Parameters
+        ----------
+        whole_lines
+            Leave a last line without an end for the next time: it is being written.
+
+        Raises
+        ------
+        JournalError
+            If the file cannot be read or does not begin with a session.
+        """
+        try:
+            with self.path.open("rb") as file:
+                facts = os.fstat(file.fileno())
+                if facts.st_ino != self._inode or facts.st_size < self._offset:  # it is another file
+                    self._forget()
+                    self._inode = facts.st_ino
+                file.seek(self._offset)
+                data = file.read()
+        except OSError as error:
+            raise JournalError(f"The journal {self.path} cannot be read: {error.strerror or error}.") from error
+        if whole_lines:
+            data = data[: data.rfind(b"\n") + 1]
+        self._offset += len(data)
+        known = len(self._damaged)
+        for text in data.removesuffix(b"\n").split(b"\n"):
+            self._lines += 1
+            if text.strip() and not self._take(text):
+                self._damaged.append(self._lines)
+        if self._session is None:
+            raise JournalError(
+                f"The journal {self.path} does not begin with a session.",
+                hint="It is no casaprov journal, or its start is lost.",
+            )
+        if self._damaged[known:]:
+            _log.warning("Lines %s of the journal %s cannot be read; the rest is used.", self._damaged, self.path)
+        activities = tuple(map(self._resolved, self._activities.values()))
+        named = {usage.entity for activity in activities for usage in (*activity.used, *activity.generated)}
+        entities = tuple(e for e in self._entities.values() if e.id in named or not e.is_undigested)
+        return SessionRecord(self._session, activities, entities, tuple(self._damaged))
+
+    def _forget(self) -> None:
+        self._inode, self._offset, self._lines = -1, 0, 0
+        self._session = None
+        self._activities, self._entities, self._digested, self._damaged = {}, {}, {}, []
+
+    def _take(self, text: bytes) -> bool:
+        """Take in a line; tell whether it could be read."""
+        try:
+            line = json.loads(text)
+            match line["type"]:
+                case "session":
+                    self._session = structure(line["session"], Session)
+                case "begin" | "end":
+                    activity = structure(line["activity"], Activity)
+                    self._entities.update((e.id, e) for e in structure(line["entities"], tuple[Entity, ...]))
+                    self._supersede(activity)
+                    self._activities[activity.id] = activity
+                case "close" if self._session is not None:
+                    self._session = replace(self._session, ended_at=line["ended_at"], closed=True)
+                case _:
+                    return False
+        except (ValueError, KeyError, TypeError, RecursionError, RecordError):
+            return False
+        return True
+
+    def _supersede(self, activity: Activity) -> None:
+        """Note which digested states an earlier line of this call named before they were digested."""
+        before = self._activities.get(activity.id)
+        if before is None:
+            return
+        now = self._by_path(activity.used)
+        for state in self._undigested(before.used):
+            if state.generated_by is None and state.path in now:  # else it is the matter of the call that left it
+                self._digested[state.id] = now[state.path]
+        now |= self._by_path(activity.generated)
+        for state in self._undigested(before.generated):
+            if state.id != now.get(state.path):
+                self._digested[state.id] = now.get(state.path)  # None: no new state was left, or it is not known which
+
+    def _by_path(self, usages: Iterable[Usage]) -> dict[str, str]:
+        return {self._entities[usage.entity].path: usage.entity for usage in usages if usage.entity in self._entities}
+
+    def _undigested(self, usages: Iterable[Usage]) -> list[Entity]:
+        states = [self._entities[usage.entity] for usage in usages if usage.entity in self._entities]
+        return [state for state in states if state.is_undigested]
+
+    def _resolved(self, activity: Activity) -> Activity:
+        """Name the digested states that a call read, where they were not digested when this was written."""
+        if self._digested.keys().isdisjoint(usage.entity for usage in activity.used):
+            return activity
+        names = {usage: self._digested.get(usage.entity, usage.entity) for usage in activity.used}
+        return replace(activity, used=tuple(replace(usage, entity=name) for usage, name in names.items() if name))
+
+
+def read_session(path: Path, *, whole_lines: bool = False) -> SessionRecord:
+    """Read one journal; see :class:`JournalReader`.
+
+    Parameters
+    ----------
+    whole_lines
+        As for :meth:`JournalReader.read`.
+
+    Raises
+    ------
+    JournalError
+        If the file cannot be read or does not begin with a session.
+    """
+    return JournalReader(path).read(whole_lines=whole_lines)

@@ -1,0 +1,314 @@
+"""The journal: what a session recorded, line by line, safe against crashes.
+
+Beside a notebook ``NB.ipynb`` lies the folder ``.casaprov/NB/``::
+
+    <session>.jsonl             one JSON object per line, appended, never changed
+    <session>/logs/0007-gaincal.log
+    trees/<64 hex digits>.json  digest tree of the content with this digest
+
+A line is written with one ``write`` of a file opened for appending, so that a
+killed kernel leaves at most one torn last line; what was there before a line
+that found no space is there after it. A call that has a ``begin`` and no
+``end`` was running when the kernel ended. A call whose files are digested
+while other code runs has two ``end`` lines, the second with what was found.
+
+Records name files from the session's folder. Where that lies, as seen from the
+folder that holds ``.casaprov``, stands beside the session, so that a record
+can be moved and copied together with its files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from casaprov.errors import JournalError
+from casaprov.hashing import Digest
+from casaprov.journal.reader import SessionRecord, read_session
+from casaprov.records.model import Activity, Agent, Document, Entity, Session
+from casaprov.records.serialise import unstructure
+
+__all__ = [
+    "JOURNAL_FORMAT",
+    "Journal",
+    "journal_folder",
+    "journals",
+    "present_folders",
+    "read_document",
+    "store_tree",
+    "tree_path",
+]
+
+JOURNAL_FORMAT = "casaprov/journal/1"
+
+_log = logging.getLogger(__name__)
+
+
+def journal_folder(notebook: Path) -> Path:
+    """Folder of the journals of a notebook."""
+    return notebook.parent / ".casaprov" / notebook.stem
+
+
+def tree_path(folder: Path, digest: Digest) -> Path:
+    """Where the digest tree of a content lies below a journal folder."""
+    return folder / "trees" / f"{digest.removeprefix('sha256:')}.json"
+
+
+def store_tree(folder: Path, digest: Digest, tree: dict[str, Any]) -> None:
+    """Store the digest tree of a content below a journal folder, once.
+
+    Raises
+    ------
+    JournalError
+        If it cannot be written.
+    """
+    path = tree_path(folder, digest)
+    if not path.exists():
+        _store(path, json.dumps(tree, sort_keys=True, separators=(",", ":")))
+
+
+def _store(path: Path, text: str) -> None:
+    # A reader never sees half a file: the name appears when the content is complete.
+    # Two threads may store the same tree: each writes a file of its own.
+    part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text, encoding="utf-8", errors="replace")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise JournalError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+class Journal:
+    """Writer of one session's journal. Nothing is created before the first line.
+
+    Raises
+    ------
+    JournalError
+        From every method, if the folder or file cannot be written.
+    """
+
+    def __init__(self, folder: Path, session: Session) -> None:
+        self.folder = folder
+        self.session = session
+        self._started = False
+        # The file, also when its name is gone; and what closes it.
+        self._kept: int | None = None
+        self._close_kept: Callable[[], object] = lambda: None
+        self._waiting: list[dict[str, Any]] = []  # lines that could not be written when it was their turn
+
+    @property
+    def path(self) -> Path:
+        """File that the lines go to."""
+        return self.folder / f"{self.session.id}.jsonl"
+
+    def begin(self, activity: Activity, entities: Iterable[Entity] = ()) -> None:
+        """Write that a call begins, with the entities its record names so far."""
+        self._write({"type": "begin", "activity": unstructure(activity), "entities": unstructure(tuple(entities))})
+
+    def end(self, activity: Activity, entities: Iterable[Entity] = ()) -> None:
+        """Write how a call ended; `activity` replaces what earlier lines say of it."""
+        self._write({"type": "end", "activity": unstructure(activity), "entities": unstructure(tuple(entities))})
+
+    def close(self, ended_at: str) -> None:
+        """Write that the session ended as it should."""
+        if self._started:
+            self._write({"type": "close", "session": self.session.id, "ended_at": ended_at})
+
+    def write_log(self, name: str, text: str) -> str:
+        """Store a log segment; return its path relative to the journal folder."""
+        self._check_home()
+        relative = f"{self.session.id}/logs/{name}.log"
+        _store(self.folder / relative, text)
+        return relative
+
+    def write_tree(self, digest: Digest, tree: dict[str, Any]) -> None:
+        """Store the digest tree of a content, once."""
+        self._check_home()
+        store_tree(self.folder, digest, tree)
+
+    def read_tree(self, digest: Digest | None) -> dict[str, Any] | None:
+        """Return the digest tree of a content; None if it was not kept or cannot be read."""
+        if digest is None:
+            return None
+        try:
+            tree: dict[str, Any] = json.loads(tree_path(self.folder, digest).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return tree
+
+    def _write(self, line: dict[str, Any]) -> None:
+        if not self._started:
+            session = {"type": "session", "format": JOURNAL_FORMAT, "session": unstructure(self.session)}
+            self._waiting.append({**session, "place": self._place()})
+            self._started = True
+        self._waiting.append(line)
+        while self._waiting:
+            self._append(self._waiting[0])
+            del self._waiting[0]
+
+    def _check_home(self) -> None:
+        """Refuse to write where the notebook is not any more: who moved its folder does not look there."""
+        home = self.folder.parent.parent
+        if self._kept is not None and not home.is_dir():
+            raise JournalError(
+                f"The folder {home} was moved or removed while its notebook was recorded.",
+                hint="Nothing is recorded until it is back. Or restart the kernel where the notebook is now.",
+            )
+
+    def _keep(self) -> None:
+        """Keep the file open from now on, so that nothing is lost if somebody removes it."""
+        self._close_kept()
+        self._kept = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        self._close_kept = weakref.finalize(self, os.close, self._kept)
+
+    def _place(self) -> str:
+        """Where the session's folder lies, from the folder that holds ``.casaprov``."""
+        place = os.path.relpath(Path(self.session.folder).resolve(), _home(self.folder))
+        return Path(place).as_posix()
+
+    def _append(self, line: dict[str, Any]) -> None:
+        data = json.dumps(line, separators=(",", ":")).encode() + b"\n"
+        self._check_home()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a+b", buffering=0) as file:
+                is_new = not file.seek(0, os.SEEK_END)
+                if is_new and self._kept is not None:  # somebody removed it
+                    data = os.pread(self._kept, os.fstat(self._kept).st_size, 0) + data
+                _append_whole(file, data)
+                if is_new:
+                    self._keep()
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                if not self.path.stat().st_size:
+                    self.path.unlink()
+            raise JournalError(
+                f"The journal {self.path} cannot be written: {error.strerror or error}.",
+                hint="What happens is written as soon as there is space and permission; it is lost if the session ends before.",
+            ) from error
+
+
+def _append_whole(file: BinaryIO, data: bytes) -> None:
+    """Append a line to an unbuffered file, or leave the file as it was."""
+    size = file.seek(0, os.SEEK_END)
+    if size:
+        file.seek(size - 1)
+        if file.read(1) != b"\n":  # a line that was torn takes none of this one with it
+            data = b"\n" + data
+    try:
+        if file.write(data) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # a write is cut short where space ends
+    except OSError:
+        file.truncate(size)
+        raise
+
+
+def journals(folder: Path) -> tuple[Path, ...]:
+    """Journals in a folder, by name; one without a whole line recorded nothing, for lack of space, and is none."""
+    return tuple(path for path in sorted(folder.glob("*.jsonl")) if _has_line(path))
+
+
+def _has_line(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.readline().endswith(b"\n")
+    except OSError:
+        return True  # whoever reads it says why it cannot be read
+
+
+def _home(folder: Path) -> Path:
+    """Return the folder that holds the ``.casaprov`` of a journal folder: that of the notebook."""
+    return folder.resolve().parent.parent
+
+
+def present_folders(folder: Path, document: Document) -> dict[str, Path]:
+    """Return where the folders of a Document's sessions are now, by session id.
+
+    A folder that was moved or copied together with the journal is found where
+    it lies now; one that is not there is given as it was recorded.
+
+    Parameters
+    ----------
+    folder
+        The journal folder that `document` was read from.
+    """
+    found = {}
+    for session in document.sessions:
+        present = _home(folder) / _recorded_place(folder / f"{session.id}.jsonl")
+        found[session.id] = present if present.is_dir() else Path(session.folder)
+    return found
+
+
+def _recorded_place(path: Path) -> str:
+    """Place of the session's folder; that of the notebook in journals that do not say it."""
+    with path.open("rb") as file:
+        for text in file:
+            try:
+                line = json.loads(text)
+                if line["type"] == "session":
+                    return str(line.get("place", "."))
+            except (ValueError, KeyError, TypeError, RecursionError):
+                continue
+    return "."
+
+
+def read_document(folder: Path, notebook: str, *, whole_lines: bool = False) -> Document:
+    """Read all sessions of a journal folder, oldest first, as one Document.
+
+    Parameters
+    ----------
+    whole_lines
+        Pass over a last line without an end: it is being written.
+
+    Raises
+    ------
+    JournalError
+        If there is no journal in `folder`, or none that can be read.
+    """
+    records: list[SessionRecord] = []
+    failures: list[JournalError] = []
+    for path in journals(folder):
+        try:
+            records.append(read_session(path, whole_lines=whole_lines))
+        except JournalError as error:
+            failures.append(error)
+            _log.warning("%s", error)
+    if not records:
+        if failures:
+            raise failures[0]
+        raise JournalError(
+            f"There is no record of {notebook} in {folder}.",
+            hint="Run the notebook with '%load_ext casaprov' in its first cell, or with 'casaprov run'.",
+        )
+    records.sort(key=lambda record: record.session.started_at)
+    return Document(
+        notebook=notebook,
+        sessions=tuple(record.session for record in records),
+        activities=tuple(activity for record in records for activity in record.activities),
+        entities=tuple({e.id: e for record in records for e in record.entities}.values()),
+        agents=_agents(record.session for record in records),
+    )
+
+
+def _agents(sessions: Iterable[Session]) -> tuple[Agent, ...]:
+    """Software that took part, one Agent per name and version."""
+    agents: dict[str, Agent] = {}
+    for session in sessions:
+        for name, version, url in (
+            ("casaprov", session.casaprov, ""),
+            ("casatasks", session.environment.casatasks, "https://casa.nrao.edu/"),
+        ):
+            if version:
+                agent = Agent(id=f"{name}-{version}", type="SoftwareAgent", name=name, version=version, url=url)
+                agents[agent.id] = agent
+    return tuple(agents.values())

@@ -1,0 +1,1 @@
+"""What a kernel shows and asks: IPython."""

@@ -1,0 +1,63 @@
+"""The display bundle of one cell: published at its end, and again when the records of its calls are whole."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from casaprov.kernel.front_end import has_front_end
+from casaprov.kernel.page import Line, bundle_of
+from casaprov.notebook.bundle import call_summary, display_data
+from casaprov.records.model import Activity, Entity
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__all__ = ["CellBundle"]
+
+
+class CellBundle:
+    """What a cell's output says of the calls that ended in it."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+        self._publisher = shell.display_pub  # a later cell may put another in its place: %%capture
+        self._calls: dict[str, dict[str, Any]] = {}
+        self._unknown: set[str] = set()
+        self._id = f"casaprov-{secrets.token_hex(8)}"
+
+    def __bool__(self) -> bool:
+        return bool(self._calls)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the records of all calls are finished."""
+        return not self._unknown
+
+    def ended(self, activity: Activity) -> None:
+        """Add a call; what it read and wrote is not known yet."""
+        self._calls[activity.id] = call_summary(activity, ())
+        self._unknown.add(activity.id)
+
+    def recorded(self, activity: Activity, entities: Iterable[Entity]) -> None:
+        """Take in the finished record of a call."""
+        self._calls[activity.id] = call_summary(activity, entities)
+        self._unknown.discard(activity.id)
+
+    def publish(self, session: str, lines: Sequence[Line] = (), *, update: bool = False) -> None:
+        """Put the bundle into the cell's output, or update the one that is there.
+
+        Parameters
+        ----------
+        session
+            Id of the session.
+        lines
+            What is shown with it, which is invisible itself.
+        """
+        in_notebook = has_front_end(self._shell)
+        if update and not in_notebook:  # a terminal has no output to update
+            return
+        data = display_data(session, list(self._calls.values()), with_text=in_notebook)
+        data |= bundle_of(lines) if lines else {}
+        self._publisher.publish(data, transient={"display_id": self._id}, update=update)

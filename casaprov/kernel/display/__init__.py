@@ -1,0 +1,1 @@
+"""What is shown below the cell of a task call."""

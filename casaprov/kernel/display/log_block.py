@@ -1,0 +1,292 @@
+"""The log of task calls below their cell: a line each, folded away behind it the log.
+
+Pure text: what is shown is plain HTML (``details``, ``pre``, ``b``), which
+front ends keep in notebooks that they do not trust, beside a short plain text.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from casaprov.kernel.page import preformatted
+
+__all__ = ["CallLog", "Running", "call_log", "log_block", "messages", "progress"]
+
+MAX_FOLDED_BYTES = 1600
+"""Most of a call's log that goes into the notebook; the journal has all of it."""
+
+_MAX_LINE = 150
+_MAX_SINGLE = 3  # calls of a cell that have a fold of their own
+_MAX_LISTED = 30  # calls of a cell that are listed one by one
+_MAX_TROUBLES = 3
+_MAX_TROUBLE_CHARACTERS = 300
+_LEVELS = {"WARN": "warning", "SEVERE": "error"}
+_RULE = re.compile(r"[#\-=*~ ]{4,}")
+# The meters of CASA's C++ print 0%....10....20, its log says [progress: 20%].
+_METER = re.compile(r"0%[.\d \n]*")
+_PERCENT = re.compile(r"\b(\d{1,3})(?:\.\d+)? ?%")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallLog:
+    """What is shown of one call.
+
+    Attributes
+    ----------
+    number
+        Of the call in its session; None if it is not recorded.
+    troubles
+        Warnings and errors, with the word that CASA has for their level, each once.
+    warnings, errors
+        How many there were.
+    excerpt
+        The log, or its beginning and end.
+    path
+        File with the whole log; empty if there is none.
+    """
+
+    task: str
+    outcome: str = "completed"
+    seconds: float = 0.0
+    number: int | None = None
+    lines: int = 0
+    warnings: int = 0
+    errors: int = 0
+    troubles: tuple[tuple[str, str], ...] = ()
+    excerpt: str = ""
+    cut: bool = False
+    path: str = ""
+    recorded: bool = True
+
+    @property
+    def summary(self) -> str:
+        """The line that stands for the call."""
+        parts = [_counted(self.lines, "log line")] if self.lines else []
+        if self.warnings:
+            parts.append(_counted(self.warnings, "warning"))
+        if self.errors:
+            parts.append(_counted(self.errors, "error"))
+        if self.seconds >= 0.05:
+            parts.append(_duration(self.seconds))
+        if not self.recorded:
+            parts.append("not recorded: casaprov is paused")
+        how = "" if self.outcome == "completed" else f" {self.outcome}"
+        return f"{self.task}{how}: {', '.join(parts)}" if parts else f"{self.task}{how}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """A call that has not ended yet: how long it has taken, how far it is, what it said last."""
+
+    task: str
+    seconds: float
+    percent: int | None = None
+    said: str = ""
+
+    @property
+    def line(self) -> str:
+        """The line that stands for the call."""
+        parts = [_duration(self.seconds)]
+        if self.percent is not None:
+            parts.append(f"{self.percent} %")
+        if self.said:
+            parts.append(self.said)
+        return f"{self.task} is running: {', '.join(parts)}"
+
+
+def call_log(
+    task: str,
+    log: str,
+    *,
+    outcome: str = "completed",
+    seconds: float = 0.0,
+    number: int | None = None,
+    path: str = "",
+    recorded: bool = True,
+) -> CallLog:
+    """Read the log segment of a call."""
+    lines = log.splitlines()
+    entries = [_entry(line) for line in lines]
+    troubles: list[list[str]] = []
+    for level, message, continues in entries:
+        if level in _LEVELS and continues and troubles:
+            troubles[-1][1] += f" {message.strip()}"
+        elif level in _LEVELS:
+            troubles.append([level, message.strip()])
+    excerpt, cut = _cut([_shown(*entry) for entry in entries if _worth_it(*entry)])
+    return CallLog(
+        task=task,
+        outcome=outcome,
+        seconds=seconds,
+        number=number,
+        lines=len(lines),
+        warnings=sum(level == "WARN" for level, _ in troubles),
+        errors=sum(level == "SEVERE" for level, _ in troubles),
+        # Where in CASA's source a message comes from stands in the log.
+        troubles=tuple(dict.fromkeys((level, message.partition(" ... thrown by ")[0]) for level, message in troubles)),
+        excerpt=excerpt,
+        cut=cut,
+        path=path,
+        recorded=recorded,
+    )
+
+
+def log_block(calls: Sequence[CallLog], running: Running | None = None) -> tuple[str, str]:
+    """Return what stands below a cell, as HTML and as plain text."""
+    single = calls if len(calls) <= _MAX_SINGLE + 1 else calls[:_MAX_SINGLE]
+    several = calls[len(single) :]
+    parts = [_folded(call) for call in single]
+    plain = [call.summary for call in single]
+    if several:
+        listed = [f"{_numbered(call)}{call.summary}" for call in several[:_MAX_LISTED]]
+        if len(several) > _MAX_LISTED:
+            listed.append(f"... and {_counted(len(several) - _MAX_LISTED, 'call')} more; '%casaprov log' lists them")
+        told = _together(several)
+        parts.append(_details(told, "\n".join(listed)))
+        plain.append(told)
+    troubles = _troubles(calls)
+    parts += [f"<div>{_marked(level)}: {html.escape(text)}</div>" for level, text in troubles]
+    plain += [f"  {_LEVELS[level]}: {text}" for level, text in troubles]
+    if running is not None:
+        parts.append(f"<div><i>{html.escape(running.line)}</i></div>")
+        plain.append(running.line)
+    return "".join(parts), "\n".join(plain)
+
+
+def progress(log: str, printed: str) -> tuple[int | None, str]:
+    """Return how far a call is, in percent if it says so, and what it said last.
+
+    Parameters
+    ----------
+    log, printed
+        The newest part of the CASA log, and of what was printed.
+    """
+    percent: int | None = None
+    for meter in _METER.findall(printed):
+        numbers = re.findall(r"\d+", meter)
+        percent = int(numbers[-1]) if int(numbers[-1]) <= 100 else percent
+    entries = [_entry(line) for line in log.splitlines()]
+    messages = [_RULE.sub(" ", message).strip() for _, message, _ in entries]
+    said = next((message for message in reversed(messages) if message), "")
+    for message in reversed(messages):
+        if "progress" in message.lower() and (found := _PERCENT.findall(message)):
+            percent = int(found[0])
+            break
+    return percent, _clipped(said, 80)
+
+
+def messages(log: str) -> list[str]:
+    """Return what a log says, without its times and origins, and without what frames a call."""
+    return [entry[1].rstrip() for entry in map(_entry, log.splitlines()) if _worth_it(*entry)]
+
+
+def _entry(line: str) -> tuple[str, str, bool]:
+    """Level, message, and whether it continues the line before; the level of what is no log line is empty."""
+    parts = line.split("\t", 3)
+    if len(parts) < 4:
+        return "", line, False
+    return parts[1].strip(), parts[3], parts[2].rstrip().endswith("+")
+
+
+def _worth_it(level: str, message: str, _continues: bool) -> bool:
+    """Leave out frames of hashes, and the call that the log repeats with all its defaults."""
+    text = message.strip()
+    framed = text.startswith("#####") and (text.endswith("#####"))
+    repeated = re.fullmatch(r"\w+\( .*\)", text) is not None
+    return level in _LEVELS or bool(text and not framed and not repeated and not text.startswith("Task "))
+
+
+def _shown(level: str, message: str, _continues: bool) -> str:
+    text = _clipped(message.rstrip(), _MAX_LINE)
+    return f"{level} {text.lstrip()}" if level in _LEVELS else text
+
+
+def _cut(lines: list[str]) -> tuple[str, bool]:
+    """Keep the beginning and the end of a log that is too long."""
+    if sum(_size(line) for line in lines) <= MAX_FOLDED_BYTES:
+        return "\n".join(lines), False
+    head: list[str] = []
+    tail: list[str] = []
+    left = MAX_FOLDED_BYTES
+    for number in range(len(lines)):
+        at_end = number % 3 == 2  # a third of it for the end
+        line = lines[-1 - len(tail)] if at_end else lines[len(head)]
+        left -= _size(line)
+        if left < 0:
+            break
+        (tail if at_end else head).append(line)
+    between = len(lines) - len(head) - len(tail)
+    return "\n".join([*head, f"... {_counted(between, 'line')} left out here ...", *reversed(tail)]), True
+
+
+def _size(line: str) -> int:
+    return len(html.escape(line, quote=False).encode("utf-8", "replace")) + 1
+
+
+def _folded(call: CallLog) -> str:
+    if not call.lines:
+        return f"<div>{html.escape(call.summary, quote=False)}</div>"
+    notes = []
+    if call.path:
+        asked = f"%casaprov log {call.number}" if call.number is not None else ""
+        notes.append(f"The whole log{f' ({asked})' if asked else ''} is in {call.path}")
+    elif call.cut:
+        notes.append("The whole log is in CASA's log file.")
+    return _details(call.summary, "\n".join([call.excerpt, *notes]).strip("\n"))
+
+
+def _details(summary: str, text: str) -> str:
+    return f"<details><summary>{html.escape(summary, quote=False)}</summary>{preformatted(text)}</details>"
+
+
+def _troubles(calls: Sequence[CallLog]) -> list[tuple[str, str]]:
+    """The first warnings and errors of a cell, errors first, each once."""
+    found = list(dict.fromkeys(trouble for call in calls for trouble in call.troubles))
+    found.sort(key=lambda trouble: trouble[0] != "SEVERE")
+    shown = [(level, _clipped(text, _MAX_TROUBLE_CHARACTERS)) for level, text in found[:_MAX_TROUBLES]]
+    if len(found) > _MAX_TROUBLES:
+        level = min((level for level, _ in found[_MAX_TROUBLES:]), key=("SEVERE", "WARN").index)
+        shown.append((level, f"{len(found) - _MAX_TROUBLES} more in the log"))
+    return shown
+
+
+def _marked(level: str) -> str:
+    return f"⚠️ <b>{'Error' if level == 'SEVERE' else 'Warning'}</b>"
+
+
+def _together(calls: Sequence[CallLog]) -> str:
+    """One line for many calls."""
+    tasks = {task: sum(call.task == task for call in calls) for task in dict.fromkeys(call.task for call in calls)}
+    named = ", ".join(f"{count} × {task}" for task, count in list(tasks.items())[:5])
+    more = ", ..." if len(tasks) > 5 else ""
+    parts = [f"{len(calls)} more calls: {named}{more}"]
+    for count, word in (
+        (sum(call.warnings for call in calls), "warning"),
+        (sum(call.errors for call in calls), "error"),
+    ):
+        if count:
+            parts.append(_counted(count, word))
+    return f"{', '.join(parts)}, {_duration(sum(call.seconds for call in calls))}"
+
+
+def _numbered(call: CallLog) -> str:
+    return f"{call.number:4d}  " if call.number is not None else ""
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _clipped(text: str, characters: int) -> str:
+    return text if len(text) <= characters else f"{text[: characters - 3]}..."

@@ -1,0 +1,1 @@
+"""%casaprov, %%casaprov_sh, %casahelp."""

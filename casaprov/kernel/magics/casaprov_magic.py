@@ -1,0 +1,321 @@
+"""``%casaprov``: ask what is recorded, and tell casaprov what to do.
+
+Each subcommand is a method of :class:`CasaprovMagic` that returns the page it
+shows. What the user mistyped is answered by one sentence, never by a traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import shlex
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from casaprov.config import CHOICES, Config
+from casaprov.errors import CasaprovError, JournalError, UsageError
+from casaprov.journal.writer import journal_folder, read_document
+from casaprov.kernel.page import Line, Part, Preformatted, bundle_of
+from casaprov.kernel.settings import Settings
+from casaprov.records.model import Activity, Document
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from casaprov.digests.digester import Digester
+
+__all__ = ["NAME", "CasaprovMagic", "Controlled"]
+
+NAME = "casaprov"
+
+_log = logging.getLogger(__name__)
+_MAX_LOG_CHARACTERS = 100_000
+_PATIENCE_S = 0.3  # what small files take; who asks about large ones is told what is known
+
+
+class Controlled(Protocol):
+    """The recording that the magic asks and commands: that of the kernel."""
+
+    settings: Settings
+    paused_at: str
+
+    @property
+    def notebook(self) -> Path:
+        """The notebook that is recorded."""
+        ...
+
+    @property
+    def session_id(self) -> str:
+        """Id of the session; empty before the first call."""
+        ...
+
+    def pause(self) -> None:
+        """Record nothing from now on."""
+        ...
+
+    def resume(self) -> None:
+        """Record again."""
+        ...
+
+    def settle(self, timeout_s: float | None = None) -> None:
+        """Wait until the records of all calls so far are finished, or for some seconds."""
+        ...
+
+    def digester(self) -> Digester:
+        """What measures files in this session."""
+        ...
+
+
+class CasaprovMagic:
+    """``%casaprov [SUBCOMMAND ...]``; alone it shows the status.
+
+    status             what is recorded, gaps, stale results, settings, time
+    graph              what came from what, as a drawing
+    log [CALL]         all calls, or the log of one
+    show CALL          all that is recorded of a call
+    export [FILE]      pack notebook and record into a crate
+    config [NAME [VALUE]]  settings
+    pause, resume      record nothing for a while
+
+    CALL is the number of a call in this session, the name of a task (its last
+    call counts), or an id.
+    """
+
+    def __init__(self, shell: InteractiveShell, recording: Controlled) -> None:
+        self._shell = shell
+        self._recording = recording
+        self._subcommands: dict[str, Callable[[list[str]], list[Part] | dict[str, Any]]] = {
+            "status": self._status,
+            "graph": self._graph,
+            "log": self._show_log,
+            "show": self._show_call,
+            "export": self._export,
+            "config": self._config,
+            "pause": self._pause,
+            "resume": self._resume,
+        }
+
+    def register(self) -> None:
+        """Make the magic and its completion known to the shell."""
+
+        def casaprov(line: str) -> None:
+            self.run(line)
+
+        casaprov.__doc__ = type(self).__doc__
+        self._shell.register_magic_function(casaprov, "line", NAME)
+        self._shell.set_hook("complete_command", self._complete, str_key=f"%{NAME}")
+
+    def unregister(self) -> None:
+        """Take the magic out again."""
+        self._shell.magics_manager.magics["line"].pop(NAME, None)
+        self._shell.strdispatchers["complete_command"].strs.pop(f"%{NAME}", None)
+
+    def run(self, line: str) -> None:
+        """Answer one line."""
+        try:
+            self._recording.settle(_PATIENCE_S)
+            page = self._answered(line)
+        except CasaprovError as error:
+            page = [Line(str(error), f"%{NAME}:")]
+        except Exception as error:  # noqa: BLE001 - a question about the record breaks no cell
+            _log.info("%%%s %s failed", NAME, line, exc_info=True)
+            page = [Line(f"This failed ({type(error).__name__}: {error}).", f"%{NAME}:")]
+        self._shell.display_pub.publish(page if isinstance(page, dict) else bundle_of(page))
+
+    def _answered(self, line: str) -> list[Part] | dict[str, Any]:
+        try:
+            words = shlex.split(line)
+        except ValueError as error:
+            raise UsageError(f"{line!r} cannot be read: {error}.") from error
+        name, *rest = words or ["status"]
+        if name not in self._subcommands:
+            raise UsageError(f"There is no {name!r}.", hint=_close(name, self._subcommands))
+        return self._subcommands[name](rest)
+
+    # -- subcommands ---------------------------------------------------------
+
+    def _status(self, words: list[str]) -> list[Part]:
+        from casaprov.kernel.magics.overview import Recorded, status_page
+        from casaprov.kernel.order import CellOrder, cell_order
+
+        _none_left("status", words)
+        recording, document = self._recording, self._document()
+        order = cell_order(document, recording.notebook) if document is not None else CellOrder({}, {})
+        trouble = recording.settings.trouble
+        recorded = Recorded(
+            document=document,
+            session=recording.session_id,
+            notebook=recording.notebook,
+            journal=journal_folder(recording.notebook),
+            config=recording.settings.config,
+            order=order,
+            paused=recording.paused_at,
+            cached_bytes=recording.digester().cached_bytes(),
+        )
+        return [*status_page(recorded), *([Line(trouble, "⚠️")] if trouble else [])]
+
+    def _graph(self, words: list[str]) -> dict[str, Any]:
+        from casaprov.lineage.drawing import draw
+
+        _none_left("graph", words)
+        self._recording.settle()  # states are joined by what they hold
+        document = self._needed()
+        with tempfile.TemporaryDirectory(prefix="casaprov-") as folder:
+            path = Path(folder, "graph.svg")
+            draw(document, path)
+            svg = path.read_text(encoding="utf-8")
+        told = f"Graph of {len(document.activities)} calls. 'casaprov inspect --graph graph.svg' writes it to a file."
+        return {"image/svg+xml": svg[svg.index("<svg") :], "text/plain": told}
+
+    def _show_log(self, words: list[str]) -> list[Part]:
+        from casaprov.kernel.magics.overview import calls_table
+        from casaprov.kernel.order import cell_order
+
+        document = self._needed()
+        if not words:
+            here = [a for a in document.activities if a.session == self._recording.session_id]
+            return [calls_table(here, cell_order(document, self._recording.notebook))]
+        activity = self._call(document, words)
+        if activity.log is None:
+            return [Line(f"CASA logged nothing during {activity.task}.")]
+        path = journal_folder(self._recording.notebook) / activity.log.path
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise JournalError(f"{path} cannot be read: {error.strerror or error}.") from error
+        if len(text) > _MAX_LOG_CHARACTERS:
+            half = _MAX_LOG_CHARACTERS // 2
+            text = f"{text[:half]}\n... the middle is left out here; all of it is in {path} ...\n{text[-half:]}"
+        return [Preformatted(text, f"{activity.task}: {path}")]
+
+    def _show_call(self, words: list[str]) -> list[Part]:
+        from casaprov.kernel.magics.overview import call_page
+        from casaprov.kernel.order import cell_order
+        from casaprov.lineage.graph import Lineage
+
+        document = self._needed()
+        if not words:
+            raise UsageError("It is not said which call to show.", hint="%casaprov log lists the calls.")
+        activity = self._call(document, words)
+        order = cell_order(document, self._recording.notebook)
+        return call_page(activity, Lineage(document), order, journal_folder(self._recording.notebook))
+
+    def _export(self, words: list[str]) -> list[Part]:
+        from casaprov.kernel.magics.packing import exported
+
+        if len(words) > 1:
+            raise UsageError("One file at most can be named.", hint=f"Write: %{NAME} export reduction.crate.zip")
+        self._recording.settle()
+        document, notebook = self._needed(), self._recording.notebook
+        out = Path(words[0]).expanduser() if words else notebook.with_suffix(".crate.zip")
+        try:
+            measure = self._recording.digester().measure
+            return exported(document, notebook, out, measure)
+        except UsageError as error:
+            hint = f"Write: %{NAME} export OTHER.zip" if "--output" in error.hint else error.hint
+            raise UsageError(error.message, hint=hint) from error
+
+    def _config(self, words: list[str]) -> list[Part]:
+        from casaprov.kernel.magics.overview import settings_table
+
+        settings = self._recording.settings
+        if words and words[0] not in Config.names():
+            raise UsageError(f"There is no setting {words[0]!r}.", hint=_close(words[0], Config.names()))
+        if len(words) == 1:
+            name = words[0]
+            config = settings.config
+            return [Line(f"{name} = {config.told(name)} (chosen by: {config.sources.get(name, 'default')})")]
+        if words:
+            config = settings.choose(words[0], " ".join(words[1:]))
+            return [Line(f"{words[0]} = {config.told(words[0])} from now on, in this session.")]
+        return [settings_table(settings.config)]
+
+    def _pause(self, words: list[str]) -> list[Part]:
+        _none_left("pause", words)
+        if self._recording.paused_at:
+            return [Line("Recording is paused already. %casaprov resume goes on.")]
+        self._recording.pause()
+        return [Line("Recording is paused: what you do now is not recorded. %casaprov resume goes on.")]
+
+    def _resume(self, words: list[str]) -> list[Part]:
+        _none_left("resume", words)
+        if not self._recording.paused_at:
+            return [Line("Recording is not paused.")]
+        self._recording.resume()
+        return [Line("Recording goes on. What changed meanwhile will show as changed outside of tasks.")]
+
+    # -- the record ----------------------------------------------------------
+
+    def _document(self) -> Document | None:
+        try:
+            # Lines are being written meanwhile: most questions do not wait for that.
+            folder = journal_folder(self._recording.notebook)
+            return read_document(folder, self._recording.notebook.name, whole_lines=True)
+        except JournalError:
+            return None
+
+    def _needed(self) -> Document:
+        document = self._document()
+        if document is None or not document.activities:
+            raise UsageError("Nothing is recorded yet.", hint="Call a CASA task first.")
+        return document
+
+    def _call(self, document: Document, words: list[str]) -> Activity:
+        """Find a call by its number in this session, by the name of its task, or by its id."""
+        word = " ".join(words)
+        here = [a for a in document.activities if a.session == self._recording.session_id] or list(document.activities)
+        if word.isdecimal():
+            found = [a for a in here if int(a.id.rpartition("/")[2]) == int(word)]
+        else:
+            found = [a for a in document.activities if word in {a.id, a.task}]
+        if not found:
+            names = sorted({a.task for a in document.activities})
+            told = f"There is no call {word}" + (f"; this session has {len(here)}" if word.isdecimal() else "")
+            hint = "%casaprov log lists the calls." if word.isdecimal() else _close(word, names)
+            raise UsageError(f"{told}.", hint=hint)
+        return found[-1]
+
+    # -- completion ----------------------------------------------------------
+
+    def _complete(self, _shell: Any, event: Any) -> list[str]:
+        """What can follow; IPython asks with every TAB on a line that begins with the magic."""
+        words = event.line[: len(event.line)].split()
+        if event.symbol and words and words[-1] == event.symbol:
+            words = words[:-1]
+        before = words[1:]
+        try:
+            return [word for word in self._candidates(before) if word.startswith(event.symbol)]
+        except Exception:  # noqa: BLE001 - nothing to complete
+            return []
+
+    def _candidates(self, before: list[str]) -> Iterator[str]:
+        match before:
+            case []:
+                yield from self._subcommands
+            case ["log" | "show"]:
+                document = self._document()
+                for activity in document.activities if document is not None else ():
+                    if activity.session == self._recording.session_id:
+                        yield str(int(activity.id.rpartition("/")[2]))
+                yield from sorted({a.task for a in document.activities} if document is not None else ())
+            case ["config"]:
+                yield from Config.names()
+            case ["config", name]:
+                yield from CHOICES.get(name, ())
+            case ["export"]:
+                yield self._recording.notebook.with_suffix(".crate.zip").name
+            case _:
+                return
+
+
+def _none_left(name: str, words: list[str]) -> None:
+    if words:
+        raise UsageError(f"{name} takes nothing more; {words[0]!r} was given.", hint=f"Write: %{NAME} {name}")
+
+
+def _close(word: str, known: Any) -> str:
+    names = list(known)
+    near = difflib.get_close_matches(word, names, n=3, cutoff=0.6)
+    return f"Did you mean {' or '.join(near)}?" if near else f"There are {', '.join(names)}."

@@ -1,0 +1,221 @@
+"""What ``%casaprov`` tells of a record: its state, its calls, one call."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from casaprov.config import Config
+from casaprov.kernel.order import CellOrder, stale_notes
+from casaprov.kernel.page import Line, Part, Preformatted, Table
+from casaprov.lineage.cell_order import find_out_of_order
+from casaprov.lineage.graph import Lineage
+from casaprov.notebook.notebook_name import UNNAMED
+from casaprov.recording.gaps import clock
+from casaprov.records.model import UNDIGESTED, Activity, Document
+
+__all__ = ["Recorded", "call_page", "calls_table", "settings_table", "status_page"]
+
+_MAX_LISTED = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """What there is to tell.
+
+    Attributes
+    ----------
+    document
+        All sessions of the notebook; None if nothing is recorded.
+    session
+        Id of the session of this kernel; empty before its first call.
+    paused
+        Since when recording is paused; empty if it is not.
+    cached_bytes
+        What the cache of digests holds; None if that is not known.
+    """
+
+    document: Document | None
+    session: str
+    notebook: Path
+    journal: Path
+    config: Config
+    order: CellOrder
+    paused: str = ""
+    cached_bytes: int | None = None
+
+
+def status_page(recorded: Recorded) -> list[Part]:
+    """What is recorded, what is odd about it, and what it cost."""
+    document = recorded.document
+    parts: list[Part] = [_state(recorded)]
+    if document is not None and document.activities:
+        lineage = Lineage(document)
+        parts.append(Table("", (), tuple(_facts(recorded, document, lineage))))
+        pending = [a for a in document.activities if a.session == recorded.session and UNDIGESTED in a.problems]
+        if pending:
+            parts.append(_being_digested(lineage, pending))
+            lineage = Lineage(_without_files(document, {activity.id for activity in pending}))
+        parts += _oddities(lineage, recorded.order, recorded.session)
+    told = ", ".join(f"{name} = {recorded.config.told(name)}" for name in Config.names())
+    parts.append(Line(f"{told} (change one with %casaprov config NAME VALUE)", "Settings:"))
+    return parts
+
+
+def _state(recorded: Recorded) -> Line:
+    name = "This notebook" if recorded.notebook.name == UNNAMED else recorded.notebook.name
+    if recorded.paused:
+        return Line(f"since {clock(recorded.paused)}. %casaprov resume goes on.", "Recording is paused")
+    if not recorded.session:
+        return Line(f"{name} is recorded from its first task call on; this kernel has made none yet.", "Ready.")
+    if recorded.document is None or recorded.session not in {session.id for session in recorded.document.sessions}:
+        told = f"Nothing of this session could be written to {recorded.journal}: it is lost when this kernel ends."
+        return Line(f"{told} Give space or permission; the next call writes all that waits.", "⚠️ Not recorded yet.")
+    return Line(f"{name} is recorded.", "Recording.")
+
+
+def _facts(recorded: Recorded, document: Document, lineage: Lineage) -> list[tuple[str, str]]:
+    here = [a for a in document.activities if a.session == recorded.session]
+    earlier = len(document.activities) - len(here)
+    bad = [a for a in here if a.outcome in {"failed", "interrupted"}]
+    took, waited = sum(a.seconds or 0.0 for a in here if a.parent is None), sum(a.waited_s for a in here)
+    sessions = len({a.session for a in document.activities} - {recorded.session})
+    calls = f"{len(here)} in this session" + (f", {len(bad)} of them failed or interrupted" if bad else "")
+    if earlier:
+        calls += f"; {earlier} in {sessions} earlier session{'s' if sessions > 1 else ''}"
+    facts = [
+        ("Calls", calls),
+        ("Inputs", _names(entity.path for entity in lineage.inputs() if not entity.gap)),
+        ("Products", _names(entity.path for entity in lineage.products() if entity.kind != "Directory")),
+        ("Time", f"tasks took {took:.1f} s, you waited {waited:.1f} s for casaprov"),
+        ("Journal", str(recorded.journal)),
+    ]
+    if recorded.cached_bytes is not None and recorded.config.cache_size:
+        limit = recorded.config.cache_size / 1e6
+        facts.append(("Cache of digests", f"{recorded.cached_bytes / 1e6:.1f} MB of at most {limit:.0f} MB"))
+    return facts
+
+
+def _being_digested(lineage: Lineage, pending: Iterable[Activity]) -> Line:
+    told = []
+    for activity in pending:
+        states = [lineage.entities[usage.entity] for usage in (*activity.generated, *activity.used)]
+        paths = list(dict.fromkeys(state.path for state in states if state.note == UNDIGESTED))
+        told.append(f"call {_number(activity)}, {activity.task}" + (f" ({', '.join(paths)})" if paths else ""))
+    return Line(f"{'; '.join(told[:_MAX_LISTED])}. What follows leaves it out.", "Still being digested:")
+
+
+def _without_files(document: Document, calls: Container[str]) -> Document:
+    """Return the Document as if some calls had read and written nothing; that they ran is known."""
+    activities = tuple(
+        replace(a, used=(), generated=(), problems=()) if a.id in calls else a for a in document.activities
+    )
+    return replace(document, activities=activities)
+
+
+def _oddities(lineage: Lineage, order: CellOrder, session: str) -> list[Part]:
+    parts: list[Part] = []
+    stale = stale_notes(lineage, order)
+    if stale:
+        title = f"⚠️ {len(stale)} stale: run again the cells that made them"
+        parts.append(Table(title, ("product", "why"), tuple(stale[:_MAX_LISTED])))
+    strange = [str(found) for found in find_out_of_order(lineage, order.saved)]
+    if strange:
+        parts.append(Preformatted("\n".join(strange[:_MAX_LISTED]), "⚠️ Run out of order"))
+    gaps = [
+        (gap.path, gap.note or "Something that is no recorded call changed it.")
+        for gap in lineage.gaps()
+        if gap.session == session or not session
+    ]
+    if gaps:
+        parts.append(Table(f"⚠️ {len(gaps)} changed outside of tasks", ("path", "what"), tuple(gaps[:_MAX_LISTED])))
+    problems = [(_number(a), a.task, "; ".join(a.problems)) for a in lineage.document.activities if a.problems]
+    if problems:
+        parts.append(Table("⚠️ Incomplete records", ("call", "task", "problem"), tuple(problems[-_MAX_LISTED:])))
+    if not parts:
+        parts.append(Line("Nothing is stale, out of order, or changed outside of tasks."))
+    return parts
+
+
+def calls_table(activities: Sequence[Activity], order: CellOrder) -> Table:
+    """All calls of a session with what their logs hold."""
+    rows = tuple(
+        (
+            _number(a),
+            a.task,
+            order.named(a),
+            a.outcome,
+            "" if a.seconds is None else f"{a.seconds:.1f}",
+            *(("", "", "") if a.log is None else (str(a.log.lines), str(a.log.warnings), str(a.log.errors))),
+        )
+        for a in activities
+    )
+    head = ("call", "task", "cell", "outcome", "s", "log lines", "warnings", "errors")
+    return Table("", head, rows, ("%casaprov log CALL shows a log, %casaprov show CALL a record.",))
+
+
+def call_page(activity: Activity, lineage: Lineage, order: CellOrder, journal: Path) -> list[Part]:
+    """All that is recorded of one call."""
+    facts = [
+        ("Cell", order.named(activity)),
+        ("Outcome", activity.outcome),
+        ("Began", clock(activity.started_at)),
+        (
+            "Took",
+            ""
+            if activity.seconds is None
+            else f"{activity.seconds:.1f} s, {activity.waited_s:.1f} s more for casaprov",
+        ),
+        ("Folder", activity.cwd),
+        ("Id", activity.id),
+    ]
+    if activity.failure is not None:
+        facts.insert(2, ("Error", f"{activity.failure.type}: {activity.failure.message}"))
+    if activity.parent is not None:
+        facts.append(("Made by", activity.parent))
+    if activity.log is not None:
+        facts.append(("Log", str(journal / activity.log.path)))
+    facts += [("Problem", problem) for problem in activity.problems]
+    given = set(activity.given)
+    parameters = tuple(
+        (name, json.dumps(value, ensure_ascii=False), "given" if name in given else "default")
+        for name, value in sorted(activity.parameters.items(), key=lambda item: item[0] not in given)
+    )
+    parts: list[Part] = [
+        Table(f"Call {_number(activity)}: {activity.task}", (), tuple(facts)),
+        Table("Parameters", ("name", "value", ""), parameters),
+    ]
+    for title, usages in (("Used", activity.used), ("Generated", activity.generated)):
+        rows = []
+        for usage in usages:
+            entity = lineage.entities[usage.entity]
+            maker = lineage.generator(entity)
+            origin = f"call {_number(maker)}" if maker is not None and maker.id != activity.id else ""
+            origin = "changed outside of tasks" if entity.gap else origin
+            rows.append((entity.path, entity.kind, usage.parameter or "", entity.content_digest or "none", origin))
+        head = ("path", "kind", "parameter", "content digest", "from" if title == "Used" else "")
+        parts.append(Table(title, head, tuple(rows)) if rows else Line("nothing", f"{title}:"))
+    if activity.deleted:
+        parts.append(Line(", ".join(activity.deleted), "Deleted:"))
+    if activity.returned is not None:
+        text = json.dumps(activity.returned, ensure_ascii=False, indent=1)
+        parts.append(Preformatted(text, "Returned", folded=True))
+    return parts
+
+
+def settings_table(config: Config) -> Table:
+    """All settings, and who chose them."""
+    rows = tuple((name, config.told(name), config.sources.get(name, "default")) for name in Config.names())
+    return Table("", ("setting", "value", "chosen by"), rows)
+
+
+def _number(activity: Activity) -> str:
+    return activity.id.rpartition("/")[2].lstrip("0") or "0"
+
+
+def _names(paths: Iterable[str]) -> str:
+    names = list(dict.fromkeys(paths))
+    shown = ", ".join(names[:12])
+    return f"{len(names)}: {shown}{', ...' if len(names) > 12 else ''}" if names else "none"

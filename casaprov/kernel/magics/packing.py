@@ -1,0 +1,53 @@
+"""``%casaprov export``: a crate of the notebook as it was saved last, from its own kernel."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from casaprov.crates.payload import PayloadPolicy
+from casaprov.digests.measurement import Measure, Measurement
+from casaprov.errors import UsageError
+from casaprov.kernel.page import Line, Part, Table
+from casaprov.notebook.export import export_notebook
+from casaprov.notebook.notebook_name import UNNAMED
+from casaprov.records.model import Document
+
+__all__ = ["exported"]
+
+
+def exported(document: Document, notebook: Path, out: Path, measure: Measure[Measurement]) -> list[Part]:
+    """Pack a notebook from inside and say what was packed.
+
+    The kernel cannot save the notebook: what is packed is the file on disk,
+    with the record of all calls, also of those in cells that were changed since.
+
+    Raises
+    ------
+    UsageError
+        If the kernel does not know the notebook's file.
+    CasaprovError
+        If it cannot be packed.
+    """
+    if notebook.name == UNNAMED or not notebook.is_file():
+        told = (
+            "This kernel does not know its notebook's file" if notebook.name == UNNAMED else f"There is no {notebook}"
+        )
+        raise UsageError(
+            f"{told}, so it cannot be packed.",
+            hint="Save it, then run in a terminal: casaprov export NOTEBOOK.ipynb -o CRATE.zip",
+        )
+    packed = export_notebook(notebook, out, policy=PayloadPolicy(), measure=measure)
+    when = datetime.fromtimestamp(notebook.stat().st_mtime, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    shipped = sum(item.decision == "shipped" for item in packed.items)
+    parts: list[Part] = [
+        Line(f"{packed.path}, {packed.size_bytes / 1e6:.1f} MB, {packed.digest}", "Packed:"),
+        Line(f"{notebook.name} as it was saved at {when}, and the record of {len(document.activities)} calls."),
+    ]
+    parts += [Line(note, "⚠️") for note in packed.notes]
+    rows = tuple(
+        (item.entity.path, f"{item.size_bytes / 1e6:.2f} MB", item.decision, item.reason)
+        for item in sorted(packed.items, key=lambda item: item.decision != "shipped")
+    )
+    title = f"{shipped} of {len(packed.items)} files and tables are in the crate"
+    return [*parts, Table(title, ("product", "size", "in the crate", "why"), rows)]

@@ -1,0 +1,79 @@
+"""``%%casaprov_sh``: a cell of shell commands that is recorded like a task."""
+
+from __future__ import annotations
+
+import shlex
+from argparse import ArgumentParser
+from glob import glob, has_magic
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from IPython.core.error import UsageError
+
+from casaprov.formats.tables import is_table
+from casaprov.recording.activities import activity
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__all__ = ["MAGIC", "run_shell_cell"]
+
+MAGIC = "casaprov_sh"
+
+
+class _Parser(ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(
+            f"%%{MAGIC}: {message}. Usage: %%{MAGIC} [NAME] [--used FILE ...] [--changed FILE ...] "
+            "[--generated FILE ...]"
+        )
+
+
+_parser = _Parser(prog=MAGIC, add_help=False)
+_parser.add_argument("name", nargs="?", default="")
+for _role in ("used", "changed", "generated"):
+    _parser.add_argument(f"--{_role}", nargs="+", action="extend", default=[])
+
+
+def run_shell_cell(shell: InteractiveShell, line: str, body: str) -> None:
+    """Run a cell with bash, as ``%%bash`` does, under recording.
+
+    Parameters
+    ----------
+    line
+        A name for the record, by default that of the program, then
+        ``--used``, ``--changed`` and ``--generated`` with files and patterns. Without
+        any, words of the commands that name files count as changed.
+
+    Raises
+    ------
+    IPython.core.error.UsageError
+        If `line` cannot be understood.
+    subprocess.CalledProcessError
+        If the last command fails.
+    """
+    try:
+        told = _parser.parse_args(shlex.split(line))
+    except ValueError as error:
+        raise UsageError(f"%%{MAGIC}: {error}.") from error
+    roles = {role: getattr(told, role) for role in ("used", "changed", "generated")}
+    words = _words(body)
+    if not any(roles.values()):
+        found = [name for word in words[1:] for name in (glob(word) if has_magic(word) else [word])]  # noqa: PTH207
+        roles["changed"] = [name for name in found if Path(name).is_file() or is_table(Path(name))]
+    with activity(told.name or _program(body, words), **roles, parameters={"script": body}):
+        shell.run_cell_magic("bash", "", body)
+
+
+def _words(body: str) -> list[str]:
+    try:
+        return list(dict.fromkeys(shlex.split(body, comments=True)))
+    except ValueError:  # quotes that only bash understands
+        return body.split()
+
+
+def _program(body: str, words: list[str]) -> str:
+    """Name of the program if the cell calls one, else ``sh``."""
+    lines = [line for line in body.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    one = len(lines) == 1 or all(line.rstrip().endswith("\\") for line in lines[:-1])
+    return Path(words[0]).name if one and words else "sh"

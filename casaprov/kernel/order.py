@@ -1,0 +1,120 @@
+"""In which order the cells of a notebook stand, as far as its kernel can know.
+
+The kernel sees no notebook, only requests to run cells. The saved file tells
+the order. A cell that is not in it counts as standing below the one that ran
+before it did for the first time, which is how a notebook is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from casaprov.errors import CasaprovError
+from casaprov.lineage.cell_order import Stale, find_stale
+from casaprov.lineage.graph import Lineage, only_removes
+from casaprov.notebook.subject import cell_numbers
+from casaprov.records.model import Activity, Document, Step
+
+__all__ = ["CellOrder", "cell_order", "stale_notes", "used_stale"]
+
+
+@dataclass(frozen=True)
+class CellOrder:
+    """Where the cells of calls stand, and how they are called.
+
+    Attributes
+    ----------
+    numbers
+        By id of the Activity: cells further down have larger ones.
+    saved
+        Number among the code cells of the saved notebook; of cells that are not in it none.
+    """
+
+    numbers: Mapping[str, int]
+    saved: Mapping[str, int]
+
+    def named(self, activity: Activity) -> str:
+        """Name of the cell that a call ran in: its number, its ``In [n]``, or both."""
+        count = activity.step.execution_count if activity.step is not None else None
+        names = [f"cell {self.saved[activity.id]}"] if activity.id in self.saved else []
+        names += [f"In [{count}]"] if count is not None else []
+        return ", ".join(names) or "a cell"
+
+
+def cell_order(document: Document, notebook: Path) -> CellOrder:
+    """Return the order of the cells that the calls of a Document ran in."""
+    try:
+        saved = cell_numbers(notebook.read_bytes(), document) if notebook.is_file() else {}
+    except (OSError, CasaprovError):
+        saved = {}
+    places: dict[str, tuple[int, int]] = {}  # of each cell
+    last = 0  # saved cell that ran before
+    in_cells = {a.id: _cell(a.step) for a in document.activities if a.step is not None}
+    for activity, cell in in_cells.items():
+        last = saved.get(activity, last)
+        places.setdefault(cell, (last, 0 if activity in saved else len(places) + 1))
+    dense = {place: number for number, place in enumerate(sorted(set(places.values())), start=1)}
+    return CellOrder({activity: dense[places[cell]] for activity, cell in in_cells.items()}, saved)
+
+
+def _cell(step: Step) -> str:
+    return step.cell_id or step.source_digest
+
+
+def stale_notes(lineage: Lineage, order: CellOrder) -> list[tuple[str, str]]:
+    """Return products that are stale, and why."""
+    return [
+        (
+            found.product.path,
+            (
+                f"{found.call.task} ({order.named(found.call)}) used {found.source} as it was before "
+                f"{found.changer.task} ({order.named(found.changer)}) ran again"
+            ),
+        )
+        for found in find_stale(lineage, order.numbers)
+    ]
+
+
+def used_stale(lineage: Lineage, order: CellOrder, calls: Iterable[str]) -> list[str]:
+    """Say which of these calls used something stale, and what to run again.
+
+    Parameters
+    ----------
+    calls
+        Ids of Activities.
+    """
+    used = {
+        call: [usage.entity for usage in lineage.activities[call].used]
+        for call in calls
+        if not only_removes(lineage.activities[call])
+    }
+    states = {state: lineage.entities[state] for used_states in used.values() for state in used_states}
+    stale_for: dict[int | None, dict[str, Stale]] = {}  # by cell
+    notes = []
+    for call, used_states in used.items():
+        own = order.numbers.get(call)
+        if own not in stale_for:
+            # What a cell further down left in a table is no reason: to run that one first would be no help.
+            above = {other: number for other, number in order.numbers.items() if own is None or number <= own}
+            stale_for[own] = {stale.product.id: stale for stale in find_stale(lineage, above, states.values())}
+        found = stale_for[own]
+        # Much can be stale for one reason: it is told once.
+        causes: dict[tuple[str, str, str], list[Stale]] = {}
+        for stale in (found[state] for state in used_states if state in found):
+            causes.setdefault((stale.call.id, stale.used.id, stale.changer.id), []).append(stale)
+        for same in causes.values():
+            maker = order.named(same[0].call)
+            paths = list(dict.fromkeys(stale.product.path for stale in same))
+            notes.append(
+                f"{lineage.activities[call].task} used {_listed(paths)}, which {'is' if len(paths) == 1 else 'are'} "
+                f"stale: {same[0].call.task} ({maker}) used {same[0].source} as it was before "
+                f"{same[0].changer.task} ({order.named(same[0].changer)}) ran again. "
+                f"Run {maker} again, then this cell."
+            )
+    return list(dict.fromkeys(notes))
+
+
+def _listed(names: list[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]

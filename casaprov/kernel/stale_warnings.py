@@ -1,0 +1,116 @@
+"""Warns below a cell whose calls used something stale, after cells were run again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from casaprov.errors import CasaprovError
+from casaprov.journal.writer import journal_folder, journals, read_document
+from casaprov.kernel.page import Line
+from casaprov.lineage.graph import Lineage
+from casaprov.processes.exempt import OwnLock
+from casaprov.records.model import Activity, Document, Entity
+
+__all__ = ["Reruns"]
+
+_log = logging.getLogger(__name__)
+
+
+class Reruns:
+    """Remembers the calls of a notebook as they are recorded. Safe for threads.
+
+    Parameters
+    ----------
+    notebook
+        Returns where it is. Its saved file, if there is one, tells the order of cells; its journal, what earlier sessions did.
+
+    Attributes
+    ----------
+    again
+        Whether a cell ran more than once: only then something can be stale.
+    """
+
+    def __init__(self, notebook: Callable[[], Path]) -> None:
+        self._notebook = notebook
+        self._activities: dict[str, Activity] = {}
+        self._entities: dict[str, Entity] = {}
+        self._new: list[str] = []
+        self._executions: dict[str, set[object]] = {}  # by cell
+        self._known = False
+        self._lock = OwnLock()
+        self.again = False
+
+    def ran(self, activity: Activity) -> None:
+        """Take note that a call ended; what it read and wrote need not be known yet."""
+        try:
+            with self._lock:
+                if not self._known:
+                    self._known = True
+                    self._remember(activity.session)
+                self._count(activity)
+        except Exception:  # noqa: BLE001 - a warning is not worth a record
+            _log.info("%s is not watched for staleness", activity.task, exc_info=True)
+
+    def note(self, activity: Activity, entities: Iterable[Entity]) -> None:
+        """Take note of a call that was recorded."""
+        try:
+            with self._lock:
+                self._add(activity, entities)
+                self._new.append(activity.id)
+        except Exception:  # noqa: BLE001 - a warning is not worth a record
+            _log.info("%s is not watched for staleness", activity.task, exc_info=True)
+
+    def warnings(self) -> list[Line]:
+        """Say which calls since the last time used something stale."""
+        try:
+            return self._warnings()
+        except Exception:  # noqa: BLE001 - a warning is not worth a cell
+            _log.info("staleness is not known", exc_info=True)
+            return []
+
+    def _warnings(self) -> list[Line]:
+        with self._lock:
+            new, self._new = self._new, []
+            if not new or not self.again:  # in a notebook that is run once from top to bottom nothing is stale
+                return []
+            calls, entities = list(self._activities.values()), tuple(self._entities.values())
+        from casaprov.kernel.order import cell_order, used_stale  # not needed by most
+
+        calls.sort(key=lambda a: a.started_at)
+        document = Document(notebook=self._notebook().name, activities=tuple(calls), entities=entities)
+        order = cell_order(document, self._notebook())
+        return [
+            Line(f"{note} %casaprov status lists all.", "⚠️ Stale:")
+            for note in used_stale(Lineage(document), order, new)
+        ]
+
+    def _remember(self, session: str) -> None:
+        if all(path.stem == session for path in journals(journal_folder(self._notebook()))):
+            return
+        try:
+            document = read_document(journal_folder(self._notebook()), self._notebook().name)
+        except CasaprovError:
+            return
+        entities = {entity.id: entity for entity in document.entities}
+        for activity in document.activities:
+            if activity.session != session:
+                named = (usage.entity for usage in (*activity.used, *activity.generated))
+                self._add(activity, [entities[name] for name in named if name in entities])
+        # What is not named by a call, but stands between states.
+        for entity in document.entities:
+            if entity.session != session:
+                self._entities.setdefault(entity.id, entity)
+
+    def _add(self, activity: Activity, entities: Iterable[Entity]) -> None:
+        self._activities[activity.id] = activity
+        self._entities.update((entity.id, entity) for entity in entities)
+        self._count(activity)
+
+    def _count(self, activity: Activity) -> None:
+        if activity.step is not None:
+            cell = activity.step.cell_id or activity.step.source_digest
+            execution = self._executions.setdefault(cell, set())
+            execution.add((activity.session, activity.step.execution_count))
+            self.again = self.again or len(execution) > 1

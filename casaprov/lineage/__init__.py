@@ -1,0 +1,1 @@
+"""Questions about a record: what came from what, in which order, drawn or as PROV."""

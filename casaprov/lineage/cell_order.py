@@ -1,0 +1,158 @@
+"""The order in which cells ran: what used the result of a cell further down, and what is stale.
+
+A notebook promises that its results come from its cells, run from the top.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+
+from casaprov.lineage.graph import Lineage, only_removes
+from casaprov.records.model import Activity, Entity
+
+__all__ = ["OutOfOrder", "Stale", "find_out_of_order", "find_stale"]
+
+
+@dataclass(frozen=True)
+class OutOfOrder:
+    """A call that used what a cell further down the notebook had made.
+
+    Attributes
+    ----------
+    cell, made_in
+        Numbers of the code cells, from 1 at the top.
+    """
+
+    call: Activity
+    cell: int
+    used: Entity
+    maker: Activity
+    made_in: int
+
+    def __str__(self) -> str:
+        return (
+            f"Cell {self.cell} ({self.call.task}) used the result of cell {self.made_in} ({self.maker.task}), "
+            f"which stands below it: {self.used.path}"
+        )
+
+
+@dataclass(frozen=True)
+class Stale:
+    """A product that the notebook, run from the top, would make of something newer.
+
+    Attributes
+    ----------
+    call
+        What `product` came from, directly or not, and what used a state that is past.
+    used
+        That state.
+    origin
+        The state that `used` is, or is a copy of.
+    changer, cell
+        What left a newer state of the same path afterwards, and the number of its code cell.
+    """
+
+    product: Entity
+    call: Activity
+    used: Entity
+    origin: Entity
+    changer: Activity
+    cell: int
+
+    @property
+    def source(self) -> str:
+        """What `call` used, in words."""
+        copy = "" if self.origin is self.used else f", a copy of {self.origin.path},"
+        return f"{self.used.path}{copy}"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.product.path} is stale: {self.call.task} used {self.source} "
+            f"as it was before cell {self.cell} ({self.changer.task}) was run again"
+        )
+
+
+def find_out_of_order(lineage: Lineage, cells: Mapping[str, int]) -> tuple[OutOfOrder, ...]:
+    """Find calls that used the result of a cell further down.
+
+    Parameters
+    ----------
+    cells
+        Number of the code cell, from 1 at the top, that each Activity ran
+        in, by Activity id; those that are not in it are not judged.
+    """
+    found: dict[tuple[int, int, str], OutOfOrder] = {}
+    for call in (activity for activity in lineage.document.activities if activity.id in cells):
+        if only_removes(call):
+            continue
+        for entity in (lineage.entities[usage.entity] for usage in call.used):
+            maker = lineage.maker(entity)
+            if maker is not None and cells.get(maker.id, 0) > cells[call.id]:
+                key = (cells[call.id], cells[maker.id], entity.path)
+                found.setdefault(key, OutOfOrder(call, key[0], entity, maker, key[1]))
+    return tuple(found.values())
+
+
+def find_stale(lineage: Lineage, cells: Mapping[str, int], states: Iterable[Entity] | None = None) -> tuple[Stale, ...]:
+    """Find products that were made from states that cells further up have replaced since.
+
+    A state that later cells changed is no sign of staleness: that is how
+    a MeasurementSet is calibrated. A cell further up that was run again
+    is one, unless it left the same content, or the cell that used the
+    state was run again as well.
+
+    Parameters
+    ----------
+    cells
+        As for :func:`find_out_of_order`.
+    states
+        States to judge instead of the products.
+    """
+    past = _past(lineage, cells)
+    stale: list[Stale] = []
+    for product in lineage.products() if states is None else states:
+        upstream = lineage.upstream([product])
+        first = next((activity_id for activity_id in past if activity_id in upstream), None)
+        if first is not None:
+            used, changer = past[first]
+            call, origin = lineage.activities[first], lineage.original(used)
+            stale.append(Stale(product, call, used, origin, changer, cells[changer.id]))
+    return tuple(stale)
+
+
+def _past(lineage: Lineage, cells: Mapping[str, int]) -> dict[str, tuple[Entity, Activity]]:
+    """Calls, by id, that used a state which a cell further up replaced later: that state, and which call replaced it."""
+    calls = [activity for activity in lineage.document.activities if activity.id in cells]
+    numbers = [cells[call.id] for call in calls]
+    last_of = {number: place for place, number in enumerate(numbers)}
+    # Of the cells that ran from each place on, the one furthest up.
+    first_from = [*accumulate(reversed(numbers), min)][::-1]
+    left: dict[str, list[tuple[int, Entity]]] = {}  # by path
+    for place, call in enumerate(calls):
+        for usage in call.generated:
+            entity = lineage.entities[usage.entity]
+            left.setdefault(entity.path, []).append((place, entity))
+    found: dict[str, tuple[Entity, Activity]] = {}
+    for call, number in zip(calls, numbers, strict=True):
+        since = last_of[number]  # before that its cell was run again, or had not ended yet
+        if first_from[since] == number:
+            continue
+        for used in (lineage.entities[usage.entity] for usage in call.used):
+            origin = lineage.original(used)
+            maker = lineage.generator(origin)
+            made_in = cells.get(maker.id, 0) if maker is not None else 0
+            for place, state in reversed(left.get(origin.path, [])):
+                if place <= since:
+                    break
+                # In which cell a copy was made is not known: it is a past one if its content was made anew.
+                counts = origin is used or state.revision_of is None or numbers[place] <= made_in
+                if counts and numbers[place] < number and not _is_same(state, origin):
+                    since = place
+                    found[call.id] = (used, calls[place])
+    return found
+
+
+def _is_same(state: Entity, other: Entity) -> bool:
+    return state.content_digest is not None and state.content_digest == other.content_digest

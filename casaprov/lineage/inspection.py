@@ -1,0 +1,92 @@
+"""``casaprov inspect``: a part of a record, its files, and what is odd about its order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from casaprov.errors import UsageError
+from casaprov.lineage.cell_order import OutOfOrder, Stale, find_out_of_order, find_stale
+from casaprov.lineage.drawing import draw
+from casaprov.lineage.graph import Lineage
+from casaprov.lineage.prov import to_prov
+from casaprov.records.model import Document
+
+__all__ = ["Inspection", "inspect_document"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """What was asked for.
+
+    Attributes
+    ----------
+    document
+        The whole record, or the part of it that was asked for.
+    notes
+        What was run out of order and what is stale, in that part; what is known of gaps and inputs.
+    written
+        Files that were written.
+    """
+
+    document: Document
+    notes: tuple[OutOfOrder | Stale | str, ...]
+    written: tuple[Path, ...]
+
+
+def inspect_document(
+    document: Document,
+    cells: Mapping[str, int],
+    *,
+    start: str | None = None,
+    end: str | None = None,
+    graph: Path | None = None,
+    prov: Path | None = None,
+) -> Inspection:
+    """Take the part of a record between two paths, and write it as asked.
+
+    Parameters
+    ----------
+    cells
+        Number of the code cell that each Activity ran in, by Activity id.
+    start, end
+        Paths, as for :meth:`casaprov.lineage.graph.Lineage.between`.
+    graph
+        File to draw the graph into (:func:`casaprov.lineage.drawing.draw`).
+    prov
+        File to write PROV-JSON to.
+
+    Raises
+    ------
+    UsageError
+        If the record does not know a path, or a file cannot be written.
+    MissingDependency
+        If the drawing needs Graphviz and it is not there.
+    """
+    lineage = Lineage(document)
+    part = lineage.between(start, end)
+    calls = {activity.id for activity in part.activities}
+    states = {entity.id for entity in part.entities}
+    gaps = (
+        f"{gap.path}: {gap.note or 'Changed by something that is no recorded call.'}"
+        for gap in lineage.gaps()
+        if gap.id in states
+    )
+    inputs = (f"{e.path}: {e.note}" for e in lineage.inputs() if e.id in states and e.note and not e.gap)
+    notes: tuple[OutOfOrder | Stale | str, ...] = (
+        *(found for found in find_out_of_order(lineage, cells) if found.call.id in calls),
+        *(found for found in find_stale(lineage, cells) if found.product.id in states),
+        *gaps,
+        *inputs,
+    )
+    try:
+        if graph is not None:
+            draw(part, graph)
+        if prov is not None:
+            prov.write_text(json.dumps(to_prov(part), indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        told = f"{error.filename or graph or prov} cannot be written: {error.strerror or error}."
+        raise UsageError(told, hint="Name another file.") from error
+    return Inspection(document=part, notes=notes, written=tuple(path for path in (graph, prov) if path))

@@ -1,0 +1,298 @@
+"""A Document as PROV-JSON with the IVOA's words, and back.
+
+Sources: W3C PROV-DM (2013), the PROV-JSON member submission (2013), the IVOA
+Provenance Data Model 1.0 (2020). What each record becomes stands in
+``docs/reference/prov.md``. Every element also carries its whole record as JSON
+in ``casaprov:record``; :func:`from_prov` reads that and nothing else, so that
+the way back is complete even after another program has written the file anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from itertools import count
+from typing import Any, Final
+from urllib.parse import quote
+
+from casaprov import terms
+from casaprov.errors import RecordError
+from casaprov.lineage.graph import Lineage
+from casaprov.records.model import Activity, Agent, Document, Entity, Session, Usage
+from casaprov.records.serialise import structure, unstructure
+
+__all__ = ["from_prov", "to_prov"]
+
+_Statement = dict[str, Any]
+
+_LOCAL: Final = ("document", "session", "call", "state", "task", "parameter", "agent")
+"""Kinds of things we name; each is a prefix of qualified names."""
+
+_PREFIXES: Final = {
+    # PROV and XSD are known to every reader of PROV-JSON without being declared.
+    "voprov": terms.VOPROV,
+    "casaprov": f"{terms.CASAPROV}/terms#",
+    **{kind: f"{terms.CASAPROV}/{kind}/" for kind in _LOCAL},
+}
+_FIELDS: Final = {"session": "sessions", "call": "activities", "state": "entities", "agent": "agents"}
+"""Which field of the Document holds the records that elements with this prefix carry."""
+
+
+def to_prov(document: Document) -> dict[str, Any]:
+    """Return the Document as PROV-JSON values.
+
+    Raises
+    ------
+    RecordError
+        If a time in the record is none.
+    """
+    return _Writer(document).statements()
+
+
+def from_prov(data: Any) -> Document:
+    """Read the Document that :func:`to_prov` wrote.
+
+    Raises
+    ------
+    RecordError
+        If `data` is no PROV-JSON of casaprov, or its records do not fit.
+    """
+    found: dict[str, list[tuple[int, dict[str, Any]]]] = {kind: [] for kind in ("document", *_FIELDS)}
+    for name, element in _elements(data):
+        kind = name.partition(":")[0]
+        if kind in found and "casaprov:record" in element:
+            found[kind].append(_carried(name, element))
+    if len(found["document"]) != 1:
+        raise RecordError("This PROV-JSON holds no record of casaprov.", hint="Only what casaprov wrote can be read.")
+    ((_, whole),) = found["document"]
+    for kind, name in _FIELDS.items():
+        whole[name] = [record for _, record in sorted(found[kind], key=lambda item: item[0])]
+    return structure(whole, Document)
+
+
+def _elements(data: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Entities, activities and agents with their names; one name may have several descriptions."""
+    for section in ("entity", "activity", "agent"):
+        elements = data.get(section, {}) if isinstance(data, dict) else {}
+        for name, descriptions in elements.items() if isinstance(elements, dict) else ():
+            for element in descriptions if isinstance(descriptions, list) else [descriptions]:
+                if isinstance(element, dict):
+                    yield name, element
+
+
+def _plain(value: Any) -> Any:
+    """A literal's value, whether it is typed or not."""
+    return value.get("$") if isinstance(value, dict) else value
+
+
+def _carried(name: str, element: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+    """Position and record that an element carries."""
+    try:
+        record = json.loads(_plain(element["casaprov:record"]))
+        position = int(_plain(element["casaprov:position"]))
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise RecordError(f"The record that {name} carries is damaged: {error}.") from error
+    if not isinstance(record, dict):
+        raise RecordError(f"What {name} carries is no record.")
+    return position, record
+
+
+class _Writer:
+    """PROV statements in the making."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.lineage = Lineage(document)
+        self.sessions = {session.id: session for session in document.sessions}
+        self.sections: dict[str, dict[str, _Statement]] = {}
+        self._numbers = count(1)
+        first = document.sessions[0].id if document.sessions else document.notebook
+        self.notebook = _name("document", first)
+        self.agents = {agent.id for agent in document.agents}
+
+    def statements(self) -> dict[str, Any]:
+        document = self.document
+        header = {"notebook": document.notebook, "format": document.format}
+        self._element("entity", self.notebook, _types("prov:Plan"), document.notebook, record=header, position=0)
+        for position, agent in enumerate(document.agents):
+            self._agent(agent, position)
+        for position, session in enumerate(document.sessions):
+            self._session(session, position)
+        for position, entity in enumerate(document.entities):
+            self._entity(entity, position)
+        for position, activity in enumerate(document.activities):
+            self._activity(activity, position)
+        for activity_id, gone in self.lineage.deleted().items():
+            for entity in gone:
+                ended = _time(self.lineage.activities[activity_id].ended_at)
+                about = {"prov:entity": _name("state", entity.id), "prov:activity": _name("call", activity_id)}
+                self._relation("wasInvalidatedBy", {**about, "prov:time": ended})
+        return {"prefix": dict(_PREFIXES), **self.sections}
+
+    # -- elements ------------------------------------------------------------
+
+    def _agent(self, agent: Agent, position: int | None = None) -> None:
+        record = None if position is None else unstructure(agent)
+        facts = {"voprov:name": agent.name, "voprov:version": agent.version or None, "voprov:url": agent.url or None}
+        types = _types(f"prov:{agent.type}")
+        self._element("agent", _name("agent", agent.id), types, agent.name, facts, record=record, position=position)
+
+    def _session(self, session: Session, position: int) -> None:
+        name = _name("session", session.id)
+        times = {"prov:startTime": _time(session.started_at), "prov:endTime": _time(session.ended_at)}
+        self._element(
+            "activity",
+            name,
+            _types("casaprov:Session"),
+            f"kernel session of {session.notebook or self.document.notebook}",
+            times,
+            record=unstructure(session),
+            position=position,
+        )
+        people = [agent.id for agent in self.document.agents if agent.type == "Person"]
+        for agent in (self._software("casaprov", session.casaprov), *people):
+            about = {"prov:activity": name, "prov:agent": _name("agent", agent), "prov:plan": self.notebook}
+            self._relation("wasAssociatedWith", about)
+
+    def _entity(self, entity: Entity, position: int) -> None:
+        name = _name("state", entity.id)
+        facts = {
+            "prov:location": entity.path,
+            "voprov:name": entity.path,
+            "casaprov:kind": entity.kind,
+            "casaprov:contentDigest": entity.content_digest,
+            "casaprov:byteDigest": entity.byte_digest,
+            "casaprov:tier": entity.tier if entity.tier != "full" else None,
+            "casaprov:sizeBytes": {"$": str(entity.size_bytes), "type": "xsd:long"},
+            "casaprov:gap": entity.gap or None,
+            "casaprov:note": entity.note or None,
+        }
+        types = _types("voprov:DatasetEntity")
+        self._element("entity", name, types, entity.path, facts, record=unstructure(entity), position=position)
+        by = _name("call", entity.generated_by) if entity.generated_by else None
+        for before, how in ((entity.revision_of, "prov:Revision"), (entity.copy_of, "casaprov:Copy")):
+            if before is not None:
+                about = {"prov:generatedEntity": name, "prov:usedEntity": _name("state", before)}
+                self._relation("wasDerivedFrom", {**about, "prov:activity": by, "prov:type": _types(how)})
+
+    def _activity(self, activity: Activity, position: int) -> None:
+        name = _name("call", activity.id)
+        facts = {
+            "prov:startTime": _time(activity.started_at),
+            "prov:endTime": _time(activity.ended_at),
+            "voprov:name": activity.task,
+            "casaprov:outcome": activity.outcome,
+            "casaprov:error": f"{activity.failure.type}: {activity.failure.message}" if activity.failure else None,
+        }
+        types = _types("casaprov:TaskCall")
+        self._element("activity", name, types, activity.task, facts, record=unstructure(activity), position=position)
+        about = {"prov:activity": name, "prov:agent": _name("agent", self._package(activity))}
+        self._relation("wasAssociatedWith", {**about, "prov:plan": self._task(activity)})
+        starter = _name("call", activity.parent) if activity.parent else _name("session", activity.session)
+        self._relation("wasStartedBy", {"prov:activity": name, "prov:starter": starter})
+        for usage in activity.used:
+            self._usage("used", name, usage, _time(activity.started_at))
+        for usage in activity.generated:
+            self._usage("wasGeneratedBy", name, usage, _time(activity.ended_at))
+        self._parameters(activity, name)
+
+    def _usage(self, relation: str, call: str, usage: Usage, time: str | None) -> None:
+        about = {"prov:activity": call, "prov:entity": _name("state", usage.entity), "prov:time": time}
+        facts = {"prov:role": usage.parameter or "side effect", "casaprov:declared": usage.declared}
+        self._relation(relation, {**about, **facts})
+
+    def _parameters(self, activity: Activity, call: str) -> None:
+        """What the user gave that names no recorded state; the defaults are in the call's record."""
+        named = {usage.parameter for usage in (*activity.used, *activity.generated)}
+        for given in (name for name in activity.given if name in activity.parameters and name not in named):
+            name = _name("parameter", f"{activity.id}/{given}")
+            facts = {"voprov:name": given, "prov:value": _value(activity.parameters[given])}
+            self._element("entity", name, _types("voprov:Parameter"), given, facts)
+            self._relation("used", {"prov:activity": call, "prov:entity": name, "prov:role": given})
+
+    def _task(self, activity: Activity) -> str:
+        """Name of the description of a task, which is the plan of its calls."""
+        version = self._version(activity)
+        name = _name("task", f"{activity.package}.{activity.task}@{version or 'unknown'}")
+        docs = terms.CASA_DOCS if activity.package == "casatasks" else None
+        facts = {"voprov:name": activity.task, "voprov:version": version or None, "voprov:docurl": docs}
+        self._element("entity", name, _types("prov:Plan", "voprov:ActivityDescription"), activity.task, facts)
+        return name
+
+    def _version(self, activity: Activity) -> str:
+        session = self.sessions.get(activity.session)
+        if session is None:
+            return ""
+        environment = session.environment
+        known = {"casatasks": environment.casatasks, "casatools": environment.casatools}
+        return known.get(activity.package) or environment.packages.get(activity.package, "")
+
+    def _package(self, activity: Activity) -> str:
+        return self._software(activity.package, self._version(activity))
+
+    def _software(self, name: str, version: str) -> str:
+        """Id of a program's agent; one that the record does not have is described here."""
+        agent = Agent(id=f"{name}-{version}" if version else name, type="SoftwareAgent", name=name, version=version)
+        if agent.id not in self.agents:
+            self.agents.add(agent.id)
+            self._agent(agent)
+        return agent.id
+
+    # -- statements ----------------------------------------------------------
+
+    def _element(
+        self,
+        section: str,
+        name: str,
+        types: list[_Statement],
+        label: str,
+        facts: Mapping[str, Any] | None = None,
+        *,
+        record: Any = None,
+        position: int | None = None,
+    ) -> None:
+        statement: _Statement = {"prov:type": types, "prov:label": label, **(facts or {})}
+        if record is not None:
+            statement["casaprov:record"] = json.dumps(record)
+            statement["casaprov:position"] = {"$": str(position), "type": "xsd:int"}
+        self.sections.setdefault(section, {})[name] = _without_empty(statement)
+
+    def _relation(self, relation: str, statement: _Statement) -> None:
+        self.sections.setdefault(relation, {})[f"_:r{next(self._numbers)}"] = _without_empty(statement)
+
+
+def _without_empty(statement: _Statement) -> _Statement:
+    return {key: value for key, value in statement.items() if value is not None}
+
+
+def _name(kind: str, local: str) -> str:
+    """Qualified name; all that could be no part of one is percent-encoded."""
+    # A full stop may not be the last character, nor a hyphen the first.
+    encoded = quote(local, safe="", errors="surrogatepass").replace("~", "%7E")
+    if encoded.endswith("."):
+        encoded = f"{encoded[:-1]}%2E"
+    if encoded.startswith("-"):
+        encoded = f"%2D{encoded[1:]}"
+    return f"{kind}:{encoded}"
+
+
+def _types(*names: str) -> list[_Statement]:
+    return [{"$": name, "type": "prov:QUALIFIED_NAME"} for name in names]
+
+
+def _value(value: Any) -> Any:
+    """A parameter's value as a literal: what PROV has no type for becomes JSON text."""
+    return value if isinstance(value, str | bool | int | float) else json.dumps(value)
+
+
+def _time(text: str | None) -> str | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise RecordError(f"The record gives {text!r} as a time.", hint="Times are ISO 8601.") from error
+    if moment.tzinfo is None:
+        raise RecordError(f"The record gives the time {text!r} without its zone.", hint="Times are in UTC.")
+    return text

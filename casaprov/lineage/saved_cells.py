@@ -1,0 +1,68 @@
+"""The code cells of a saved notebook, and calls that ran in cells that it does not have as they ran."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from casaprov.hashing import Digest, digest_bytes
+from casaprov.records.model import Activity, Document
+
+__all__ = ["MAX_NOTEBOOK_BYTES", "code_cells", "source_digest", "unsaved_calls", "unsaved_note"]
+
+
+MAX_NOTEBOOK_BYTES = 256 * 2**20
+"""Of a larger notebook no cells are compared with the record."""
+
+
+def code_cells(notebook: bytes) -> list[dict[str, Any]]:
+    """Return the code cells of what an .ipynb file holds; none if it is no notebook."""
+    try:
+        cells = json.loads(notebook)["cells"]
+        return [cell for cell in cells if isinstance(cell, dict) and cell.get("cell_type") == "code"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return []  # a crate's notebook is not trusted to be one
+
+
+def source_digest(cell: dict[str, Any]) -> Digest:
+    """Digest of the source of a cell, as a kernel records it (``Step.source_digest``)."""
+    source = cell.get("source", "")
+    lines = source if isinstance(source, list) else [source]
+    text = "".join(line for line in lines if isinstance(line, str))
+    return digest_bytes(text.encode("utf-8", "surrogatepass"))
+
+
+def unsaved_calls(notebook: bytes, document: Document) -> tuple[Activity, ...]:
+    """Return the calls whose cell was edited since, or is gone.
+
+    A cell that was edited and ran again is in the notebook as it ran last:
+    its earlier runs do not count.
+
+    Parameters
+    ----------
+    notebook
+        What the .ipynb holds.
+    """
+    if len(notebook) > MAX_NOTEBOOK_BYTES:
+        return ()
+    saved = {source_digest(cell) for cell in code_cells(notebook)}
+    steps = {activity.id: activity.step for activity in document.activities if activity.step is not None}
+    last = {step.cell_id: step.source_digest for step in steps.values() if step.cell_id}
+    unsaved = {
+        activity_id
+        for activity_id, step in steps.items()
+        if step.source_digest not in saved and last.get(step.cell_id or "") not in saved
+    }
+    return tuple(activity for activity in document.activities if activity.id in unsaved)
+
+
+def unsaved_note(notebook: bytes, document: Document, name: str) -> str:
+    """Say which calls the notebook `name` contradicts, and what to do; nothing if there are none."""
+    calls = unsaved_calls(notebook, document)
+    if not calls:
+        return ""
+    tasks = ", ".join(dict.fromkeys(activity.task for activity in calls))
+    return (
+        f"{len(calls)} call(s) ran in cells that the saved file does not have as they are ({tasks}): "
+        f"save {name}, or run those cells again as they are now, and export again."
+    )

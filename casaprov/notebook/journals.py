@@ -1,0 +1,89 @@
+"""Journals as they grow: read once, then only what is new, with short forms of the calls at hand."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from casaprov.errors import JournalError
+from casaprov.journal.reader import JournalReader
+from casaprov.journal.writer import journal_folder
+from casaprov.notebook.bundle import call_summary
+from casaprov.records.model import Activity, Session
+
+__all__ = ["Followed", "Following", "find_session"]
+
+_log = logging.getLogger(__name__)
+
+_MAX_JOURNALS = 200
+"""More than this many journals are not kept in memory."""
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What a journal says now: its session, and each call with its short form."""
+
+    path: Path
+    session: Session
+    calls: tuple[tuple[Activity, dict[str, Any]], ...]
+
+
+class Following:
+    """The journals that were asked for, kept in memory. For one thread."""
+
+    def __init__(self) -> None:
+        self._readers: dict[Path, JournalReader] = {}
+        self._summaries: dict[Path, dict[str, tuple[Activity, dict[str, Any]]]] = {}
+
+    def read(self, paths: Iterable[Path]) -> list[Followed]:
+        """Return what these journals say now, oldest session first; one that cannot be read is left out."""
+        found = []
+        for path in dict.fromkeys(paths):
+            try:
+                found.append(self._read(path))
+            except JournalError as error:
+                _log.info("%s", error)
+        return sorted(found, key=lambda followed: followed.session.started_at)
+
+    def _read(self, path: Path) -> Followed:
+        reader = self._readers.pop(path, None) or JournalReader(path)
+        record = reader.read(whole_lines=True)
+        known = self._summaries.pop(path, {})
+        by_id = {entity.id: entity for entity in record.entities}
+        calls = {}
+        for activity in record.activities:
+            before = known.get(activity.id)
+            if before is not None and before[0] is activity:
+                calls[activity.id] = before
+            else:
+                touched = [by_id[u.entity] for u in (*activity.used, *activity.generated) if u.entity in by_id]
+                calls[activity.id] = (activity, call_summary(activity, touched))
+        self._readers[path], self._summaries[path] = reader, calls
+        for old in list(self._readers)[:-_MAX_JOURNALS]:  # the one not asked for longest
+            del self._readers[old], self._summaries[old]
+        return Followed(path, record.session, tuple(calls.values()))
+
+
+def find_session(notebook: Path, session: str) -> Path | None:
+    """Return the journal of a session of `notebook`, also of one that ran when it had another name; None if there is none.
+
+    A session may have several journals: a renamed notebook takes a copy along
+    while its kernel goes on with the first. The longest is the whole.
+    """
+    if Path(session).name != session:  # it comes from a notebook, which anybody may have written
+        return None
+    named = journal_folder(notebook)
+    try:
+        folders = [named, *sorted(path for path in named.parent.iterdir() if path != named)]
+    except OSError:
+        return None
+    sizes = {}
+    for folder in folders:
+        try:
+            sizes[folder / f"{session}.jsonl"] = (folder / f"{session}.jsonl").stat().st_size
+        except (OSError, ValueError):
+            continue
+    return max(sizes, key=lambda path: sizes[path]) if sizes else None

@@ -1,0 +1,273 @@
+"""Recording what is no CASA task: functions, blocks of code and programs.
+
+.. code-block:: python
+
+    @casaprov.activity(used=["vis"], generated=["{vis}.flags.txt"])
+    def find_bad_antennas(vis, threshold=5.0): ...
+
+    with casaprov.activity("aoflagger", changed=["n.ms"], parameters={"strategy": "vla.lua"}):
+        subprocess.run(["aoflagger", "-strategy", "vla.lua", "n.ms"], check=True)
+
+Where nothing is being recorded, both do nothing but run the code.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from glob import glob, has_magic
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ParamSpec, Protocol, TypeVar, overload
+
+from casaprov.errors import UsageError
+from casaprov.records.values import summarise, to_json
+from casaprov.tasks.calls import FileTable, TaskCall, TaskResult
+from casaprov.tasks.pathnames import absolute, on_disk, strings
+from casaprov.tasks.specs import FileUse, Role
+
+__all__ = ["DeclaredFiles", "Recording", "activity", "attach"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Names = Sequence[str | os.PathLike[str]]
+
+_log = logging.getLogger(__name__)
+
+_MAX_PARAMETER_BYTES = 4000
+_BLOCK = "__main__"  # the package of a block of code, as of functions of a notebook
+
+
+class Recording(Protocol):
+    """What activities are recorded with; a kernel has one."""
+
+    def begin(self, call: TaskCall, files: FileTable | None) -> Any:
+        """Record that something begins; return what :meth:`end` wants, None if it cannot be recorded."""
+        ...
+
+    def end(self, opened: Any, result: TaskResult) -> None:
+        """Record how it ended."""
+        ...
+
+
+_Opened = tuple[Recording, Any] | None
+_recording: Recording | None = None
+
+
+def attach(recording: Recording | None) -> None:
+    """Record activities of this process from now on, or not any more."""
+    global _recording  # noqa: PLW0603 - one process, one recording
+    _recording = recording
+
+
+@dataclass(frozen=True)
+class DeclaredFiles:
+    """The files that somebody says an activity reads and writes.
+
+    Attributes
+    ----------
+    changed, used, generated
+        Paths, also with ``*``, ``?`` and ``[]``. In a string, ``{name}`` stands
+        for the value of an argument, and a string that is the name of an
+        argument for the path or paths that are its value.
+    arguments
+        What the function was called with.
+    """
+
+    changed: Names = ()
+    used: Names = ()
+    generated: Names = ()
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for role in ("changed", "used", "generated"):
+            names = getattr(self, role)
+            if isinstance(names, str | os.PathLike):
+                told = f"casaprov.activity: {role}={names!r} is one name, not a list."
+                raise UsageError(told, hint=f"Write {role}=[{names!r}].")
+
+    def inputs(self, _parameters: Mapping[str, Any], cwd: Path) -> tuple[FileUse, ...]:
+        """Return the files that are there to be read or changed."""
+        return (*self._uses("changed", self.changed, cwd), *self._uses("used", self.used, cwd))
+
+    def outputs(self, _parameters: Mapping[str, Any], cwd: Path) -> tuple[FileUse, ...]:
+        """Return the files that can have been made."""
+        return self._uses("generated", self.generated, cwd)
+
+    def _uses(self, role: Role, names: Names, cwd: Path) -> tuple[FileUse, ...]:
+        found: dict[Path, FileUse] = {}
+        for name in names:
+            parameter = str(name) if name in self.arguments else None
+            if parameter is None:
+                texts = [_filled(text, self.arguments) for text in strings(name)]
+            else:
+                texts = list(strings(self.arguments[parameter], everywhere=True))
+            for path in (path for text in texts for path in _paths(text, cwd)):
+                found.setdefault(path, FileUse(role, parameter, path))
+        return tuple(found.values())
+
+
+def _filled(text: str, parameters: Mapping[str, Any]) -> str:
+    try:
+        return text.format_map(parameters)
+    except Exception:  # noqa: BLE001 - a name with a brace, or an argument that cannot be printed
+        return text
+
+
+def _paths(text: str, cwd: Path) -> Iterator[Path]:
+    if "\0" in text:
+        return
+    path = absolute(text, cwd)
+    if on_disk(path):
+        yield path
+    elif has_magic(text):
+        yield from (Path(found) for found in sorted(glob(str(path))))  # noqa: PTH207 - absolute patterns
+
+
+class _Activity:
+    """One declaration; as a context manager it records a block, as a decorator every call of a function."""
+
+    def __init__(self, name: str, files: DeclaredFiles, parameters: Mapping[str, Any]) -> None:
+        self._name = name
+        self._files = files
+        self._parameters = parameters
+        self._open: list[_Opened] = []
+
+    def __enter__(self) -> None:
+        if not self._name:
+            raise UsageError("casaprov.activity: a block needs a name.", hint="Write: with casaprov.activity('name'):")
+        self._open.append(self._begin(self._name, _BLOCK, {}))
+
+    def __exit__(self, _type: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._end(self._open.pop(), TaskResult(error=error))
+
+    def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            told = f"casaprov.activity: {function.__qualname__} is a generator, which does not run when it is called."
+            raise UsageError(told, hint="Record the loop instead: with casaprov.activity('name'):")
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def awaited(*args: P.args, **kwargs: P.kwargs) -> Any:
+                with self._recorded(function, args, kwargs) as returned:
+                    returned.append(await function(*args, **kwargs))
+                return returned[0]
+
+            return awaited  # type: ignore[return-value]
+
+        @functools.wraps(function)
+        def called(*args: P.args, **kwargs: P.kwargs) -> T:
+            with self._recorded(function, args, kwargs) as returned:
+                returned.append(function(*args, **kwargs))
+            value: T = returned[0]
+            return value
+
+        return called
+
+    @contextmanager
+    def _recorded(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Iterator[list[Any]]:
+        """Record a call; what the function returned is to be put into the list."""
+        opened = self._begin_call(function, args, kwargs)
+        returned: list[Any] = []
+        try:
+            yield returned
+        except BaseException as error:
+            self._end(opened, TaskResult(error=error))
+            raise
+        self._end(opened, TaskResult(returned=returned[0]))
+
+    def _begin_call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Opened:
+        try:
+            bound = inspect.signature(function).bind(*args, **kwargs)
+        except TypeError:  # the call itself will say what is wrong with it
+            return None
+        given = tuple(bound.arguments)
+        bound.apply_defaults()
+        name = self._name or function.__qualname__.rpartition("<locals>.")[2]
+        return self._begin(name, function.__module__ or _BLOCK, bound.arguments, given)
+
+    def _begin(self, name: str, package: str, arguments: Mapping[str, Any], given: tuple[str, ...] = ()) -> _Opened:
+        recording, files = _recording, self._files
+        if recording is None:
+            return None
+        told = {**self._parameters, **arguments}
+        try:
+            call = TaskCall(
+                task=name,
+                package=package,
+                parameters={key: summarise(to_json(value), _MAX_PARAMETER_BYTES) for key, value in told.items()},
+                given=(*self._parameters, *given),
+                cwd=Path.cwd(),
+            )
+            declared = replace(files, arguments=told) if files.changed or files.used or files.generated else None
+            return recording, recording.begin(call, declared)
+        except Exception:  # noqa: BLE001 - a recorder failure never breaks a cell
+            _log.info("%s is not recorded", name, exc_info=True)
+            return None
+
+    @staticmethod
+    def _end(opened: _Opened, result: TaskResult) -> None:
+        if opened is not None and opened[1] is not None:
+            opened[0].end(opened[1], result)
+
+
+@overload
+def activity(name: Callable[P, T], /) -> Callable[P, T]: ...
+@overload
+def activity(
+    name: str = "",
+    /,
+    *,
+    used: Names = (),
+    changed: Names = (),
+    generated: Names = (),
+    parameters: Mapping[str, Any] | None = None,
+) -> _Activity: ...
+def activity(
+    name: str | Callable[..., Any] = "",
+    /,
+    *,
+    used: Names = (),
+    changed: Names = (),
+    generated: Names = (),
+    parameters: Mapping[str, Any] | None = None,
+) -> Any:
+    """Record a function or a block of code like a task: as a decorator or in a ``with`` statement.
+
+    Parameters
+    ----------
+    name
+        What it is called in the record; by default the function's name.
+    used, changed, generated
+        Names of files that it reads, changes in place, and makes; see
+        :class:`DeclaredFiles`. Without any, files that parameters name count
+        as files that it may change; what changes in the working directory is
+        noticed either way.
+    parameters
+        What else is worth recording, by name.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be used in this way; the message says how.
+
+    Examples
+    --------
+    >>> @casaprov.activity(used=["vis"], generated=["{vis}.png"])
+    ... def plot_uv(vis): ...
+    >>> with casaprov.activity("wsclean", used=["n.ms"], generated=["n-*.fits"]):
+    ...     subprocess.run(["wsclean", "-name", "n", "n.ms"], check=True)
+    """
+    declared, shown = DeclaredFiles(changed, used, generated), parameters or {}
+    if callable(name):
+        return _Activity("", declared, shown)(name)
+    if not isinstance(name, str):
+        raise UsageError(f"casaprov.activity: {name!r} is no name.", hint="Write: with casaprov.activity('name'):")
+    return _Activity(name, declared, shown)

@@ -1,0 +1,367 @@
+"""What a record is made of: frozen values, named by the standards' words.
+
+===============  ======================  =========================================
+here             W3C PROV                RO-Crate (Workflow Run Crate 0.5)
+===============  ======================  =========================================
+`Activity`       Activity                CreateAction
+`Entity`         Entity                  Dataset (directory) or File
+`Agent`          SoftwareAgent, Person   SoftwareApplication, Person
+`Session`        Activity                OrganizeAction
+`Step`           –                       HowToStep
+`Usage`          used, wasGeneratedBy    object, result
+===============  ======================  =========================================
+
+Values are turned into JSON and back by :mod:`casaprov.records.serialise`; ``schemas/`` holds the contract for what comes out.
+
+Times are ISO 8601 in UTC with microseconds, ``2026-05-01T10:00:00.123456+00:00``.
+Paths are POSIX paths: relative to the session's ``folder`` where they lie
+below it, absolute elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from casaprov.errors import RecordError
+from casaprov.hashing import Digest
+
+__all__ = [
+    "DOCUMENT_FORMAT",
+    "UNDIGESTED",
+    "Activity",
+    "Agent",
+    "Checksum",
+    "Document",
+    "Entity",
+    "Environment",
+    "Failure",
+    "GitState",
+    "Kind",
+    "Locator",
+    "LogSegment",
+    "Outcome",
+    "Session",
+    "Step",
+    "Tier",
+    "Usage",
+]
+
+DOCUMENT_FORMAT: Final = "casaprov/document/1"
+
+UNDIGESTED: Final = "It had not been digested when this was written."
+"""Problem of an Activity that has ended, and note of an Entity, until what it left is digested."""
+
+Kind = Literal["MeasurementSet", "CalibrationTable", "Image", "Table", "FITS", "File", "Directory"]
+"""What an Entity is. ``Table`` is any other casacore table."""
+
+Tier = Literal["full", "fast"]
+"""How much was read for a digest: everything, or of large columns and files only samples."""
+
+Outcome = Literal["completed", "failed", "interrupted", "unfinished"]
+"""How an Activity ended; ``unfinished`` has a beginning in the journal and no end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Locator:
+    """A place where an Entity that is not shipped can be found.
+
+    Attributes
+    ----------
+    scheme
+        ``casadata`` (a path below CASA's own data), ``file`` (where it was at
+        recording), ``https``, ``vo`` (a publisher DID), ``crate``.
+    value
+        The path, URL or identifier.
+    """
+
+    scheme: Literal["casadata", "file", "https", "vo", "crate"]
+    value: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checksum:
+    """A checksum that came with a file, from an archive; it was not verified.
+
+    Attributes
+    ----------
+    algorithm
+        ``md5``, ``sha1``, ``sha256`` or ``sha512``.
+    value
+        Hexadecimal.
+    source
+        Name of the file beside it that says so.
+    """
+
+    algorithm: Literal["md5", "sha1", "sha256", "sha512"]
+    value: str
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entity:
+    """A table, image or file in one state.
+
+    Attributes
+    ----------
+    content_digest
+        Digest of the scientific content; None if it could not be read.
+    tier
+        ``fast`` if `content_digest` is one of samples: it can only be compared
+        with another such digest.
+    stamp
+        With a fast digest, or none yet: digest of the names, sizes and modification
+        times of the files, which tells on this machine whether they were touched since.
+    checksums
+        With a fast digest: what the archive says of the file.
+    byte_digest
+        Digest of the stored bytes; only for single files.
+    size_bytes
+        Size of the file, or of all files below the directory.
+    generated_by
+        The Activity that left this state; None for an external input.
+    revision_of
+        The Entity this one was changed from, at the same path.
+    copy_of
+        The Entity at another path that this one's content was copied or moved from.
+    gap
+        True if the content changed since the last recorded state of this path
+        with no recorded Activity to explain it.
+    note
+        Why something about this Entity is not known; empty otherwise.
+    """
+
+    id: str
+    path: str
+    kind: Kind
+    content_digest: Digest | None
+    size_bytes: int
+    byte_digest: Digest | None = None
+    generated_by: str | None = None
+    revision_of: str | None = None
+    copy_of: str | None = None
+    gap: bool = False
+    locators: tuple[Locator, ...] = ()
+    note: str = ""
+    tier: Tier = "full"
+    stamp: Digest | None = None
+    checksums: tuple[Checksum, ...] = ()
+
+    @property
+    def session(self) -> str:
+        """Id of the session that recorded it."""
+        return self.id.partition("/")[0]
+
+    @property
+    def is_undigested(self) -> bool:
+        """Whether it was only stamped: its session ended before it was digested, or is still at it."""
+        return self.content_digest is None and self.stamp is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """That an Activity read or wrote an Entity.
+
+    Attributes
+    ----------
+    parameter
+        The parameter that named it; None for a side effect.
+    declared
+        False if only the working directory showed it, not the TaskSpec.
+    """
+
+    entity: str
+    parameter: str | None = None
+    declared: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """The exception that ended an Activity."""
+
+    type: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogSegment:
+    """What the CASA log said during an Activity.
+
+    Attributes
+    ----------
+    path
+        File with the segment, relative to the journal's folder.
+    """
+
+    path: str
+    lines: int
+    warnings: int
+    errors: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """The notebook cell an Activity ran in.
+
+    ``cell_id`` is known in JupyterLab, Notebook 7 and VS Code; elsewhere the
+    pair of execution count and source digest identifies the cell.
+    """
+
+    source_digest: Digest
+    cell_id: str | None = None
+    execution_count: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activity:
+    """One call of one task.
+
+    Attributes
+    ----------
+    parameters
+        The final, coerced values as JSON values (:func:`casaprov.records.values.to_json`).
+    given
+        Names of the parameters the user gave; the others are defaults.
+    replaced
+        What the user asked for, by parameter, where the task was run with
+        what `parameters` says instead: a window that a notebook has not.
+    cwd
+        Working directory at the call, as a path like ``Entity.path``.
+    spec_known
+        False if no TaskSpec describes the task: what it used and generated was
+        then taken from the working directory and from parameters that name files.
+    used, generated
+        An Entity changed in place is in both: state k in `used`, k+1 in `generated`.
+    deleted
+        Paths the call removed.
+    returned
+        Return value as a JSON value, summarised when large.
+    returned_digest
+        Digest of the whole return value; None if it has no canonical form.
+    waited_s
+        Seconds the user waited for casaprov.
+    problems
+        What the recorder could not do; a record with problems is incomplete.
+    """
+
+    id: str
+    session: str
+    task: str
+    package: str
+    started_at: str
+    outcome: Outcome
+    cwd: str
+    parameters: dict[str, Any]
+    given: tuple[str, ...] = ()
+    spec_known: bool = True
+    parent: str | None = None
+    step: Step | None = None
+    ended_at: str | None = None
+    used: tuple[Usage, ...] = ()
+    generated: tuple[Usage, ...] = ()
+    deleted: tuple[str, ...] = ()
+    returned: Any = None
+    returned_digest: Digest | None = None
+    failure: Failure | None = None
+    log: LogSegment | None = None
+    waited_s: float = 0.0
+    problems: tuple[str, ...] = ()
+    replaced: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the call took, in seconds; None if its end is not recorded."""
+        if self.ended_at is None:
+            return None
+        return (datetime.fromisoformat(self.ended_at) - datetime.fromisoformat(self.started_at)).total_seconds()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agent:
+    """A person or a piece of software that took part."""
+
+    id: str
+    type: Literal["SoftwareAgent", "Person"]
+    name: str
+    version: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GitState:
+    """The git repository that the notebook lies in."""
+
+    commit: str
+    dirty: bool
+    remote: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """What a session ran in. Versions are empty where the thing is absent.
+
+    Attributes
+    ----------
+    casadata
+        Version of CASA's run-time data.
+    measures
+        Version of the IERS and leap-second tables inside them.
+    threads
+        Thread settings by environment variable, ``OMP_NUM_THREADS`` and the like.
+    packages
+        Versions of installed Python distributions that can matter.
+    """
+
+    casatasks: str = ""
+    casatools: str = ""
+    casadata: str = ""
+    measures: str = ""
+    python: str = ""
+    platform: str = ""
+    host: str = ""
+    container: str = ""
+    threads: dict[str, str] = field(default_factory=dict)
+    packages: dict[str, str] = field(default_factory=dict)
+    git: GitState | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """One life of one kernel with recording on.
+
+    Attributes
+    ----------
+    folder
+        Absolute path that relative paths in this session's records start from.
+    closed
+        False if the kernel ended without saying so: killed, crashed or still running.
+    """
+
+    id: str
+    started_at: str
+    folder: str
+    environment: Environment
+    casaprov: str
+    notebook: str = ""
+    ended_at: str | None = None
+    closed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """All that is recorded about one notebook, in the order it happened."""
+
+    notebook: str
+    sessions: tuple[Session, ...] = ()
+    activities: tuple[Activity, ...] = ()
+    entities: tuple[Entity, ...] = ()
+    agents: tuple[Agent, ...] = ()
+    format: Literal["casaprov/document/1"] = DOCUMENT_FORMAT
+
+    def entity(self, entity_id: str) -> Entity:
+        """Return the Entity with this id; raise :class:`RecordError` if there is none."""
+        for entity in self.entities:
+            if entity.id == entity_id:
+                return entity
+        raise RecordError(f"The record names an entity {entity_id!r} that it does not contain.")

@@ -1,0 +1,1 @@
+"""The parts of a replay: plan, inputs, work folder, report."""

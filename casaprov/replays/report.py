@@ -1,0 +1,139 @@
+"""What a replay found out: a value for every call, every product and every setting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from casaprov.comparison.products import Comparison
+from casaprov.records.model import Environment, Outcome
+
+__all__ = [
+    "REPORT_FORMAT",
+    "EnvironmentDifference",
+    "ProductReport",
+    "ReplayReport",
+    "StepReport",
+    "compare_environments",
+]
+
+REPORT_FORMAT = "casaprov/replay-report/1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepReport:
+    """What became of one recorded call.
+
+    Attributes
+    ----------
+    action
+        ``run``, ``take``, ``leave-out`` or ``blocked`` (:data:`casaprov.replays.plan.Action`);
+        `reason` says why it was not run.
+    same_return
+        Whether the return value is the recorded one; None where it cannot be said.
+    """
+
+    id: str
+    task: str
+    action: str
+    reason: str = ""
+    recorded_outcome: Outcome
+    outcome: Outcome | None = None
+    failure: str = ""
+    seconds: float | None = None
+    same_return: bool | None = None
+
+    @property
+    def ended_otherwise(self) -> bool:
+        """Whether it completed and had failed, or the other way round."""
+        return self.outcome is not None and self.outcome != self.recorded_outcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProductReport:
+    """The verdict on one product.
+
+    Attributes
+    ----------
+    final
+        False for a state that a later call changed or replaced.
+    declared
+        False for what only the working directory showed: something else than
+        the task may have written it, so it decides nothing.
+    taken
+        True for what no task made: it came with the crate, and there is nothing
+        to verify.
+    """
+
+    path: str
+    kind: str
+    made_by: str
+    final: bool
+    declared: bool = True
+    taken: bool = False
+    comparison: Comparison
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvironmentDifference:
+    """A setting that is not what it was at recording."""
+
+    name: str
+    recorded: str
+    now: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplayReport:
+    """All that a replay found out.
+
+    Attributes
+    ----------
+    confined
+        Whether the kernel confined CASA to the work folder.
+    sampled
+        Paths of the inputs of which only samples were compared with the record.
+    """
+
+    crate: str
+    work: str
+    started_at: str
+    ended_at: str
+    steps: tuple[StepReport, ...]
+    products: tuple[ProductReport, ...]
+    environment: tuple[EnvironmentDifference, ...]
+    confined: bool
+    format: str
+    sampled: tuple[str, ...] = ()
+
+    @property
+    def blocked(self) -> tuple[StepReport, ...]:
+        """Steps that could not be run."""
+        return tuple(step for step in self.steps if step.action == "blocked")
+
+    @property
+    def ended_otherwise(self) -> tuple[StepReport, ...]:
+        """Steps that completed and had failed, or the other way round."""
+        return tuple(step for step in self.steps if step.ended_otherwise)
+
+    @property
+    def differing(self) -> tuple[ProductReport, ...]:
+        """Final products that are not verified."""
+        good = ("identical", "same-content", "within-tolerance")
+        judged = (p for p in self.products if p.final and p.declared and not p.taken)
+        return tuple(product for product in judged if product.comparison.verdict not in good)
+
+
+def compare_environments(recorded: Environment, present: Environment) -> tuple[EnvironmentDifference, ...]:
+    """List every setting that differs, the most telling first; host and git state do not count."""
+    found: list[EnvironmentDifference] = []
+    for item in fields(Environment):
+        if item.name in ("host", "git", "container"):
+            continue
+        before, after = getattr(recorded, item.name), getattr(present, item.name)
+        if isinstance(before, dict):
+            names = sorted(before.keys() | after.keys())
+            pairs = [(f"{item.name}.{name}", before.get(name, ""), after.get(name, "")) for name in names]
+        else:
+            pairs = [(item.name, before, after)]
+        found += [EnvironmentDifference(name=name, recorded=a, now=b) for name, a, b in pairs if a != b]
+    return tuple(found)

@@ -1,0 +1,1 @@
+"""Task calls, and what each task does to files."""

@@ -1,0 +1,260 @@
+"""What each task reads, writes, changes and deletes.
+
+Task XML knows which parameters are paths, but not in which direction they are
+used. ``taskspecs.toml`` says it, reviewed task by task; other packages add
+tables of their own through the entry point group ``casaprov.taskspecs``. The
+format is described in ``docs/reference/taskspecs.md``.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib import metadata, resources
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal
+
+from casaprov.errors import RecordError
+from casaprov.formats.tables import is_table
+from casaprov.tasks.entry import VERBS, Condition, Entry, Verb, condition_from, entry_from
+from casaprov.tasks.pathnames import Naming, map_value, on_disk, pieces, strings
+
+__all__ = ["ENTRY_POINT_GROUP", "FileUse", "Role", "TaskSpec", "guess_inputs", "load_specs", "read_specs", "spec_of"]
+
+ENTRY_POINT_GROUP = "casaprov.taskspecs"
+
+Role = Literal["used", "changed", "generated", "deleted"]
+
+# What a call does to a file comes before what it does to it as well.
+_BEFORE: dict[Verb, Role] = {"deleted": "deleted", "changed": "changed", "updated": "changed", "used": "used"}
+_AFTER: dict[Verb, Role] = {"generated": "generated", "updated": "generated"}
+
+
+@dataclass(frozen=True)
+class FileUse:
+    """That a call reads or writes a file.
+
+    Attributes
+    ----------
+    role
+        What happens to the file.
+    parameter
+        The parameter that names it; None for a side effect.
+    path
+        Absolute and normalised; symbolic links are kept.
+    """
+
+    role: Role
+    parameter: str | None
+    path: Path
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """What one task does to files.
+
+    Attributes
+    ----------
+    task, package
+        Name of the task and of the Python package it comes from.
+    category
+        CASA's categories of the task, separated by commas.
+    entries
+        What happens to which files.
+    not_files
+        Parameters whose name suggests a file and that name none.
+    """
+
+    task: str
+    package: str
+    category: str = ""
+    entries: tuple[Entry, ...] = ()
+    not_files: tuple[str, ...] = ()
+    conditional_effects: tuple[tuple[str, Condition], ...] = ()
+
+    @property
+    def parameters(self) -> frozenset[str]:
+        """Names of the parameters that name files."""
+        return frozenset(entry.parameter for entry in self.entries if entry.parameter)
+
+    def inputs(self, parameters: Mapping[str, Any], cwd: Path) -> tuple[FileUse, ...]:
+        """Return the existing files that the call will read, change in place or delete.
+
+        To be called before the task runs. A file that is changed or deleted is
+        not listed as used as well.
+        """
+        return self._uses(_BEFORE, parameters, cwd)
+
+    def outputs(self, parameters: Mapping[str, Any], cwd: Path) -> tuple[FileUse, ...]:
+        """Return the existing files that the call can have generated, side effects included.
+
+        To be called after the task ran. A name such as tclean's ``imagename``
+        stands for all its images on disk, also those the call did not touch.
+        """
+        return self._uses(_AFTER, parameters, cwd)
+
+    def effects(self, parameters: Mapping[str, Any]) -> frozenset[str]:
+        """Return what else the call depends on: ``interactive``, ``network``."""
+        return frozenset(name for name, condition in self.conditional_effects if condition.holds(parameters))
+
+    def map_paths(
+        self,
+        parameters: Mapping[str, Any],
+        cwd: Path,
+        new_path: Callable[[Path], str],
+        *,
+        exists: Callable[[Path], bool] = on_disk,
+    ) -> dict[str, Any]:
+        """Return the parameters with every file name replaced by ``new_path(absolute path)``.
+
+        Parameters
+        ----------
+        new_path
+            Gets the absolute path of a file, or of a prefix of file names.
+        exists
+            Decides whether a string that need not be a path is one: on
+            another machine, that the record knows a file of this name.
+        """
+        mapped = dict(parameters)
+        for name in self.parameters & parameters.keys():
+            mapped[name] = map_value(parameters[name], cwd, self._naming(name, parameters), new_path, exists)
+        return mapped
+
+    def _naming(self, name: str, parameters: Mapping[str, Any]) -> Naming:
+        entries = [entry for entry in self.entries if entry.parameter == name]
+        return min(entries, key=lambda entry: (bool(entry.inside), not entry.active(parameters))).naming
+
+    def _uses(self, roles: Mapping[Verb, Role], parameters: Mapping[str, Any], cwd: Path) -> tuple[FileUse, ...]:
+        found: dict[Path, FileUse] = {}
+        for verb, role in roles.items():
+            for entry in self.entries:
+                if entry.verb == verb and entry.active(parameters):
+                    for path in entry.paths(parameters, cwd):
+                        found.setdefault(path, FileUse(role, entry.parameter, path))
+        return tuple(found.values())
+
+
+def guess_inputs(parameters: Mapping[str, Any], cwd: Path) -> tuple[FileUse, ...]:
+    """Without a TaskSpec, a parameter that names an existing file or table is taken for one that the call may change."""
+    found: dict[Path, FileUse] = {}
+    for name, value in parameters.items():
+        for text in strings(value):
+            for piece in pieces(text, cwd, "path"):
+                if on_disk(piece.path) and (piece.path.is_file() or is_table(piece.path)):
+                    found.setdefault(piece.path, FileUse("changed", name, piece.path))
+    return tuple(found.values())
+
+
+@cache
+def load_specs() -> Mapping[str, TaskSpec]:
+    """Return the TaskSpec of every known task by its name.
+
+    A task's is read when it is asked for, and the tables of other packages when it is in none of ours: to
+    read them all takes longer than to record a call.
+
+    Raises
+    ------
+    RecordError
+        When a task is asked for, if a table is not well-formed; the message names the entry point it came from.
+    """
+    return _LateSpecs()
+
+
+def spec_of(specs: Mapping[str, TaskSpec], package: str, task: str) -> TaskSpec | None:
+    """Return the TaskSpec of a task of a package; None if only another package has a task of this name, or none has."""
+    spec = specs.get(task)
+    return spec if spec is not None and spec.package == package else None
+
+
+class _LateSpecs(Mapping[str, TaskSpec]):
+    """Our own table and those of other packages, each read as late as can be."""
+
+    def __init__(self) -> None:
+        text = (resources.files("casaprov.tasks") / "taskspecs.toml").read_text(encoding="utf-8")
+        head, *sections = re.split(r"^\[tasks\.(\w+)", text, flags=re.MULTILINE)
+        self._common = tomllib.loads(head)
+        self._sections: dict[str, str] = {}
+        for task, rest in zip(sections[::2], sections[1::2], strict=True):
+            self._sections[task] = f"{self._sections.get(task, '')}[tasks.{task}{rest}"
+        self._read: dict[str, TaskSpec] = {}
+
+    def __getitem__(self, task: str) -> TaskSpec:
+        if task not in self._sections:
+            return self._others[task]
+        if task not in self._read:
+            self._read |= _specs({**self._common, **tomllib.loads(self._sections[task])})
+        return self._read[task]
+
+    def __iter__(self) -> Iterator[str]:
+        return chain(self._sections, self._others)
+
+    def __len__(self) -> int:
+        return len(self._sections) + len(self._others)
+
+    @cached_property
+    def _others(self) -> Mapping[str, TaskSpec]:
+        specs: dict[str, TaskSpec] = {}
+        for point in metadata.entry_points(group=ENTRY_POINT_GROUP):
+            origin = f"the entry point {point.name!r} ({point.value})"
+            added = read_specs(_text_of(point, origin), origin)
+            if twice := sorted((self._sections.keys() | specs.keys()) & added.keys()):
+                raise RecordError(
+                    f"The task table of {origin} describes {', '.join(twice)}, which is described already."
+                )
+            specs |= added
+        return specs
+
+
+def read_specs(text: str, origin: str) -> dict[str, TaskSpec]:
+    """Read a table of tasks; `origin` says in error messages where it came from.
+
+    Raises
+    ------
+    RecordError
+        If `text` is no TOML or says something the format does not know.
+    """
+    try:
+        return _specs(tomllib.loads(text))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        told = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise RecordError(
+            f"The task table of {origin} cannot be read: {told}.",
+            hint="See docs/reference/taskspecs.md for the format.",
+        ) from error
+
+
+def _specs(table: Mapping[str, Any]) -> dict[str, TaskSpec]:
+    package, families = str(table["package"]), table.get("families", {})
+    return {task: _spec(task, dict(said), package, families) for task, said in table["tasks"].items()}
+
+
+def _text_of(point: metadata.EntryPoint, origin: str) -> str:
+    try:
+        loaded = point.load()
+        if isinstance(loaded, str) and "\n" in loaded:
+            return loaded
+        return str((Path(loaded) if isinstance(loaded, str) else loaded).read_text(encoding="utf-8"))
+    except Exception as error:  # another package's code can fail in any way
+        raise RecordError(
+            f"The task table of {origin} cannot be loaded: {error}.", hint="Update or uninstall that package."
+        ) from error
+
+
+def _spec(task: str, said: dict[str, Any], package: str, families: Mapping[str, list[str]]) -> TaskSpec:
+    entries = [entry_from(task, verb, line, families) for verb in VERBS for line in said.pop(verb, ())]
+    effects = said.pop("effects", {})
+    spec = TaskSpec(
+        task=task,
+        package=said.pop("package", package),
+        category=said.pop("category", ""),
+        entries=tuple(entries),
+        not_files=tuple(said.pop("not_files", ())),
+        conditional_effects=tuple((name, condition_from(values)) for name, values in effects.items()),
+    )
+    if said:
+        raise ValueError(f"{task}: {', '.join(said)} is no word of the format")
+    return spec

@@ -1,0 +1,1 @@
+"""Zips and JSON from strangers."""

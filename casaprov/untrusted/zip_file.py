@@ -1,0 +1,305 @@
+"""Opening zips that strangers made, hostile until proven otherwise.
+
+Every name and every size in a zip is a claim of whoever made it. The whole
+directory of the zip is judged before one byte is written, all that is wrong is
+reported at once, and what is then extracted is held to what was declared.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shlex
+import shutil
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from casaprov.errors import CrateError, Issue, NoSpace, UsageError, first_issues
+from casaprov.files.regular import special_kind
+
+__all__ = ["Limits", "clear", "folder_issues", "name_problem", "unpack", "zip_issues"]
+
+_DRIVE = re.compile(r"[A-Za-z]:")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CHUNK = 2**20
+_MAX_PARTS = 100  # of a name: folders below folders
+_MAX_ISSUES = 100
+_TOO_DEEP = f"It lies too deep: a crate holds up to {_MAX_PARTS - 1} folders in one another."
+_END_BYTES = 22 + 2**16 + 20  # end record, its comment, and zip64's locator before it
+_ENTRY_BYTES = 300  # of an entry in the directory of a zip: 46, its name, its extra field
+_AGAIN = "Get the crate again from where it was published, or ask its author for a new copy."
+_TRUSTED = "If you trust its origin, unpack it yourself and give the folder instead of the zip."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How large a crate from outside may be.
+
+    Attributes
+    ----------
+    max_ratio
+        Largest ratio of unpacked to packed bytes, once more than
+        `ratio_from_bytes` come out. Flags and zeros legitimately reach 1000
+        in small amounts; a bomb needs it for everything.
+    """
+
+    max_entries: int = 200_000
+    max_total_bytes: int = 200 * 10**9
+    max_ratio: float = 200.0
+    ratio_from_bytes: int = 10**9
+
+
+def name_problem(name: str) -> str:
+    """Say why `name` cannot be the path of a file in a crate; empty if it can."""
+    parts = name.removesuffix("/").split("/")
+    if name.startswith("/"):
+        return "is an absolute path"
+    if _DRIVE.match(name):
+        return "begins with a drive letter"
+    if "\\" in name:
+        return "contains a backslash"
+    if _CONTROL.search(name):
+        return "contains a control character"
+    if ".." in parts:
+        return "leads out of the crate"
+    if not all(parts) or "." in parts:
+        return "has an empty part"
+    if any("\ud800" <= character <= "\udfff" for character in name):
+        return "is not valid Unicode"
+    if len(name.encode()) > 4000 or any(len(part.encode()) > 255 for part in parts):
+        return "is too long"
+    if len(parts) > _MAX_PARTS:
+        return "leads too deep"
+    return ""
+
+
+def zip_issues(path: Path, limits: Limits | None = None) -> tuple[Issue, ...]:
+    """Everything in the directory of a zip that makes it unsafe to unpack."""
+    limits = limits or Limits()
+    try:
+        with _opened(path, limits) as archive:
+            return _directory_issues(archive, path.stat().st_size, limits)
+    except CrateError as error:
+        return error.issues or (Issue(path.name, error.message),)
+
+
+def folder_issues(folder: Path, limits: Limits | None = None) -> tuple[Issue, ...]:
+    """Everything in an unpacked crate that is unsafe to read: links, devices, too many files or folders."""
+    limits = limits or Limits()
+    issues = []
+    found = list(islice(_below(folder), limits.max_entries + 1))
+    for path, depth in sorted(found):
+        mode = path.lstat().st_mode
+        name = _shown(path.relative_to(folder).as_posix())
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            issues.append(Issue(name, f"This is {_file_type(mode)}; crates hold only files."))
+        elif depth > _MAX_PARTS:
+            issues.append(Issue(name, _TOO_DEEP))
+    if len(found) > limits.max_entries:
+        issues.append(Issue("", f"There are more than {limits.max_entries} files."))
+    return tuple(issues)
+
+
+def _below(folder: Path) -> Iterator[tuple[Path, int]]:
+    """Everything in a folder with its depth, down to what lies too deep."""
+    waiting = [(folder, 1)]
+    while waiting:
+        above, depth = waiting.pop()
+        with suppress(PermissionError), os.scandir(above) as entries:
+            for entry in entries:
+                path = Path(entry.path)
+                yield path, depth
+                if depth <= _MAX_PARTS and entry.is_dir(follow_symlinks=False):
+                    waiting.append((path, depth + 1))
+
+
+def unpack(path: Path, into: Path, limits: Limits | None = None) -> None:
+    """Unpack a zip into `into`, which must be empty or not exist yet.
+
+    Raises
+    ------
+    CrateError
+        If the zip is unsafe or damaged; nothing is left in `into` then.
+    NoSpace
+        If it does not fit on the file system; nothing is left then either.
+    UsageError
+        If `into` holds something already.
+    """
+    limits = limits or Limits()
+    if into.exists() and (not into.is_dir() or any(into.iterdir())):
+        raise UsageError(f"{into} is not an empty folder.", hint="Name a folder that is empty or does not exist yet.")
+    with _opened(path, limits) as archive:
+        issues = _directory_issues(archive, path.stat().st_size, limits)
+        if issues:
+            hint = _TRUSTED if all(i.path == "" for i in issues) else "Do not unpack it. " + _AGAIN
+            raise CrateError(f"{path} is not safe to unpack: {first_issues(issues)}", issues, hint=hint)
+        existed = into.exists()
+        try:
+            into.mkdir(parents=True, exist_ok=True)
+            _check_space(archive, into)
+            for info in archive.infolist():
+                _extract(archive, info, into)
+        except BaseException as error:
+            clear(into, remove=not existed)
+            if isinstance(error, OSError):
+                raise (
+                    _no_space(into) if error.errno in (errno.ENOSPC, errno.EDQUOT) else _unwritable(into, error)
+                ) from error
+            raise
+
+
+@contextmanager
+def _opened(path: Path, limits: Limits) -> Iterator[zipfile.ZipFile]:
+    """Open a zip; whatever is found to be broken in it becomes a CrateError."""
+    if kind := special_kind(path):
+        raise UsageError(f"{path} is {kind}.", hint="A crate is a zip file or a folder.")
+    if path.suffix == ".ipynb" and path.is_file():
+        raise UsageError(
+            f"{path} is a notebook and no crate.",
+            hint=f"'casaprov export {shlex.quote(str(path))} -o FILE.zip' makes one of it.",
+        )
+    try:
+        _check_directory_size(path, limits)
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except FileNotFoundError as error:
+        raise UsageError(f"There is no crate {path}.", hint="Check the name.") from error
+    except (IsADirectoryError, PermissionError) as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.", hint="Give a crate that you may read.") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, OSError) as error:
+        raise CrateError(f"{path} is no zip file, or it is truncated or damaged ({error}).", hint=_AGAIN) from error
+
+
+def _check_directory_size(path: Path, limits: Limits) -> None:
+    """Refuse a directory that is too large even to be read: zipfile reads all of it when it opens a zip."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _END_BYTES))
+        end = file.read()
+        at = end.rfind(b"PK\x05\x06")
+        if at < 0 or len(end) < at + 22:
+            return  # no zip, as zipfile will say
+        (size,) = struct.unpack_from("<I", end, at + 12)
+        if at >= 20 and end[at - 20 : at - 16] == b"PK\x06\x07":
+            (offset,) = struct.unpack_from("<Q", end, at - 12)
+            file.seek(offset)
+            record = file.read(56)
+            size = struct.unpack_from("<Q", record, 40)[0] if len(record) == 56 else size
+    if size > limits.max_entries * _ENTRY_BYTES:
+        told = f"Its directory takes {size} bytes: more than {limits.max_entries} entries."
+        raise CrateError(f"{path} is not safe to unpack: {told}", (Issue("", told),), hint=_TRUSTED)
+
+
+def _directory_issues(archive: zipfile.ZipFile, archive_bytes: int, limits: Limits) -> tuple[Issue, ...]:
+    """Everything wrong with a zip's directory, at most 100 issues."""
+    return tuple(islice(_all_directory_issues(archive, archive_bytes, limits), _MAX_ISSUES))
+
+
+def _all_directory_issues(archive: zipfile.ZipFile, archive_bytes: int, limits: Limits) -> Iterator[Issue]:
+    infos = archive.infolist()
+    if len(infos) > limits.max_entries:
+        yield Issue("", f"It has {len(infos)} entries; casaprov unpacks up to {limits.max_entries}.")
+        return
+    total = sum(info.file_size for info in infos)
+    if total > limits.max_total_bytes:
+        yield Issue("", f"It would unpack to {total} bytes; casaprov unpacks up to {limits.max_total_bytes}.")
+    if total > limits.ratio_from_bytes and total > limits.max_ratio * archive_bytes:
+        yield Issue("", f"Its {archive_bytes} bytes would unpack to {total}, as in a zip bomb.")
+    for info in infos:
+        yield from (Issue(_shown(info.orig_filename), told) for told in _entry_problems(info))
+    yield from _clashes(infos)
+
+
+def _entry_problems(info: zipfile.ZipInfo) -> Iterator[str]:
+    mode = info.external_attr >> 16
+    if problem := name_problem(info.orig_filename):
+        yield f"The name {problem}."
+    if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
+        yield f"This is {_file_type(mode)}; crates hold only files."
+    if info.flag_bits & 0x41:
+        yield "It is encrypted."
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        yield "It is compressed in a way other than deflate."
+    if info.is_dir() and info.file_size:
+        yield "It is a folder with content of its own."
+
+
+def _clashes(infos: list[zipfile.ZipInfo]) -> Iterator[Issue]:
+    """Names that occur twice or are both file and folder; entries that share their bytes."""
+    seen: set[str] = set()
+    for info in infos:
+        name = info.filename.removesuffix("/")
+        if name in seen:
+            yield Issue(_shown(info.orig_filename), "The name occurs more than once.")
+        seen.add(name)
+    files = {info.filename for info in infos if not info.is_dir()}
+    above = ""
+    # With "/" before every other character, what lies below a name follows it at once.
+    for name in sorted(seen, key=lambda name: name.replace("/", "\0")):
+        if above and name.startswith(above):
+            yield Issue(_shown(name), "A folder above it is a file at the same time.")
+        elif name in files:
+            above = f"{name}/"
+    end = 0
+    for info in sorted(infos, key=lambda i: i.header_offset):
+        if info.header_offset < end:
+            yield Issue(_shown(info.orig_filename), "Its bytes overlap those of another entry, as in a zip bomb.")
+        end = info.header_offset + 30 + len(info.orig_filename) + info.compress_size
+
+
+def _shown(name: str) -> str:
+    return name if len(name) <= 300 else name[:300] + "…"
+
+
+def _file_type(mode: int) -> str:
+    return "a link" if stat.S_ISLNK(mode) else "a device, pipe or socket"
+
+
+def _check_space(archive: zipfile.ZipFile, into: Path) -> None:
+    if sum(info.file_size for info in archive.infolist()) > shutil.disk_usage(into).free:
+        raise _no_space(into)
+
+
+def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, into: Path) -> None:
+    target = into / info.filename
+    if info.is_dir():
+        target.mkdir(parents=True, exist_ok=True)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    written = 0
+    # "x": a file that exists by now is an entry that the clash test above did not see.
+    with archive.open(info) as source, target.open("xb") as sink:
+        while data := source.read(_CHUNK):
+            written += len(data)
+            sink.write(data)
+    if written != info.file_size:
+        raise zipfile.BadZipFile(f"{info.filename} holds {written} bytes, not the {info.file_size} it declares")
+    target.chmod(0o644)
+
+
+def clear(folder: Path, *, remove: bool) -> None:
+    """Delete what is in a folder, and the folder itself if `remove`."""
+    for child in folder.iterdir() if folder.is_dir() else ():
+        if child.is_dir() and not child.is_symlink():
+            shutil.rmtree(child, ignore_errors=True)
+        else:
+            child.unlink(missing_ok=True)
+    if remove and folder.is_dir():
+        folder.rmdir()
+
+
+def _no_space(into: Path) -> NoSpace:
+    hint = "Free some space, or name a folder on another disk."
+    return NoSpace(f"There is not enough space left to unpack the crate into {into}.", hint=hint)
+
+
+def _unwritable(into: Path, error: OSError) -> CrateError:
+    hint = "Name a folder that you may write to."
+    return CrateError(f"The crate cannot be unpacked into {into}: {error.strerror or error}.", hint=hint)

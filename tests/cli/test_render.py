@@ -1,0 +1,53 @@
+"""What commands print."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from casaprov.cli.render import replay_view
+from casaprov.replays.report import REPORT_FORMAT, ReplayReport, StepReport
+
+NOTHING = "nothing that is still there came from it"
+
+
+def printed(*steps: StepReport) -> str:
+    """What a replay of these calls prints."""
+    report = ReplayReport(
+        crate="x.zip",
+        work="/work",
+        started_at="2026-05-01T10:00:00+00:00",
+        ended_at="2026-05-01T10:01:00+00:00",
+        steps=steps,
+        products=(),
+        environment=(),
+        confined=True,
+        format=REPORT_FORMAT,
+    )
+    out = io.StringIO()
+    Console(file=out, width=400).print(replay_view(report))
+    return out.getvalue()
+
+
+def step(number: int, task: str, reason: str = "") -> StepReport:
+    action = "leave-out" if reason else "run"
+    return StepReport(id=f"s/{number:04d}", task=task, action=action, reason=reason, recorded_outcome="completed")
+
+
+def test_a_replay_says_which_calls_it_left_out_and_why() -> None:
+    failed = "it failed and left nothing behind"
+    told = printed(step(1, "split"), step(2, "imstat", failed), step(3, "tclean", NOTHING), step(4, "tclean", NOTHING))
+    assert f"left out ({failed}): call 2 imstat" in told
+    assert f"left out ({NOTHING}): call 3 tclean, call 4 tclean" in told
+    assert "1 call replayed, 3 left out; 0 products: none." in told
+
+
+def test_many_calls_that_are_left_out_alike_are_one_line() -> None:
+    told = printed(*(step(number, "tclean", NOTHING) for number in range(1, 41)))
+    assert told.count("left out (") == 1
+    assert "call 5 tclean and 35 more" in told
+
+
+def test_a_replay_that_leaves_nothing_out_does_not_speak_of_it() -> None:
+    assert "left out" not in printed(step(1, "split"))

@@ -1,0 +1,186 @@
+"""Text from records and file names is shown by a terminal and obeyed by nobody."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+import unicodedata
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.logging import RichHandler
+from rich.table import Table
+from rich.text import Text
+
+from casaprov.cli import render
+from casaprov.cli.commands import main
+from casaprov.cli.terminal import PlainConsole, plain, visible
+from casaprov.comparison.products import Comparison, Difference
+from casaprov.crate import Packed
+from casaprov.crates.payload import PayloadItem
+from casaprov.doctor import Finding
+from casaprov.errors import CasaprovError, CrateError, Issue
+from casaprov.hashing import digest_bytes
+from casaprov.records.model import Document, Failure
+from casaprov.replays.report import REPORT_FORMAT, EnvironmentDifference, ProductReport, ReplayReport, StepReport
+from sample_records import make_reduction, pack_reduction
+
+EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\x08\r\u202egnp.\u2066\u200b[bold red]x[/bold red][/]:skull: \\"
+SHOWN = r"\x1b]0;owned\x07\x1b[2J\x9b31m\x08\r\u202egnp.\u2066\u200b[bold red]x[/bold red][/]:skull:"
+
+
+def printed(renderable: Any, *, terminal: bool = False) -> str:
+    file = io.StringIO()
+    PlainConsole(file=file, width=2000, force_terminal=terminal, no_color=True).print(renderable, soft_wrap=True)
+    return file.getvalue()
+
+
+def obeyed(text: str) -> str:
+    return "".join(c for c in text if c != "\n" and unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+
+@given(st.text())
+def test_any_text_is_shown_within_markup_as_it_stands(text: str) -> None:
+    assert printed(f"[red]{plain(text)}[/] end") == f"{visible(text)} end\n"
+    assert obeyed(visible(text)) == ""
+
+
+@given(st.text(), st.sampled_from([str, Text]))
+def test_what_was_not_made_plain_is_not_sent_either(text: str, kind: Callable[[str], Any]) -> None:
+    table = Table()
+    table.add_row(Text(text))
+    assert obeyed(printed(table)) == obeyed(printed(Text(text))) == ""
+
+
+def test_lines_are_kept_where_a_text_may_have_several() -> None:
+    assert plain("a\n\tb\r\x1b", keep="\n\t") == "a\n\tb\\r\\x1b"
+    assert plain("a\nb") == "a\\nb"
+
+
+def test_letters_of_all_scripts_are_left_alone() -> None:
+    for text in ("Müller β Cas – 3C 286", "大きさ", "שלום", "a b_c.ms"):
+        assert visible(text) == text
+
+
+def test_the_consoles_own_styles_reach_the_terminal() -> None:
+    file = io.StringIO()
+    PlainConsole(file=file, width=80, force_terminal=True, color_system="standard").print(f"[red]{plain(EVIL)}[/]")
+    assert file.getvalue().startswith("\x1b[31m\\x1b]0;owned")
+
+
+def test_log_messages_are_held_to_it_too() -> None:
+    file = io.StringIO()
+    handler = RichHandler(console=PlainConsole(file=file, width=500), show_time=False, show_path=False)
+    handler.emit(logging.LogRecord("x", logging.WARNING, "x", 1, f"{EVIL} told", None, None))
+    assert obeyed(file.getvalue()) == ""
+    assert "told" in file.getvalue()
+
+
+def _evil_document(document: Document) -> Document:
+    entities = tuple(replace(entity, path=f"{entity.path}{EVIL}") for entity in document.entities)
+    activities = tuple(
+        replace(
+            activity,
+            task=f"{activity.task}{EVIL}",
+            deleted=(EVIL,),
+            problems=(EVIL,),
+            failure=Failure(type="E", message=EVIL),
+            outcome="failed",
+        )
+        for activity in document.activities
+    )
+    return replace(document, notebook=EVIL, entities=entities, activities=activities)
+
+
+def _report() -> ReplayReport:
+    step = StepReport(
+        id="a", task=EVIL, action="blocked", reason=EVIL, recorded_outcome="completed", outcome="failed", failure=EVIL
+    )
+    comparison = Comparison("differs", (Difference(EVIL, EVIL),), EVIL)
+    return ReplayReport(
+        crate=EVIL,
+        work=EVIL,
+        started_at="",
+        ended_at="",
+        steps=(step, replace(step, action="run")),
+        products=(ProductReport(path=EVIL, kind="File", made_by=EVIL, final=True, comparison=comparison),),
+        environment=(EnvironmentDifference(name=EVIL, recorded=EVIL, now=EVIL),),
+        confined=True,
+        format=REPORT_FORMAT,
+    )
+
+
+def _packed(document: Document) -> Packed:
+    item = PayloadItem(entity=document.entities[0], decision="referenced", reason=EVIL, source=None, size_bytes=1)
+    return Packed(path=Path(EVIL.replace("/", "")), size_bytes=1, digest=digest_bytes(b""), items=(item,))
+
+
+VIEWS: dict[str, Callable[[Document], Any]] = {
+    "calls_table": render.calls_table,
+    "comparison_view": lambda _: render.comparison_view(Comparison("differs", (Difference(EVIL, EVIL),), EVIL)),
+    "error_view": lambda _: render.error_view(CasaprovError(EVIL, hint=EVIL)),
+    "findings_view": lambda _: render.findings_view([Finding(EVIL, "ok", EVIL, EVIL)]),
+    "graph_view": render.graph_view,
+    "issues_view": lambda _: render.issues_view([Issue(EVIL, EVIL, EVIL, EVIL)]),
+    "packed_view": lambda document: render.packed_view(_packed(document)),
+    "replay_view": lambda _: render.replay_view(_report()),
+    "timing_view": render.timing_view,
+}
+
+
+def test_every_view_is_tried() -> None:
+    assert set(VIEWS) | {"size"} == set(render.__all__)
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_no_view_passes_anything_on(name: str, tmp_path: Path) -> None:
+    told = printed(VIEWS[name](_evil_document(make_reduction(tmp_path / "nb").document)))
+    assert obeyed(told) == ""
+    assert "\ufffd" not in told, "the console had to stop what the view should have made plain"
+    assert SHOWN in told
+
+
+def test_an_error_shows_its_issues_and_the_systems_file_names() -> None:
+    error = CrateError("It is wrong.", (Issue(EVIL, EVIL),))
+    for shown in (error, OSError(2, "No such file", EVIL)):
+        assert obeyed(printed(render.error_view(shown))) == ""
+        assert SHOWN in printed(render.error_view(shown))
+
+
+@pytest.mark.parametrize("command", ["validate", "inspect", "replay", "digest", "compare", "no-such-command", "doctor"])
+def test_no_command_passes_a_file_name_on(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = EVIL.replace("/", "")
+    if command == "digest":
+        Path(name).write_text("x")
+    command = f"no\x1b[2J{name}" if command == "no-such-command" else command
+    assert main([command, *([name] * (2 if command == "compare" else 1))]) in (0, 1, 2, 3)
+    told = capsys.readouterr()
+    assert obeyed(told.out + told.err) == ""
+    assert r"\x1b]0;owned" in told.out + told.err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+@pytest.mark.parametrize("view", [[], ["--graph"], ["--json"]], ids=str)
+def test_a_terminal_of_any_encoding_is_told_everything(tmp_path: Path, encoding: str, view: list[str]) -> None:
+    reduction = make_reduction(tmp_path / "nb")
+    crate = pack_reduction(reduction, tmp_path / "größe ….zip").path
+    done = subprocess.run(
+        [sys.executable, "-m", "casaprov", "inspect", str(crate), *view],
+        env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+        check=False,
+        capture_output=True,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    told = done.stdout.decode(encoding)
+    assert "cube.image" in (json.dumps(json.loads(told)) if view == ["--json"] else told)

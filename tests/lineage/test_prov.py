@@ -1,0 +1,192 @@
+"""PROV-JSON: the package prov reads all of it, the IVOA's words are there, and the way back is complete."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from prov.model import ProvDocument
+
+from any_document import documents
+from casaprov.errors import RecordError
+from casaprov.lineage.prov import from_prov, to_prov
+from casaprov.records.model import Agent, Document, Failure, Usage
+from records import Story
+
+
+def read(data: dict[str, Any]) -> ProvDocument:
+    """Read PROV-JSON as other people do."""
+    return ProvDocument.deserialize(io.StringIO(json.dumps(data)))
+
+
+def rewritten(document: ProvDocument) -> dict[str, Any]:
+    stream = io.StringIO()
+    document.serialize(stream)
+    data: dict[str, Any] = json.loads(stream.getvalue())
+    return data
+
+
+def counts(data: dict[str, Any]) -> dict[str, int]:
+    """How many statements of each kind there are; one name may stand for a list of them."""
+    return {
+        section: sum(len(entry) if isinstance(entry, list) else 1 for entry in statements.values())
+        for section, statements in data.items()
+        if section != "prefix"
+    }
+
+
+def types(statement: dict[str, Any]) -> set[str]:
+    return {told["$"] for told in statement["prov:type"]}
+
+
+@pytest.fixture
+def document() -> Document:
+    """Import, calibrate in place, image, remove."""
+    story = Story()
+    story.call("importuvfits", used=["raw.fits"], generated=["a.ms"])
+    story.call(
+        "gaincal", used=["a.ms"], generated=["a.gcal"], parameters={"vis": "a.ms", "solint": "inf", "minsnr": 3.0}
+    )
+    story.call("applycal", used=["a.ms", "a.gcal"], changed=["a.ms"])
+    story.call("rmtables", deleted=["a.gcal"])
+    people = (Agent(id="jane", type="Person", name="Jane"),)
+    return replace(story.document, agents=people)
+
+
+@given(documents())
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=40)
+def test_the_package_prov_reads_and_writes_every_document(document: Document) -> None:
+    data = to_prov(document)
+    reread = rewritten(read(data))
+    assert counts(reread) == counts(data)
+    for section in ("entity", "activity", "agent"):
+        assert reread.get(section, {}).keys() == data.get(section, {}).keys()
+    assert from_prov(reread) == document
+
+
+@given(documents())
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=40)
+def test_a_document_comes_back_complete(document: Document) -> None:
+    assert from_prov(json.loads(json.dumps(to_prov(document)))) == document
+
+
+@given(documents())
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=40)
+def test_every_name_is_a_qualified_name_with_a_declared_prefix(document: Document) -> None:
+    data = to_prov(document)
+    known = {*data["prefix"], "prov", "xsd"}
+    for section in data.keys() - {"prefix"}:
+        for name, statement in data[section].items():
+            assert name.startswith("_:") or re.fullmatch(r"[a-z]+:(?!-)([\w.-]|%[0-9A-F]{2})*(?<!\.)", name, re.ASCII)
+            for used in (name, *statement):
+                assert used.partition(":")[0] in known | {"_"}
+
+
+def test_every_record_is_found(document: Document) -> None:
+    story = Counter(u.entity for a in document.activities for u in a.used)
+    data = to_prov(document)
+    assert len(data["activity"]) == len(document.activities) + len(document.sessions)
+    assert sum(name.startswith("state:") for name in data["entity"]) == len(document.entities)
+    assert len([u for u in data["used"].values() if u["prov:entity"].startswith("state:")]) == story.total()
+    assert len(data["wasGeneratedBy"]) == sum(len(a.generated) for a in document.activities)
+
+
+def test_tasks_are_described_in_the_words_of_the_ivoa(document: Document) -> None:
+    data = to_prov(document)
+    assert data["prefix"]["voprov"] == "http://www.ivoa.net/documents/ProvenanceDM/index.html#"
+    task = data["entity"]["task:casatasks.gaincal%406.7.0.31"]
+    assert types(task) == {"prov:Plan", "voprov:ActivityDescription"}
+    assert (task["voprov:name"], task["voprov:version"]) == ("gaincal", "6.7.0.31")
+    assert types(data["entity"]["state:20260501T100000-abcdef%2Fe0002"]) == {"voprov:DatasetEntity"}
+    parameters = {e["voprov:name"]: e["prov:value"] for e in data["entity"].values() if "voprov:Parameter" in types(e)}
+    assert parameters == {"solint": "inf", "minsnr": 3.0}
+
+
+def test_a_call_says_who_made_it_by_which_plan_and_when(document: Document) -> None:
+    data = to_prov(document)
+    name = "call:20260501T100000-abcdef%2F0002"
+    call = data["activity"][name]
+    assert call["prov:startTime"] == "2026-05-01T10:01:00.000000+00:00"
+    assert call["prov:endTime"] == "2026-05-01T10:01:09.000000+00:00"
+    (by,) = (a for a in data["wasAssociatedWith"].values() if a["prov:activity"] == name)
+    assert by["prov:agent"] == "agent:casatasks-6.7.0.31"
+    assert by["prov:plan"] == "task:casatasks.gaincal%406.7.0.31"
+    (start,) = (s for s in data["wasStartedBy"].values() if s["prov:activity"] == name)
+    assert start["prov:starter"] == "session:20260501T100000-abcdef"
+    session = [a for a in data["wasAssociatedWith"].values() if a["prov:activity"] == start["prov:starter"]]
+    assert {a["prov:agent"] for a in session} == {"agent:casaprov-0.1.0", "agent:jane"}
+    assert {a["prov:plan"] for a in session} == {"document:20260501T100000-abcdef"}
+
+
+def test_usages_say_for_which_parameter(document: Document) -> None:
+    roles = {u["prov:entity"][-5:]: u["prov:role"] for u in to_prov(document)["used"].values()}
+    assert roles["e0001"] == "vis"
+    first = document.activities[0]
+    odd = replace(first, used=(Usage(entity=first.used[0].entity, declared=False),))
+    (usage,) = to_prov(replace(document, activities=(odd,)))["used"].values()
+    assert (usage["prov:role"], usage["casaprov:declared"]) == ("side effect", False)
+
+
+def test_a_change_in_place_is_a_revision_and_a_removal_invalidates(document: Document) -> None:
+    data = to_prov(document)
+    (revision,) = data["wasDerivedFrom"].values()
+    assert types(revision) == {"prov:Revision"}
+    assert (revision["prov:usedEntity"][-5:], revision["prov:generatedEntity"][-5:]) == ("e0002", "e0004")
+    (removal,) = data["wasInvalidatedBy"].values()
+    assert (removal["prov:entity"][-5:], removal["prov:activity"][-4:]) == ("e0003", "0004")
+
+
+def test_a_copy_is_derived_from_its_original(document: Document) -> None:
+    copied = replace(document.entities[2], copy_of=document.entities[1].id)
+    data = to_prov(replace(document, entities=(*document.entities[:2], copied, *document.entities[3:])))
+    assert {"casaprov:Copy"} in [types(statement) for statement in data["wasDerivedFrom"].values()]
+
+
+def test_a_failure_and_an_inner_call_are_told() -> None:
+    story = Story()
+    outer = story.call("simalma", generated=["sim.ms"])
+    story.call("simobserve", generated=["x.ms"], parent=outer.id, outcome="failed")
+    failed = replace(story.activities[1], failure=Failure(type="RuntimeError", message="no such antenna"))
+    data = to_prov(replace(story.document, activities=(outer, failed)))
+    call = data["activity"]["call:20260501T100000-abcdef%2F0002"]
+    assert (call["casaprov:outcome"], call["casaprov:error"]) == ("failed", "RuntimeError: no such antenna")
+    starters = [start["prov:starter"] for start in data["wasStartedBy"].values()]
+    assert starters == ["session:20260501T100000-abcdef", "call:20260501T100000-abcdef%2F0001"]
+
+
+@pytest.mark.parametrize("time", ["yesterday", "2026-05-01T10:00:00", "", "2026-13-01T10:00:00+00:00"])
+def test_a_time_that_is_none_is_refused(document: Document, time: str) -> None:
+    activities = (replace(document.activities[0], started_at=time), *document.activities[1:])
+    with pytest.raises(RecordError, match="time"):
+        to_prov(replace(document, activities=activities))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        {},
+        {"entity": []},
+        {"entity": {"a:b": {"prov:label": "of somebody else"}}},
+        {"entity": {"document:x": {"casaprov:record": "{", "casaprov:position": 0}}},
+        {"entity": {"document:x": {"casaprov:record": 3, "casaprov:position": 0}}},
+        {"entity": {"document:x": {"casaprov:record": "[]", "casaprov:position": 0}}},
+        {"entity": {"document:x": {"casaprov:record": "{}", "casaprov:position": "first"}}},
+        {
+            "entity": {
+                "document:x": {"casaprov:record": '{"notebook": "n"}', "casaprov:position": 0},
+                "state:y": {"casaprov:record": "{}", "casaprov:position": 0},
+            }
+        },
+    ],
+    ids=json.dumps,
+)
+def test_what_casaprov_did_not_write_is_refused(data: Any) -> None:
+    with pytest.raises(RecordError):
+        from_prov(data)

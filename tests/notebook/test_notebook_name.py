@@ -1,0 +1,58 @@
+"""Which notebook a kernel belongs to, whatever happens to its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from casaprov.notebook.notebook_name import UNNAMED, NotebookName
+
+
+@pytest.fixture
+def user_ns(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    for variable in ("CASAPROV_NOTEBOOK", "JPY_SESSION_NAME"):
+        monkeypatch.delenv(variable, raising=False)
+    return {}
+
+
+@pytest.fixture
+def untitled(tmp_path: Path, user_ns: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "Untitled.ipynb"
+    path.write_text("{}")
+    monkeypatch.setenv("JPY_SESSION_NAME", "somewhere/Untitled.ipynb")
+    return path
+
+
+def test_a_notebook_that_is_renamed_is_still_the_same(untitled: Path, user_ns: dict[str, Any]) -> None:
+    name = NotebookName(user_ns, untitled.parent)
+    assert name.path() == untitled
+    renamed = untitled.rename(untitled.with_name("galaxy.ipynb"))
+    untitled.write_text("the next new notebook")
+    assert name.path() == renamed
+    renamed.write_text("saved in place, as Jupyter Server does")
+    again = renamed.rename(untitled.with_name("n5921.ipynb"))
+    assert name.path() == again
+
+
+def test_a_file_that_was_replaced_under_its_name_is_the_notebook(untitled: Path, user_ns: dict[str, Any]) -> None:
+    name = NotebookName(user_ns, untitled.parent)
+    part = untitled.with_name("part")
+    part.write_text("new")
+    part.replace(untitled)
+    assert name.path() == untitled
+
+
+def test_a_name_that_comes_later_counts(tmp_path: Path, user_ns: dict[str, Any]) -> None:
+    name = NotebookName(user_ns, tmp_path)
+    assert name.path() == tmp_path / UNNAMED
+    (tmp_path / "code.ipynb").write_text("{}")
+    user_ns["__vsc_ipynb_file__"] = str(tmp_path / "code.ipynb")
+    assert name.path() == tmp_path / "code.ipynb"
+
+
+def test_a_notebook_that_is_gone_has_no_name(untitled: Path, user_ns: dict[str, Any]) -> None:
+    name = NotebookName(user_ns, untitled.parent)
+    untitled.unlink()
+    assert name.path() == untitled.parent / UNNAMED

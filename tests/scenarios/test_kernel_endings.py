@@ -1,0 +1,223 @@
+"""Records that a kernel finishes after the cell has ended: told to the notebook, and not lost."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from casaprov.casa.installed.data import DataSource
+from casaprov.journal.writer import journal_folder, read_document
+from casaprov.notebook.bundle import BUNDLE_MIME
+from casaprov.records.model import Document
+from reductions import write_notebook
+from watched_kernel import SETTLE, Shown, WatchedKernel
+
+pytestmark = [pytest.mark.casa, pytest.mark.usefixtures("casa_site_config")]
+
+LOAD = "%load_ext casaprov\nfrom casatasks import *\nfrom pathlib import Path\nimport shutil"
+# What a call left is read a second later: long enough to do something before.
+SLOW = (
+    "import time\nfrom casaprov.digests.parallel import Reading\nmeasure, takes_s = Reading.measure, 1\n"
+    "def slow(reading):\n    time.sleep(takes_s)\n    return measure(reading)\nReading.measure = slow"
+)
+
+
+@pytest.fixture
+def kernel(casa_site_config: DataSource, tmp_path: Path, ngc5921_fits: Path) -> Iterator[WatchedKernel]:
+    """A kernel of a named notebook, which takes its time to read what calls left."""
+    write_notebook(tmp_path / "n.ipynb", ["%load_ext casaprov"])
+    kernel = WatchedKernel(tmp_path)
+    kernel.run(LOAD)
+    kernel.run(f"importuvfits({str(ngc5921_fits)!r}, 'n.ms')")
+    kernel.run(SETTLE)
+    kernel.run(SLOW)
+    yield kernel
+    kernel.close()
+
+
+def digests(shown: Shown) -> dict[str, str | None]:
+    """What the record in a cell's output says that its calls left."""
+    (bundle,) = [data[BUNDLE_MIME] for data in shown.outputs if BUNDLE_MIME in data]
+    return {state["path"]: state["digest"] for call in bundle["calls"] for state in call["generated"]}
+
+
+def recorded(kernel: WatchedKernel) -> Document:
+    return read_document(journal_folder(kernel.folder / "n.ipynb"), "n.ipynb")
+
+
+def left(kernel: WatchedKernel, path: str) -> list[str | None]:
+    """Content digests of the states of a path that calls left, in order."""
+    return [e.content_digest for e in recorded(kernel).entities if e.path == path and e.generated_by]
+
+
+def test_a_cell_ends_before_its_record_and_its_output_is_completed(kernel: WatchedKernel) -> None:
+    began = time.monotonic()
+    shown = kernel.run("listobs('n.ms', listfile='l.txt');")
+    assert time.monotonic() - began < 0.9
+    assert digests(shown) == {}
+    kernel.run(SETTLE)
+    assert digests(shown) == {"l.txt": left(kernel, "l.txt")[0]}
+    assert left(kernel, "l.txt") != [None]
+
+
+def test_code_of_the_same_cell_and_of_the_next_comes_too_late_to_disturb(kernel: WatchedKernel) -> None:
+    kernel.run("listobs('n.ms', listfile='l.txt')\nPath('l.txt').write_text('mine')")
+    kernel.run("split('n.ms', 's.ms', datacolumn='data', scan='1');")
+    kernel.run("shutil.rmtree('s.ms')")
+    kernel.run("listobs('n.ms', listfile='m.txt');")
+    kernel.run("!rm m.txt")
+    kernel.run(SETTLE)
+    assert not any((kernel.folder / name).exists() for name in ("s.ms", "m.txt"))
+    for name in ("l.txt", "s.ms", "m.txt"):
+        assert len(left(kernel, name)) == 1
+        assert left(kernel, name) != [None]
+    assert [problem for activity in recorded(kernel).activities for problem in activity.problems] == []
+
+
+@pytest.mark.parametrize(
+    "cell", ["!ls -ld s.ms", "%ls", "found = !du -s *.ms | cat", "# what is there?\n!ls\n!date && pwd"]
+)
+def test_a_cell_that_only_looks_does_not_wait(kernel: WatchedKernel, cell: str) -> None:
+    kernel.run("split('n.ms', 's.ms', datacolumn='data', scan='1');")
+    began = time.monotonic()
+    shown = kernel.run(cell)
+    assert time.monotonic() - began < 0.9
+    assert left(kernel, "s.ms") == [None]
+    assert "s.ms" in shown.streams.get("stdout", "") or "s.ms" not in cell
+    kernel.run("!mv s.ms elsewhere.ms")  # the next one waits
+    assert len(left(kernel, "s.ms")) == 1
+    assert left(kernel, "s.ms") != [None]
+
+
+def test_a_tool_that_writes_comes_too_late_to_disturb(kernel: WatchedKernel) -> None:
+    kernel.run("import casatools\ntb = casatools.table()")
+    kernel.run("split('n.ms', 's.ms', datacolumn='data', scan='1');")
+    kernel.run("tb.open('s.ms', nomodify=False)\ntb.putcell('SIGMA', 0, [3.0, 4.0])\ntb.close()")
+    kernel.run(SETTLE)
+    first, second = left(kernel, "s.ms")
+    assert first is not None
+    assert second not in {None, first}
+
+
+def test_a_tool_that_writes_over_something_else_comes_too_late_to_disturb(kernel: WatchedKernel) -> None:
+    kernel.run("import casatools\nia = casatools.image()\nia.fromshape('i.im', [4, 4])\nia.done()")
+    kernel.run("ia.fromshape('out.im', [4, 4])\nia.done()")
+    kernel.run("ia.open('i.im')\nia.rename('out.im', overwrite=True)\nia.done()")
+    kernel.run(SETTLE)
+    assert None not in left(kernel, "out.im")
+    assert [problem for activity in recorded(kernel).activities for problem in activity.problems] == []
+
+
+def test_an_input_stays_in_its_tier_while_it_is_read(kernel: WatchedKernel) -> None:
+    kernel.run("import casaprov\nwith open('large.bin', 'wb') as file:\n    file.truncate(10**8)")
+    kernel.run("takes_s = 4\nwith casaprov.activity('look', used=['large.bin']): pass")
+    kernel.run("%casaprov config digest fast\n%casaprov config fast_above 1 MB")
+    kernel.run("takes_s = 0\nwith casaprov.activity('look', used=['large.bin']): pass")
+    kernel.run(SETTLE)
+    (entity,) = [e for e in recorded(kernel).entities if e.path == "large.bin"]
+    assert (entity.tier, entity.gap) == ("full", False)
+
+
+def test_a_kernel_that_is_shut_down_finishes_its_records(kernel: WatchedKernel) -> None:
+    kernel.run("listobs('n.ms', listfile='l.txt');")
+    kernel.shut_down()
+    assert recorded(kernel).sessions[0].closed
+    assert left(kernel, "l.txt") != [None]
+
+
+def test_a_cell_that_runs_again_does_not_wait_and_what_is_stale_is_told_below_it_later(kernel: WatchedKernel) -> None:
+    made = "split('n.ms', 's.ms', datacolumn='data', scan={!r});"
+    used = "listobs('t.ms', listfile='l.txt', overwrite=True);"
+    kernel.run(made.format("1"), cell="one")
+    kernel.run("split('s.ms', 't.ms', datacolumn='data');", cell="two")
+    kernel.run(used, cell="three")
+    kernel.run(f"{SETTLE}\nrmtables('s.ms')")
+    kernel.run(made.format("2"), cell="one")
+    kernel.run(SETTLE)
+    began = time.monotonic()
+    shown = kernel.run(used, cell="three")
+    assert time.monotonic() - began < 0.9
+    assert "Stale" not in shown.plain
+    kernel.run("%%capture\ntime.sleep(2)")  # it does not take what belongs to the cell before
+    kernel.run(SETTLE)
+    assert "Stale: listobs used t.ms, which is stale" in shown.plain
+    assert digests(shown)["l.txt"] is not None
+
+
+def test_no_size_makes_a_cell_wait(kernel: WatchedKernel) -> None:
+    kernel.run("with open('large.bin', 'wb') as file:\n    file.truncate(2**32)")
+    began = time.monotonic()
+    kernel.run("import casaprov\nwith casaprov.activity('look', used=['large.bin']): pass")
+    assert time.monotonic() - began < 0.9
+
+
+def test_a_kernel_that_knows_no_notebook_waits_at_the_end_of_the_cell(
+    casa_site_config: DataSource, tmp_path: Path, ngc5921_fits: Path
+) -> None:
+    kernel = WatchedKernel(tmp_path, notebook="absent.ipynb")
+    try:
+        kernel.run(LOAD)
+        shown = kernel.run(f"importuvfits({str(ngc5921_fits)!r}, 'n.ms')")
+        assert digests(shown)["n.ms"] is not None
+    finally:
+        kernel.close()
+
+
+@pytest.mark.parametrize(
+    "line", ["status", "log", "log 2", "show 2", "config", "config show_log no", "resume", "statsu"]
+)
+def test_questions_wait_for_a_moment_at_most(kernel: WatchedKernel, line: str) -> None:
+    kernel.run("takes_s = 4\nsplit('n.ms', 's.ms', datacolumn='data', scan='1');")
+    began = time.monotonic()
+    shown = kernel.run(f"%casaprov {line}")
+    assert time.monotonic() - began < 2
+    assert left(kernel, "s.ms") == [None]
+    assert shown.plain.strip()
+
+
+def test_what_is_digested_in_a_moment_is_waited_for(kernel: WatchedKernel) -> None:
+    kernel.run("takes_s = 0.1\nlistobs('n.ms', listfile='l.txt')\n%casaprov")
+    assert len(left(kernel, "l.txt")) == 1
+    assert left(kernel, "l.txt") != [None]
+
+
+def test_what_is_still_digested_is_told_and_not_taken_for_odd(kernel: WatchedKernel) -> None:
+    made = "split('n.ms', 's.ms', datacolumn='data', scan='1', field='');"
+    kernel.run(made, cell="one")
+    kernel.run("listobs('s.ms', listfile='l.txt');", cell="two")
+    kernel.run(f"{SETTLE}\nrmtables('s.ms')\ntakes_s = 4")
+    kernel.run(made, cell="one")
+    plain = kernel.run("%casaprov").plain
+    assert "Still being digested: call 5, split (s.ms). What follows leaves it out." in plain
+    assert "5 in this session" in plain
+    assert "Nothing is stale" in plain
+    assert "Incomplete" not in plain
+    kernel.run("listobs('s.ms', listfile='l.txt', overwrite=True);", cell="two")
+    assert "Nothing is stale" in kernel.run("%casaprov").plain  # it was run again as well
+    kernel.run(SETTLE)
+    plain = kernel.run("%casaprov").plain
+    assert "Still" not in plain
+    assert "Nothing is stale" in plain
+
+
+@pytest.mark.parametrize("line", ["graph", "export", "pause"])
+def test_what_needs_whole_records_waits_for_them(kernel: WatchedKernel, line: str) -> None:
+    kernel.run("split('n.ms', 's.ms', datacolumn='data', scan='1');")
+    kernel.run(f"%casaprov {line}")
+    assert len(left(kernel, "s.ms")) == 1
+    assert left(kernel, "s.ms") != [None]
+
+
+def test_pausing_and_unloading_lose_nothing(kernel: WatchedKernel) -> None:
+    kernel.run("listobs('n.ms', listfile='l.txt')\n%casaprov pause")
+    kernel.run("Path('l.txt').unlink()\n%casaprov resume")
+    kernel.run("listobs('n.ms', listfile='m.txt');")
+    kernel.run("%unload_ext casaprov\nPath('m.txt').unlink()")
+    assert left(kernel, "l.txt") != [None]
+    assert left(kernel, "m.txt") != [None]
+    assert recorded(kernel).sessions[0].closed
+    shutil.rmtree(kernel.folder / "n.ms")

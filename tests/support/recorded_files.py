@@ -1,0 +1,114 @@
+"""Calls of small pretended tasks on plain files, recorded without CASA."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from casaprov.digests.measurement import Measurement, measure
+from casaprov.errors import CasaprovError
+from casaprov.files.stamps import Stamps
+from casaprov.journal.writer import Journal, read_document
+from casaprov.recorder import Digester, Recorder
+from casaprov.recording.finish_queue import Endings
+from casaprov.recording.open_call import Opened
+from casaprov.records.model import Activity, Document, Entity, Tier
+from casaprov.tasks.calls import TaskCall, TaskResult
+from casaprov.tasks.specs import read_specs
+from records import SESSION
+
+SPECS = read_specs(
+    """
+    package = "casatasks"
+    [tasks.copy]
+    used = ["source"]
+    generated = ["target"]
+    [tasks.edit]
+    changed = ["file"]
+    [tasks.remove]
+    deleted = ["file"]
+    [tasks.look]
+    used = ["file"]
+    """,
+    "this test",
+)
+
+
+def no_reader() -> Any:
+    raise AssertionError("plain files need no reader")
+
+
+class HereDigester:
+    """Measures in this process, at once."""
+
+    def submit(self, path: Path, *, tier: Tier = "full", stamps: Stamps | None = None) -> Future[Measurement]:
+        result: Future[Measurement] = Future()
+        try:
+            result.set_result(measure(path, no_reader, no_reader))
+        except CasaprovError as error:
+            result.set_exception(error)
+        return result
+
+
+class Notebook:
+    """A recorder and the calls made with it.
+
+    Parameters
+    ----------
+    states
+        What an earlier session left.
+    session
+        Id of the session.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        digester: Digester | None = None,
+        endings: Endings | None = None,
+        states: dict[str, Entity] | None = None,
+        session: str = SESSION.id,
+    ) -> None:
+        self.folder = folder
+        seconds = itertools.count()
+        self.journal = Journal(folder / ".casaprov" / "n", replace(SESSION, folder=folder.as_posix(), id=session))
+        self.recorder = Recorder(
+            journal=self.journal,
+            digester=digester or HereDigester(),
+            specs=SPECS,
+            clock=lambda: f"2026-05-01T10:00:{next(seconds):02d}.000000+00:00",
+            endings=endings,
+            states=states,
+        )
+
+    def call(
+        self, task: str, action: Callable[[], Any], error: BaseException | None = None, **parameters: Any
+    ) -> tuple[Activity, dict[str, Entity]]:
+        """Run `action` as a task; return the record and the entities by id."""
+        opened = self.begin(task, **parameters)
+        returned = action()
+        activity, entities = self.recorder.end(opened, TaskResult(returned=returned, error=error))
+        return activity, {entity.id: entity for entity in entities}
+
+    def call_soon(self, task: str, action: Callable[[], Any], **parameters: Any) -> list[Activity]:
+        """Run `action` as a task; return a list where the finished record will be."""
+        recorded: list[Activity] = []
+        opened = self.begin(task, **parameters)
+        returned = action()
+        self.recorder.end_soon(opened, TaskResult(returned=returned), lambda activity, _: recorded.append(activity))
+        return recorded
+
+    def document(self) -> Document:
+        """Return what the journal says now."""
+        return read_document(self.journal.folder, "n.ipynb")
+
+    def begin(self, task: str, **parameters: Any) -> Opened:
+        """Begin a task; whoever began it ends it."""
+        given = tuple(parameters)
+        call = TaskCall(task=task, package="casatasks", parameters=parameters, given=given, cwd=self.folder)
+        return self.recorder.begin(call)
