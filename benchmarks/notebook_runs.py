@@ -18,7 +18,8 @@ from jupyter_client.manager import start_new_kernel
 
 import casaprov
 from casaprov.casa.installed.data import casadata_path, prepare
-from casaprov.journal.writer import journal_folder, read_document
+from casaprov.journal.document import read_document
+from casaprov.journal.folder import journal_folder
 from casaprov.notebook.notebook_name import NOTEBOOK_VARIABLE
 from casaprov.records.model import Activity
 from measuring import TIMEOUT_S

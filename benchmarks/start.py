@@ -20,7 +20,8 @@ from pathlib import Path
 import nbformat
 
 import measuring
-from casaprov.journal.writer import journal_folder, read_document
+from casaprov.journal.document import read_document
+from casaprov.journal.folder import journal_folder
 from measuring import TIMEOUT_S, Finding, Goal, guarded, number
 from notebook_runs import EXAMPLE
 

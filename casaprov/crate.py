@@ -27,13 +27,14 @@ from casaprov.crates.layout import (
     tree_name,
 )
 from casaprov.crates.payload import PayloadItem
-from casaprov.crates.validation import check_folder, read_records, validate_record
+from casaprov.crates.validation import check_folder, read_records
 from casaprov.crates.writer import CrateWriter
 from casaprov.errors import CrateError, RecordError, UsageError, first_issues
 from casaprov.hashing import Digest
 from casaprov.lineage.saved_cells import unsaved_note
 from casaprov.records.consistency import record_issues, value_issues
 from casaprov.records.model import Activity, Agent, Document, Entity
+from casaprov.records.schema import validate_record
 from casaprov.records.serialise import unstructure
 from casaprov.untrusted.zip_file import Limits, clear, name_problem, unpack
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import wrapt
 
 from casaprov.casa.hooks.tasks import FunctionExecutor, TaskHook, hooked_modules
-from casaprov.casa.hooks.tool_lifetimes import ToolLives
+from casaprov.casa.hooks.tool_lifetimes import ToolLifetimes
 from casaprov.casa.hooks.tools import TOOL_PACKAGE, ToolHook
 from casaprov.casa.installed import log as casa_log
 from casaprov.casa.installed.data import prepare
@@ -32,26 +32,26 @@ from casaprov.config import Config
 from casaprov.digests.digester import Digester
 from casaprov.errors import MissingDependency
 from casaprov.hashing import digest_bytes
-from casaprov.journal.writer import journal_folder
+from casaprov.journal.folder import journal_folder
 from casaprov.kernel.cell_bundle import CellBundle
-from casaprov.kernel.display.pictures import show_pictures
-from casaprov.kernel.display.task_output import Shown
-from casaprov.kernel.front_end import has_front_end
+from casaprov.kernel.display.figures import show_pictures
+from casaprov.kernel.display.task_output import TaskOutput
 from casaprov.kernel.magics.casahelp import TaskHelpSource, register_help, unregister_help
 from casaprov.kernel.magics.casaprov_magic import CasaprovMagic
 from casaprov.kernel.magics.shell import MAGIC, run_shell_cell
+from casaprov.kernel.page import has_front_end
 from casaprov.kernel.read_only_cells import only_looks
 from casaprov.kernel.settings import Settings
-from casaprov.kernel.stale_warnings import Reruns
+from casaprov.kernel.stale_warnings import StaleWarnings
 from casaprov.notebook.adopt_sessions import adopt_sessions
 from casaprov.notebook.notebook_name import UNNAMED, NotebookName
 from casaprov.readers.installed import open_digester
-from casaprov.recorder import now
 from casaprov.recording import activities
-from casaprov.recording.finish_queue import Endings
-from casaprov.recording.open_call import Opened
-from casaprov.recording.write_guard import hold_back
+from casaprov.recording.finish_queue import FinishQueue
+from casaprov.recording.open_call import OpenCall
+from casaprov.recording.write_guard import guard_writes
 from casaprov.records.model import Activity, Entity, Step, Tier
+from casaprov.records.wording import now
 from casaprov.runner import Runner
 from casaprov.tasks.calls import FileTable, TaskCall, TaskResult
 
@@ -114,8 +114,8 @@ class KernelRecording:
         self.paused_at = ""
         self._pauses: list[tuple[str, str]] = []
         self._magic = CasaprovMagic(shell, self)
-        self._reruns = Reruns(lambda: self.notebook)
-        self._shown = Shown(
+        self._reruns = StaleWarnings(lambda: self.notebook)
+        self._shown = TaskOutput(
             shell,
             casa_log,
             journal=lambda: journal_folder(self.notebook),
@@ -124,14 +124,14 @@ class KernelRecording:
         self._plots = KernelPlots(lambda: journal_folder(self.notebook) / "plots", show_pictures)
         self._hook = TaskHook(self._run, self._shown.public_call, self._plots)
         self._tools = ToolHook(self)
-        self._lives = ToolLives()
+        self._lives = ToolLifetimes()
         self._digester: Digester | None = None
         self._runner: Runner | None = None
         self._old_digesters: list[Digester] = []  # calls that run may still wait for them
         self._opening = threading.Lock()
         self._step: Step | None = None
         self._executed = 0  # number of the last cell; IPython's own has grown already, or not yet, before a cell
-        self._endings = Endings(_tell_wait)
+        self._endings = FinishQueue(_tell_wait)
         self._bundle = CellBundle(shell)  # of this cell
         self._bundles: dict[str, CellBundle] = {}  # by call, until its record is finished
         self._stopped = False
@@ -180,7 +180,7 @@ class KernelRecording:
     def _closing(self) -> Iterator[Callable[[], None]]:
         if self._runner is not None:
             yield self._runner.recorder.close
-        yield lambda: hold_back(None)
+        yield lambda: guard_writes(None)
         yield from (digester.close for digester in (self._digester, *self._old_digesters) if digester is not None)
 
     # -- what %casaprov asks for -----------------------------------------------
@@ -227,7 +227,7 @@ class KernelRecording:
 
     # -- task calls ----------------------------------------------------------
 
-    def _imported(self, hook: TaskHook | ToolHook | ToolLives, package: Any) -> None:
+    def _imported(self, hook: TaskHook | ToolHook | ToolLifetimes, package: Any) -> None:
         if self._stopped:
             return
         try:
@@ -254,7 +254,7 @@ class KernelRecording:
         self._tools.settle()
         return self._shown.run(replace(call, step=self._step), executor, runner.run)
 
-    def begin(self, call: TaskCall, files: FileTable | None) -> Opened | None:
+    def begin(self, call: TaskCall, files: FileTable | None) -> OpenCall | None:
         """Record that an activity begins that is no task (:mod:`casaprov.recording.activities`)."""
         if os.getpid() != self._process or self.paused_at:  # a fork has no journal of its own
             return None
@@ -271,7 +271,7 @@ class KernelRecording:
         """Whether a task or an activity is under way in this thread or asyncio task."""
         return self._runner is not None and self._runner.recorder.busy
 
-    def end(self, opened: Opened, result: TaskResult) -> None:
+    def end(self, opened: OpenCall, result: TaskResult) -> None:
         """Record how it ended."""
         if self._runner is not None and os.getpid() == self._process:
             self._runner.end(opened, result)
@@ -286,7 +286,7 @@ class KernelRecording:
                     session = new_session(self._folder, self._notebook.name)
                     folder = journal_folder(self._notebook)
                     recorder = open_recorder(session, folder, self.digester(), self._tier, self._endings)
-                    hold_back(self._endings)
+                    guard_writes(self._endings)
                     for pause in self._pauses:
                         recorder.was_paused(*pause)
                     self._runner = Runner(recorder, on_ended=self._ended, on_recorded=self._recorded, on_trouble=_tell)
@@ -316,7 +316,7 @@ class KernelRecording:
         self._lives.release()
         self._shown.begin_cell()
         if self._endings.busy:
-            hold_back(self._endings, looking=self._only_looks(info.raw_cell or ""))
+            guard_writes(self._endings, looking=self._only_looks(info.raw_cell or ""))
         self._step = Step(
             source_digest=digest_bytes((info.raw_cell or "").encode("utf-8", "surrogatepass")),
             cell_id=getattr(info, "cell_id", None),
@@ -325,7 +325,7 @@ class KernelRecording:
 
     def _after_cell(self, result: ExecutionResult) -> None:
         if self._runner is not None and not self._stopped:
-            hold_back(self._endings)
+            guard_writes(self._endings)
         self._executed = result.execution_count or self._executed
         self._tools.settle()
         if self._must_be_whole():

@@ -6,7 +6,7 @@ the working directory before and after finds what nobody declared. Clock, ids,
 digester, specs and locators are passed in; the recorder touches nothing but
 the files it measures and the journal it writes.
 
-A recorder that is given :class:`~casaprov.recording.finish_queue.Endings` does not wait for
+A recorder that is given :class:`~casaprov.recording.finish_queue.FinishQueue` does not wait for
 digests at the end of a call: the record is finished while other code runs.
 """
 
@@ -18,37 +18,32 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextvars import ContextVar
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
 from casaprov.digests.measurement import Measurement
 from casaprov.errors import JournalError
-from casaprov.files.snapshot import Walk, walk
+from casaprov.files.snapshot import Snapshot, walk
 from casaprov.files.stamps import Stamps, is_self_contained
-from casaprov.files.watched_stamps import Watches
+from casaprov.files.watched_stamps import WatchedStamps
 from casaprov.hashing import digest_record
 from casaprov.journal.writer import Journal
-from casaprov.recording.finish_queue import Endings
+from casaprov.recording.finish_queue import FinishQueue
 from casaprov.recording.gaps import CallElsewhere, UnfinishedCall
-from casaprov.recording.open_call import Opened, remains
-from casaprov.recording.record_writer import Ended, Finishing, Recorded
+from casaprov.recording.open_call import OpenCall, remains
+from casaprov.recording.record_writer import Ended, Recorded, RecordWriter
 from casaprov.records.model import Activity, Checksum, Entity, Locator, LogSegment, Session, Tier
 from casaprov.records.values import is_exact, summarise, to_json
+from casaprov.records.wording import now
 from casaprov.tasks.calls import FileTable, TaskCall, TaskResult
 from casaprov.tasks.specs import FileUse, TaskSpec, guess_inputs, spec_of
 
-__all__ = ["Digester", "OnEnded", "OnRecorded", "Recorder", "now"]
+__all__ = ["Digester", "OnEnded", "OnRecorded", "Recorder"]
 
 OnRecorded = Callable[[Activity, tuple[Entity, ...]], None]
 OnEnded = Callable[[Activity, tuple[Path, ...]], None]
 
 _MAX_RETURNED_BYTES = 4000
-
-
-def now() -> str:
-    """Return the present time as records write it."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 class Digester(Protocol):
@@ -101,7 +96,7 @@ class Recorder:
         unfinished: UnfinishedCall = lambda _path, _known: "",
         elsewhere: CallElsewhere = lambda _digest, _name: "",
         clock: Callable[[], str] = now,
-        endings: Endings | None = None,
+        endings: FinishQueue | None = None,
     ) -> None:
         self._journal = journal
         self._digester = digester
@@ -109,7 +104,7 @@ class Recorder:
         self._tier = tier
         self._clock = clock
         self._endings = endings
-        self._finishing = Finishing(
+        self._finishing = RecordWriter(
             journal=journal,
             states=states or {},
             locate=locate,
@@ -118,12 +113,12 @@ class Recorder:
             elsewhere=elsewhere,
             may_be_touched=lambda path: endings is None or endings.is_used(path),
         )
-        self._watches = Watches()
+        self._watches = WatchedStamps()
         self._lock = threading.Lock()
         self._calls = 0
         self._tiers: dict[Path, Tier] = {}  # how much is read of what calls of this session read or left
         # Of the thread or the asyncio task: what is under way there, the outermost first.
-        self._open: ContextVar[tuple[Opened, ...]] = ContextVar("casaprov_open", default=())
+        self._open: ContextVar[tuple[OpenCall, ...]] = ContextVar("casaprov_open", default=())
 
     @property
     def session(self) -> Session:
@@ -137,7 +132,7 @@ class Recorder:
         """Whether a call is under way in this thread or asyncio task."""
         return bool(self._open.get())
 
-    def begin(self, call: TaskCall, files: FileTable | None = None, *, encloses: bool = True) -> Opened:
+    def begin(self, call: TaskCall, files: FileTable | None = None, *, encloses: bool = True) -> OpenCall:
         """Record that `call` is about to run. What it changes is digested before this returns.
 
         Parameters
@@ -164,7 +159,7 @@ class Recorder:
             self._calls += 1
             number = self._calls
         parents = self._open.get()
-        opened = Opened(
+        opened = OpenCall(
             call=call,
             activity=Activity(
                 id=f"{self.session.id}/{number:04d}",
@@ -226,7 +221,7 @@ class Recorder:
 
     # -- end -----------------------------------------------------------------
 
-    def end(self, opened: Opened, result: TaskResult) -> Recorded:
+    def end(self, opened: OpenCall, result: TaskResult) -> Recorded:
         """Record how a call ended; return its Activity and the Entities it names.
 
         If that is interrupted or fails, the record says how the call ended all the same.
@@ -238,7 +233,7 @@ class Recorder:
 
     def end_soon(
         self,
-        opened: Opened,
+        opened: OpenCall,
         result: TaskResult,
         on_recorded: OnRecorded,
         on_ended: OnEnded = lambda _activity, _paths: None,
@@ -282,7 +277,7 @@ class Recorder:
         if self._endings is not None:
             self._endings.settle()
 
-    def _ended(self, opened: Opened, result: TaskResult, ended_at: str, parents: tuple[Opened, ...]) -> Ended:
+    def _ended(self, opened: OpenCall, result: TaskResult, ended_at: str, parents: tuple[OpenCall, ...]) -> Ended:
         left = remains(opened, self._walk(opened.call.cwd))
         returned = to_json(result.returned)
         activity = replace(
@@ -326,7 +321,7 @@ class Recorder:
 
     # -- parts ---------------------------------------------------------------
 
-    def _walk(self, folder: Path) -> Walk:
+    def _walk(self, folder: Path) -> Snapshot:
         return walk(folder, stamp_table=self._watches.stamp)
 
     def _spec(self, call: TaskCall) -> TaskSpec | None:
@@ -335,7 +330,7 @@ class Recorder:
     def _tier_of(self, path: Path) -> Tier:
         return self._tiers.get(path) or self._finishing.tier(path) or self._tier(path)
 
-    def _log(self, opened: Opened, text: str) -> LogSegment | None:
+    def _log(self, opened: OpenCall, text: str) -> LogSegment | None:
         if not text:
             return None
         lines = text.splitlines()

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from casaprov.recorder import OnEnded, OnRecorded, Recorder
-from casaprov.recording.open_call import Opened
+from casaprov.recording.open_call import OpenCall
 from casaprov.records.model import Activity, Entity
 from casaprov.tasks.calls import Executor, FileTable, TaskCall, TaskResult, error_text
 
@@ -61,7 +61,7 @@ class Runner:
         finally:  # see :class:`casaprov.tasks.calls.TaskResult`
             del result
 
-    def begin(self, call: TaskCall, files: FileTable | None = None, *, encloses: bool = True) -> Opened | None:
+    def begin(self, call: TaskCall, files: FileTable | None = None, *, encloses: bool = True) -> OpenCall | None:
         """Record that something begins; None if that failed. See :meth:`casaprov.recorder.Recorder.begin`."""
         try:
             return self.recorder.begin(call, files, encloses=encloses)
@@ -69,7 +69,7 @@ class Runner:
             self._trouble(f"the call of {call.task} is not recorded ({_told(error)})")
             return None
 
-    def end(self, opened: Opened, result: TaskResult) -> None:
+    def end(self, opened: OpenCall, result: TaskResult) -> None:
         """Record how it ended."""
         try:
             self.recorder.end_soon(opened, result, self._recorded, self._ended)

@@ -14,12 +14,13 @@ import nbformat
 import pytest
 
 from casaprov.cli.commands import main
-from casaprov.crates.validation import validate_record
-from casaprov.journal.writer import journal_folder, read_document
+from casaprov.journal.document import read_document
+from casaprov.journal.folder import journal_folder
 from casaprov.notebook.bundle import BUNDLE_MIME, MAX_CALL_BYTES
 from casaprov.notebook.execute import RunResult, run_notebook
 from casaprov.notebook.notebook_name import UNNAMED
 from casaprov.records.model import Activity, Document
+from casaprov.records.schema import validate_record
 from reductions import Reduction, write_notebook
 
 pytestmark = [pytest.mark.casa, pytest.mark.usefixtures("casa_site_config")]

@@ -23,9 +23,9 @@ from casaprov.comparison.products import Comparison, Tolerance, compare_trees
 from casaprov.crate import OpenCrate, open_crate
 from casaprov.digests.digester import Digester
 from casaprov.errors import CrateError, DigestError, InputMissing, MissingDependency, UsageError, WorkerDied
-from casaprov.recorder import now
 from casaprov.records.model import Activity, Entity, Environment, Session
 from casaprov.records.serialise import unstructure
+from casaprov.records.wording import now
 from casaprov.replay import Replay, place_inputs
 from casaprov.replays.inputs import InputFinder
 from casaprov.replays.plan import Plan, foreign_states, make_plan

@@ -13,14 +13,17 @@ from casaprov.casa.installed.environment import current_environment
 from casaprov.config import Config
 from casaprov.errors import JournalError
 from casaprov.files.stamps import stamp
-from casaprov.journal.writer import Journal, present_folders, read_document
+from casaprov.journal.document import read_document
+from casaprov.journal.folder import present_folders
+from casaprov.journal.writer import Journal
 from casaprov.lineage.graph import Lineage
-from casaprov.recorder import Digester, Recorder, now
+from casaprov.recorder import Digester, Recorder
 from casaprov.recording.archive_checksums import checksums_beside
-from casaprov.recording.finish_queue import Endings
+from casaprov.recording.finish_queue import FinishQueue
 from casaprov.recording.other_notebooks import OtherNotebooks
 from casaprov.recording.unfinished_calls import UnfinishedCalls
 from casaprov.records.model import Document, Entity, Locator, Session, Tier
+from casaprov.records.wording import now
 from casaprov.tasks.specs import load_specs
 from casaprov.version import __version__
 
@@ -47,7 +50,7 @@ def open_recorder(
     journal_folder: Path,
     digester: Digester,
     tier: Callable[[Path], Tier] = lambda _: "full",
-    endings: Endings | None = None,
+    endings: FinishQueue | None = None,
 ) -> Recorder:
     """Return a recorder for `session` that knows what earlier sessions left behind.
 

@@ -15,18 +15,19 @@ import contextlib
 import importlib
 import importlib.util
 import inspect
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from casaprov.casa.absent_tasks import GUI_PACKAGES, absent_tasks
-from casaprov.casa.bare_words import without_parentheses
 from casaprov.casa.hooks.tasks import task_names
 from casaprov.casa.installed.data import import_casatasks
 from casaprov.casa.plots.old_protobuf import accept_old_messages
 from casaprov.errors import CasaMissing, MissingDependency
 
-__all__ = ["SCRIPTS", "start_casa"]
+__all__ = ["SCRIPTS", "WORDS", "start_casa", "without_parentheses"]
 
 SCRIPTS = ("load_tasks.py", "load_tools.py", "init_subparam.py")
 """Start scripts of casashell that run in the user's namespace, in this order."""
@@ -141,3 +142,30 @@ def _show_defaults(task: Any, original: Any) -> None:
         for name, parameter in own.parameters.items()
     ]
     call.__signature__ = own.replace(parameters=parameters)
+
+
+# CASA's shell asks IPython to call whatever can be called (``autocall=2``). In a notebook that would also call an
+# object that is only looked at, such as a model of astropy; so ``inp tclean`` means ``inp(tclean)`` for these words only.
+WORDS = ("inp", "go", "default", "tget", "tput", "saveinputs")
+
+
+_LINE = re.compile(rf"({'|'.join(WORDS)})(?:[ \t]+([A-Za-z_]\w*))?[ \t]*(;?)")
+
+
+def without_parentheses(namespace: Mapping[str, Any]) -> Callable[[list[str]], list[str]]:
+    """Return an input transformer of IPython that calls a word which is all that a cell says.
+
+    Parameters
+    ----------
+    namespace
+        The user's, in which the words now mean what CASA's shell means by them.
+    """
+    meant = {word: namespace[word] for word in WORDS if word in namespace}
+
+    def transform(lines: list[str]) -> list[str]:
+        said = _LINE.fullmatch("".join(lines).strip())
+        if said is None or namespace.get(said[1]) is not meant.get(said[1], transform):
+            return lines
+        return [f"{said[1]}({said[2] or ''}){said[3]}\n"]
+
+    return transform

@@ -348,7 +348,7 @@ def sync(notebook: Path) -> None:
       casaprov sync ngc5921.ipynb
     """
     with extra("jupyter"):
-        from casaprov.notebook.sync import sync_notebook
+        from casaprov.notebook.index import sync_notebook
 
     index = sync_notebook(notebook)
     sessions, calls = len(index["sessions"]), len(index["calls"])

@@ -16,11 +16,12 @@ from casaprov.comparison.pictures import PixelReader, compare_pictures
 from casaprov.comparison.tables import compare_tables, in_either
 from casaprov.comparison.verdict import Comparison, Difference, Tolerance, Verdict, conclude
 from casaprov.comparison.with_record import compare_trees
-from casaprov.digests.fits import FitsReader
-from casaprov.digests.measurement import FLAG_VERSIONS, flag_versions, is_fits, members_of
 from casaprov.errors import DigestError, UsageError
+from casaprov.files.kinds import is_fits, is_table, members_of
 from casaprov.files.regular import open_regular, special_kind
-from casaprov.formats.tables import TableReader, is_table
+from casaprov.formats.fits import FitsReader
+from casaprov.formats.flag_versions import FLAG_VERSIONS, flag_versions
+from casaprov.formats.tables import TableReader
 
 __all__ = ["Comparison", "Difference", "Tolerance", "Verdict", "compare_paths", "compare_trees"]
 

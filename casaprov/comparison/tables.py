@@ -17,8 +17,9 @@ import numpy as np
 
 from casaprov.comparison.values import Tally, same_value, told, told_change
 from casaprov.comparison.verdict import Difference, Tolerance
+from casaprov.files.kinds import is_table
 from casaprov.formats.keywords import science_keywords, sub_tables
-from casaprov.formats.tables import Block, Column, Table, TableReader, is_table
+from casaprov.formats.tables import Block, Column, Table, TableReader
 from casaprov.formats.virtual_models import model_images, without_noise
 
 __all__ = ["compare_columns", "compare_keywords", "compare_numbers", "compare_tables", "in_either"]

@@ -20,7 +20,7 @@ from typing import Literal, Protocol
 from casaprov.crates.layout import shipped_path
 from casaprov.digests.measurement import Measure
 from casaprov.errors import CasaprovError
-from casaprov.files.snapshot import Walk, walk
+from casaprov.files.snapshot import Snapshot, walk
 from casaprov.hashing import Digest
 from casaprov.lineage.graph import Lineage
 from casaprov.records.model import Document, Entity
@@ -140,7 +140,7 @@ class _Chooser:
         self._order = {entity.id: place for place, entity in enumerate(document.entities)}
         self._last = {entity.path: entity for entity in products}
         self._shipped: set[str] = set()
-        self._walks: dict[Path, Walk] = {}
+        self._walks: dict[Path, Snapshot] = {}
 
     def item(self, entity: Entity) -> PayloadItem:
         folder = self._folders.get(entity.session, self._last_folder)

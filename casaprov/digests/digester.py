@@ -14,11 +14,11 @@ from pathlib import Path
 
 from casaprov.digests.measurement import Measurement
 from casaprov.digests.memory_cache import RecentDigests
-from casaprov.digests.parallel import Cache, CallPool, Reading
+from casaprov.digests.parallel import Cache, CallPool, ParallelMeasurement
 from casaprov.errors import WorkerDied
 from casaprov.files.stamps import Stamps, is_self_contained, is_settled, settle, stamp
 from casaprov.files.time_resolution import TimeSteps
-from casaprov.processes.exempt import OwnLock
+from casaprov.processes.exempt import ExemptLock
 from casaprov.records.model import Tier
 
 __all__ = ["Digester"]
@@ -41,7 +41,7 @@ class Digester:
         self._pool = pool
         self._cache = RecentDigests(cache)
         self._steps = TimeSteps()
-        self._lock = OwnLock()
+        self._lock = ExemptLock()
         self._known: OrderedDict[tuple[Path, Tier], tuple[Stamps, Measurement]] = OrderedDict()
         self._pending: dict[tuple[Path, Tier], tuple[Stamps, Future[Measurement]]] = {}
         # One more than there are workers keeps these busy; many would only take turns with the user's thread.
@@ -123,7 +123,7 @@ class Digester:
             with self._lock:
                 self._pending.pop((path, tier), None)
         whole = before if before and is_self_contained(path, before) else None
-        reading = Reading(path, whole, pool=self._pool, cache=self._cache, tier=tier)
+        reading = ParallelMeasurement(path, whole, pool=self._pool, cache=self._cache, tier=tier)
         measured = reading.known()
         if measured is None:
             measured = reading.measure()

@@ -7,51 +7,17 @@ See https://fits.gsfc.nasa.gov/fits_standard.html, section 4.4.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
 from casaprov.digests.sketch import Sketch
+from casaprov.formats.fits import Hdu, science_cards
 from casaprov.formats.fits_tables import PIECE_BYTES, FitsColumn, FitsTable, Pieces, fits_table
-from casaprov.formats.keywords import MEASURED_BY_TCLEAN, encode
 from casaprov.hashing import BlockHasher, Digest, digest_record
 
-__all__ = ["FitsReader", "Hdu", "fits_digest", "hdu_node", "science_cards"]
-
-_NOT_SCIENCE = frozenset(
-    {"", "COMMENT", "HISTORY", "DATE", "DATE-MAP", "ORIGIN", "CHECKSUM", "DATASUM", "ZHECKSUM", "ZDATASUM"}
-).union(name.upper() for name in MEASURED_BY_TCLEAN)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hdu:
-    """A header and data unit of a FITS file.
-
-    Attributes
-    ----------
-    cards
-        Header cards as (keyword, value), in order, values as plain Python.
-    data
-        Yields the bytes of the data section, without padding, in order.
-    dtype
-        Type of the data as stored if they are one array of numbers, else None.
-    """
-
-    name: str
-    cards: tuple[tuple[str, Any], ...]
-    data: Callable[[], Iterator[bytes]]
-    dtype: np.dtype[Any] | None = None
-
-
-class FitsReader(Protocol):
-    """A library that reads FITS files."""
-
-    def hdus(self, path: Path) -> Iterator[Hdu]:
-        """Yield the units of a file; raise :class:`DigestError` if it is damaged."""
-        ...
+__all__ = ["fits_digest", "hdu_node"]
 
 
 def hdu_node(hdu: Hdu) -> dict[str, Any]:
@@ -118,12 +84,3 @@ class _Column:
 def fits_digest(hdus: Iterable[Mapping[str, Any]]) -> Digest:
     """Digest of a FITS file from the nodes of its units, in order."""
     return digest_record("casaprov/fits/1", [[hdu["name"], hdu["header"], hdu["data"]] for hdu in hdus])
-
-
-def science_cards(cards: Iterable[tuple[str, Any]]) -> dict[str, list[Any]]:
-    """Values by keyword; the order of cards matters only between cards of one keyword."""
-    kept: dict[str, list[Any]] = {}
-    for keyword, value in cards:
-        if keyword not in _NOT_SCIENCE:
-            kept.setdefault(keyword, []).append(encode(value))
-    return kept

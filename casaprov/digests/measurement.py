@@ -11,47 +11,41 @@ version.
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from casaprov.digests.fits import FitsReader, fits_digest, hdu_node
+from casaprov.digests.fits import fits_digest, hdu_node
 from casaprov.digests.sketch import sample_places
 from casaprov.digests.table import SAMPLED_BYTES, check_node, table_node
 from casaprov.errors import DigestError
+from casaprov.files.kinds import is_fits, is_table, members_of
 from casaprov.files.regular import open_regular
 from casaprov.files.stamps import Stamps, stamp
-from casaprov.formats.tables import TableReader, is_table
+from casaprov.formats.fits import FitsReader
+from casaprov.formats.flag_versions import FLAG_VERSIONS, flag_versions
+from casaprov.formats.tables import TableReader
 from casaprov.hashing import Digest, digest_bytes, digest_record
 from casaprov.records.model import Entity, Kind, Tier
 
 __all__ = [
-    "FLAG_VERSIONS",
     "TREE_FORMAT",
     "Measure",
     "Measurement",
     "content_digest",
     "digest_file",
     "facts_of",
-    "flag_versions",
-    "is_fits",
     "measure",
     "measured_table",
-    "members_of",
     "to_json",
 ]
 
 TREE_FORMAT = "casaprov/tree/1"
 
 _KINDS: Mapping[str, Kind] = {"Measurement Set": "MeasurementSet", "Calibration": "CalibrationTable", "Image": "Image"}
-_GARBAGE = (".DS_Store", "._*", "table.lock")
-FLAG_VERSIONS = "FLAG_VERSION_LIST"
 _SAMPLE_BYTES = 4096
 _Measured_co = TypeVar("_Measured_co", covariant=True)
-_SAVED_ON = re.compile(rb" on \d{4}-\d\d-\d\d \d\d:\d\d:\d\d[ \t]*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,12 +139,6 @@ def content_digest(tree: Mapping[str, Any]) -> Digest:
     return fits_digest(tree["hdus"]) if "hdus" in tree else _directory_digest(tree["members"])
 
 
-def is_fits(path: Path) -> bool:
-    """Tell whether a file begins as FITS files do."""
-    with open_regular(path) as stream:
-        return stream.read(9) == b"SIMPLE  ="
-
-
 def digest_file(path: Path) -> Digest:
     """Digest of the bytes of a file."""
     with open_regular(path) as stream:
@@ -231,17 +219,6 @@ def _directory_digest(members: Mapping[str, Digest]) -> Digest:
     return digest_record("casaprov/directory/1", members)
 
 
-def members_of(folder: Path) -> Iterator[Path]:
-    """Yield the files, tables and links below a folder that belong to its content."""
-    for path in sorted(folder.iterdir()):
-        if any(fnmatch(path.name, pattern) for pattern in _GARBAGE):
-            continue
-        if path.is_dir() and not path.is_symlink() and not is_table(path):
-            yield from members_of(path)
-        else:
-            yield path
-
-
 def measure_member(
     path: Path, reader: Callable[[], TableReader], fits: Callable[[], FitsReader], tier: Tier
 ) -> tuple[Digest, Tier]:
@@ -256,12 +233,6 @@ def measure_member(
             raise DigestError(f"{path} cannot be read: {error.strerror or error}.") from error
     measured = measure(path, reader, fits, tier=tier)
     return measured.content_digest, measured.tier
-
-
-def flag_versions(path: Path) -> bytes:
-    """Read a list of flag versions without what flagmanager and flagdata note of when each was saved."""
-    with open_regular(path) as stream:
-        return _SAVED_ON.sub(b"", stream.read())
 
 
 def to_json(measured: Measurement) -> dict[str, Any]:

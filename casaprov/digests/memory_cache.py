@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from casaprov.digests.parallel import Cache
-from casaprov.processes.exempt import THREADS, OwnLock
+from casaprov.processes.exempt import THREADS, ExemptLock
 
 __all__ = ["RecentDigests"]
 
@@ -40,8 +40,8 @@ class RecentDigests:
     def __init__(self, cache: Cache | None, *, delay_s: float = 3.0) -> None:
         self._cache = cache
         self._delay_s = delay_s
-        self._lock = OwnLock()
-        self._writing = OwnLock()  # whoever closes waits for it
+        self._lock = ExemptLock()
+        self._writing = ExemptLock()  # whoever closes waits for it
         self._known: OrderedDict[str, tuple[str, Any]] = OrderedDict()
         self._waiting: dict[str, tuple[str, Any]] = {}
         self._timer: threading.Timer | None = None

@@ -17,16 +17,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from casaprov.digests.measurement import Measurement, measured_directory, measured_table, members_of, to_json
+from casaprov.digests.measurement import Measurement, measured_directory, measured_table, to_json
 from casaprov.digests.table import is_sampled, joined_leaf, joined_node
 from casaprov.digests.table_parts import parts_of, plain_runs, storage_files
 from casaprov.errors import DigestError, WorkerDied
+from casaprov.files.kinds import is_table, members_of
 from casaprov.files.stamps import Stamps, StatStamp, stamp
-from casaprov.formats.tables import Runs, is_table
+from casaprov.formats.tables import Runs
 from casaprov.hashing import BLOCK_BYTES, canonical_json, digest_bytes
 from casaprov.records.model import Tier
 
-__all__ = ["Cache", "CallPool", "Reading"]
+__all__ = ["Cache", "CallPool", "ParallelMeasurement"]
 
 _SMALL_BYTES = 4 * 2**20
 """Tables up to this size are read whole, by one worker."""
@@ -88,7 +89,7 @@ def _product_name(path: Path, tier: Tier) -> str:
     return f"product:{path}:{tier}"
 
 
-class Reading:
+class ParallelMeasurement:
     """One product being measured.
 
     Parameters

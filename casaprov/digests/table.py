@@ -16,8 +16,9 @@ import numpy as np
 
 from casaprov.digests.sketch import Sketch, sample_places
 from casaprov.errors import DigestError
+from casaprov.files.kinds import is_table
 from casaprov.formats.keywords import digest_keywords, encode, science_keywords, sub_tables
-from casaprov.formats.tables import Column, Runs, Table, TableReader, ValueType, is_table
+from casaprov.formats.tables import Column, Runs, Table, TableReader, ValueType
 from casaprov.formats.virtual_models import encode_model, model_images, names_image
 from casaprov.hashing import BlockHasher, Digest, canonical_json, digest_blocks, digest_record
 from casaprov.records.model import Tier

@@ -11,11 +11,11 @@ from fnmatch import translate
 from functools import lru_cache
 from pathlib import Path
 
+from casaprov.files.kinds import is_table
 from casaprov.files.regular import entries_of
 from casaprov.files.stamps import Stamps, stamp, stamp_file, stamp_folder
-from casaprov.formats.tables import is_table
 
-__all__ = ["IGNORED", "MAX_ENTRIES", "Walk", "walk"]
+__all__ = ["IGNORED", "MAX_ENTRIES", "Snapshot", "walk"]
 
 IGNORED = (".*", "*.ipynb", "casa-*.log", "*.last", "__pycache__", "node_modules")
 """Names that :func:`walk` does not look at: what programs keep for themselves, and what notebooks and CASA leave anyway."""
@@ -27,7 +27,7 @@ MAX_ENTRIES = 20_000
 
 
 @dataclass(frozen=True)
-class Walk:
+class Snapshot:
     """What lay in a folder at one time.
 
     Attributes
@@ -65,7 +65,7 @@ class Walk:
         """Stamps of one product: those of the walk, if it saw it."""
         return self.saw(path) or stamp(path)
 
-    def changed_since(self, earlier: Walk) -> tuple[Path, ...]:
+    def changed_since(self, earlier: Snapshot) -> tuple[Path, ...]:
         """Paths of products that are new or different."""
         # Where a walk stopped depends on how many files came before: a product that
         # only one of two walks saw need not be new then.
@@ -83,7 +83,7 @@ def walk(
     *,
     max_entries: int = MAX_ENTRIES,
     stamp_table: Callable[[str], Stamps] = stamp_folder,
-) -> Walk:
+) -> Snapshot:
     """Stamp everything in a folder; links to other folders are not followed.
 
     Parameters
@@ -97,9 +97,9 @@ def walk(
     for name, found in _products(folder, "", _any_of(ignore), stamp_table):
         left -= max(1, len(found.files))
         if left < 0:
-            return Walk(folder, products, complete=False, taken_ns=now_ns)
+            return Snapshot(folder, products, complete=False, taken_ns=now_ns)
         products[name] = found
-    return Walk(folder, products, taken_ns=now_ns)
+    return Snapshot(folder, products, taken_ns=now_ns)
 
 
 def _products(

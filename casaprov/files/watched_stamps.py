@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 
 from casaprov.files.regular import scan
 from casaprov.files.stamps import Stamps, StatStamp, stamp_file, stamp_folder
-from casaprov.processes.exempt import OwnLock
+from casaprov.processes.exempt import ExemptLock
 
-__all__ = ["Watches"]
+__all__ = ["WatchedStamps"]
 
 # File systems that only this machine's kernel writes to, and in which no snapshot takes the place of what is there:
 # ext, XFS, Btrfs, tmpfs, overlay and F2FS, as statfs(2) numbers them.
@@ -49,7 +49,7 @@ class _Kept(NamedTuple):
     files: tuple[tuple[str, StatStamp], ...]
 
 
-class Watches:
+class WatchedStamps:
     """Takes stamps as :mod:`casaprov.files.stamps` does; safe for threads.
 
     Where nobody tells of changes (another system than Linux, a file server, no watch left), and in tables with links,
@@ -65,7 +65,7 @@ class Watches:
 
     def __init__(self, *, most: int | None = None) -> None:
         self._most = _share() if most is None else most
-        self._lock = OwnLock()
+        self._lock = ExemptLock()
         self._busy = False
         self._kept: dict[str, _Kept] = {}
         self._tables: dict[int, set[str]] = {}  # tables that a watched folder belongs to, by the number of the watch

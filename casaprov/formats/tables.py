@@ -7,7 +7,6 @@ the same values for the same table.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-__all__ = ["Block", "Column", "Runs", "Storage", "Table", "TableReader", "ValueType", "is_table"]
+__all__ = ["Block", "Column", "Runs", "Storage", "Table", "TableReader", "ValueType"]
 
 ValueType = Literal[
     "bool", "uint8", "int16", "uint16", "int32", "uint32", "int64",
@@ -157,8 +156,3 @@ class TableReader(Protocol):
             If `path` is no table or cannot be read, saying why.
         """
         ...
-
-
-def is_table(path: Path | os.DirEntry[str]) -> bool:
-    """Tell whether `path` is a casacore table: a directory with a ``table.dat``."""
-    return os.path.isfile(os.path.join(path, "table.dat"))  # noqa: PTH113, PTH118 - for each folder, twice in each call

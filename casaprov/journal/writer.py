@@ -22,9 +22,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import logging
 import os
-import threading
 import weakref
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -32,60 +30,13 @@ from typing import Any, BinaryIO
 
 from casaprov.errors import JournalError
 from casaprov.hashing import Digest
-from casaprov.journal.reader import SessionRecord, read_session
-from casaprov.records.model import Activity, Agent, Document, Entity, Session
+from casaprov.journal.folder import _home, _store, store_tree, tree_path
+from casaprov.records.model import Activity, Entity, Session
 from casaprov.records.serialise import unstructure
 
-__all__ = [
-    "JOURNAL_FORMAT",
-    "Journal",
-    "journal_folder",
-    "journals",
-    "present_folders",
-    "read_document",
-    "store_tree",
-    "tree_path",
-]
+__all__ = ["JOURNAL_FORMAT", "Journal"]
 
 JOURNAL_FORMAT = "casaprov/journal/1"
-
-_log = logging.getLogger(__name__)
-
-
-def journal_folder(notebook: Path) -> Path:
-    """Folder of the journals of a notebook."""
-    return notebook.parent / ".casaprov" / notebook.stem
-
-
-def tree_path(folder: Path, digest: Digest) -> Path:
-    """Where the digest tree of a content lies below a journal folder."""
-    return folder / "trees" / f"{digest.removeprefix('sha256:')}.json"
-
-
-def store_tree(folder: Path, digest: Digest, tree: dict[str, Any]) -> None:
-    """Store the digest tree of a content below a journal folder, once.
-
-    Raises
-    ------
-    JournalError
-        If it cannot be written.
-    """
-    path = tree_path(folder, digest)
-    if not path.exists():
-        _store(path, json.dumps(tree, sort_keys=True, separators=(",", ":")))
-
-
-def _store(path: Path, text: str) -> None:
-    # A reader never sees half a file: the name appears when the content is complete.
-    # Two threads may store the same tree: each writes a file of its own.
-    part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8", errors="replace")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise JournalError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
 class Journal:
@@ -211,104 +162,3 @@ def _append_whole(file: BinaryIO, data: bytes) -> None:
     except OSError:
         file.truncate(size)
         raise
-
-
-def journals(folder: Path) -> tuple[Path, ...]:
-    """Journals in a folder, by name; one without a whole line recorded nothing, for lack of space, and is none."""
-    return tuple(path for path in sorted(folder.glob("*.jsonl")) if _has_line(path))
-
-
-def _has_line(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.readline().endswith(b"\n")
-    except OSError:
-        return True  # whoever reads it says why it cannot be read
-
-
-def _home(folder: Path) -> Path:
-    """Return the folder that holds the ``.casaprov`` of a journal folder: that of the notebook."""
-    return folder.resolve().parent.parent
-
-
-def present_folders(folder: Path, document: Document) -> dict[str, Path]:
-    """Return where the folders of a Document's sessions are now, by session id.
-
-    A folder that was moved or copied together with the journal is found where
-    it lies now; one that is not there is given as it was recorded.
-
-    Parameters
-    ----------
-    folder
-        The journal folder that `document` was read from.
-    """
-    found = {}
-    for session in document.sessions:
-        present = _home(folder) / _recorded_place(folder / f"{session.id}.jsonl")
-        found[session.id] = present if present.is_dir() else Path(session.folder)
-    return found
-
-
-def _recorded_place(path: Path) -> str:
-    """Place of the session's folder; that of the notebook in journals that do not say it."""
-    with path.open("rb") as file:
-        for text in file:
-            try:
-                line = json.loads(text)
-                if line["type"] == "session":
-                    return str(line.get("place", "."))
-            except (ValueError, KeyError, TypeError, RecursionError):
-                continue
-    return "."
-
-
-def read_document(folder: Path, notebook: str, *, whole_lines: bool = False) -> Document:
-    """Read all sessions of a journal folder, oldest first, as one Document.
-
-    Parameters
-    ----------
-    whole_lines
-        Pass over a last line without an end: it is being written.
-
-    Raises
-    ------
-    JournalError
-        If there is no journal in `folder`, or none that can be read.
-    """
-    records: list[SessionRecord] = []
-    failures: list[JournalError] = []
-    for path in journals(folder):
-        try:
-            records.append(read_session(path, whole_lines=whole_lines))
-        except JournalError as error:
-            failures.append(error)
-            _log.warning("%s", error)
-    if not records:
-        if failures:
-            raise failures[0]
-        raise JournalError(
-            f"There is no record of {notebook} in {folder}.",
-            hint="Run the notebook with '%load_ext casaprov' in its first cell, or with 'casaprov run'.",
-        )
-    records.sort(key=lambda record: record.session.started_at)
-    return Document(
-        notebook=notebook,
-        sessions=tuple(record.session for record in records),
-        activities=tuple(activity for record in records for activity in record.activities),
-        entities=tuple({e.id: e for record in records for e in record.entities}.values()),
-        agents=_agents(record.session for record in records),
-    )
-
-
-def _agents(sessions: Iterable[Session]) -> tuple[Agent, ...]:
-    """Software that took part, one Agent per name and version."""
-    agents: dict[str, Agent] = {}
-    for session in sessions:
-        for name, version, url in (
-            ("casaprov", session.casaprov, ""),
-            ("casatasks", session.environment.casatasks, "https://casa.nrao.edu/"),
-        ):
-            if version:
-                agent = Agent(id=f"{name}-{version}", type="SoftwareAgent", name=name, version=version, url=url)
-                agents[agent.id] = agent
-    return tuple(agents.values())

@@ -6,8 +6,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from casaprov.kernel.front_end import has_front_end
-from casaprov.kernel.page import Line, bundle_of
+from casaprov.kernel.page import Line, bundle_of, has_front_end
 from casaprov.notebook.bundle import call_summary, display_data
 from casaprov.records.model import Activity, Entity
 

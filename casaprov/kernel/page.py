@@ -10,9 +10,12 @@ import html
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-__all__ = ["Line", "Part", "Preformatted", "Table", "bundle_of", "preformatted"]
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__all__ = ["Line", "Part", "Preformatted", "Table", "bundle_of", "has_front_end", "preformatted"]
 
 _WIDTH = 110  # of plain text
 _MAX_CELL = 60
@@ -158,3 +161,8 @@ def _aligned(row: Sequence[str], widths: Sequence[int], numeric: Sequence[bool])
         for cell, width, right in zip(row, widths, numeric, strict=False)
     )
     return "  ".join(cells).rstrip()
+
+
+def has_front_end(shell: InteractiveShell) -> bool:
+    """Tell whether a shell is that of a kernel; a terminal shows no HTML and has no outputs to update."""
+    return getattr(shell, "kernel", None) is not None

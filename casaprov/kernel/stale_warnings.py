@@ -7,18 +7,19 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from casaprov.errors import CasaprovError
-from casaprov.journal.writer import journal_folder, journals, read_document
+from casaprov.journal.document import read_document
+from casaprov.journal.folder import journal_folder, journals
 from casaprov.kernel.page import Line
 from casaprov.lineage.graph import Lineage
-from casaprov.processes.exempt import OwnLock
+from casaprov.processes.exempt import ExemptLock
 from casaprov.records.model import Activity, Document, Entity
 
-__all__ = ["Reruns"]
+__all__ = ["StaleWarnings"]
 
 _log = logging.getLogger(__name__)
 
 
-class Reruns:
+class StaleWarnings:
     """Remembers the calls of a notebook as they are recorded. Safe for threads.
 
     Parameters
@@ -39,7 +40,7 @@ class Reruns:
         self._new: list[str] = []
         self._executions: dict[str, set[object]] = {}  # by cell
         self._known = False
-        self._lock = OwnLock()
+        self._lock = ExemptLock()
         self.again = False
 
     def ran(self, activity: Activity) -> None:

@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from casaprov.errors import JournalError
+from casaprov.journal.folder import journal_folder, tree_path
 from casaprov.journal.reader import read_session
-from casaprov.journal.writer import journal_folder, tree_path
 from casaprov.notebook.index import indexed_sessions, recorded_sessions
 from casaprov.notebook.journals import find_session
 from casaprov.records.model import Entity

@@ -14,7 +14,8 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
 from casaprov.errors import CasaprovError, JournalError, UsageError
-from casaprov.journal.writer import journal_folder, journals, read_document
+from casaprov.journal.document import read_document
+from casaprov.journal.folder import journal_folder, journals
 from casaprov.lineage.graph import Lineage
 from casaprov.notebook.adopt_sessions import adopt_sessions
 from casaprov.notebook.cell_run import CellRun

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from casaprov.hashing import digest_bytes
+from casaprov.journal.document import read_document
 from casaprov.notebook.bundle import BUNDLE_MIME, call_summary
 from casaprov.records.model import Activity, Document, Session
 
@@ -25,6 +26,7 @@ __all__ = [
     "indexed_sessions",
     "recorded_sessions",
     "session_entry",
+    "sync_notebook",
 ]
 
 METADATA_FORMAT = "casaprov/notebook-metadata/1"
@@ -164,3 +166,22 @@ def _source_digest(cell: Mapping[str, Any]) -> str:
 
 def _dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def sync_notebook(path: Path) -> dict[str, Any]:
+    """Write ``metadata.casaprov`` of the notebook at `path` and return it.
+
+    Raises
+    ------
+    UsageError, JournalError
+        If there is no such notebook, or nothing is recorded of it.
+    """
+    # A kernel loads this module; it needs no nbformat for that.
+    from casaprov.notebook.export import find_journal
+    from casaprov.notebook.ipynb import read_notebook, write_notebook
+
+    notebook = read_notebook(path)
+    journal = find_journal(path)
+    index = index_notebook(notebook, read_document(journal, path.name), journal.relative_to(path.parent))
+    write_notebook(notebook, path)
+    return index

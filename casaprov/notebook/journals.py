@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from casaprov.errors import JournalError
+from casaprov.journal.folder import journal_folder
 from casaprov.journal.reader import JournalReader
-from casaprov.journal.writer import journal_folder
 from casaprov.notebook.bundle import call_summary
 from casaprov.records.model import Activity, Session
 
-__all__ = ["Followed", "Following", "find_session"]
+__all__ = ["Followed", "Journals", "find_session"]
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class Followed:
     calls: tuple[tuple[Activity, dict[str, Any]], ...]
 
 
-class Following:
+class Journals:
     """The journals that were asked for, kept in memory. For one thread."""
 
     def __init__(self) -> None:

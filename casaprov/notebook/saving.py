@@ -13,11 +13,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from casaprov.crates.validation import validate_record
 from casaprov.errors import SchemaError
-from casaprov.journal.writer import journal_folder, journals
+from casaprov.journal.folder import journal_folder, journals
 from casaprov.notebook.index import METADATA_FORMAT, NotebookCells, indexed_sessions, session_entry
-from casaprov.notebook.journals import Following, find_session
+from casaprov.notebook.journals import Journals, find_session
+from casaprov.records.schema import validate_record
 
 __all__ = ["Outline", "lift"]
 
@@ -45,7 +45,7 @@ class Outline:
         )
 
 
-def lift(outline: Outline, notebook: Path, following: Following) -> dict[str, Any] | None:
+def lift(outline: Outline, notebook: Path, following: Journals) -> dict[str, Any] | None:
     """Return the index that the notebook at `notebook` should carry; None to leave its metadata as they are.
 
     Sessions whose journal is not there, as in a copy elsewhere, keep what the

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from jupyter_server.services.contents.fileio import FileManagerMixin
 from jupyter_server.utils import ApiPath, to_os_path
 
-from casaprov.notebook.journals import Following
+from casaprov.notebook.journals import Journals
 from casaprov.notebook.saving import Outline, lift
 from casaprov.version import __version__
 
@@ -50,7 +50,7 @@ class SaveHook:
 
     def __init__(self, wait_s: float = WAIT_S) -> None:
         self._wait_s = wait_s
-        self._following = Following()
+        self._following = Journals()
         self._asked: queue.SimpleQueue[tuple[Outline, Path, Future[dict[str, Any] | None]]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._late: Future[dict[str, Any] | None] | None = None

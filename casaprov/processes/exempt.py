@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from types import TracebackType
 
-__all__ = ["THREADS", "OwnLock", "is_own_work"]
+__all__ = ["THREADS", "ExemptLock", "is_own_work"]
 
 THREADS = "casaprov"
 """Names of all threads of this package begin so."""
@@ -18,11 +18,11 @@ _here = threading.local()
 
 
 def is_own_work() -> bool:
-    """Tell whether casaprov started this thread, or this thread holds an :class:`OwnLock`."""
+    """Tell whether casaprov started this thread, or this thread holds an :class:`ExemptLock`."""
     return getattr(_here, "held", 0) > 0 or threading.current_thread().name.startswith(THREADS)
 
 
-class OwnLock:
+class ExemptLock:
     """A lock that what is still read may need: who holds it is not held back.
 
     That goes for files that casaprov writes under it, and for garbage that happens to be collected meanwhile and

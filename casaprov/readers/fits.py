@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
-from casaprov.digests.fits import Hdu
 from casaprov.errors import DigestError
+from casaprov.formats.fits import Hdu
 
 __all__ = ["AstropyFitsReader"]
 
@@ -19,7 +19,7 @@ _READ_BYTES = 4 * 2**20
 
 
 class AstropyFitsReader:
-    """The :class:`casaprov.digests.fits.FitsReader` that uses astropy."""
+    """The :class:`casaprov.formats.fits.FitsReader` that uses astropy."""
 
     def hdus(self, path: Path) -> Iterator[Hdu]:
         """Yield the units of a file.

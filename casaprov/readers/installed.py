@@ -11,9 +11,9 @@ import platformdirs
 
 from casaprov.config import Config, load_config
 from casaprov.digests.digester import Digester
-from casaprov.digests.fits import FitsReader
 from casaprov.digests.parallel import Cache
 from casaprov.errors import MissingDependency
+from casaprov.formats.fits import FitsReader
 from casaprov.formats.tables import TableReader
 from casaprov.processes.worker import WorkerPool
 

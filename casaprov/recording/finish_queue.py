@@ -17,9 +17,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from casaprov.processes.exempt import THREADS, OwnLock, is_own_work
+from casaprov.processes.exempt import THREADS, ExemptLock, is_own_work
 
-__all__ = ["Endings"]
+__all__ = ["FinishQueue"]
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class _UnderWay(NamedTuple):
     finished: threading.Event
 
 
-class Endings:
+class FinishQueue:
     """Finishes records in the order in which their calls ended, in a thread of its own. Safe for threads.
 
     Parameters
@@ -48,7 +48,7 @@ class Endings:
         self._on_long_wait = on_long_wait
         self._process = os.getpid()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"{THREADS}-ending")
-        self._lock = OwnLock()
+        self._lock = ExemptLock()
         self._reading: list[_UnderWay] = []  # in the order in which they finish
         self._used: set[Path] = set()
         self._waited_s = 0.0

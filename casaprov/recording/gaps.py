@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,9 @@ from casaprov.digests.measurement import Measurement
 from casaprov.files.stamps import stamp
 from casaprov.hashing import Digest
 from casaprov.records.model import Entity
+from casaprov.records.wording import clock, seconds
 
-__all__ = ["CallElsewhere", "Pauses", "UnfinishedCall", "clock", "describe_gap", "seconds", "sentences"]
+__all__ = ["CallElsewhere", "Pauses", "UnfinishedCall", "describe_gap"]
 
 UnfinishedCall = Callable[[Path, Entity | None], str]
 """Says which call of an earlier session may have left what lies at a path, after a state; nothing if none."""
@@ -80,18 +80,3 @@ def describe_gap(before: Entity, tree: Mapping[str, Any] | None, now: Measuremen
     shown = ", ".join(names[:_MAX_NAMED]) or "its content"
     more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
     return f"Something that is no recorded call changed {shown}{more} between {after} and {until}."
-
-
-def sentences(*told: str) -> str:
-    """Put sentences in a row; some may be empty."""
-    return " ".join(filter(None, told))
-
-
-def clock(time: str) -> str:
-    """Tell a time of a record as users read it."""
-    return f"{time.partition('.')[0].replace('T', ' ')} UTC"
-
-
-def seconds(time: str) -> float:
-    """Seconds since 1970 of a time of a record; ValueError if it is none."""
-    return datetime.fromisoformat(time).timestamp()

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from casaprov.digests.measurement import Measurement
-from casaprov.files.snapshot import Walk
+from casaprov.files.snapshot import Snapshot
 from casaprov.files.stamps import Stamps, stamp
 from casaprov.files.time_resolution import LONGEST_NS
 from casaprov.records.model import Activity, Entity, Tier
 from casaprov.tasks.calls import FileTable, TaskCall
 from casaprov.tasks.specs import FileUse
 
-__all__ = ["Opened", "Remains", "Written", "changed_within", "remains"]
+__all__ = ["Changes", "OpenCall", "Written", "changed_within", "remains"]
 
 
 @dataclass
-class Opened:
+class OpenCall:
     """A call that has begun: what its end needs to know about its beginning.
 
     Attributes
@@ -37,7 +37,7 @@ class Opened:
     stamps: dict[Path, Stamps]
     tiers: dict[Path, Tier]
     pending: dict[Path, Future[Measurement]]
-    walked: Walk
+    walked: Snapshot
     found: dict[Path, Entity] = field(default_factory=dict)
     children: set[str] = field(default_factory=set)
     between: dict[str, Entity] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class Written(NamedTuple):
     declared: bool
 
 
-class Remains(NamedTuple):
+class Changes(NamedTuple):
     """What lies on disk when a call has ended.
 
     Attributes
@@ -71,7 +71,7 @@ class Remains(NamedTuple):
     stamps: dict[Path, Stamps]
 
 
-def remains(opened: Opened, after: Walk) -> Remains:
+def remains(opened: OpenCall, after: Snapshot) -> Changes:
     """Find out what a call wrote and deleted; what the walk after it could not do joins its problems."""
     outputs = opened.files.outputs(opened.call.parameters, opened.call.cwd) if opened.files else ()
     named: dict[Path, tuple[str | None, bool]] = {}
@@ -94,10 +94,10 @@ def remains(opened: Opened, after: Walk) -> Remains:
     missed = (opened.walked.folder / name for name in opened.walked.products if name not in after.products)
     # What changed may be a link that leads nowhere now.
     gone += [path for path in (*missed, *changed) if not path.exists() and path not in gone]
-    return Remains(written, tuple(gone), stamps)
+    return Changes(written, tuple(gone), stamps)
 
 
-def changed_within(opened: Opened, path: Path, current: Entity | None) -> bool:
+def changed_within(opened: OpenCall, path: Path, current: Entity | None) -> bool:
     """Tell whether something changed `path` after a call began."""
     if current is not None and current.generated_by in {opened.activity.id, *opened.children}:
         return True

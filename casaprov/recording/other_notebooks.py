@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from casaprov.hashing import Digest
-from casaprov.recording.gaps import clock
+from casaprov.records.wording import clock
 
 __all__ = ["OtherNotebooks"]
 

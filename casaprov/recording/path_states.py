@@ -9,11 +9,11 @@ from typing import Any
 from casaprov.digests.measurement import Measurement, facts_of
 from casaprov.errors import CasaprovError
 from casaprov.files.stamps import Stamps
-from casaprov.processes.exempt import OwnLock
-from casaprov.recording.gaps import sentences
+from casaprov.processes.exempt import ExemptLock
 from casaprov.records.model import Checksum, Entity, Locator, Session
+from casaprov.records.wording import sentences
 
-__all__ = ["Measured", "States", "is_still"]
+__all__ = ["Measured", "PathStates", "is_still"]
 
 _LATER = "The session that left it ended before it was digested; its files have the names, sizes and times that they had then."
 _TOUCHED = "Its files were written since they were read; only samples of them say that the content is what it was."
@@ -22,7 +22,7 @@ Measured = Measurement | CasaprovError
 """What measuring a path gave, or why it could not be measured."""
 
 
-class States:
+class PathStates:
     """The present Entity of every path that a session knows of; safe for threads.
 
     Parameters
@@ -63,7 +63,7 @@ class States:
         self._describe_new = describe_new
         self._left_by = left_by
         self._seen = {key: entity.generated_by or "" for key, entity in known.items()}  # by which call, last
-        self._lock = OwnLock()
+        self._lock = ExemptLock()
         self._count = 0
 
     def key(self, path: Path) -> str:

@@ -13,15 +13,16 @@ from casaprov.digests.measurement import Measurement
 from casaprov.errors import CasaprovError, DigestError, JournalError
 from casaprov.files.stamps import Stamps, stamp
 from casaprov.journal.writer import Journal
-from casaprov.processes.exempt import OwnLock
-from casaprov.recording.gaps import CallElsewhere, Pauses, UnfinishedCall, describe_gap, sentences
-from casaprov.recording.open_call import Opened, Remains, changed_within
-from casaprov.recording.path_states import Measured, States, is_still
+from casaprov.processes.exempt import ExemptLock
+from casaprov.recording.gaps import CallElsewhere, Pauses, UnfinishedCall, describe_gap
+from casaprov.recording.open_call import Changes, OpenCall, changed_within
+from casaprov.recording.path_states import Measured, PathStates, is_still
 from casaprov.records.model import UNDIGESTED, Activity, Checksum, Entity, Locator, Tier, Usage
+from casaprov.records.wording import sentences
 from casaprov.tasks.calls import error_text
 from casaprov.tasks.specs import FileUse, TaskSpec
 
-__all__ = ["Ended", "Finishing", "Recorded"]
+__all__ = ["Ended", "RecordWriter", "Recorded"]
 
 Recorded = tuple[Activity, tuple[Entity, ...]]
 """A finished record: the Activity, and the Entities it names."""
@@ -41,15 +42,15 @@ class Ended:
         Stamps of what is measured while other code runs: if they change before, it is not what the call left.
     """
 
-    opened: Opened
+    opened: OpenCall
     activity: Activity
-    parents: tuple[Opened, ...]
-    left: Remains
+    parents: tuple[OpenCall, ...]
+    left: Changes
     pending: Mapping[Path, Future[Measurement]]
     awaited: Mapping[Path, Stamps]
 
 
-class Finishing:
+class RecordWriter:
     """Finishes the records of one session, in the order in which its calls ended.
 
     Parameters
@@ -78,12 +79,12 @@ class Finishing:
         self._journal = journal
         self.pauses = Pauses()
         told = (self._describe_gap, checksums, self._describe_new, lambda path: unfinished(path, None))
-        self._states = States(journal.session, states, locate, *told)
+        self._states = PathStates(journal.session, states, locate, *told)
         self._unfinished = unfinished
         self._elsewhere = elsewhere
         self._locate = locate
         self._may_be_touched = may_be_touched
-        self._lock = OwnLock()
+        self._lock = ExemptLock()
         self._tasks: dict[str, str] = {}  # by id of the call
         # By path: what a call left or found for the first time while its record is not finished, and which call.
         # None: nothing, or what is not known yet.
@@ -110,7 +111,7 @@ class Finishing:
         known = current is not None and measured.exception() is None and is_still(current, measured.result())
         return current if known else None
 
-    def begin(self, opened: Opened, parents: tuple[Opened, ...]) -> None:
+    def begin(self, opened: OpenCall, parents: tuple[OpenCall, ...]) -> None:
         """Find out what a call is about to change, and write that it begins."""
         self._tasks[opened.activity.id] = opened.call.task
         for use in opened.uses:
@@ -218,7 +219,7 @@ class Finishing:
         self._redeem(activity)
         return replace(activity, problems=tuple(opened.problems)), tuple(entities.values())
 
-    def fail(self, opened: Opened, activity: Activity, error: BaseException) -> Recorded:
+    def fail(self, opened: OpenCall, activity: Activity, error: BaseException) -> Recorded:
         """Write how a call ended though what it read and wrote cannot be recorded."""
         told = f"What it read and wrote was not recorded ({type(error).__name__}: {error_text(error)})."
         opened.problems.append(told)
@@ -242,7 +243,9 @@ class Finishing:
                 used.append((Usage(entity=entity.id, parameter=use.parameter), entity))
         return used
 
-    def _found(self, opened: Opened, path: Path, parents: tuple[Opened, ...], awaited: Stamps | None = None) -> Entity:
+    def _found(
+        self, opened: OpenCall, path: Path, parents: tuple[OpenCall, ...], awaited: Stamps | None = None
+    ) -> Entity:
         """Return the state of `path` that the call finds; what its caller left there is the caller's."""
         measured = self._measured(opened, path, opened.pending[path], awaited)
         maker = parents[-1] if parents and changed_within(parents[-1], path, self._states.at(path)) else None
@@ -275,7 +278,7 @@ class Finishing:
 
     def _measured(
         self,
-        opened: Opened,
+        opened: OpenCall,
         path: Path,
         future: Future[Measurement],
         awaited: Stamps | None,
@@ -329,7 +332,7 @@ class Finishing:
     def _write(
         self,
         write: Callable[[Activity, list[Entity]], None],
-        opened: Opened,
+        opened: OpenCall,
         activity: Activity,
         entities: list[Entity],
     ) -> None:

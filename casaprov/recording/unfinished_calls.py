@@ -8,9 +8,9 @@ from pathlib import Path
 
 from casaprov.files.stamps import stamp
 from casaprov.files.time_resolution import LONGEST_NS
-from casaprov.recording.gaps import clock, seconds
 from casaprov.records.model import Activity, Document, Entity
 from casaprov.records.values import from_json, is_exact
+from casaprov.records.wording import clock, seconds
 from casaprov.tasks.specs import TaskSpec, spec_of
 
 __all__ = ["UnfinishedCalls"]

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from casaprov.processes.exempt import is_own_work
-from casaprov.recording.finish_queue import Endings
+from casaprov.recording.finish_queue import FinishQueue
 
-__all__ = ["hold_back"]
+__all__ = ["guard_writes"]
 
 _log = logging.getLogger(__name__)
 
@@ -50,12 +50,12 @@ _PROGRAMS = {
     "subprocess.Popen",
 }
 
-_endings: Endings | None = None
+_endings: FinishQueue | None = None
 _looking: int | None = None
 _installed = False
 
 
-def hold_back(endings: Endings | None, *, looking: bool = False) -> None:
+def guard_writes(endings: FinishQueue | None, *, looking: bool = False) -> None:
     """Make code of this process wait for `endings` from now on; None for no more.
 
     A hook cannot be taken out again; it does nothing then.
@@ -86,7 +86,7 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
         endings.settle()
 
 
-def _wait_for(endings: Endings, event: str, arguments: tuple[Any, ...]) -> None:
+def _wait_for(endings: FinishQueue, event: str, arguments: tuple[Any, ...]) -> None:
     try:
         paths = tuple(_changed(event, arguments))
     except LookupError:  # it may be any path

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from casaprov.digests.measurement import Measure, Measurement
 from casaprov.errors import DigestError, InputMissing
+from casaprov.files.kinds import is_table
 from casaprov.files.stamps import stamp
-from casaprov.formats.tables import is_table
 from casaprov.hashing import Digest
 from casaprov.records.model import Entity
 

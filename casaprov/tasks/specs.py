@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from casaprov.errors import RecordError
-from casaprov.formats.tables import is_table
+from casaprov.files.kinds import is_table
 from casaprov.tasks.entry import VERBS, Condition, Entry, Verb, condition_from, entry_from
 from casaprov.tasks.pathnames import Naming, map_value, on_disk, pieces, strings
 

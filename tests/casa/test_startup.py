@@ -14,14 +14,14 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from casaprov.casa.absent_tasks import RETIRED, absent_tasks
-from casaprov.casa.bare_words import WORDS, without_parentheses
 from casaprov.casa.hooks.tasks import task_names
 from casaprov.casa.installed.data import import_casatasks
-from casaprov.casa.startup import SCRIPTS
+from casaprov.casa.startup import SCRIPTS, WORDS, without_parentheses
 from casaprov.cli.commands import main
 from casaprov.errors import TaskMissing
 from casaprov.files.snapshot import walk
-from casaprov.journal.writer import journal_folder, read_document
+from casaprov.journal.document import read_document
+from casaprov.journal.folder import journal_folder
 from live_kernel import CASA_EXTENSION, LiveKernel, start_casa, start_plain
 
 pytestmark = [pytest.mark.casa, pytest.mark.usefixtures("casa_site_config")]

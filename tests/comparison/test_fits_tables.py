@@ -11,9 +11,10 @@ import pytest
 from astropy.io import fits
 
 from casaprov.comparison.products import Comparison, Tolerance, compare_paths, compare_trees
-from casaprov.digests.fits import Hdu, hdu_node
+from casaprov.digests.fits import hdu_node
 from casaprov.digests.measurement import Measurement, content_digest, measure
 from casaprov.errors import UsageError
+from casaprov.formats.fits import Hdu
 from casaprov.formats.fits_tables import Pieces, fits_table
 from casaprov.formats.tables import TableReader
 from casaprov.hashing import BlockHasher

@@ -14,12 +14,12 @@ from hypothesis import given
 
 from any_document import documents
 from casaprov.crates.layout import CrateFile, CrateItem, Manifest
-from casaprov.crates.validation import _schemas, schema_names, validate_record
 from casaprov.errors import SchemaError, UsageError
 from casaprov.hashing import digest_bytes
 from casaprov.journal.writer import Journal
 from casaprov.records import model
 from casaprov.records.model import Document
+from casaprov.records.schema import _schemas, schema_names, validate_record
 from casaprov.records.serialise import unstructure
 from sample_records import make_reduction
 

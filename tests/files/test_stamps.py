@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from casaprov.files.kinds import is_table
 from casaprov.files.stamps import Stamps, StatStamp, is_self_contained, is_settled, settle, stamp
-from casaprov.formats.tables import is_table
 from table_folders import table_folder
 
 

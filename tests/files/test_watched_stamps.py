@@ -19,11 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from casaprov.files import regular, watched_stamps
+from casaprov.files.kinds import is_table
 from casaprov.files.regular import scan
 from casaprov.files.snapshot import walk
 from casaprov.files.stamps import Stamps, is_settled, stamp
-from casaprov.files.watched_stamps import Watches
-from casaprov.formats.tables import is_table
+from casaprov.files.watched_stamps import WatchedStamps
 from table_folders import table_folder
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of writes in this way")
@@ -53,7 +53,7 @@ def table(tmp_path: Path) -> Path:
     return made
 
 
-def _is_kept(watched: Watches, table: Path) -> bool:
+def _is_kept(watched: WatchedStamps, table: Path) -> bool:
     """Tell whether a table that nobody writes in is looked at only once."""
     watched.stamp(table)
     with _listed() as listed:
@@ -67,7 +67,7 @@ def _is_kept(watched: Watches, table: Path) -> bool:
 
 def test_only_tables_in_which_somebody_wrote_are_looked_at_again(tmp_path: Path, table: Path) -> None:
     other = table_folder(tmp_path / "y.ms")
-    watched = Watches()
+    watched = WatchedStamps()
     with _listed() as listed:
         first = walk(tmp_path, stamp_table=watched.stamp)
         assert listed == ["x.ms", "ANTENNA", "y.ms"]
@@ -83,7 +83,7 @@ def test_only_tables_in_which_somebody_wrote_are_looked_at_again(tmp_path: Path,
 
 
 def test_a_table_that_is_only_read_is_not_looked_at_again(table: Path) -> None:
-    watched = Watches()
+    watched = WatchedStamps()
     watched.stamp(table)
     for file in ("table.dat", "table.lock", "ANTENNA/table.f0"):
         with (table / file).open("r+b") as stream:  # casacore opens locks for writing
@@ -93,7 +93,7 @@ def test_a_table_that_is_only_read_is_not_looked_at_again(table: Path) -> None:
 
 
 def test_a_write_of_the_lock_changes_nothing(table: Path) -> None:
-    watched = Watches()
+    watched = WatchedStamps()
     before = watched.stamp(table)
     (table / "table.lock").write_bytes(b"another lock")
     assert watched.stamp(table) == before
@@ -103,7 +103,7 @@ def test_a_write_of_the_lock_changes_nothing(table: Path) -> None:
 
 def test_stamps_from_memory_are_of_now(table: Path) -> None:
     """Nobody wrote since: they are what one would see now, and a write would show in them."""
-    watched = Watches()
+    watched = WatchedStamps()
     assert not is_settled(watched.stamp(table))
     time.sleep(0.02)
     before_ns = time.time_ns()
@@ -124,7 +124,7 @@ def test_stamps_from_memory_are_of_now(table: Path) -> None:
 
 
 def test_a_task_that_writes_often_is_told_of_once(table: Path) -> None:
-    watched = Watches()
+    watched = WatchedStamps()
     watched.stamp(table)
     for turn in range(20_000):  # more than a queue of Linux holds
         with (table / ("table.f0" if turn % 2 else "table.dat")).open("r+b", buffering=0) as stream:
@@ -211,7 +211,7 @@ def test_it_is_always_what_one_sees_who_looks_at_every_file(
         work = Path(name)
         table_folder(work / "x.ms" / "SUB")
         table_folder(work / "y.ms")
-        watched = Watches()
+        watched = WatchedStamps()
         for change, path in steps:
             with suppress(OSError):  # it does not go with what is there now
                 change(work / path)
@@ -223,7 +223,7 @@ def test_it_is_always_what_one_sees_who_looks_at_every_file(
 @pytest.mark.parametrize("where", ["tmp_path", "memory"])
 def test_a_write_right_after_a_look_shows(where: str, request: pytest.FixtureRequest) -> None:
     table = table_folder(Path(request.getfixturevalue(where)) / "x.ms")
-    watched = Watches()
+    watched = WatchedStamps()
     for turn in range(200):
         before = watched.stamp(table)
         with (table / "table.f0").open("ab") as stream:
@@ -235,7 +235,7 @@ def test_a_write_right_after_a_look_shows(where: str, request: pytest.FixtureReq
 
 
 def test_what_a_child_process_writes_shows(table: Path) -> None:
-    watched = Watches()
+    watched = WatchedStamps()
     before = watched.stamp(table)
     subprocess.run(["truncate", "-s", "3", table / "ANTENNA" / "table.f0"], check=True)
     assert watched.stamp(table) == stamp(table) != before
@@ -244,7 +244,7 @@ def test_what_a_child_process_writes_shows(table: Path) -> None:
 def test_a_folder_above_may_be_renamed(tmp_path: Path) -> None:
     first, second = table_folder(tmp_path / "a" / "x.ms"), table_folder(tmp_path / "b" / "x.ms")
     (second / "table.f0").write_bytes(b"other values")
-    watched = Watches()
+    watched = WatchedStamps()
     watched.stamp(first)
     (tmp_path / "a").rename(tmp_path / "c")
     assert not watched.stamp(first)
@@ -273,7 +273,7 @@ def _on_another_device(name: str) -> Iterator[None]:
 
 def test_another_folder_with_the_same_inodes_is_another(table: Path) -> None:
     """As where a snapshot took the place of a folder: its files have the numbers and times that they had."""
-    watched = Watches()
+    watched = WatchedStamps()
     assert _is_kept(watched, table)
     with _listed() as listed, _on_another_device("x.ms"):
         watched.stamp(table)
@@ -281,13 +281,13 @@ def test_another_folder_with_the_same_inodes_is_another(table: Path) -> None:
 
 
 def test_a_table_of_two_file_systems_is_always_looked_at(table: Path) -> None:
-    watched = Watches()
+    watched = WatchedStamps()
     with _on_another_device("ANTENNA"):
         assert not _is_kept(watched, table)
 
 
 def test_nothing_is_kept_of_names_that_are_gone(tmp_path: Path, table: Path) -> None:
-    watched = Watches()
+    watched = WatchedStamps()
     for turn in range(5):
         table = table.rename(tmp_path / f"{turn}.ms")
         assert _is_kept(watched, table)
@@ -301,7 +301,7 @@ def test_nothing_is_kept_of_names_that_are_gone(tmp_path: Path, table: Path) -> 
 
 def test_files_with_two_names_are_always_looked_at(tmp_path: Path, table: Path) -> None:
     """Who writes through the other name is told of at the other place."""
-    watched = Watches()
+    watched = WatchedStamps()
     assert _is_kept(watched, table)
     subprocess.run(["cp", "-al", table, tmp_path / "y.ms"], check=True)
     assert not _is_kept(watched, table)
@@ -313,7 +313,7 @@ def test_files_with_two_names_are_always_looked_at(tmp_path: Path, table: Path) 
 def test_links_are_always_looked_at(tmp_path: Path, table: Path) -> None:
     (tmp_path / "elsewhere").write_text("a")
     (table / "table.f1").symlink_to("../elsewhere")
-    watched = Watches()
+    watched = WatchedStamps()
     before = watched.stamp(table)
     (tmp_path / "elsewhere").write_text("other")
     assert watched.stamp(table) == stamp(table) != before
@@ -323,7 +323,7 @@ def test_a_table_with_links_takes_no_watches(tmp_path: Path, table: Path) -> Non
     """As a Multi-MS, whose parts share sub-tables."""
     (table / "ANTENNA").rename(tmp_path / "shared")
     (table / "ANTENNA").symlink_to("../shared")
-    watched = Watches(most=1)
+    watched = WatchedStamps(most=1)
     assert not _is_kept(watched, table)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(watched, "_watch", lambda *_: pytest.fail("it is watched again"))
@@ -333,7 +333,7 @@ def test_a_table_with_links_takes_no_watches(tmp_path: Path, table: Path) -> Non
 
 def test_a_table_whose_links_went_is_kept(table: Path) -> None:
     (table / "link").symlink_to("table.dat")
-    watched = Watches()
+    watched = WatchedStamps()
     assert not _is_kept(watched, table)
     (table / "link").unlink()
     assert _is_kept(watched, table)
@@ -344,7 +344,7 @@ def test_a_table_whose_links_went_is_kept(table: Path) -> None:
 
 
 def test_folders_without_files_and_with_odd_names(tmp_path: Path) -> None:
-    watched = Watches()
+    watched = WatchedStamps()
     (tmp_path / "x.ms.flagversions").mkdir()
     for _ in range(2):
         assert not watched.stamp(tmp_path / "x.ms.flagversions")
@@ -358,7 +358,7 @@ def test_a_link_to_a_table_may_be_changed(tmp_path: Path, table: Path) -> None:
     other = table_folder(tmp_path / "y.ms")
     link = tmp_path / "linked.ms"
     link.symlink_to("x.ms")
-    watched = Watches()
+    watched = WatchedStamps()
     assert watched.stamp(link) == stamp(table)
     link.unlink()
     link.symlink_to("y.ms")
@@ -369,7 +369,7 @@ def test_a_link_to_a_table_may_be_changed(tmp_path: Path, table: Path) -> None:
 
 def test_files_may_come_from_elsewhere_and_go_there(tmp_path: Path, table: Path) -> None:
     (tmp_path / "table.f1").write_bytes(b"values")
-    watched = Watches()
+    watched = WatchedStamps()
     before = watched.stamp(table)
     (tmp_path / "table.f1").rename(table / "table.f1")
     after = watched.stamp(table)
@@ -380,7 +380,7 @@ def test_files_may_come_from_elsewhere_and_go_there(tmp_path: Path, table: Path)
 
 def test_a_folder_may_belong_to_two_products(table: Path) -> None:
     """A session may go into a table: its sub-tables are products there."""
-    watched = Watches()
+    watched = WatchedStamps()
     for looked in (table, table / "ANTENNA"):
         assert _is_kept(watched, looked)
     (table / "ANTENNA" / "table.f0").write_bytes(b"others")
@@ -390,7 +390,7 @@ def test_a_folder_may_belong_to_two_products(table: Path) -> None:
 
 def test_a_file_is_looked_at_each_time(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a")
-    watched = Watches()
+    watched = WatchedStamps()
     assert watched.stamp(tmp_path / "a.txt") == stamp(tmp_path / "a.txt")
     assert not watched.stamp(tmp_path / "missing")
 
@@ -430,7 +430,7 @@ def test_everything_is_looked_at_where_nobody_tells(
         (tmp_path / "etab").write_text(exported)
         monkeypatch.setattr(watched_stamps, "_EXPORTED", tmp_path / "etab")
     monkeypatch.setattr(watched_stamps, "_libc", _Libc(watched_stamps._libc, **functions))
-    watched = Watches()
+    watched = WatchedStamps()
     before = watched.stamp(table)
     (table / "table.f0").write_bytes(b"others")
     assert watched.stamp(table) == stamp(table) != before
@@ -445,7 +445,7 @@ def test_a_file_server_is_asked_once_what_it_is(tmp_path: Path, monkeypatch: pyt
         return 0  # and the number of the file system is none of those that are local
 
     monkeypatch.setattr(watched_stamps, "_libc", _Libc(watched_stamps._libc, statfs=statfs))
-    watched = Watches()
+    watched = WatchedStamps()
     for name in ("x.ms", "y.ms"):
         table_folder(tmp_path / name / "ANTENNA")
         assert not _is_kept(watched, tmp_path / name)
@@ -455,14 +455,14 @@ def test_a_file_server_is_asked_once_what_it_is(tmp_path: Path, monkeypatch: pyt
 def test_everything_is_looked_at_where_some_of_it_is_not_told(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     left = iter([-1, 7])
     monkeypatch.setattr(watched_stamps, "_libc", _Libc(watched_stamps._libc, inotify_add_watch=lambda *_: next(left)))
-    watched = Watches()
+    watched = WatchedStamps()
     watched.stamp(table)
     assert not watched._kept
 
 
 def test_no_more_folders_are_watched_than_wanted(tmp_path: Path) -> None:
     tables = [table_folder(tmp_path / name) for name in ("a", "b", "c")]
-    watched = Watches(most=2)
+    watched = WatchedStamps(most=2)
     assert [_is_kept(watched, table) for table in tables] == [True, True, False]
     (tables[0] / "table.f0").write_bytes(b"others")
     assert [_is_kept(watched, table) for table in tables] == [True, True, False]
@@ -475,7 +475,7 @@ def test_no_more_folders_are_watched_than_wanted(tmp_path: Path) -> None:
 
 
 def test_nothing_is_kept_of_a_folder_that_could_not_be_listed(table: Path) -> None:
-    watched = Watches()
+    watched = WatchedStamps()
 
     def refusing(folder: Path | str) -> list[os.DirEntry[str]]:
         if Path(folder).name == "ANTENNA":
@@ -490,7 +490,7 @@ def test_nothing_is_kept_of_a_folder_that_could_not_be_listed(table: Path) -> No
 
 def test_nothing_is_kept_when_events_are_lost(tmp_path: Path, table: Path) -> None:
     other = table_folder(tmp_path / "y.ms")
-    watched = Watches()
+    watched = WatchedStamps()
     assert _is_kept(watched, table)
     assert _is_kept(watched, other)
     with _listed() as listed, pytest.MonkeyPatch.context() as patch:
@@ -503,7 +503,7 @@ def test_nothing_is_kept_when_events_are_lost(tmp_path: Path, table: Path) -> No
 
 
 def test_nothing_is_kept_when_the_queue_cannot_be_read(table: Path) -> None:
-    watched = Watches()
+    watched = WatchedStamps()
     watched.stamp(table)
     (table / "table.f0").write_bytes(b"others")
     with pytest.MonkeyPatch.context() as patch:
@@ -513,7 +513,7 @@ def test_nothing_is_kept_when_the_queue_cannot_be_read(table: Path) -> None:
 
 def test_a_signal_may_look_while_somebody_looks(table: Path) -> None:
     """The handler of a signal may call a task, at any time."""
-    watched = Watches()
+    watched = WatchedStamps()
     inner: list[Stamps] = []
 
     def interrupting(folder: Path | str) -> list[os.DirEntry[str]]:
@@ -536,11 +536,11 @@ def test_an_eighth_of_what_a_user_may_watch_is_taken(
     if told is not None:
         (tmp_path / "most").write_text(told)
     monkeypatch.setattr(watched_stamps, "_MOST_WATCHES", tmp_path / "most")
-    assert Watches()._most == most
+    assert WatchedStamps()._most == most
 
 
 def test_nothing_is_kept_after_an_interrupt(table: Path) -> None:
-    watched = Watches()
+    watched = WatchedStamps()
     watched.stamp(table)
     (table / "table.f0").write_bytes(b"others")
 
@@ -559,7 +559,7 @@ def test_nothing_is_kept_after_an_interrupt(table: Path) -> None:
 
 def test_threads_may_look_at_once(tmp_path: Path) -> None:
     tables = [table_folder(tmp_path / name) for name in ("a", "b", "c")]
-    watched = Watches()
+    watched = WatchedStamps()
     stopped = threading.Event()
     wrong: list[Path] = []
 
@@ -588,7 +588,7 @@ def _open_files() -> set[str]:
 
 def test_the_queue_is_closed_with_the_last_reference(table: Path) -> None:
     before = _open_files()
-    watched = Watches()
+    watched = WatchedStamps()
     watched.stamp(table)
     assert _open_files() > before
     del watched
@@ -624,7 +624,7 @@ def test_what_casacore_writes_shows_however_it_does(option: str, tmp_path: Path)
 
     table = tmp_path / "x.tab"
     write("make")
-    watched = Watches()
+    watched = WatchedStamps()
     assert _is_kept(watched, table)
     before = watched.stamp(table)
     write("change")

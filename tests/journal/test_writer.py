@@ -17,15 +17,10 @@ from hypothesis import strategies as st
 
 from casaprov.errors import JournalError
 from casaprov.hashing import digest_bytes
+from casaprov.journal.document import read_document
+from casaprov.journal.folder import journal_folder, journals, present_folders, tree_path
 from casaprov.journal.reader import read_session
-from casaprov.journal.writer import (
-    Journal,
-    journal_folder,
-    journals,
-    present_folders,
-    read_document,
-    tree_path,
-)
+from casaprov.journal.writer import Journal
 from casaprov.records.model import Activity, Entity, Environment, Session, Usage
 
 SESSION = Session(

@@ -17,8 +17,8 @@ pytest.importorskip("notebook", reason="Notebook 7 is missing: pip install noteb
 
 from playwright.sync_api import Browser
 
-from casaprov.crates.validation import validate_record
 from casaprov.notebook.export import record_of
+from casaprov.records.schema import validate_record
 from jupyter_pages import APPLICATIONS, JupyterServer, NotebookPage, browser, chromium, server
 from reductions import Reduction, write_notebook
 

@@ -16,7 +16,8 @@ import nbformat
 import pytest
 
 from casaprov.cli.commands import main
-from casaprov.journal.writer import journal_folder, read_document
+from casaprov.journal.document import read_document
+from casaprov.journal.folder import journal_folder
 from casaprov.notebook.execute import run_notebook
 from casaprov.processes.signals import signals
 from reductions import write_notebook

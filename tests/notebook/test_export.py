@@ -18,9 +18,11 @@ from casaprov.crates.payload import PayloadPolicy
 from casaprov.digests.measurement import Measurement
 from casaprov.errors import DigestError, JournalError, UsageError
 from casaprov.files.stamps import stamp
-from casaprov.journal.writer import Journal, journal_folder, tree_path
+from casaprov.journal.folder import journal_folder, tree_path
+from casaprov.journal.writer import Journal
 from casaprov.notebook.bundle import BUNDLE_MIME
-from casaprov.notebook.export import export_notebook, find_journal, record_of, without_remains
+from casaprov.notebook.export import export_notebook, find_journal, record_of
+from casaprov.recording.late_states import without_remains
 from casaprov.records.consistency import record_issues
 from casaprov.records.model import UNDIGESTED, Outcome, Tier, Usage
 from casaprov.records.serialise import unstructure

@@ -21,13 +21,13 @@ import pytest
 from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager, LargeFileManager
 from nbformat import sign
 
-from casaprov.crates.validation import validate_record
 from casaprov.journal.writer import Journal
 from casaprov.notebook import server
 from casaprov.notebook.bundle import BUNDLE_MIME
-from casaprov.notebook.journals import Following
-from casaprov.notebook.sync import sync_notebook
+from casaprov.notebook.index import sync_notebook
+from casaprov.notebook.journals import Journals
 from casaprov.records.model import Activity
+from casaprov.records.schema import validate_record
 from sample_records import Reduction, journaled
 
 SESSION = "20260501-a1b2"
@@ -213,7 +213,7 @@ def test_a_line_that_is_being_written_is_read_when_it_is_whole(sample: Reduction
     path = sample.journal / f"{SESSION}.jsonl"
     data = path.read_bytes()
     path.write_bytes(data[:-20])
-    following = Following()
+    following = Journals()
     assert following.read([path])[0].calls[-1][0].outcome == "unfinished"
     with path.open("ab") as file:
         file.write(data[-20:])

@@ -17,7 +17,8 @@ import casaprov
 from casaprov.casa.installed.data import DataSource
 from casaprov.cli.commands import main
 from casaprov.errors import UsageError
-from casaprov.journal.writer import journal_folder, read_document
+from casaprov.journal.document import read_document
+from casaprov.journal.folder import journal_folder
 from casaprov.lineage.graph import Lineage
 from casaprov.recording.activities import DeclaredFiles, attach
 from casaprov.records.model import Activity

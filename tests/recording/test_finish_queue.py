@@ -27,8 +27,8 @@ from casaprov.digests.measurement import Measurement, measure
 from casaprov.files.stamps import Stamps, stamp
 from casaprov.lineage.graph import Lineage
 from casaprov.recording.activities import DeclaredFiles
-from casaprov.recording.finish_queue import Endings
-from casaprov.recording.write_guard import hold_back
+from casaprov.recording.finish_queue import FinishQueue
+from casaprov.recording.write_guard import guard_writes
 from casaprov.records.model import Document, Entity, Tier
 from casaprov.tasks.calls import TaskCall, TaskResult
 from recorded_files import HereDigester, Notebook, no_reader
@@ -58,10 +58,10 @@ class Waiting(Notebook):
     """A notebook whose last call left out.txt, which is not digested before the gate is opened."""
 
     def __init__(self, folder: Path) -> None:
-        self.endings = Endings()
+        self.endings = FinishQueue()
         self.gated = GatedDigester()
         super().__init__(folder, digester=self.gated, endings=self.endings)
-        hold_back(self.endings)
+        guard_writes(self.endings)
         self.recorded = self.call_soon(
             "copy", lambda: (folder / "out.txt").write_text("made") and None, source="in.txt", target="out.txt"
         )
@@ -80,7 +80,7 @@ def waiting(tmp_path: Path) -> Iterator[Waiting]:
     yield notebook
     notebook.open()
     notebook.endings.settle()
-    hold_back(None)
+    guard_writes(None)
 
 
 def in_thread(action: Callable[[], Any]) -> Future[Any]:
@@ -130,7 +130,7 @@ def digest_of(content: bytes) -> str:
 
 def test_what_is_all_known_is_recorded_at_once(tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text("raw")
-    notebook = Notebook(tmp_path, endings=Endings(), digester=HereDigester())
+    notebook = Notebook(tmp_path, endings=FinishQueue(), digester=HereDigester())
     (activity,) = notebook.call_soon("look", lambda: None, file="in.txt")
     assert activity.used
     assert notebook.journal.path.read_text().count('"type":"end"') == 1
@@ -264,7 +264,7 @@ def test_a_call_that_changes_what_an_unfinished_record_tells_of_waits(waiting: W
 
 
 def test_code_that_changes_a_file_waits_for_no_later_record(waiting: Waiting) -> None:
-    endings, gates = Endings(), (threading.Event(), threading.Event())
+    endings, gates = FinishQueue(), (threading.Event(), threading.Event())
 
     def pass_gate(number: int) -> None:
         assert gates[number].wait(LONG_S)
@@ -304,7 +304,7 @@ def test_the_wait_is_told_with_the_next_call(waiting: Waiting) -> None:
 def test_who_waits_long_is_told_for_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("casaprov.recording.finish_queue._PATIENCE_S", 0.05)
     told: list[list[str]] = []
-    gate, endings = threading.Event(), Endings(told.append)
+    gate, endings = threading.Event(), FinishQueue(told.append)
     endings.put([tmp_path / "b.ms"], lambda: pytest.fail("it hangs") if not gate.wait(LONG_S) else None)
     endings.put([tmp_path / "a.ms", tmp_path / "b.ms"], lambda: None)
     endings.put([tmp_path / "cube.image"], lambda: None)
@@ -402,7 +402,7 @@ def test_code_that_changes_nothing_of_it_does_not_wait(waiting: Waiting, how: st
 
 
 def test_only_programs_of_the_thread_that_looks_do_not_wait(waiting: Waiting) -> None:
-    hold_back(waiting.endings, looking=True)
+    guard_writes(waiting.endings, looking=True)
     subprocess.run(["true"], check=True)
     other = in_thread(lambda: CHANGES["a program"](waiting.folder))
     with pytest.raises(TimeoutError):
@@ -579,7 +579,7 @@ def test_a_folder_that_holds_the_journal_can_be_read(waiting: Waiting) -> None:
 
 def test_a_broken_stderr_does_not_break_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("casaprov.recording.finish_queue._PATIENCE_S", 0.01)
-    endings = Endings(lambda _names: (_ for _ in ()).throw(ValueError("I/O operation on closed file")))
+    endings = FinishQueue(lambda _names: (_ for _ in ()).throw(ValueError("I/O operation on closed file")))
     endings.put([], lambda: time.sleep(0.1))
     endings.settle()
     assert not endings.busy
@@ -588,9 +588,9 @@ def test_a_broken_stderr_does_not_break_who_waits(monkeypatch: pytest.MonkeyPatc
 def test_what_a_killed_session_left_is_known_again_though_it_is_gone_when_that_is_read(waiting: Waiting) -> None:
     killed = waiting.document()
     waiting.open()
-    hold_back(None)
+    guard_writes(None)
     states = {e.path: e for e in Lineage(killed).products()}
-    gated, endings = GatedDigester(), Endings()
+    gated, endings = GatedDigester(), FinishQueue()
     following = Notebook(
         waiting.folder, states=states, session="20260601T000000-000000", digester=gated, endings=endings
     )
@@ -609,7 +609,7 @@ def test_what_a_killed_session_left_is_known_again_though_it_is_gone_when_that_i
 def test_the_next_session_knows_the_files_again(waiting: Waiting) -> None:
     killed = waiting.document()
     waiting.open()
-    hold_back(None)
+    guard_writes(None)
     states = {e.path: e for e in (*Lineage(killed).inputs(), *Lineage(killed).products())}
     following = Notebook(waiting.folder, states=states, session="20260601T000000-000000")
     _, entities = following.call("look", lambda: None, file="out.txt")
@@ -778,13 +778,13 @@ QUEUED = [("edit nothing", "a.txt", ""), ("copy", "a.txt", "c.txt")]
 def test_who_waits_makes_no_difference_to_the_record(steps: list[tuple[str, str, str]], seed: int) -> None:
     with TemporaryDirectory() as one, TemporaryDirectory() as other:
         expected = play(Notebook(Path(one)), steps)
-        endings = Endings()
-        hold_back(endings)
+        endings = FinishQueue()
+        guard_writes(endings)
         try:
             tardy = Notebook(Path(other), digester=TardyDigester(seed), endings=endings)
             found = play(tardy, steps)
         finally:
-            hold_back(None)
+            guard_writes(None)
         assert comparable(found) == comparable(expected)
         check_every_beginning(tardy)
 

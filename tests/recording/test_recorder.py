@@ -17,8 +17,8 @@ from casaprov.errors import DigestError
 from casaprov.files import watched_stamps
 from casaprov.files.regular import scan
 from casaprov.files.stamps import Stamps
-from casaprov.journal.writer import read_document
-from casaprov.recording.path_states import States
+from casaprov.journal.document import read_document
+from casaprov.recording.path_states import PathStates
 from casaprov.records.model import Activity, Tier
 from casaprov.tasks.calls import TaskCall, TaskResult
 from recorded_files import HereDigester, Notebook
@@ -366,7 +366,7 @@ def test_a_link_that_leads_nowhere_is_not_gone(notebook: Notebook, folder: Path)
     (folder / "link").symlink_to("nowhere")
     with pytest.MonkeyPatch.context() as patch:
         forgotten: list[Path] = []
-        patch.setattr(States, "gone", lambda _self, path: forgotten.append(path))
+        patch.setattr(PathStates, "gone", lambda _self, path: forgotten.append(path))
         notebook.call("look", lambda: None, file="in.txt")
         assert forgotten == []
         notebook.call("look", (folder / "link").unlink, file="in.txt")

@@ -9,9 +9,9 @@ import pytest
 
 from casaprov.hashing import Digest
 from casaprov.journal.writer import Journal
-from casaprov.recording.gaps import clock
 from casaprov.recording.other_notebooks import OtherNotebooks
 from casaprov.recording.unfinished_calls import UnfinishedCalls
+from casaprov.records.wording import clock
 from casaprov.tasks.specs import load_specs
 from records import Story
 

@@ -19,7 +19,8 @@ from casaprov.casa.installed.data import DataSource, import_casatasks
 from casaprov.casa.sandbox.task_server import arguments_for
 from casaprov.cli.commands import main
 from casaprov.hashing import digest_bytes
-from casaprov.journal.writer import journal_folder, read_document
+from casaprov.journal.document import read_document
+from casaprov.journal.folder import journal_folder
 from casaprov.notebook.execute import run_notebook
 from casaprov.records.model import Activity
 from casaprov.tasks.calls import TaskCall, TaskResult

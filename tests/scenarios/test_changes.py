@@ -8,7 +8,8 @@ import pytest
 
 from casaprov.casa.installed.data import DataSource
 from casaprov.cli.commands import main
-from casaprov.journal.writer import journal_folder, read_document
+from casaprov.journal.document import read_document
+from casaprov.journal.folder import journal_folder
 from casaprov.lineage.graph import Lineage
 from casaprov.records.model import Activity, Document, Entity
 from reductions import Reduction, reduce

@@ -20,10 +20,11 @@ from casaprov.casa.hooks.tasks import task_names
 from casaprov.casa.installed.data import import_casatasks
 from casaprov.casa.plots.appimages import PLOT_TASKS
 from casaprov.cli.commands import main
-from casaprov.crates.validation import validate_record
-from casaprov.journal.writer import journal_folder, read_document
+from casaprov.journal.document import read_document
+from casaprov.journal.folder import journal_folder
 from casaprov.notebook.kernelspec import DISPLAY_NAME, NAME
 from casaprov.records.model import Activity, Document
+from casaprov.records.schema import validate_record
 from checkout import EXAMPLES
 
 NOTEBOOK = EXAMPLES / "continuum.ipynb"

@@ -17,7 +17,8 @@ from jupyter_client.manager import start_new_kernel
 
 from casaprov.cli.commands import main
 from casaprov.config import Config
-from casaprov.journal.writer import journal_folder, read_document
+from casaprov.journal.document import read_document
+from casaprov.journal.folder import journal_folder
 from casaprov.lineage.graph import Lineage
 from casaprov.notebook.execute import run_notebook
 from casaprov.notebook.notebook_name import NOTEBOOK_VARIABLE

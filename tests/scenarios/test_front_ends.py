@@ -15,11 +15,11 @@ import nbformat
 import pytest
 
 from casaprov.cli.commands import main
-from casaprov.crates.validation import validate_record
-from casaprov.journal.writer import journal_folder
+from casaprov.journal.folder import journal_folder
 from casaprov.notebook.bundle import BUNDLE_MIME
 from casaprov.notebook.export import record_of
-from casaprov.notebook.sync import sync_notebook
+from casaprov.notebook.index import sync_notebook
+from casaprov.records.schema import validate_record
 from reductions import Reduction, write_notebook
 
 pytestmark = [pytest.mark.casa, pytest.mark.usefixtures("casa_site_config")]

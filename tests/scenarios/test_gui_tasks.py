@@ -22,10 +22,11 @@ from PIL import Image
 
 from casaprov.casa.plots.appimages import PROGRAMS_VARIABLE, unpacked
 from casaprov.cli.commands import main
-from casaprov.crates.validation import validate_record
-from casaprov.journal.writer import journal_folder, read_document
+from casaprov.journal.document import read_document
+from casaprov.journal.folder import journal_folder
 from casaprov.notebook.execute import run_notebook
 from casaprov.records.model import Activity, Document
+from casaprov.records.schema import validate_record
 from live_kernel import CASA_EXTENSION, LiveKernel
 from reductions import write_notebook
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from casaprov.casa.installed.data import DataSource
-from casaprov.journal.writer import journal_folder, read_document
+from casaprov.journal.document import read_document
+from casaprov.journal.folder import journal_folder
 from casaprov.notebook.bundle import BUNDLE_MIME
 from casaprov.records.model import Document
 from reductions import write_notebook

@@ -17,8 +17,9 @@ import pytest
 from casacore.tables import table
 
 from casaprov.cli.commands import main
+from casaprov.journal.document import read_document
+from casaprov.journal.folder import journal_folder, journals
 from casaprov.journal.reader import read_session
-from casaprov.journal.writer import journal_folder, journals, read_document
 from casaprov.lineage.graph import Lineage
 from checkout import SUPPORT
 from reductions import write_notebook

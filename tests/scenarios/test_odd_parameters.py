@@ -15,9 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from casaprov.cli.commands import main
-from casaprov.crates.validation import validate_record
-from casaprov.journal.writer import journal_folder, read_document
+from casaprov.journal.document import read_document
+from casaprov.journal.folder import journal_folder
 from casaprov.records.model import UNDIGESTED, Activity
+from casaprov.records.schema import validate_record
 from checkout import SUPPORT
 from reductions import write_notebook
 

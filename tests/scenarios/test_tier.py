@@ -25,7 +25,8 @@ from casaprov.digests.disk_cache import DigestCache
 from casaprov.digests.measurement import Measurement, content_digest, measure
 from casaprov.digests.sketch import sample_places
 from casaprov.files.stamps import stamp
-from casaprov.journal.writer import Journal, read_document
+from casaprov.journal.document import read_document
+from casaprov.journal.writer import Journal
 from casaprov.readers.casacore_tables import CasacoreReader
 from casaprov.readers.installed import fits_reader
 from casaprov.recorder import Recorder

@@ -15,7 +15,8 @@ import pytest
 
 from casaprov.casa.installed.data import DataSource, import_casatasks
 from casaprov.cli.commands import main
-from casaprov.journal.writer import journal_folder, read_document
+from casaprov.journal.document import read_document
+from casaprov.journal.folder import journal_folder
 from casaprov.records.model import Activity
 from casaprov.tasks.specs import load_specs
 from reductions import reduce, write_notebook

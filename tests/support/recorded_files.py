@@ -12,10 +12,11 @@ from typing import Any
 from casaprov.digests.measurement import Measurement, measure
 from casaprov.errors import CasaprovError
 from casaprov.files.stamps import Stamps
-from casaprov.journal.writer import Journal, read_document
+from casaprov.journal.document import read_document
+from casaprov.journal.writer import Journal
 from casaprov.recorder import Digester, Recorder
-from casaprov.recording.finish_queue import Endings
-from casaprov.recording.open_call import Opened
+from casaprov.recording.finish_queue import FinishQueue
+from casaprov.recording.open_call import OpenCall
 from casaprov.records.model import Activity, Document, Entity, Tier
 from casaprov.tasks.calls import TaskCall, TaskResult
 from casaprov.tasks.specs import read_specs
@@ -70,7 +71,7 @@ class Notebook:
         folder: Path,
         *,
         digester: Digester | None = None,
-        endings: Endings | None = None,
+        endings: FinishQueue | None = None,
         states: dict[str, Entity] | None = None,
         session: str = SESSION.id,
     ) -> None:
@@ -107,7 +108,7 @@ class Notebook:
         """Return what the journal says now."""
         return read_document(self.journal.folder, "n.ipynb")
 
-    def begin(self, task: str, **parameters: Any) -> Opened:
+    def begin(self, task: str, **parameters: Any) -> OpenCall:
         """Begin a task; whoever began it ends it."""
         given = tuple(parameters)
         call = TaskCall(task=task, package="casatasks", parameters=parameters, given=given, cwd=self.folder)

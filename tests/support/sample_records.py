@@ -13,7 +13,8 @@ from casaprov.digests.measurement import TREE_FORMAT, content_digest
 from casaprov.digests.table import check_node
 from casaprov.errors import DigestError
 from casaprov.hashing import Digest, digest_bytes
-from casaprov.journal.writer import Journal, journal_folder
+from casaprov.journal.folder import journal_folder
+from casaprov.journal.writer import Journal
 from casaprov.records.model import (
     Activity,
     Agent,

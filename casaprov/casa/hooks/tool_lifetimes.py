@@ -19,10 +19,10 @@ from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
-__all__ = ["ToolLives"]
+__all__ = ["ToolLifetimes"]
 
 
-class ToolLives:
+class ToolLifetimes:
     """Keeps what lies below each tool, so that whoever collects garbage does not end it beside a task."""
 
     def __init__(self) -> None:

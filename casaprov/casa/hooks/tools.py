@@ -23,8 +23,8 @@ from types import ModuleType
 from typing import Any, Protocol
 from weakref import ReferenceType, WeakKeyDictionary
 
-from casaprov.formats.tables import is_table
-from casaprov.recording.open_call import Opened
+from casaprov.files.kinds import is_table
+from casaprov.recording.open_call import OpenCall
 from casaprov.tasks.calls import FileTable, TaskCall, TaskFailed, TaskResult, error_text
 from casaprov.tasks.pathnames import absolute
 from casaprov.tasks.specs import FileUse, guess_inputs
@@ -42,11 +42,11 @@ class Recording(Protocol):
         """Whether a task or another activity is under way here."""
         ...
 
-    def begin(self, call: TaskCall, files: FileTable | None) -> Opened | None:
+    def begin(self, call: TaskCall, files: FileTable | None) -> OpenCall | None:
         """Record that something begins."""
         ...
 
-    def end(self, opened: Opened, result: TaskResult) -> None:
+    def end(self, opened: OpenCall, result: TaskResult) -> None:
         """Record how it ended."""
         ...
 
@@ -170,7 +170,7 @@ class ToolHook:
         self._open: dict[int, Path] = {}
         # A tool that the user drops closes what it has open: nothing here may hold it.
         self._rows: WeakKeyDictionary[Any, ReferenceType[Any]] = WeakKeyDictionary()
-        self._batches: dict[int, tuple[ReferenceType[Any], str, _Batch, Opened]] = {}
+        self._batches: dict[int, tuple[ReferenceType[Any], str, _Batch, OpenCall]] = {}
         self._undo: list[Callable[[], None]] = []
 
     def install(self, package: ModuleType) -> None:

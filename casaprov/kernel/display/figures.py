@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["PICTURES", "Figures"]
+__all__ = ["PICTURES", "Figures", "picture_data", "show_pictures"]
 
 PICTURES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 """Media type of the pictures that are shown, by suffix."""
@@ -119,3 +119,22 @@ def _backend() -> str:
 
 def _close(figure: Any) -> None:
     _pyplot().close(figure)
+
+
+_SHOWN = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif"}
+
+
+def picture_data(path: Path) -> dict[str, Any]:
+    """Return what a front end shows of a file: the picture, or the name of one that it cannot show."""
+    mime = _SHOWN.get(path.suffix.lower())
+    if mime is None:
+        return {"text/plain": f"{path.name} was written; a notebook cannot show it."}
+    return {mime: path.read_bytes(), "text/plain": f"<picture {path.name}>"}
+
+
+def show_pictures(paths: Iterable[Path]) -> None:
+    """Show files below the cell that runs, one after the other."""
+    from IPython.display import display
+
+    for path in paths:
+        display(picture_data(path), raw=True)

@@ -23,15 +23,14 @@ from casaprov.kernel.display.cell_block import INTERVAL_S, CellBlock
 from casaprov.kernel.display.figures import PICTURES, Figures
 from casaprov.kernel.display.log_block import Running, call_log, progress
 from casaprov.kernel.display.task_tables import page_of
-from casaprov.kernel.front_end import has_front_end
-from casaprov.kernel.page import bundle_of
+from casaprov.kernel.page import bundle_of, has_front_end
 from casaprov.records.model import Activity
 from casaprov.tasks.calls import Executor, TaskCall, TaskResult
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["CasaLog", "Shown"]
+__all__ = ["CasaLog", "TaskOutput"]
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +63,7 @@ class _Watch:
     pictures: list[Path] = field(default_factory=list)
 
 
-class Shown:
+class TaskOutput:
     """Shows task calls in the notebook of a kernel.
 
     Parameters

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from casaprov.config import CHOICES, Config
 from casaprov.errors import CasaprovError, JournalError, UsageError
-from casaprov.journal.writer import journal_folder, read_document
+from casaprov.journal.document import read_document
+from casaprov.journal.folder import journal_folder
 from casaprov.kernel.page import Line, Part, Preformatted, bundle_of
 from casaprov.kernel.settings import Settings
 from casaprov.records.model import Activity, Document

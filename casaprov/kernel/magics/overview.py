@@ -13,8 +13,8 @@ from casaprov.kernel.page import Line, Part, Preformatted, Table
 from casaprov.lineage.cell_order import find_out_of_order
 from casaprov.lineage.graph import Lineage
 from casaprov.notebook.notebook_name import UNNAMED
-from casaprov.recording.gaps import clock
 from casaprov.records.model import UNDIGESTED, Activity, Document
+from casaprov.records.wording import clock
 
 __all__ = ["Recorded", "call_page", "calls_table", "settings_table", "status_page"]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from IPython.core.error import UsageError
 
-from casaprov.formats.tables import is_table
+from casaprov.files.kinds import is_table
 from casaprov.recording.activities import activity
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from PIL import Image, PngImagePlugin
 
 from casaprov.casa.plots.headless import arguments, headless
 from casaprov.comparison.products import compare_paths
-from casaprov.kernel.display.pictures import picture_data
+from casaprov.kernel.display.figures import picture_data
 from casaprov.notebook.bundle import call_summary
 from casaprov.readers.installed import table_reader
 from casaprov.readers.pictures import read_pixels

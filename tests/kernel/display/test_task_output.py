@@ -15,7 +15,8 @@ import nbformat
 import pytest
 
 from casaprov.casa.installed.data import DataSource
-from casaprov.journal.writer import journal_folder, read_document
+from casaprov.journal.document import read_document
+from casaprov.journal.folder import journal_folder
 from casaprov.notebook.bundle import BUNDLE_MIME
 from casaprov.notebook.execute import run_notebook
 from reductions import Reduction, write_notebook

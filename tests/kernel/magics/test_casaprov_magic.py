@@ -13,9 +13,10 @@ import pytest
 
 from casaprov.casa.installed.data import DataSource
 from casaprov.cli.commands import main
-from casaprov.crates.validation import validate_record
-from casaprov.journal.writer import journal_folder, read_document
+from casaprov.journal.document import read_document
+from casaprov.journal.folder import journal_folder
 from casaprov.kernel.settings import Settings
+from casaprov.records.schema import validate_record
 from watched_kernel import SETTLE, WatchedKernel
 
 pytestmark = [pytest.mark.casa, pytest.mark.usefixtures("casa_site_config")]

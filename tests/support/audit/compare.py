@@ -17,7 +17,7 @@ import platformdirs
 from audit.recording import JOURNAL
 from audit.trace import Accesses
 from casaprov.casa.installed import data
-from casaprov.journal.writer import read_document
+from casaprov.journal.document import read_document
 from casaprov.records.model import Activity
 from checkout import ROOT
 

@@ -1,0 +1,37 @@
+"""What a path is by the look of it: a casacore table, a FITS file, a folder of members."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+
+from casaprov.files.regular import open_regular
+
+__all__ = ["is_fits", "is_table", "members_of"]
+
+
+def is_table(path: Path | os.DirEntry[str]) -> bool:
+    """Tell whether `path` is a casacore table: a directory with a ``table.dat``."""
+    return os.path.isfile(os.path.join(path, "table.dat"))  # noqa: PTH113, PTH118 - for each folder, twice in each call
+
+
+_GARBAGE = (".DS_Store", "._*", "table.lock")
+
+
+def is_fits(path: Path) -> bool:
+    """Tell whether a file begins as FITS files do."""
+    with open_regular(path) as stream:
+        return stream.read(9) == b"SIMPLE  ="
+
+
+def members_of(folder: Path) -> Iterator[Path]:
+    """Yield the files, tables and links below a folder that belong to its content."""
+    for path in sorted(folder.iterdir()):
+        if any(fnmatch(path.name, pattern) for pattern in _GARBAGE):
+            continue
+        if path.is_dir() and not path.is_symlink() and not is_table(path):
+            yield from members_of(path)
+        else:
+            yield path
