@@ -156,7 +156,7 @@ def test_the_doctor_says_whether_the_kernel_is_there_and_can_start(
 
 def test_the_doctor_asks_about_the_kernel() -> None:
     assert casa_kernel in kernelspec.CHECKS
-    assert "KERNEL_CHECKS" in (ROOT / "casaprov" / "cli.py").read_text()
+    assert "KERNEL_CHECKS" in (ROOT / "casaprov" / "cli" / "commands.py").read_text()
 
 
 @pytest.mark.parametrize("command", sorted(kernel.kernel.commands))

@@ -436,12 +436,12 @@ def test_a_change_that_python_does_not_see_is_told(waiting: Waiting) -> None:
 FORKED = """
 import ctypes, os, threading
 from pathlib import Path
-from casaprov.recording.finish_queue import Endings
-from casaprov.recording.write_guard import hold_back
+from casaprov.recording.finish_queue import FinishQueue
+from casaprov.recording.write_guard import guard_writes
 from casaprov.files.stamps import stamp
-path, gate, endings = Path("f.txt").absolute(), threading.Event(), Endings()
+path, gate, endings = Path("f.txt").absolute(), threading.Event(), FinishQueue()
 path.write_text("x")
-hold_back(endings)
+guard_writes(endings)
 endings.put({path: stamp(path)}, gate.wait)
 pid = ctypes.PyDLL(None).fork()  # Python does not see it, and does not wait before
 if not pid:

@@ -86,7 +86,7 @@ def test_nothing_of_the_users_is_written(home: Path, casadata_path: Path) -> Non
 
 
 def test_preparing_twice_writes_once(home: Path, casadata_path: Path) -> None:
-    code = "import json; from casaprov.casa import data; data.prepare(); print(json.dumps({}))"
+    code = "import json; from casaprov.casa.installed import data; data.prepare(); print(json.dumps({}))"
     told(home, code=code)
     (written,) = (home / ".cache" / "casaprov" / "casa").iterdir()
     before = written.stat().st_mtime_ns
@@ -96,7 +96,7 @@ def test_preparing_twice_writes_once(home: Path, casadata_path: Path) -> None:
 
 
 def test_many_processes_may_prepare_at_once(home: Path, casadata_path: Path) -> None:
-    code = "from casaprov.casa import data; print(open(data.prepare().site_config).read().count('measurespath'))"
+    code = "from casaprov.casa.installed import data; print(open(data.prepare().site_config).read().count('measurespath'))"
     plain = {key: value for key, value in os.environ.items() if key not in {"CASASITECONFIG", "XDG_CACHE_HOME"}}
     environ = {**plain, "HOME": str(home), "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     started = [
@@ -108,7 +108,7 @@ def test_many_processes_may_prepare_at_once(home: Path, casadata_path: Path) -> 
 
 def test_a_home_that_cannot_be_written_to_does_no_harm(home: Path, casadata_path: Path, tmp_path: Path) -> None:
     (home / ".cache").write_text("a file where the folder should be")
-    code = "import json, os; from casaprov.casa import data; data.prepare(); print(json.dumps(dict(os.environ)))"
+    code = "import json, os; from casaprov.casa.installed import data; data.prepare(); print(json.dumps(dict(os.environ)))"
     variable = told(home, code=code, TMPDIR=str(tmp_path))["CASASITECONFIG"]
     assert str(casadata_path) in Path(variable).read_text()
 
@@ -117,7 +117,7 @@ def test_a_site_configuration_in_the_environment_is_left_alone(home: Path, tmp_p
     site = tmp_path / "site.py"
     site.write_text("measurespath = '/data'\n")
     code = (
-        "import json, os; from casaprov.casa import data; source = data.prepare();"
+        "import json, os; from casaprov.casa.installed import data; source = data.prepare();"
         "print(json.dumps({'origin': source.origin, 'variable': os.environ['CASASITECONFIG'],"
         " 'folders': str(data.data_folders()[0])}))"
     )
@@ -130,7 +130,7 @@ def test_a_site_configuration_from_a_parent_with_other_data_is_replaced(home: Pa
     theirs = home / ".cache" / "casaprov" / "casa" / "site-of-another-python.py"
     theirs.parent.mkdir(parents=True)
     theirs.write_text("measurespath = '/another'\n")
-    code = "import json, os; from casaprov.casa import data; data.prepare(); print(json.dumps(dict(os.environ)))"
+    code = "import json, os; from casaprov.casa.installed import data; data.prepare(); print(json.dumps(dict(os.environ)))"
     found = told(home, code=code, CASASITECONFIG=str(theirs))
     assert str(casadata_path) in Path(found["CASASITECONFIG"]).read_text()
 
