@@ -16,6 +16,9 @@ BIN := $(VENV)/bin
 # pip must neither ask nor look for a newer version of itself.
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 PYTEST := $(BIN)/python -m pytest $(PYTEST_ARGS)
+WORKERS := -n 2 --dist worksteal
+# Tests start hundreds of Pythons; without byte code each would compile casaprov and what it imports again.
+unexport PYTHONDONTWRITEBYTECODE
 # Any program can be named by mistake: only a single word like 3.12 is a version.
 SAID := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null </dev/null)
 VERSION := $(if $(filter 1,$(words $(SAID))),$(filter 2.% 3.%,$(SAID)))
@@ -28,7 +31,7 @@ DEMO := build/demo
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-versions test-fast audit lint docs screenshots bench clean
+.PHONY: help demo test test-long test-versions test-fast audit lint docs screenshots bench clean
 
 help: ## say what there is to make
 	@echo "make TARGET, where TARGET is one of"
@@ -45,17 +48,22 @@ demo: $(VENV)/demo.stamp ## reduce NGC 5921 under recording, pack it, replay it
 	$(BIN)/casaprov replay $(DEMO)/ngc5921.crate.zip --work $(DEMO)/replay
 
 test: export CASAPROV_WATCH_CHECKOUT = 1
-test: $(VENV)/dev.stamp ## run all tests, with real CASA
-	$(PYTEST) -n 2 --dist worksteal
+test: $(VENV)/dev.stamp ## run the tests, with real CASA (10 min on two cores)
+	$(PYTEST) $(WORKERS) --durations=10
+
+test-long: export CASAPROV_WATCH_CHECKOUT = 1
+test-long: export HYPOTHESIS_PROFILE = random
+test-long: $(VENV)/dev.stamp ## run what takes minutes by its nature, and random examples
+	$(PYTEST) $(WORKERS) --durations=10 -m "long or hypothesis"
 
 test-versions: $(VENV)/dev.stamp $(VENV)-other/other.stamp ## replay the example with the CASA of another Python
 	CASAPROV_OTHER_PYTHON=$(abspath $(VENV)-other/bin/python) $(PYTEST) tests/scenarios/test_versions.py
 
 test-fast: $(VENV)/dev.stamp ## run the tests that need no CASA (under 2 min)
-	$(PYTEST) -n 2 --dist worksteal -m "not casa and not slow"
+	$(PYTEST) $(WORKERS) -m "not casa and not slow and not long"
 
 audit: $(VENV)/dev.stamp ## compare what tasks do to files, traced by strace, with their records
-	$(PYTEST) tests/scenarios/test_audit.py
+	$(PYTEST) tests/scenarios/test_audit.py -m "long or not long"
 
 lint: $(VENV)/dev.stamp ## check style, format, types and spelling
 	$(BIN)/ruff check

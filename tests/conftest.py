@@ -18,13 +18,15 @@ import pytest
 from casaprov.casa.installed import data
 from casaprov.casa.plots.appimages import PROGRAMS_VARIABLE
 from checkout import ROOT
+from examples import MORE, PROFILE
 from live_kernel import LiveKernel, start_casa, start_plain
-from reductions import Reduction, reduce
+from made_once import made_once
+from reductions import Reduction, reduce, reduction_in
 
 # Shared machines stall: a deadline would fail examples that are merely unlucky.
-hypothesis.settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True)
-hypothesis.settings.register_profile("default", deadline=None)
-hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+hypothesis.settings.register_profile("same", deadline=None, print_blob=True, derandomize=True)
+hypothesis.settings.register_profile("random", deadline=None, print_blob=True, max_examples=100 * MORE)
+hypothesis.settings.load_profile(PROFILE)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -144,7 +146,7 @@ def reduction(
     casa_site_config: data.DataSource, ngc5921_fits: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Reduction:
     """A small real reduction of NGC 5921, run once; read-only."""
-    return reduce(tmp_path_factory.mktemp("reduction"), ngc5921_fits)
+    return reduction_in(made_once(tmp_path_factory, "reduction", lambda folder: reduce(folder, ngc5921_fits)))
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,6 @@ import nbformat
 import pytest
 
 import measuring
-import memory
 import other_tools
 import run_all
 from casaprov.casa.installed.data import casadata_path

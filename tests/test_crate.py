@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
 
-from any_document import documents
-from casaprov.crate import OpenCrate, Packed, open_crate, pack
-from casaprov.crates.payload import PayloadPolicy, choose_payload
+from casaprov.crate import OpenCrate, Packed, open_crate
 from casaprov.crates.validation import check_crate
 from casaprov.digests.measurement import content_digest
 from casaprov.errors import CrateError
@@ -75,22 +71,6 @@ def test_logs_and_parameters_of_every_call_are_there(opened: OpenCrate) -> None:
         assert activity.task in log.read_text()
         parameters = json.loads((opened.folder / f"parameters/{number:02d}-{activity.task}.json").read_text())
         assert parameters["parameters"] == activity.parameters
-
-
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-@given(document=documents())
-def test_any_document_comes_back_from_a_crate_that_is_sound(
-    tmp_path_factory: pytest.TempPathFactory, document: Document
-) -> None:
-    folder = tmp_path_factory.mktemp("any")
-    (folder / "n.ipynb").write_text("{}")
-    items = choose_payload(
-        document, {session.id: folder for session in document.sessions}, PayloadPolicy(), measure=measure
-    )
-    pack(document, notebook=folder / "n.ipynb", journal=folder, items=items, out=folder / "x.zip")
-    assert check_crate(folder / "x.zip") == ()
-    assert open_crate(folder / "x.zip", folder / "o").document == document
-    shutil.rmtree(folder)
 
 
 def test_a_folder_is_opened_where_it_is(opened: OpenCrate, tmp_path: Path) -> None:

@@ -9,12 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
 
-from any_document import documents
 from casaprov.crates.graph import crate_graph
 from casaprov.crates.layout import CrateFile, CrateItem, Manifest
-from casaprov.crates.writer import metadata_document
 from casaprov.hashing import digest_bytes
 from casaprov.records.model import Document
 from sample_records import make_reduction
@@ -49,35 +46,6 @@ def parts(node: Node) -> list[Node]:
 
 def types(nodes: dict[str, Node], name: str) -> list[Node]:
     return [node for node in nodes.values() if name in node["@type"]]
-
-
-@given(document=documents())
-def test_every_reference_leads_to_a_description(document: Document) -> None:
-    nodes = graph(document)
-    known = {*nodes, "https://w3id.org/ro/crate/1.1"}
-    outside = {r for node in nodes.values() for r in references(node) if r not in known}
-    assert all(reference.startswith("https://bioschemas.org/profiles/") for reference in outside)
-
-
-@given(document=documents())
-def test_no_array_has_one_member_and_nothing_is_nested(document: Document) -> None:
-    for node in graph(document).values():
-        for value in node.values():
-            assert not isinstance(value, list) or len(value) > 1
-            for member in value if isinstance(value, list) else [value]:
-                assert isinstance(member, str | int | float) or (isinstance(member, dict) and list(member) == ["@id"])
-
-
-@given(document=documents())
-def test_the_same_values_give_the_same_graph_and_ro_crate_py_keeps_it(document: Document) -> None:
-    nodes = crate_graph(document, MANIFEST, (NOTEBOOK,))
-    assert nodes == crate_graph(document, MANIFEST, (NOTEBOOK,))
-    written = metadata_document(nodes)
-    assert {n["@id"]: n for n in written["@graph"]} == {n["@id"]: n for n in nodes}
-    assert written["@context"] == [
-        "https://w3id.org/ro/crate/1.1/context",
-        "https://w3id.org/ro/terms/workflow-run/context",
-    ]
 
 
 def test_every_call_has_its_action_step_and_control(document: Document) -> None:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
 
-from any_document import documents
 from casaprov.errors import CasaprovError, MissingDependency, UsageError
 from casaprov.lineage.drawing import DRAWING_FORMATS, draw, to_dot, to_graph
-from casaprov.records.model import Document
 from records import Story
 
 needs_dot = pytest.mark.skipif(
@@ -136,26 +131,6 @@ def test_long_names_are_broken() -> None:
     story.call("split", used=["uid___A002_X1234_with_a_very_long_name.ms.split.cal"], generated=["x" * 60])
     labels = re.findall(r'label="([^"]*)"', to_dot(story.document))
     assert max(len(line) for label in labels for line in label.split("\\n")) <= 24
-
-
-@given(documents())
-@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=40)
-def test_every_call_and_every_state_is_in_the_drawing_and_in_the_json(document: Document) -> None:
-    dot, graph = to_dot(document), to_graph(document)
-    ids = Counter(node["id"] for node in graph["nodes"])
-    assert ids == Counter([a.id for a in document.activities] + [e.id for e in document.entities])
-    assert all({edge["from"], edge["to"]} <= ids.keys() for edge in graph["edges"])
-    assert json.loads(json.dumps(graph)) == graph
-    assert len(re.findall(r"^  call\d+ \[label", dot, re.MULTILINE)) == len(document.activities)
-    assert to_dot(document) == dot
-
-
-@needs_dot
-@given(documents())
-@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=20)
-def test_graphviz_understands_any_text_in_a_record(document: Document) -> None:
-    done = subprocess.run(["dot", "-Tcanon"], input=to_dot(document).encode(), capture_output=True, check=False)
-    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_the_json_says_what_was_made_from_what(story: Story) -> None:

@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
-from hypothesis import given
 
-from any_document import documents
 from casaprov.errors import RecordError
-from casaprov.records.model import Document, Entity, Usage
+from casaprov.records.model import Document, Usage
 from casaprov.records.serialise import structure, unstructure
-
-
-@given(documents())
-def test_what_is_written_reads_back_as_the_same_record(document: Document) -> None:
-    told = json.loads(json.dumps(unstructure(document)))
-    assert structure(told, Document) == document
-    for entity in document.entities:
-        assert structure(json.loads(json.dumps(unstructure(entity))), Entity) == entity
 
 
 def test_fields_at_their_default_are_left_out_except_those_of_a_document() -> None:

@@ -47,6 +47,11 @@ def reduce(folder: Path, fits: Path, cells: Iterable[str] = REDUCTION) -> Reduct
     notebook = write_notebook(folder / "n.ipynb", cells)
     shutil.copy(fits, folder / "NGC5921.fits")
     assert main(["run", str(notebook)]) == 0
-    crate = folder / "n.crate.zip"
-    assert main(["export", str(notebook), "-o", str(crate)]) == 0
-    return Reduction(folder=folder, notebook=notebook, crate=crate, data=folder)
+    made = reduction_in(folder)
+    assert main(["export", str(notebook), "-o", str(made.crate)]) == 0
+    return made
+
+
+def reduction_in(folder: Path) -> Reduction:
+    """Return the names of what `reduce` made in a folder."""
+    return Reduction(folder=folder, notebook=folder / "n.ipynb", crate=folder / "n.crate.zip", data=folder)

@@ -96,7 +96,9 @@ def test_preparing_twice_writes_once(home: Path, casadata_path: Path) -> None:
 
 
 def test_many_processes_may_prepare_at_once(home: Path, casadata_path: Path) -> None:
-    code = "from casaprov.casa.installed import data; print(open(data.prepare().site_config).read().count('measurespath'))"
+    code = (
+        "from casaprov.casa.installed import data; print(open(data.prepare().site_config).read().count('measurespath'))"
+    )
     plain = {key: value for key, value in os.environ.items() if key not in {"CASASITECONFIG", "XDG_CACHE_HOME"}}
     environ = {**plain, "HOME": str(home), "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     started = [
@@ -108,7 +110,9 @@ def test_many_processes_may_prepare_at_once(home: Path, casadata_path: Path) -> 
 
 def test_a_home_that_cannot_be_written_to_does_no_harm(home: Path, casadata_path: Path, tmp_path: Path) -> None:
     (home / ".cache").write_text("a file where the folder should be")
-    code = "import json, os; from casaprov.casa.installed import data; data.prepare(); print(json.dumps(dict(os.environ)))"
+    code = (
+        "import json, os; from casaprov.casa.installed import data; data.prepare(); print(json.dumps(dict(os.environ)))"
+    )
     variable = told(home, code=code, TMPDIR=str(tmp_path))["CASASITECONFIG"]
     assert str(casadata_path) in Path(variable).read_text()
 
@@ -130,7 +134,9 @@ def test_a_site_configuration_from_a_parent_with_other_data_is_replaced(home: Pa
     theirs = home / ".cache" / "casaprov" / "casa" / "site-of-another-python.py"
     theirs.parent.mkdir(parents=True)
     theirs.write_text("measurespath = '/another'\n")
-    code = "import json, os; from casaprov.casa.installed import data; data.prepare(); print(json.dumps(dict(os.environ)))"
+    code = (
+        "import json, os; from casaprov.casa.installed import data; data.prepare(); print(json.dumps(dict(os.environ)))"
+    )
     found = told(home, code=code, CASASITECONFIG=str(theirs))
     assert str(casadata_path) in Path(found["CASASITECONFIG"]).read_text()
 
