@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NewType
 
@@ -28,7 +27,6 @@ __all__ = [
     "digest_blocks",
     "digest_bytes",
     "digest_record",
-    "parse_digest",
 ]
 
 Buffer = bytes | bytearray | memoryview
@@ -40,14 +38,6 @@ BLOCK_BYTES = 16 * 2**20
 """Values are hashed in blocks of this many bytes of their value stream."""
 
 _PLAIN = (str, int, bool, type(None))
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-
-
-def parse_digest(text: str) -> Digest:
-    """Return `text` as a :data:`Digest`; raise :class:`DigestError` if it is none."""
-    if not _DIGEST.fullmatch(text):
-        raise DigestError(f"{text!r} is not a digest.", hint="A digest is 'sha256:' and 64 hexadecimal digits.")
-    return Digest(text)
 
 
 def canonical_json(value: Any) -> bytes:

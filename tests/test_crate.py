@@ -15,7 +15,7 @@ from any_document import documents
 from casaprov.crate import OpenCrate, Packed, open_crate, pack
 from casaprov.crates.payload import PayloadPolicy, choose_payload
 from casaprov.crates.validation import check_crate
-from casaprov.digests.measurement import content_digest
+from casaprov.digests.tree import content_digest
 from casaprov.errors import CrateError
 from casaprov.records.model import Document, Entity
 from sample_records import Reduction, make_reduction, measure, pack_reduction

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from casaprov.comparison.tables import compare_numbers, in_either
-from casaprov.comparison.values import Tally, told, told_change
+from casaprov.comparison.values import Tally, format_change, format_value
 from casaprov.comparison.verdict import Difference, Tolerance
 from casaprov.formats.fits import FitsReader, Hdu, science_cards
 from casaprov.formats.fits_tables import PIECE_BYTES, FitsColumn, FitsTable, Pieces, fits_table
@@ -40,7 +40,7 @@ def compare_fits(
     for number, (old, new) in enumerate(zip(before, now, strict=False)):
         path = f"{prefix}hdu {number}"
         if old.name != new.name:
-            yield Difference(path, f"The HDU is named {told(new.name)} instead of {told(old.name)}.")
+            yield Difference(path, f"The HDU is named {format_value(new.name)} instead of {format_value(old.name)}.")
         yield from _compare_cards(old, new, tolerance, f"{path} header")
         yield from _compare_data(old, new, tolerance, f"{path} data")
 
@@ -60,12 +60,12 @@ def _compare_cards(old: Hdu, new: Hdu, tolerance: Tolerance, path: str) -> Itera
 
 def _cards(encoded: list[Any]) -> str:
     """Write the values of all cards of one keyword; each is tagged with its type."""
-    return " and ".join(told(value[-1]) for value in encoded)
+    return " and ".join(format_value(value[-1]) for value in encoded)
 
 
 def _card_change(before: list[Any], now: list[Any]) -> str:
     if len(before) == len(now) == 1:
-        return told_change(before[0][-1], now[0][-1])
+        return format_change(before[0][-1], now[0][-1])
     return f"{_cards(now)} instead of {_cards(before)}"
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from casaprov.comparison.values import Tally, same_value, told, told_change
+from casaprov.comparison.values import Tally, format_change, format_value, same_value
 from casaprov.comparison.verdict import Difference, Tolerance
 from casaprov.files.kinds import is_table
 from casaprov.formats.keywords import science_keywords, sub_tables
@@ -74,7 +74,9 @@ def compare_tables(
 def _compare_kinds(one: Table, two: Table, prefix: str) -> Iterator[Difference]:
     for what, before, now in (("type", one.type, two.type), ("subtype", one.subtype, two.subtype)):
         if before != now:
-            yield Difference(f"{prefix}{what}", f"The {what} of the table is {told(now)} instead of {told(before)}.")
+            yield Difference(
+                f"{prefix}{what}", f"The {what} of the table is {format_value(now)} instead of {format_value(before)}."
+            )
     if one.rows != two.rows:
         change = f"{abs(two.rows - one.rows)} {'more' if two.rows > one.rows else 'fewer'}"
         yield Difference(f"{prefix}rows", f"The table has {two.rows} rows instead of {one.rows}, {change}.")
@@ -87,18 +89,18 @@ def compare_keywords(
     for name in in_either(before, now):
         place = f"{path}/{name}"
         if name not in now:
-            yield Difference(place, f"The keyword is missing; it was {told(before[name])}.")
+            yield Difference(place, f"The keyword is missing; it was {format_value(before[name])}.")
         elif name not in before:
-            yield Difference(place, f"The keyword is new; it is {told(now[name])}.")
+            yield Difference(place, f"The keyword is new; it is {format_value(now[name])}.")
         elif isinstance(before[name], Mapping) and isinstance(now[name], Mapping):
             yield from compare_keywords(before[name], now[name], tolerance, place)
         elif not same_value(before[name], now[name]):
-            what = f"The keyword is {told_change(before[name], now[name])}."
+            what = f"The keyword is {format_change(before[name], now[name])}."
             yield compare_numbers(before[name], now[name], tolerance, place, what)
 
 
 def compare_numbers(before: Any, now: Any, tolerance: Tolerance, path: str, what: str) -> Difference:
-    """Return a difference told by `what`, with its size if both values are floating-point and alike."""
+    """Return a difference described by `what`, with its size if both values are floating-point and alike."""
     one, two = np.asarray(before), np.asarray(now)
     if one.shape != two.shape or one.dtype != two.dtype or one.dtype.kind not in "fc":
         return Difference(path, what)

@@ -12,7 +12,7 @@ from casaprov.comparison.verdict import Difference, Tolerance
 from casaprov.formats.keywords import encode
 from casaprov.hashing import canonical_json
 
-__all__ = ["Tally", "distances", "same_bits", "same_value", "told", "told_change"]
+__all__ = ["Tally", "distances", "format_change", "format_value", "same_bits", "same_value"]
 
 Array = np.ndarray[Any, Any]
 
@@ -177,7 +177,7 @@ def same_value(left: Any, right: Any) -> bool:
     return canonical_json(encode(left)) == canonical_json(encode(right))
 
 
-def told(value: Any, limit: int = _LONGEST) -> str:
+def format_value(value: Any, limit: int = _LONGEST) -> str:
     """Write a value into a sentence, cut to `limit` characters."""
     return _cut(_whole(value), limit)
 
@@ -197,8 +197,8 @@ def _cut(text: str, limit: int = _LONGEST) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def told_change(before: Any, now: Any) -> str:
-    """Say what two values that are not the same are, ``1.5 instead of 1.25``, so that they can be told apart.
+def format_change(before: Any, now: Any) -> str:
+    """Write two values that differ into a sentence, ``1.5 instead of 1.25``, with as many digits as tell them apart.
 
     Of arrays of one shape only the elements that differ are shown, with all their digits.
     """
@@ -217,7 +217,7 @@ def told_change(before: Any, now: Any) -> str:
 
 
 def _change(before: Any, now: Any) -> str:
-    old, new = told(before), told(now)
+    old, new = format_value(before), format_value(now)
     if old == new:
         old, new = _whole(before), _whole(now)
         apart = next((n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))

@@ -9,6 +9,7 @@ of an output.
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import os
 import re
@@ -18,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from casaprov.errors import DigestError
+from casaprov.hashing import Digest
 
-__all__ = ["TYPE_ENDS", "entries_of", "open_regular", "refuse_special", "scan", "special_kind"]
+__all__ = ["TYPE_ENDS", "digest_file", "entries_of", "open_regular", "refuse_special", "scan", "special_kind"]
 
 _KINDS = {
     stat.S_IFIFO: "a pipe",
@@ -78,6 +80,12 @@ def open_regular(path: Path) -> io.BufferedReader:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def digest_file(path: Path) -> Digest:
+    """Digest the bytes of a regular file, read in pieces; raise the errors of :func:`open_regular`."""
+    with open_regular(path) as stream:
+        return Digest("sha256:" + hashlib.file_digest(stream, "sha256").hexdigest())
 
 
 def refuse_special(table: Path) -> None:

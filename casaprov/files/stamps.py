@@ -90,7 +90,7 @@ class Stamps:
         return max((found.ctime_ns for _, found in self.files), default=0)
 
     @property
-    def told(self) -> Digest:
+    def digest(self) -> Digest:
         """Digest of the names, sizes and modification times, which a copy that keeps times has as well."""
         return digest_record("casaprov/stamps/1", [[name, s.size, s.mtime_ns] for name, s in self.files])
 

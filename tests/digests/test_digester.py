@@ -170,7 +170,7 @@ def test_cells_of_any_shape_have_one_digest_however_they_are_cut(
             patch.setattr(module, "BLOCK_BYTES", block)
         patch.setattr(parallel, "_SMALL_BYTES", -1)
         patch.setattr(parallel, "_LARGE_BYTES", 1)
-        whole = table_node(path, CasacoreReader())
+        whole = table_node(path, CasacoreReader()).to_json()
         with closing(Digester(HerePool(), DigestCache(None, max_bytes=10**7))) as parted:
             told = parted.measure(path).tree
     assert told is not None

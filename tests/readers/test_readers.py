@@ -17,7 +17,8 @@ from casacore import tables as casacore
 from hypothesis import given
 from hypothesis import strategies as st
 
-from casaprov.digests.measurement import content_digest, measure
+from casaprov.digests.measurement import measure
+from casaprov.digests.tree import content_digest
 from casaprov.errors import DigestError, MissingDependency
 from casaprov.files.stamps import stamp
 from casaprov.formats.tables import Column
