@@ -1,4 +1,4 @@
-"""The rules of comparison: what counts as the same, what is tolerated, what is said."""
+"""The rules of comparison: what counts as the same, what is tolerated, and the sentences that state it."""
 
 from __future__ import annotations
 
@@ -334,7 +334,7 @@ def test_a_comparison_is_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "now", "said"),
+    ("before", "now", "expected"),
     [
         (np.array([2.65290163, 0.5]), np.array([2.652901631, 0.5]), "2.652901631 instead of 2.65290163 at [0]"),
         (np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 2.0], [5.0, 4.0]]), "5.0 instead of 3.0 at [0, 1]"),
@@ -347,8 +347,8 @@ def test_a_comparison_is_json(tmp_path: Path) -> None:
         (np.float64(0.1), np.float64(0.1) + 1e-16, "0.1000000000000001 instead of 0.1"),
     ],
 )  # fmt: skip
-def test_values_that_differ_are_told_apart(before: Any, now: Any, said: str) -> None:
-    assert format_change(before, now) == said
+def test_values_that_differ_are_told_apart(before: Any, now: Any, expected: str) -> None:
+    assert format_change(before, now) == expected
 
 
 def test_keywords_that_differ_in_late_digits_are_told_with_these() -> None:

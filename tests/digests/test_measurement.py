@@ -299,7 +299,7 @@ def test_the_type_of_a_column_counts(tmp_path: Path) -> None:
 
 @dataclass
 class MemoryTable:
-    """A table in memory that is cut into blocks as told: at these row counts, long cells in parts."""
+    """A table in memory that is cut into blocks at given places: at these row counts, long cells in parts."""
 
     columns: Mapping[str, Column]
     cells: Mapping[str, list[np.ndarray[Any, Any] | None]]

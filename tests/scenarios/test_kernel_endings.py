@@ -22,8 +22,8 @@ pytestmark = [pytest.mark.casa, pytest.mark.usefixtures("casa_site_config")]
 LOAD = "%load_ext casaprov\nfrom casatasks import *\nfrom pathlib import Path\nimport shutil"
 # What a call left is read a second later: long enough to do something before.
 SLOW = (
-    "import time\nfrom casaprov.digests.parallel import Reading\nmeasure, takes_s = Reading.measure, 1\n"
-    "def slow(reading):\n    time.sleep(takes_s)\n    return measure(reading)\nReading.measure = slow"
+    "import time\nfrom casaprov.digests.parallel import ParallelMeasurement\nmeasure, takes_s = ParallelMeasurement.measure, 1\n"
+    "def slow(reading):\n    time.sleep(takes_s)\n    return measure(reading)\nParallelMeasurement.measure = slow"
 )
 
 
