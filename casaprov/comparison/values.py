@@ -1,4 +1,4 @@
-"""Comparing arrays bit by bit, and telling how far apart their numbers are."""
+"""Comparison of arrays bit by bit, and the distances of their numbers."""
 
 from __future__ import annotations
 
@@ -78,9 +78,9 @@ class Tally:
     Parameters
     ----------
     tolerance
-        What is tolerated between floating-point values.
+        Tolerance between floating-point values.
     noun
-        What an element is called in the sentence, in the singular.
+        Name of an element in the sentence, in the singular.
     """
 
     def __init__(self, tolerance: Tolerance, noun: str = "value") -> None:
@@ -89,9 +89,9 @@ class Tally:
         self._compared = 0
         self._differing = 0
         self._reshaped_cells = 0
-        self._uncovered = 0
-        self._not_finite = 0
-        self._set = 0
+        self._uncovered = 0  # differing elements that the tolerance does not cover
+        self._not_finite = 0  # differing elements that are NaN or infinite on one side at least
+        self._set = 0  # differing flags that are set now
         self._max_abs: float | None = None
         self._max_rel: float | None = None
         self._first = ""
@@ -100,7 +100,7 @@ class Tally:
         """Compare two arrays of one dtype and size.
 
         `places` is called with the index of the first differing element and
-        says in words where that is.
+        names its place.
         """
         left, right = left.reshape(-1), right.reshape(-1)
         self._compared += left.size
@@ -130,7 +130,7 @@ class Tally:
         self._note(f"in row {first_row}: {_shape(right)} instead of {_shape(left)}")
 
     def difference(self, path: str) -> Difference | None:
-        """Return what was counted; None if nothing differs."""
+        """Return the difference of all that was added; None if nothing differs."""
         if not self._differing and not self._reshaped_cells:
             return None
         return Difference(
@@ -173,12 +173,12 @@ class Tally:
 
 
 def same_value(left: Any, right: Any) -> bool:
-    """Tell whether two keyword values enter a digest as the same text."""
+    """Tell whether two keyword values have the same encoding in a digest."""
     return canonical_json(encode(left)) == canonical_json(encode(right))
 
 
 def format_value(value: Any, limit: int = _LONGEST) -> str:
-    """Write a value into a sentence, cut to `limit` characters."""
+    """Write a value for a sentence, cut to `limit` characters."""
     return _cut(_whole(value), limit)
 
 
@@ -198,7 +198,7 @@ def _cut(text: str, limit: int = _LONGEST) -> str:
 
 
 def format_change(before: Any, now: Any) -> str:
-    """Write two values that differ into a sentence, ``1.5 instead of 1.25``, with as many digits as tell them apart.
+    """Write two values that differ for a sentence, ``1.5 instead of 1.25``, with digits enough to tell them apart.
 
     Of arrays of one shape only the elements that differ are shown, with all their digits.
     """
@@ -218,13 +218,13 @@ def format_change(before: Any, now: Any) -> str:
 
 def _change(before: Any, now: Any) -> str:
     old, new = format_value(before), format_value(now)
-    if old == new:
+    if old == new:  # they differ beyond the cut: begin shortly before the first character that differs
         old, new = _whole(before), _whole(now)
         apart = next((n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
         if apart > _BEFORE_CHANGE:
             old, new = (f"…{text[apart - _BEFORE_CHANGE :]}" for text in (old, new))
         old, new = _cut(old), _cut(new)
-    if old == new:
+    if old == new:  # 1 and True, for example
         old, new = (f"{text} ({type(value).__name__})" for text, value in ((old, before), (new, now)))
     return f"{new} instead of {old}"
 

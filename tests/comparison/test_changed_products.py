@@ -34,7 +34,9 @@ class Products:
 
     def compare(self, left: Path, right: Path, rtol: float = 0.0, atol: float = 0.0) -> Comparison:
         answer = self._worker.call("compare", left=str(left), right=str(right), rtol=rtol, atol=atol)
-        return Comparison(answer["verdict"], tuple(Difference(**item) for item in answer["differences"]), answer["note"])
+        return Comparison(
+            answer["verdict"], tuple(Difference(**item) for item in answer["differences"]), answer["note"]
+        )
 
     def measure(self, path: Path) -> Measurement:
         return Measurement(**self._worker.call("measured", path=str(path)))

@@ -217,7 +217,10 @@ def test_it_is_always_what_one_sees_who_looks_at_every_file(
                 change(work / path)
             assert take_snapshot(work, stamp_table=watched.stamp).products == take_snapshot(work).products
             if (work / looked).is_dir():
-                assert take_snapshot(work / looked, stamp_table=watched.stamp).products == take_snapshot(work / looked).products
+                assert (
+                    take_snapshot(work / looked, stamp_table=watched.stamp).products
+                    == take_snapshot(work / looked).products
+                )
 
 
 @pytest.mark.parametrize("where", ["tmp_path", "memory"])
