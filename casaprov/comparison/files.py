@@ -20,7 +20,7 @@ _LINE_LENGTH = 80
 
 
 def same_bytes(left: Path, right: Path) -> bool:
-    """Tell whether two files hold the same bytes."""
+    """Return True if two files hold the same bytes."""
     if left.stat().st_size != right.stat().st_size:
         return False
     return all(a == b for a, b in _chunks(left, right))
@@ -94,7 +94,7 @@ def _open_text(path: Path) -> io.TextIOWrapper:
 
 
 def _is_text(path: Path) -> bool:
-    """Tell whether a file is UTF-8 text without NUL characters."""
+    """Return True if a file is UTF-8 text without NUL characters."""
     try:
         with _open_text(path) as file:
             while piece := file.read(_CHUNK_BYTES):

@@ -25,7 +25,7 @@ _VERBAL = re.compile(r"[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}"
 def same_listing(
     recorded: Path, recorded_at: datetime, present: Path, present_at: datetime, moved: Mapping[str, str]
 ) -> bool:
-    """Tell whether two texts agree but for folder names, padding and the time of writing.
+    """Return True if two texts agree but for folder names, padding and the time of writing.
 
     Parameters
     ----------

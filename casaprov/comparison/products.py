@@ -80,7 +80,7 @@ def compare_paths(
 
 
 class _Comparer:
-    """Compares products that hold others: folders, and what is in them."""
+    """Compares products, and the members of folders with them."""
 
     def __init__(
         self,

@@ -182,9 +182,10 @@ class _Part:
 def _paired(left: Iterator[Block], right: Iterator[Block]) -> Iterator[tuple[Block, Block]]:
     """Cut two streams of blocks so that they go in step; end with the shorter one."""
     a, b = next(left, None), next(right, None)
+    # A block is many whole cells or a part of one; where either is a part, both sides move on by one cell.
     while a is not None and b is not None:
         if _is_part(a) or _is_part(b):
-            if a.shape == b.shape:  # cells of one shape and type are cut in the same places
+            if a.shape == b.shape:  # cells of one shape and type are cut at the same places
                 yield a, b
                 a, b = next(left, None), next(right, None)
             else:

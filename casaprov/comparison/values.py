@@ -23,7 +23,7 @@ _LARGEST = float(np.finfo(np.float64).max)
 
 
 def same_bits(left: Array, right: Array) -> Array:
-    """Tell for each element of two arrays of one dtype whether it is the same, bit by bit.
+    """Return True for each element that two arrays of one dtype share, bit by bit.
 
     NaN is the same as NaN; 0.0 is not the same as -0.0.
     """
@@ -39,6 +39,7 @@ def same_bits(left: Array, right: Array) -> Array:
     if left.dtype.kind != "f":
         equal: Array = left == right
         return equal
+    # As unsigned integers, since -0.0 equals 0.0 and no NaN equals another.
     bits = np.dtype(f"u{left.dtype.itemsize}")
     alike: Array = np.equal(np.ascontiguousarray(left).view(bits), np.ascontiguousarray(right).view(bits))
     if not alike.all():
@@ -73,7 +74,7 @@ def _magnitude(values: Array) -> Array:
 
 
 class Tally:
-    """Counts what differs in one column, HDU or keyword, block by block.
+    """Counts the elements that differ in one column, HDU or keyword, block by block.
 
     Parameters
     ----------
@@ -173,7 +174,7 @@ class Tally:
 
 
 def same_value(left: Any, right: Any) -> bool:
-    """Tell whether two keyword values have the same encoding in a digest."""
+    """Return True if two keyword values have the same encoding in a digest."""
     return canonical_json(encode(left)) == canonical_json(encode(right))
 
 

@@ -41,7 +41,7 @@ class Tolerance:
                 )
 
     def covers(self, max_abs: float, max_rel: float) -> bool:
-        """Tell whether values that differ by this much agree; without a tolerance, not even 0.0 and -0.0 do."""
+        """Return True if values that differ by this much agree; without a tolerance, not even 0.0 and -0.0 do."""
         return 0 < self.atol >= max_abs or 0 < self.rtol >= max_rel
 
 

@@ -38,7 +38,7 @@ def compare_trees(
     now: Measurement,
     tolerance: Tolerance,
 ) -> Comparison:
-    """Compare what was recorded of a product with what a product measures now.
+    """Compare the record of a product with the measurement of one at hand.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The digest of one product, computed by all workers at once, and only of what changed.
+"""The digest of one product, computed by all workers at once, from the parts that changed.
 
 There are two ways to one digest. A process that reads a product whole
 (:func:`casaprov.digests.measurement.measure`) digests column after column and table

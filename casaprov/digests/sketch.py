@@ -1,7 +1,7 @@
-"""Sketches: what a column of numbers looks like, in two kilobytes.
+"""Sketches of columns of numbers, of two kilobytes each.
 
 A digest says whether two columns are equal, a sketch says how far apart they
-are, without either column at hand. It is not part of any digest.
+are, without either column at hand. It enters no content digest.
 
 Samples are taken at places that depend on the number of values alone, so that
 two sketches of equally many values can be compared sample by sample. The
@@ -38,7 +38,7 @@ _CHUNK = 2**13
 
 
 def sample_places(count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Places of the samples in a stream of `count` values, ascending."""
+    """Return the places of the samples in a stream of `count` values, ascending."""
     places = _representatives(_level(count))
     return places[places < count]
 
@@ -52,6 +52,7 @@ def _level(count: int) -> int:
 def _representatives(level: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Return the place that stands for each of the first 256 strata of 2**level values."""
     place = np.arange(MAX_SAMPLES, dtype=np.uint64)
+    # From the stratum down to the value: of each stratum's two halves, a hashed bit chooses one.
     for k in range(level, 0, -1):
         place = 2 * place + _bits(place, k)
     result = place.astype(np.int64)
@@ -236,7 +237,7 @@ class Sketcher:
                 self._summarise(flat[start : start + _CHUNK])
 
     def part(self) -> SketchPart:
-        """Return what was appended, as a part of a stream."""
+        """Return the part of a stream that was appended."""
         return SketchPart(
             count=self._count,
             not_finite=self._bad,
@@ -249,12 +250,13 @@ class Sketcher:
         )
 
     def sketch(self) -> Sketch:
-        """Return the sketch of what was appended, if that is the whole stream."""
+        """Return the sketch of the whole stream, all of which was appended."""
         return Sketch.of([self.part()])
 
     def _sample(self, flat: np.ndarray[Any, Any]) -> None:
         end = self._place + flat.size
         places = _representatives(_level(end if self._total is None else self._total))
+        # The stream became longer than its strata held: at the next level half of the representatives remain.
         if self._samples and len(self._samples) > MAX_SAMPLES:
             kept = set(places.tolist())
             self._samples = {place: value for place, value in self._samples.items() if place in kept}
@@ -287,7 +289,7 @@ def _finite(value: float) -> float | None:
 
 
 def _plain(values: np.ndarray[Any, Any]) -> list[Any]:
-    """Return numbers as samples: pairs for complex ones, None for what is not finite."""
+    """Return numbers as samples: pairs for complex ones, None for values that are not finite."""
     if values.dtype.kind == "c":
         pairs = zip(_plain(values.real), _plain(values.imag), strict=True)
         return [None if None in pair else pair for pair in pairs]

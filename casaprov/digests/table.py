@@ -103,7 +103,7 @@ def column_leaf(table: Table, name: str, tier: Tier = "full") -> ColumnLeaf:
 
 
 def column_outline(column: Column) -> ColumnOutline:
-    """Return what is known of the leaf of a column without its values."""
+    """Return the part of the leaf of a column that is known without its values."""
     return ColumnOutline(column.type, digest_keywords(column.keywords) if column.keywords else None)
 
 
@@ -210,7 +210,7 @@ def count_values(runs: Runs) -> int:
 
 
 def is_sampled(type_: str, runs: Runs) -> bool:
-    """Tell whether only samples of a column are read in the tier ``fast``: of many numbers, never of flags."""
+    """Return True if only samples of a column are read in the tier ``fast``: of many numbers, never of flags."""
     return type_ not in (*_TEXTS, "bool") and count_values(runs) * np.dtype(type_).itemsize > SAMPLED_BYTES
 
 
@@ -239,7 +239,7 @@ def _cells_of(runs: Runs, places: Iterable[int]) -> Iterator[tuple[int, tuple[in
     cells = size = 0  # of that run: how many cells, and how many values each of them holds
     shape: tuple[int, ...] = ()
     for place in places:
-        while place >= start + cells * size:
+        while place >= start + cells * size:  # the place lies in a later run
             row, start = row + cells, start + cells * size
             cells, following_shape = next(following)
             shape, size = following_shape or (), 0 if following_shape is None else math.prod(following_shape)
@@ -269,6 +269,7 @@ def _text_leaf(table: Table, column: Column) -> ColumnLeaf:
 
 def _numbers(values: np.ndarray[Any, Any]) -> memoryview:
     """Return the bytes of numbers in the value stream: little-endian."""
+    # Copied only where the values are not contiguous, or the processor is big-endian.
     little = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
     return little.reshape(-1).view(np.uint8).data
 

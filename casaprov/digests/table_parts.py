@@ -1,6 +1,6 @@
 """Digests of tables in parts, which several processes can compute: the share of each of them.
 
-One process says what a table consists of (:func:`outline`); small columns and
+One process describes the table (:func:`outline`); small columns and
 small sub-tables are digested some at a time (:func:`leaves`, :func:`nodes`), a
 large column in parts of whole blocks of the value stream (:func:`runs`,
 :func:`part`). :mod:`casaprov.digests.parallel` asks for all that and joins the
@@ -133,7 +133,7 @@ class TableFacts:
 
 
 def outline(path: Path, reader: TableReader) -> TableFacts:
-    """Find out what a table consists of, without reading columns."""
+    """Describe a table without reading its columns."""
     with _opened(path, reader) as table:
         table_outline, tables = outline_of(table)
         storage = table.storage()
@@ -154,7 +154,7 @@ def outline(path: Path, reader: TableReader) -> TableFacts:
 
 
 def _sizes(table: Path) -> dict[str, int]:
-    """Return the sizes of what lies in the folder of a table, by name."""
+    """Return the sizes of the entries of a table's folder, by name."""
     sizes: dict[str, int] = {}
     for entry in entries_of(table):
         with suppress(OSError):  # it vanished meanwhile, or leads to itself
@@ -256,6 +256,7 @@ class _Cursor:
     def move_to(self, place: int) -> None:
         """Move to the cell that holds the value at `place`, which is not before this one."""
         cells, size = self._rest_of_run()
+        # Undefined and empty cells have no values: they are passed, so that the cell that is found has some.
         while cells * size <= place - self.place:
             self._pass(cells, size)
             self._run, self._passed = self._run + 1, 0
@@ -269,6 +270,7 @@ class _Cursor:
         while place < stop:
             cells, shape = self._shapes[run]
             size = _count(shape)
+            # Rounded up: the cell at the end may be needed in part.
             taken = min(cells - passed, -(-(stop - place) // size)) if size else cells - passed
             found.append((taken, shape))
             place, run, passed = place + taken * size, run + 1, 0

@@ -1,4 +1,4 @@
-"""The tree of a content digest: what a product consists of, with the digest of each part.
+"""The tree of a content digest: the parts of a product, with the digest of each of them.
 
 A product's digest is the root of its tree, which is kept with the record as
 JSON (``format`` is ``casaprov/tree/1``). The types here are that tree's nodes:
@@ -39,7 +39,7 @@ class ColumnOutline:
     keywords: Digest | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the outline as JSON values; what it has not is left out."""
+        """Return the outline as JSON values; fields that are None are left out."""
         return {"type": self.type} | ({} if self.keywords is None else {"keywords": self.keywords})
 
     @classmethod
@@ -72,7 +72,7 @@ class ColumnLeaf:
     samples: Sketch | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the leaf as JSON values; what it has not is left out."""
+        """Return the leaf as JSON values; fields that are None are left out."""
         found: dict[str, Any] = {"digest": self.digest, "type": self.type}
         if self.keywords is not None:
             found["keywords"] = self.keywords
@@ -166,7 +166,7 @@ class TableNode:
         return _table_digest(self.outline, self.columns, self.tables)
 
     def has_samples(self) -> bool:
-        """Tell whether only samples were read of a column of the table or of its sub-tables."""
+        """Return True if only samples were read of a column of the table or of its sub-tables."""
         return any(column.samples is not None for column in self.columns.values()) or any(
             table is not None and table.has_samples() for table in self.tables.values()
         )
@@ -228,7 +228,7 @@ class FitsUnit:
     columns: Mapping[str, ColumnLeaf] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the unit as JSON values; what it has not is left out."""
+        """Return the unit as JSON values; fields that are None are left out."""
         found: dict[str, Any] = {"name": self.name, "header": self.header, "data": self.data}
         if self.sketch is not None:
             found["sketch"] = self.sketch.to_json()

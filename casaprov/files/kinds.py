@@ -1,4 +1,4 @@
-"""Kinds of paths, told from names and first bytes: a casacore table, a FITS file, a folder of members."""
+"""Kinds of paths, recognised by names and first bytes: a casacore table, a FITS file, a folder of members."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _NO_CONTENT = (".DS_Store", "._*", "table.lock")
 
 
 def is_table(path: Path | os.DirEntry[str]) -> bool:
-    """Tell whether `path` is a casacore table: a folder with a ``table.dat``."""
+    """Return True if `path` is a casacore table: a folder with a ``table.dat``."""
     return os.path.isfile(os.path.join(path, "table.dat"))  # noqa: PTH113, PTH118 - for each folder, twice in each call
 
 
 def is_fits(path: Path) -> bool:
-    """Tell whether a file begins as FITS files do."""
+    """Return True if a file begins as FITS files do."""
     with open_regular(path) as stream:
         return stream.read(9) == b"SIMPLE  ="
 

@@ -49,7 +49,7 @@ class Snapshot:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Sentences that say what the snapshot lacks."""
+        """Sentences about the limits of the snapshot."""
         if self.complete:
             return ()
         problem = (

@@ -126,7 +126,7 @@ def stamp_folder(folder: Path | str, list_folder: ListFolder = entries_of) -> St
 
 
 def _add_below(folder: Path | str, prefix: str, list_folder: ListFolder, found: list[tuple[str, StatStamp]]) -> bool:
-    """Add the stamps of all files below a folder; tell whether there are links among them, of either kind."""
+    """Add the stamps of all files below a folder; return True if there are links among them, symbolic or hard."""
     linked = False
     for entry in list_folder(folder):
         if entry.is_dir(follow_symlinks=False):
@@ -143,13 +143,13 @@ def _stat(path: Path | str) -> os.stat_result | None:
         return os.stat(path)  # noqa: PTH116 - thousands of times in a session
     except OSError:
         try:
-            return os.lstat(path)
+            return os.lstat(path)  # a link that leads nowhere
         except OSError:
             return None
 
 
 def is_self_contained(path: Path, stamps: Stamps) -> bool:
-    """Tell whether `stamps` cover all that the product at `path` consists of.
+    """Return True if `stamps` cover all that the product at `path` consists of.
 
     A reference table (a selection) or a concatenation holds none of its rows;
     they change with the tables it refers to. The same goes for links to folders.
@@ -165,7 +165,7 @@ def is_self_contained(path: Path, stamps: Stamps) -> bool:
 
 @lru_cache(maxsize=4096)
 def _is_plain_table(description: Path, _facts: StatStamp) -> bool:
-    """Tell whether a ``table.dat`` describes a table with rows of its own; it is read once for each stamp."""
+    """Return True if a ``table.dat`` describes a table with rows of its own; it is read once for each stamp."""
     try:
         with open_regular(description) as stream:
             return b"PlainTable" in stream.read(TYPE_ENDS)
@@ -174,7 +174,7 @@ def _is_plain_table(description: Path, _facts: StatStamp) -> bool:
 
 
 def is_settled(stamps: Stamps, step_ns: int = LONGEST_NS) -> bool:
-    """Tell whether a write after the stamps were taken would show in them.
+    """Return True if a write after the stamps were taken would show in them.
 
     File systems write times in steps. A file that is written twice within one step, and read in
     between, keeps its stamp though its content is not what was read.

@@ -218,6 +218,6 @@ def _changed(queue: int) -> Iterator[int]:
 
 
 def _is_there(folder: str, member: tuple[str, StatStamp]) -> bool:
-    """Tell whether a file below a folder has the stamp that it had."""
+    """Return True if a file below a folder has the stamp that it had."""
     name, facts = member
     return stamp_file(f"{folder}/{name}").files == (("", facts),)

@@ -60,12 +60,13 @@ def model_images(table: Table) -> Iterator[tuple[str, Path]]:
 
 
 def names_image(record: Mapping[str, Any]) -> bool:
-    """Tell whether a record holds a virtual model with an image, however deep."""
+    """Return True if a record holds a virtual model with an image, however deep."""
     return any(_named(record, ""))
 
 
 def without_noise(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return a record with virtual models without the members that are no content; the images count by themselves."""
+    # CASA calls a record that computes a model a machine; one for a Taylor term holds another that names the image.
     sub_machine = record.get(_SUB_MACHINE)
     if isinstance(sub_machine, Mapping) and _is_name(sub_machine.get(_NAME)):
         names = record.keys() & _OF_TERMS

@@ -322,7 +322,7 @@ def _slabs(shape: Shape, max_values: int) -> Iterator[tuple[Shape, Shape]]:
         below *= shape[axis]
         axis += 1
     step = max(1, max_values // below)
-    outer = shape[axis + 1 :]
+    outer = shape[axis + 1 :]  # slower axes, along which a slab has one step each
     for index in np.ndindex(*reversed(outer)):
         tail = tuple(index[::-1])
         for start in range(0, shape[axis], step):

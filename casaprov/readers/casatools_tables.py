@@ -182,7 +182,7 @@ def _plain(value: Any) -> Any:
 
 
 def _quieted(stored: np.ndarray[Any, Any]) -> bool:
-    """Tell whether there are NaNs in single precision that may have been signalling before they were widened."""
+    """Return True if there are NaNs in single precision that may have been signalling before they were widened."""
     bits = stored.view(np.uint32) if stored.ndim else stored.reshape(1).view(np.uint32)
     # The NaN that CASA writes has only the bit of a quiet NaN in its fraction: without it, it would be an infinity.
     return bool((np.isnan(bits.view(np.float32)) & ((bits & 0x3FFFFF) != 0)).any())
