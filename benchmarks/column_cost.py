@@ -25,7 +25,7 @@ def costs(ms: Path, repeats: int) -> list[Finding]:
     """Measure the parts of the way, and the whole, in turns."""
     # One thread, as in a worker; numpy reads this when it is loaded.
     os.environ["OMP_NUM_THREADS"] = "1"
-    from casaprov.digests.sketch import Sketch
+    from casaprov.digests.sketch import Sketcher
     from casaprov.digests.table import READ_BYTES, Part, column_part, count_values
     from casaprov.readers.casacore_tables import CasacoreReader
 
@@ -44,7 +44,7 @@ def costs(ms: Path, repeats: int) -> list[Finding]:
         return (after.user + after.system - before.user - before.system) / (8 * count / 1e9)
 
     block = next(iter(table.stretch(COLUMN, runs, 0, 0, READ_BYTES // 8, max_bytes=READ_BYTES))).copy()
-    hasher, sketch = hashlib.sha256(), Sketch()
+    hasher, sketcher = hashlib.sha256(), Sketcher()
 
     def again(use: Callable[[], object]) -> None:
         for _ in range(count // block.size):
@@ -53,7 +53,7 @@ def costs(ms: Path, repeats: int) -> list[Finding]:
     sides = {
         "reading, python-casacore": lambda: seconds(lambda: read(len)),
         "sha256": lambda: seconds(lambda: again(lambda: hasher.update(block.data.cast("B")))),
-        "sketch": lambda: seconds(lambda: again(lambda: sketch.update(block))),
+        "sketch": lambda: seconds(lambda: again(lambda: sketcher.update(block))),
         "all three": lambda: seconds(lambda: column_part(table, COLUMN, Part(runs, 0, 0, 0, count, count))),
     }
     found = in_turns(sides, repeats)

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from casaprov.crates.check import sha256_of
 from casaprov.crates.layout import (
     METADATA,
     README,
@@ -30,6 +29,7 @@ from casaprov.crates.payload import PayloadItem
 from casaprov.crates.validation import check_folder, read_records
 from casaprov.crates.writer import CrateWriter
 from casaprov.errors import CrateError, RecordError, UsageError, first_issues
+from casaprov.files.regular import digest_file
 from casaprov.hashing import Digest
 from casaprov.lineage.saved_cells import unsaved_note
 from casaprov.records.consistency import record_issues, value_issues
@@ -166,7 +166,7 @@ def pack(
     return Packed(
         path=out,
         size_bytes=out.stat().st_size,
-        digest=sha256_of(out),
+        digest=digest_file(out),
         items=tuple(items),
         notes=(note,) if note else (),
     )

@@ -1,4 +1,4 @@
-"""Digests: canonical pre-images, hashed.
+"""Digests of canonical pre-images.
 
 A digest is written ``sha256:<64 hex digits>``. Every pre-image is the canonical
 JSON of an array whose first member names its record type and version
@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NewType
 
@@ -28,7 +27,6 @@ __all__ = [
     "digest_blocks",
     "digest_bytes",
     "digest_record",
-    "parse_digest",
 ]
 
 Buffer = bytes | bytearray | memoryview
@@ -40,34 +38,29 @@ BLOCK_BYTES = 16 * 2**20
 """Values are hashed in blocks of this many bytes of their value stream."""
 
 _PLAIN = (str, int, bool, type(None))
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-
-
-def parse_digest(text: str) -> Digest:
-    """Return `text` as a :data:`Digest`; raise :class:`DigestError` if it is none."""
-    if not _DIGEST.fullmatch(text):
-        raise DigestError(f"{text!r} is not a digest.", hint="A digest is 'sha256:' and 64 hexadecimal digits.")
-    return Digest(text)
 
 
 def canonical_json(value: Any) -> bytes:
-    """Encode `value` as the one JSON text that stands for it.
+    """Encode `value` as its one canonical JSON text.
 
-    Keys sorted, no white space, UTF-8, no NaN or infinity (write them as
-    strings first). Floats are written by :func:`repr`, the shortest text that
-    reads back to the same double; an integer and the float equal to it differ.
+    Keys are sorted, there is no white space, the text is UTF-8, NaN and
+    infinity are refused (write them as strings first). Floats are written by
+    :func:`repr`, the shortest text that reads back to the same double; an
+    integer and the float equal to it differ.
 
     Raises
     ------
     DigestError
-        If `value` holds something JSON has no canonical form for.
+        If `value` holds something that JSON has no canonical form for.
     """
     _check(value)
+    # File names of any bytes are texts with lone surrogates, which plain UTF-8 has no bytes for.
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.encode("utf-8", "surrogatepass")
 
 
 def _check(value: Any) -> None:
+    """Refuse values that :func:`json.dumps` would write in one of several ways, or not at all."""
     members: Iterable[Any] = ()
     if isinstance(value, dict):
         for key in value:
@@ -82,22 +75,23 @@ def _check(value: Any) -> None:
     elif value is not None and not isinstance(value, int | str):
         raise DigestError(f"A {type(value).__name__} has no canonical JSON form.")
     for member in members:
+        # A column of text has millions of members: those that need no look are not called for.
         if type(member) not in _PLAIN:
             _check(member)
 
 
 def digest_bytes(data: Buffer) -> Digest:
-    """Digest of the bytes themselves."""
+    """Digest the bytes themselves."""
     return Digest("sha256:" + hashlib.sha256(data).hexdigest())
 
 
 def digest_record(record_type: str, *members: Any) -> Digest:
-    """Digest of a typed record: ``sha256`` of ``[record_type, *members]`` in canonical JSON."""
+    """Digest a typed record: ``sha256`` of ``[record_type, *members]`` in canonical JSON."""
     return digest_bytes(canonical_json([record_type, *members]))
 
 
 def digest_blocks(length: int, blocks: Sequence[str]) -> Digest:
-    """Digest of a stream of `length` bytes from the digests of its blocks of :data:`BLOCK_BYTES`, hexadecimal."""
+    """Digest a stream of `length` bytes from the digests of its blocks of :data:`BLOCK_BYTES`, hexadecimal."""
     return digest_record("casaprov/values/1", length, blocks)
 
 
@@ -117,7 +111,7 @@ class BlockHasher:
 
     def update(self, data: Buffer) -> None:
         """Append `data` (any C-contiguous buffer) to the stream."""
-        rest = memoryview(data).cast("B")
+        rest = memoryview(data).cast("B")  # slices of a view are not copied
         self._length += len(rest)
         while rest:
             part = rest[: BLOCK_BYTES - self._filled]
@@ -128,11 +122,11 @@ class BlockHasher:
                 self._close_block()
 
     def digest(self) -> Digest:
-        """Digest of all that was appended; call it once, at the end."""
+        """Return the digest of all that was appended; call it once, at the end."""
         return digest_blocks(self._length, self.blocks())
 
     def blocks(self) -> list[str]:
-        """Digests of the blocks of all that was appended, hexadecimal; call it once, at the end."""
+        """Return the digests of the blocks of all that was appended, hexadecimal; call it once, at the end."""
         if self._filled:
             self._close_block()
         return self._blocks

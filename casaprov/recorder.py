@@ -23,7 +23,7 @@ from typing import Protocol
 
 from casaprov.digests.measurement import Measurement
 from casaprov.errors import JournalError
-from casaprov.files.snapshot import Snapshot, walk
+from casaprov.files.snapshot import Snapshot, take_snapshot
 from casaprov.files.stamps import Stamps, is_self_contained
 from casaprov.files.watched_stamps import WatchedStamps
 from casaprov.hashing import digest_record
@@ -322,7 +322,7 @@ class Recorder:
     # -- parts ---------------------------------------------------------------
 
     def _walk(self, folder: Path) -> Snapshot:
-        return walk(folder, stamp_table=self._watches.stamp)
+        return take_snapshot(folder, stamp_table=self._watches.stamp)
 
     def _spec(self, call: TaskCall) -> TaskSpec | None:
         return spec_of(self._specs, call.package, call.task)

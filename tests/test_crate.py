@@ -11,7 +11,7 @@ import pytest
 
 from casaprov.crate import OpenCrate, Packed, open_crate
 from casaprov.crates.validation import check_crate
-from casaprov.digests.measurement import content_digest
+from casaprov.digests.tree import content_digest
 from casaprov.errors import CrateError
 from casaprov.records.model import Document, Entity
 from sample_records import Reduction, make_reduction, measure, pack_reduction

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from casaprov import hashing
 from casaprov.errors import DigestError
-from casaprov.hashing import BlockHasher, canonical_json, digest_bytes, digest_record, parse_digest
+from casaprov.hashing import BlockHasher, canonical_json, digest_bytes, digest_record
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -84,13 +84,3 @@ def test_blocks_can_be_hashed_apart() -> None:
     data = np.random.default_rng(0).bytes(hashing.BLOCK_BYTES + 5)
     blocks = [hashlib.sha256(part).hexdigest() for part in (data[: hashing.BLOCK_BYTES], data[hashing.BLOCK_BYTES :])]
     assert _hash([data]) == digest_record("casaprov/values/1", len(data), blocks)
-
-
-@pytest.mark.parametrize("text", ["", "sha256:", "md5:" + "0" * 64, "sha256:" + "0" * 63, "sha256:" + "G" * 64])
-def test_other_texts_are_no_digests(text: str) -> None:
-    with pytest.raises(DigestError, match="is not a digest"):
-        parse_digest(text)
-
-
-def test_a_digest_is_a_digest() -> None:
-    assert parse_digest(digest_bytes(b"x")) == digest_bytes(b"x")

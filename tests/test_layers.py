@@ -40,7 +40,7 @@ ROOMS: dict[str, str] = {
     "cli": "casa casa/installed casa/plots comparison crate crates doctor errors lineage notebook processes readers records replays version / click rich",
     "comparison": "digests errors files formats hashing records / numpy",
     "config": "errors",
-    "crate": "crates errors hashing lineage records untrusted",
+    "crate": "crates errors files hashing lineage records untrusted",
     "crates": "digests errors files hashing lineage records terms untrusted / rocrate",
     "digests": "errors files formats hashing processes records / numpy",
     "doctor": "/ platformdirs",

@@ -1,4 +1,4 @@
-"""Comparing two files that are no FITS files: text by lines, anything else by bytes."""
+"""Comparison of two files that are no FITS files: text by lines, anything else by bytes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LINE_LENGTH = 80
 
 
 def same_bytes(left: Path, right: Path) -> bool:
-    """Tell whether two files hold the same bytes."""
+    """Return True if two files hold the same bytes."""
     if left.stat().st_size != right.stat().st_size:
         return False
     return all(a == b for a, b in _chunks(left, right))
@@ -37,7 +37,7 @@ def compare_files(left: Path, right: Path, prefix: str = "") -> Iterator[Differe
 
 
 def _compare_lines(left: Path, right: Path, prefix: str) -> Iterator[Difference]:
-    """Lines are compared by their number: what is inserted shifts the rest."""
+    """Compare lines by their number: an inserted line shifts the rest."""
     shown = differing = count = 0
     with _open_text(left) as one, _open_text(right) as two:
         for count, (before, now) in enumerate(zip_longest(one, two), start=1):
@@ -48,8 +48,8 @@ def _compare_lines(left: Path, right: Path, prefix: str) -> Iterator[Difference]
                 shown += 1
                 yield Difference(f"{prefix}line {count}", f"The line is {_quoted(now)} instead of {_quoted(before)}.")
     if differing > shown:
-        what = f"{differing} of {count} lines differ; the first {shown} are shown."
-        yield Difference(f"{prefix}lines", what, differing, count)
+        sentence = f"{differing} of {count} lines differ; the first {shown} are shown."
+        yield Difference(f"{prefix}lines", sentence, differing, count)
 
 
 def _quoted(line: str | None) -> str:
@@ -69,14 +69,14 @@ def _compare_bytes(left: Path, right: Path, prefix: str) -> Difference:
             first = compared + int(where[0])
         differing += where.size
         compared += size
-    what = (
+    sentence = (
         f"{differing} of {compared} bytes differ" if first is not None else f"The first {compared} bytes are the same"
     )
     if first is not None:
-        what += f", the first at offset {first}"
+        sentence += f", the first at offset {first}"
     if sizes[0] != sizes[1]:
-        what += f"; the file has {sizes[1]} bytes instead of {sizes[0]}"
-    return Difference(f"{prefix}bytes", f"{what}.", differing, compared)
+        sentence += f"; the file has {sizes[1]} bytes instead of {sizes[0]}"
+    return Difference(f"{prefix}bytes", f"{sentence}.", differing, compared)
 
 
 def _chunks(left: Path, right: Path) -> Iterator[tuple[bytes, bytes]]:
@@ -94,7 +94,7 @@ def _open_text(path: Path) -> io.TextIOWrapper:
 
 
 def _is_text(path: Path) -> bool:
-    """Tell whether a file is UTF-8 text without NUL characters."""
+    """Return True if a file is UTF-8 text without NUL characters."""
     try:
         with _open_text(path) as file:
             while piece := file.read(_CHUNK_BYTES):

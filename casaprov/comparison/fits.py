@@ -1,4 +1,4 @@
-"""Comparing two FITS files: cards by keyword, images value by value, tables column by column.
+"""Comparison of two FITS files: cards by keyword, images value by value, tables column by column.
 
 Cards that a content digest leaves out (dates, origins, comments) are left out
 here too (:mod:`casaprov.digests.fits`).
@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from casaprov.comparison.tables import compare_numbers, in_either
-from casaprov.comparison.values import Tally, told, told_change
+from casaprov.comparison.values import Tally, format_change, format_value
 from casaprov.comparison.verdict import Difference, Tolerance
 from casaprov.formats.fits import FitsReader, Hdu, science_cards
 from casaprov.formats.fits_tables import PIECE_BYTES, FitsColumn, FitsTable, Pieces, fits_table
 
-Array = np.ndarray[Any, Any]
+__all__ = ["compare_fits"]
 
-__all__ = ["Array", "compare_fits", "compare_rows"]
+Array = np.ndarray[Any, Any]
 
 
 def compare_fits(
@@ -40,7 +40,7 @@ def compare_fits(
     for number, (old, new) in enumerate(zip(before, now, strict=False)):
         path = f"{prefix}hdu {number}"
         if old.name != new.name:
-            yield Difference(path, f"The HDU is named {told(new.name)} instead of {told(old.name)}.")
+            yield Difference(path, f"The HDU is named {format_value(new.name)} instead of {format_value(old.name)}.")
         yield from _compare_cards(old, new, tolerance, f"{path} header")
         yield from _compare_data(old, new, tolerance, f"{path} data")
 
@@ -54,23 +54,23 @@ def _compare_cards(old: Hdu, new: Hdu, tolerance: Tolerance, path: str) -> Itera
         elif keyword not in before:
             yield Difference(place, f"The card is new; it is {_cards(now[keyword])}.")
         elif before[keyword] != now[keyword]:
-            what = f"The card is {_card_change(before[keyword], now[keyword])}."
-            yield compare_numbers(_number(before[keyword]), _number(now[keyword]), tolerance, place, what)
+            sentence = f"The card is {_card_change(before[keyword], now[keyword])}."
+            yield compare_numbers(_number(before[keyword]), _number(now[keyword]), tolerance, place, sentence)
 
 
 def _cards(encoded: list[Any]) -> str:
-    """Write the values of all cards of one keyword; each is tagged with its type."""
-    return " and ".join(told(value[-1]) for value in encoded)
+    """Write the values of all cards of one keyword into a sentence; each is encoded as a tag and its value."""
+    return " and ".join(format_value(value[-1]) for value in encoded)
 
 
 def _card_change(before: list[Any], now: list[Any]) -> str:
     if len(before) == len(now) == 1:
-        return told_change(before[0][-1], now[0][-1])
+        return format_change(before[0][-1], now[0][-1])
     return f"{_cards(now)} instead of {_cards(before)}"
 
 
 def _number(encoded: list[Any]) -> float | None:
-    """Value of a keyword with one card that holds a finite floating-point number."""
+    """Return the value of a keyword with one card that holds a finite floating-point number, else None."""
     return encoded[0][1] if len(encoded) == 1 and isinstance(encoded[0][-1], float) else None
 
 
@@ -81,7 +81,7 @@ def _compare_data(old: Hdu, new: Hdu, tolerance: Tolerance, path: str) -> Iterat
     tables = fits_table(old.cards), fits_table(new.cards)
     if tables[0] is not None and tables[1] is not None:
         streams = Pieces(old.data()), Pieces(new.data())
-        yield from compare_rows((tables[0], tables[1]), streams, tolerance, path)
+        yield from _compare_rows((tables[0], tables[1]), streams, tolerance, path)
         return
     dtype = np.dtype(np.uint8) if old.dtype is None else old.dtype
     tally = Tally(tolerance, "byte" if old.dtype is None else "value")
@@ -95,7 +95,7 @@ def _compare_data(old: Hdu, new: Hdu, tolerance: Tolerance, path: str) -> Iterat
         left, right = (np.frombuffer(piece, dtype, values).astype(dtype.newbyteorder("=")) for piece in (a, b))
         tally.add(left, right, _places(old, done))
         done += values
-    # What one of them has beyond the other is not looked at, only counted.
+    # The bytes that one of them has beyond the other are counted, not compared.
     sizes = [stream.drain() for stream in (one, two)]
     if sizes[0] != sizes[1]:
         yield Difference(path, f"There are {sizes[1]} bytes of data instead of {sizes[0]}.")
@@ -109,7 +109,7 @@ def _form(dtype: np.dtype[Any] | None) -> str:
 
 
 def _places(hdu: Hdu, start: int) -> Callable[[int], str]:
-    """Return a function that says where an element is: in an image its pixel, counted from 1 as FITS does."""
+    """Return a function that names the place of an element: in an image its pixel, counted from 1 as FITS does."""
     cards = dict(hdu.cards)
     shape = [int(cards.get(f"NAXIS{axis}", 0)) for axis in range(1, int(cards.get("NAXIS", 0)) + 1)]
 
@@ -122,12 +122,12 @@ def _places(hdu: Hdu, start: int) -> Callable[[int], str]:
     return say
 
 
-def compare_rows(
+def _compare_rows(
     tables: tuple[FitsTable, FitsTable], streams: tuple[Pieces, Pieces], tolerance: Tolerance, path: str
 ) -> Iterator[Difference]:
     """Yield the differences of the data of two tables, one per column; rows count from 1, as in FITS.
 
-    Compared are the values as stored, over the rows that both have.
+    Values are compared as stored, over the rows that both tables have.
     """
     before, now = ({column.name: column for column in table.columns} for table in tables)
     shared: list[tuple[FitsColumn, FitsColumn, Tally]] = []
@@ -175,7 +175,7 @@ def _row_places(done: int, count: int) -> Callable[[int], str]:
 
 
 def _compare_heaps(streams: tuple[Pieces, Pieces], tolerance: Tolerance, path: str) -> Iterator[Difference]:
-    """Compare what follows the rows, arrays of variable length among it, byte by byte."""
+    """Compare the bytes that follow the rows, arrays of variable length among them."""
     tally = Tally(tolerance, "byte")
     sizes = [0, 0]
     while any(pieces := [stream.take(PIECE_BYTES) for stream in streams]):

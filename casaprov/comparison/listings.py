@@ -1,4 +1,4 @@
-"""Texts that say where and when they were written: listings and logs of tasks.
+"""Listings and logs of tasks: texts that state where and when they were written.
 
 ``listobs`` names its MeasurementSet by absolute path and pads its columns to
 fit, ``imfit`` notes the time of the fit. Two such texts have the same content
@@ -14,7 +14,7 @@ from pathlib import Path
 
 __all__ = ["same_listing"]
 
-_MAX_BYTES = 10 * 2**20
+_MAX_BYTES = 10 * 2**20  # larger texts are compared as they are
 _WRITTEN_WITHIN = timedelta(days=1)
 
 # 2026-11-22 01:02:03 or 2026/11/22/01:02:03, and Sun Nov 22 01:02:03 2026
@@ -25,13 +25,13 @@ _VERBAL = re.compile(r"[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}"
 def same_listing(
     recorded: Path, recorded_at: datetime, present: Path, present_at: datetime, moved: Mapping[str, str]
 ) -> bool:
-    """Tell whether two texts agree but for folder names, padding and the time of writing.
+    """Return True if two texts agree but for folder names, padding and the time of writing.
 
     Parameters
     ----------
     recorded_at, present_at
-        When the calls that wrote them began; times within a day of that are
-        taken for times of writing, all others count.
+        Times at which the calls that wrote them began; times within a day of
+        that are taken for times of writing, all others count.
     moved
         Recorded path to present path, for folders and files that lie elsewhere now.
     """
@@ -41,6 +41,7 @@ def same_listing(
         before, after = recorded.read_text(encoding="utf-8"), present.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         return False
+    # The longest path first: a folder's path begins those of what lies in it.
     for old, new in sorted(moved.items(), key=lambda pair: -len(pair[1])):
         after = after.replace(new, old)
     return _without_times(before, recorded_at).split() == _without_times(after, present_at).split()
@@ -49,7 +50,7 @@ def same_listing(
 def _without_times(text: str, written_at: datetime) -> str:
     def mask(found: re.Match[str]) -> str:
         time = _time(found)
-        # Tasks write local time without a zone; a day covers every zone.
+        # Tasks write local time without a zone; zones are at most 14 hours from UTC, so a day covers all.
         near = time is not None and abs(time - written_at.replace(tzinfo=None)) <= _WRITTEN_WITHIN
         return "<time of writing>" if near else found.group()
 

@@ -1,4 +1,4 @@
-"""Comparing two plots: by their pixels, or by all of a document but the time of writing."""
+"""Comparison of two plots: by their pixels, or by all of a document but the time of writing."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ Pixels = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
 """Rows, columns, and red, green, blue and opacity."""
 
 PixelReader = Callable[[Path], Pixels | None]
-"""Reads a picture; None for what is none, or cannot be read."""
+"""A function that reads a picture; it returns None for a file that is none, or cannot be read."""
 
 _MAX_DOCUMENT_BYTES = 100 * 2**20
+
 # "/CreationDate (D:20261125164751Z)", "%%CreationDate: Wed Nov 25 16:47:51 2026", and a PDF's /ID made from both
 _WRITTEN = re.compile(
     rb"/(?:CreationDate|ModDate) ?\(D:[^)\n]{0,40}\)|%%CreationDate:[^\n]{0,80}|/ID ?\[ ?<[0-9A-Fa-f]*> ?<[0-9A-Fa-f]*> ?\]"
@@ -49,14 +50,15 @@ def _without_time(path: Path) -> bytes:
 
 def _compare(before: Pixels, now: Pixels, prefix: str) -> Iterator[Difference]:
     if before.shape != now.shape:
-        told = (
+        sentence = (
             f"The picture has {now.shape[1]} × {now.shape[0]} pixels instead of {before.shape[1]} × {before.shape[0]}."
         )
-        yield Difference(f"{prefix}size", told)
+        yield Difference(f"{prefix}size", sentence)
         return
+    # As 16 bits with sign, since the difference of two unsigned bytes would wrap; the largest of the four counts.
     distance = np.abs(before.astype(np.int16) - now.astype(np.int16)).max(axis=2)
     differing = int(np.count_nonzero(distance))
     if differing:
         of = int(distance.size)
-        told = f"{differing} of {of} pixels differ, the most by {int(distance.max())} of 255."
-        yield Difference(f"{prefix}pixels", told, differing, of)
+        sentence = f"{differing} of {of} pixels differ, by at most {int(distance.max())} of 255."
+        yield Difference(f"{prefix}pixels", sentence, differing, of)

@@ -1,8 +1,8 @@
-"""Comparing products: with each other, or with their record.
+"""Comparison of products: with each other, or with their record.
 
 :func:`compare_paths` has both products and compares them value by value;
 :func:`compare_trees` has one product and the record of the other. Both compare
-what a content digest covers, return values and tell all differences.
+the content that a digest covers, and return all differences, as values.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ def compare_paths(
     left, right
         The product as it should be, and the one to judge.
     reader, fits
-        What reads tables and FITS files, or functions that return it and are
+        Readers of tables and FITS files, or functions that return them and are
         called only if there is something to read.
     pixels
         Reads pictures.
     tolerance
-        What is tolerated between floating-point values.
+        Tolerance between floating-point values.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def compare_paths(
         for path in (left, right):
             if path.is_file():
                 with open_regular(path) as stream:
-                    stream.read(1)  # an error names the path as it was given
+                    stream.read(1)  # so that an error names the path as it was given
         if left.is_file() and right.is_file() and same_bytes(left, right):
             return Comparison("identical")
         return conclude(_Comparer(reader, fits, pixels, tolerance).compare(left.resolve(), right.resolve(), ""))
@@ -80,6 +80,8 @@ def compare_paths(
 
 
 class _Comparer:
+    """Compares products, and the members of folders with them."""
+
     def __init__(
         self,
         reader: TableReader | Callable[[], TableReader],
@@ -93,7 +95,7 @@ class _Comparer:
         self._tolerance = tolerance
 
     def compare(self, left: Path, right: Path, prefix: str) -> Iterator[Difference]:
-        """Yield all differences of two products; `prefix` says where they lie."""
+        """Yield all differences of two products; `prefix` is put before the names of their parts."""
         kinds = _kind(left), _kind(right)
         if kinds[0] != kinds[1]:
             yield Difference(prefix.rstrip("/") or "kind", f"This is a {kinds[1]} instead of a {kinds[0]}.")
@@ -130,7 +132,7 @@ class _Comparer:
 
 
 def _kind(path: Path) -> str:
-    """Say in words what is to be compared: a link is not followed to a directory, as in a digest."""
+    """Name the kind of a product; a link is not followed to a folder, as in a digest."""
     if path.is_symlink() and (path.is_dir() or not path.exists()):
         return "link"
     if is_table(path):

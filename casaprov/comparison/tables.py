@@ -1,7 +1,7 @@
-"""Comparing two casacore tables cell by cell, in bounded memory.
+"""Comparison of two casacore tables cell by cell, in bounded memory.
 
-Compared is what a content digest covers, no more and no less: the same columns,
-keywords and sub-tables (:mod:`casaprov.digests.measurement` says which are left out).
+It covers the content that a digest covers, no more and no less: the same columns,
+keywords and sub-tables (:mod:`casaprov.formats.keywords` leaves out the others).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from casaprov.comparison.values import Tally, same_value, told, told_change
+from casaprov.comparison.values import Tally, format_change, format_value, same_value
 from casaprov.comparison.verdict import Difference, Tolerance
 from casaprov.files.kinds import is_table
 from casaprov.formats.keywords import science_keywords, sub_tables
@@ -34,8 +34,12 @@ def compare_tables(
 ) -> Iterator[Difference]:
     """Yield all differences of two tables and their sub-tables.
 
-    `above` holds the tables that refer to these: a table that refers to one of
-    its own parents is not followed.
+    Parameters
+    ----------
+    prefix
+        Names of the tables that these are sub-tables of.
+    above
+        Their paths, resolved: a table that refers to one of its own parents is not followed.
 
     Raises
     ------
@@ -72,9 +76,11 @@ def compare_tables(
 
 
 def _compare_kinds(one: Table, two: Table, prefix: str) -> Iterator[Difference]:
-    for what, before, now in (("type", one.type, two.type), ("subtype", one.subtype, two.subtype)):
+    for name, before, now in (("type", one.type, two.type), ("subtype", one.subtype, two.subtype)):
         if before != now:
-            yield Difference(f"{prefix}{what}", f"The {what} of the table is {told(now)} instead of {told(before)}.")
+            yield Difference(
+                f"{prefix}{name}", f"The {name} of the table is {format_value(now)} instead of {format_value(before)}."
+            )
     if one.rows != two.rows:
         change = f"{abs(two.rows - one.rows)} {'more' if two.rows > one.rows else 'fewer'}"
         yield Difference(f"{prefix}rows", f"The table has {two.rows} rows instead of {one.rows}, {change}.")
@@ -87,29 +93,29 @@ def compare_keywords(
     for name in in_either(before, now):
         place = f"{path}/{name}"
         if name not in now:
-            yield Difference(place, f"The keyword is missing; it was {told(before[name])}.")
+            yield Difference(place, f"The keyword is missing; it was {format_value(before[name])}.")
         elif name not in before:
-            yield Difference(place, f"The keyword is new; it is {told(now[name])}.")
+            yield Difference(place, f"The keyword is new; it is {format_value(now[name])}.")
         elif isinstance(before[name], Mapping) and isinstance(now[name], Mapping):
             yield from compare_keywords(before[name], now[name], tolerance, place)
         elif not same_value(before[name], now[name]):
-            what = f"The keyword is {told_change(before[name], now[name])}."
-            yield compare_numbers(before[name], now[name], tolerance, place, what)
+            sentence = f"The keyword is {format_change(before[name], now[name])}."
+            yield compare_numbers(before[name], now[name], tolerance, place, sentence)
 
 
-def compare_numbers(before: Any, now: Any, tolerance: Tolerance, path: str, what: str) -> Difference:
-    """Return a difference told by `what`, with its size if both values are floating-point and alike."""
+def compare_numbers(before: Any, now: Any, tolerance: Tolerance, path: str, sentence: str) -> Difference:
+    """Return a difference with its sentence, and with its size if both values are floating-point and of one shape."""
     one, two = np.asarray(before), np.asarray(now)
     if one.shape != two.shape or one.dtype != two.dtype or one.dtype.kind not in "fc":
-        return Difference(path, what)
+        return Difference(path, sentence)
     tally = Tally(tolerance)
     tally.add(one, two, lambda _index: "")
     counted = tally.difference(path)
-    return Difference(path, what) if counted is None else replace(counted, what=what)
+    return Difference(path, sentence) if counted is None else replace(counted, what=sentence)
 
 
 def in_either(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Names that one of two mappings has, sorted."""
+    """Return the names that one of two mappings has, sorted."""
     return sorted(before.keys() | now.keys())
 
 
@@ -136,7 +142,7 @@ def compare_columns(one: Table, two: Table, name: str, tolerance: Tolerance, pre
 
 
 def _content(blocks: Iterator[Block], column: Column) -> Iterator[Block]:
-    """Leave out what is no content of a column."""
+    """Yield the blocks of a column without the members of virtual models that are no content."""
     for block in blocks:
         if column.type == "record" and block.values is not None:
             values = block.values.copy()
@@ -147,14 +153,14 @@ def _content(blocks: Iterator[Block], column: Column) -> Iterator[Block]:
 
 
 class _Part:
-    """Where the values of a block stand: a cell too large for one block comes in parts."""
+    """Places of the values of a block; a cell too large for one block comes in parts."""
 
     def __init__(self) -> None:
         self._row = -1
         self._offset = 0
 
     def places(self, block: Block) -> Callable[[int], str]:
-        """Return a function that says where an element of `block` is."""
+        """Return a function that names the place of an element of `block`."""
         assert block.shape is not None
         assert block.values is not None
         size = max(1, math.prod(block.shape))
@@ -174,11 +180,12 @@ class _Part:
 
 
 def _paired(left: Iterator[Block], right: Iterator[Block]) -> Iterator[tuple[Block, Block]]:
-    """Cut two streams of blocks so that they go in step; ends with the shorter one."""
+    """Cut two streams of blocks so that they go in step; end with the shorter one."""
     a, b = next(left, None), next(right, None)
+    # A block is many whole cells or a part of one; where either is a part, both sides move on by one cell.
     while a is not None and b is not None:
         if _is_part(a) or _is_part(b):
-            if a.shape == b.shape:  # cells of one shape and type are cut in the same places
+            if a.shape == b.shape:  # cells of one shape and type are cut at the same places
                 yield a, b
                 a, b = next(left, None), next(right, None)
             else:
@@ -196,7 +203,7 @@ def _is_part(block: Block) -> bool:
 
 
 def _undefined(block: Block) -> Block:
-    """Stand-in for a cell whose values are not looked at."""
+    """Return a stand-in for a cell whose values are not compared."""
     return Block(block.first_row, 1, block.shape, None)
 
 

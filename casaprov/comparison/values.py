@@ -1,4 +1,4 @@
-"""Comparing arrays bit by bit, and telling how far apart their numbers are."""
+"""Comparison of arrays bit by bit, and the distances of their numbers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from casaprov.comparison.verdict import Difference, Tolerance
 from casaprov.formats.keywords import encode
 from casaprov.hashing import canonical_json
 
-__all__ = ["Tally", "distances", "same_bits", "same_value", "told", "told_change"]
+__all__ = ["Tally", "distances", "format_change", "format_value", "same_bits", "same_value"]
 
 Array = np.ndarray[Any, Any]
 
@@ -23,7 +23,7 @@ _LARGEST = float(np.finfo(np.float64).max)
 
 
 def same_bits(left: Array, right: Array) -> Array:
-    """Tell for each element of two arrays of one dtype whether it is the same, bit by bit.
+    """Return True for each element that two arrays of one dtype share, bit by bit.
 
     NaN is the same as NaN; 0.0 is not the same as -0.0.
     """
@@ -39,6 +39,7 @@ def same_bits(left: Array, right: Array) -> Array:
     if left.dtype.kind != "f":
         equal: Array = left == right
         return equal
+    # As unsigned integers, since -0.0 equals 0.0 and no NaN equals another.
     bits = np.dtype(f"u{left.dtype.itemsize}")
     alike: Array = np.equal(np.ascontiguousarray(left).view(bits), np.ascontiguousarray(right).view(bits))
     if not alike.all():
@@ -73,14 +74,14 @@ def _magnitude(values: Array) -> Array:
 
 
 class Tally:
-    """Counts what differs in one column, HDU or keyword, block by block.
+    """Counts the elements that differ in one column, HDU or keyword, block by block.
 
     Parameters
     ----------
     tolerance
-        What is tolerated between floating-point values.
+        Tolerance between floating-point values.
     noun
-        What an element is called in the sentence, in the singular.
+        Name of an element in the sentence, in the singular.
     """
 
     def __init__(self, tolerance: Tolerance, noun: str = "value") -> None:
@@ -89,9 +90,9 @@ class Tally:
         self._compared = 0
         self._differing = 0
         self._reshaped_cells = 0
-        self._uncovered = 0
-        self._not_finite = 0
-        self._set = 0
+        self._uncovered = 0  # differing elements that the tolerance does not cover
+        self._not_finite = 0  # differing elements that are NaN or infinite on one side at least
+        self._set = 0  # differing flags that are set now
         self._max_abs: float | None = None
         self._max_rel: float | None = None
         self._first = ""
@@ -100,7 +101,7 @@ class Tally:
         """Compare two arrays of one dtype and size.
 
         `places` is called with the index of the first differing element and
-        says in words where that is.
+        names its place.
         """
         left, right = left.reshape(-1), right.reshape(-1)
         self._compared += left.size
@@ -130,7 +131,7 @@ class Tally:
         self._note(f"in row {first_row}: {_shape(right)} instead of {_shape(left)}")
 
     def difference(self, path: str) -> Difference | None:
-        """Return what was counted; None if nothing differs."""
+        """Return the difference of all that was added; None if nothing differs."""
         if not self._differing and not self._reshaped_cells:
             return None
         return Difference(
@@ -173,12 +174,12 @@ class Tally:
 
 
 def same_value(left: Any, right: Any) -> bool:
-    """Tell whether two keyword values enter a digest as the same text."""
+    """Return True if two keyword values have the same encoding in a digest."""
     return canonical_json(encode(left)) == canonical_json(encode(right))
 
 
-def told(value: Any, limit: int = _LONGEST) -> str:
-    """Write a value into a sentence, cut to `limit` characters."""
+def format_value(value: Any, limit: int = _LONGEST) -> str:
+    """Write a value for a sentence, cut to `limit` characters."""
     return _cut(_whole(value), limit)
 
 
@@ -197,8 +198,8 @@ def _cut(text: str, limit: int = _LONGEST) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def told_change(before: Any, now: Any) -> str:
-    """Say what two values that are not the same are, ``1.5 instead of 1.25``, so that they can be told apart.
+def format_change(before: Any, now: Any) -> str:
+    """Write two values that differ for a sentence, ``1.5 instead of 1.25``, with digits enough to tell them apart.
 
     Of arrays of one shape only the elements that differ are shown, with all their digits.
     """
@@ -217,14 +218,14 @@ def told_change(before: Any, now: Any) -> str:
 
 
 def _change(before: Any, now: Any) -> str:
-    old, new = told(before), told(now)
-    if old == new:
+    old, new = format_value(before), format_value(now)
+    if old == new:  # they differ beyond the cut: begin shortly before the first character that differs
         old, new = _whole(before), _whole(now)
         apart = next((n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
         if apart > _BEFORE_CHANGE:
             old, new = (f"…{text[apart - _BEFORE_CHANGE :]}" for text in (old, new))
         old, new = _cut(old), _cut(new)
-    if old == new:
+    if old == new:  # 1 and True, for example
         old, new = (f"{text} ({type(value).__name__})" for text, value in ((old, before), (new, now)))
     return f"{new} instead of {old}"
 

@@ -1,4 +1,4 @@
-"""What a comparison returns: values, all of them, never an exception for the first."""
+"""Verdict and differences, which a comparison returns: all of them as values, never an exception for the first."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from casaprov.records.model import Tier
 __all__ = ["Comparison", "Difference", "Tolerance", "Verdict", "conclude"]
 
 Verdict = Literal["identical", "same-content", "within-tolerance", "differs", "missing", "not-verifiable"]
-"""``identical`` is said of the bytes of single files only, ``same-content`` of what a content digest covers."""
+"""``identical`` holds for the bytes of single files only, ``same-content`` for the content that a digest covers."""
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far floating-point values may differ; integers, flags and text never may.
+    """Largest difference at which floating-point values agree; integers, flags and text must be equal.
 
     Two values agree within the tolerance if they differ by no more than `atol`,
     or by no more than `rtol` times the larger of their magnitudes (the rule of
-    :func:`math.isclose`). Nothing is tolerated by default.
+    :func:`math.isclose`). By default only equal values agree.
 
     Raises
     ------
@@ -41,25 +41,25 @@ class Tolerance:
                 )
 
     def covers(self, max_abs: float, max_rel: float) -> bool:
-        """Tell whether values that differ by this much agree; 0.0 and -0.0 do not if nothing is tolerated."""
+        """Return True if values that differ by this much agree; without a tolerance, not even 0.0 and -0.0 do."""
         return 0 < self.atol >= max_abs or 0 < self.rtol >= max_rel
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that is not the same.
+    """A difference between two products.
 
     Attributes
     ----------
     path
-        Where: ``DATA``, ``ANTENNA/POSITION``, ``keywords/TELESCOPE``,
+        Its place: ``DATA``, ``ANTENNA/POSITION``, ``keywords/TELESCOPE``,
         ``DATA/keywords/UNIT``, ``rows``, ``hdu 0 data``, ``line 12``. Members
         of directories and sub-tables come before it, separated by ``/``.
     what
-        What is different, as a sentence.
+        A sentence about it.
     cells, of
         How many values differ, and of how many. Each element of an array
-        counts: a visibility, a flag, a pixel. None where it cannot be said.
+        counts: a visibility, a flag, a pixel. None where it is not known.
     max_abs, max_rel
         The largest difference of two finite numbers, and the largest one as a
         part of the greater magnitude of the two; None where nothing can be subtracted.
@@ -83,8 +83,8 @@ class Comparison:
     Attributes
     ----------
     note
-        How the verdict was reached where that limits it (only samples were
-        compared), or why there is none.
+        A limit of the verdict (only samples were compared), or the reason why
+        there is none.
     tier
         ``fast`` if of large columns and files only samples were read.
     """
@@ -94,14 +94,9 @@ class Comparison:
     note: str = ""
     tier: Tier = "full"
 
-    @property
-    def verified(self) -> bool:
-        """True if the product is what it should be."""
-        return self.verdict in {"identical", "same-content", "within-tolerance"}
-
 
 def conclude(differences: Iterable[Difference], note: str = "", *, tier: Tier = "full") -> Comparison:
-    """Draw the verdict from all differences that were found."""
+    """Return a comparison with the verdict that follows from all differences."""
     found = tuple(differences)
     if not found:
         return Comparison("same-content", (), note, tier)

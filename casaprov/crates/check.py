@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import zip_longest
@@ -24,7 +23,7 @@ from casaprov.crates.layout import (
 )
 from casaprov.crates.readme import readme
 from casaprov.errors import CrateError, DigestError, Issue
-from casaprov.files.regular import open_regular
+from casaprov.files.regular import digest_file, open_regular
 from casaprov.hashing import Digest
 from casaprov.lineage.saved_cells import MAX_NOTEBOOK_BYTES
 from casaprov.records.model import Document
@@ -40,14 +39,7 @@ __all__ = [
     "manifest_issues",
     "parameter_issues",
     "readme_issues",
-    "sha256_of",
 ]
-
-
-def sha256_of(path: Path) -> Digest:
-    """Digest of the bytes of a file, read in pieces."""
-    with open_regular(path) as file:
-        return Digest(f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}")
 
 
 def claimed_files(metadata: Any, manifest: Manifest) -> dict[str, CrateFile]:
@@ -72,7 +64,7 @@ def file_issues(folder: Path, claimed: Mapping[str, CrateFile]) -> Iterator[Issu
             yield Issue(path, "It was removed.")
         elif (size := present[path].stat().st_size) != file.size_bytes:
             yield Issue(path, "It was changed.", f"{size} bytes", f"{file.size_bytes} bytes")
-        elif (digest := sha256_of(present[path])) != file.sha256:
+        elif (digest := digest_file(present[path])) != file.sha256:
             yield Issue(path, "It was changed.", digest, file.sha256)
     for path in present:
         if path not in claimed and path != METADATA:

@@ -20,7 +20,7 @@ from typing import Literal, Protocol
 from casaprov.crates.layout import shipped_path
 from casaprov.digests.measurement import Measure
 from casaprov.errors import CasaprovError
-from casaprov.files.snapshot import Snapshot, walk
+from casaprov.files.snapshot import Snapshot, take_snapshot
 from casaprov.hashing import Digest
 from casaprov.lineage.graph import Lineage
 from casaprov.records.model import Document, Entity
@@ -163,7 +163,7 @@ class _Chooser:
         if _is_input(entity) or not (entity.content_digest and entity.size_bytes) or (folder / entity.path).exists():
             return None
         if folder not in self._walks:
-            self._walks[folder] = walk(folder)
+            self._walks[folder] = take_snapshot(folder)
         for name, found in self._walks[folder].products.items():
             if found.size_bytes == entity.size_bytes and not self._change(entity, folder / name):
                 return folder / name

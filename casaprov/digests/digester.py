@@ -1,8 +1,8 @@
-"""The digester: measures products in worker processes, and only what has changed since.
+"""The digester, which measures products in worker processes, and only those that changed.
 
-What was measured is kept, in memory and in a cache on disk, and holds as long
-as the stat stamps of all files are what they were. How a product is read is
-the matter of :mod:`casaprov.digests.parallel`.
+Measurements are kept, in memory and in a cache on disk, and hold as long as the
+stat stamps of all files are the same. :mod:`casaprov.digests.parallel` has a
+product read.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from casaprov.records.model import Tier
 
 __all__ = ["Digester"]
 
-_REMEMBERED = 32
+_REMEMBERED = 32  # products whose measurements are kept in memory
 
 
 class Digester:
-    """Measures products in worker processes, and remembers what has not changed since.
+    """Measures products in worker processes, and remembers the measurements until a product changes.
 
     Parameters
     ----------
     pool
         Workers that serve the functions of :mod:`casaprov.readers.digest_worker`.
     cache
-        Keeps what was measured for later sessions; None for none.
+        Keeps measurements for later sessions; None for none.
     """
 
     def __init__(self, pool: CallPool, cache: Cache | None) -> None:
@@ -44,48 +44,49 @@ class Digester:
         self._lock = ExemptLock()
         self._known: OrderedDict[tuple[Path, Tier], tuple[Stamps, Measurement]] = OrderedDict()
         self._pending: dict[tuple[Path, Tier], tuple[Stamps, Future[Measurement]]] = {}
-        # One more than there are workers keeps these busy; many would only take turns with the user's thread.
+        # One more than there are workers keeps these busy; more would only compete with the user's thread.
         self._threads = ThreadPoolExecutor(pool.size + 1, thread_name_prefix="casaprov-digest")
 
     def start(self) -> None:
-        """Start the workers, so that the first product need not wait for them; one by one, to leave CASA a processor."""
+        """Start the workers before the first product needs them, one by one, to leave CASA a processor."""
         self._prepare([kind for kind in ("tables", "fits") for _ in range(self._pool.size)])
 
     def _prepare(self, kinds: list[str]) -> None:
         if kinds:
-            with suppress(WorkerDied):  # closed meanwhile
+            with suppress(WorkerDied):  # race: the pool may be closed meanwhile
                 first, *rest = kinds
                 self._pool.submit("prepare", kind=first).add_done_callback(lambda _: self._prepare(rest))
 
     def submit(self, path: Path, *, tier: Tier = "full", stamps: Stamps | None = None) -> Future[Measurement]:
-        """Start to measure a product; the Future is finished already if nothing changed since the last time.
+        """Start to measure a product; its Future is finished already if nothing changed since the last time.
 
         Parameters
         ----------
         tier
             ``fast`` reads only samples of large columns and files.
         stamps
-            Its stamps, from who has them already.
+            Its stamps, if they were just taken.
 
         Returns
         -------
         Future
-            It raises what :func:`casaprov.digests.measurement.measure` raises, and
+            It raises the errors of :func:`casaprov.digests.measurement.measure`, and
             :class:`casaprov.errors.WorkerDied`.
         """
         path = path.absolute()
-        what = (path, tier)
+        key = (path, tier)
         now = stamps or stamp(path)
         with self._lock:
-            known, pending = self._known.get(what), self._pending.get(what)
+            known, pending = self._known.get(key), self._pending.get(key)
             if known is not None and known[0] == now:
-                self._known.move_to_end(what)
+                self._known.move_to_end(key)
                 finished: Future[Measurement] = Future()
                 finished.set_result(known[1])
                 return finished
             if pending is not None and pending[0] == now:
                 return pending[1]
-        # Only a stamp that a later write would change can stand for what is measured from now on.
+        # Race: a write within the same step of the clock would leave these stamps as they are. Only stamps that are older
+        # than a step can stand for the content that is measured from now on.
         before = now if is_settled(now, self._steps.at(path)) else None
         with self._lock:
             try:
@@ -94,8 +95,8 @@ class Digester:
                 closed: Future[Measurement] = Future()
                 closed.set_exception(WorkerDied(f"{path} was not measured: the workers were closed."))
                 return closed
-            self._pending[what] = (now, result)
-        result.add_done_callback(lambda done: self._no_longer_pending(what, done))
+            self._pending[key] = (now, result)
+        result.add_done_callback(lambda done: self._no_longer_pending(key, done))
         return result
 
     def measure(self, path: Path, *, tier: Tier = "full") -> Measurement:
@@ -103,7 +104,7 @@ class Digester:
         return self.submit(path, tier=tier).result()
 
     def cached_bytes(self) -> int:
-        """Bytes that the cache holds."""
+        """Return how many bytes the cache holds."""
         return self._cache.size_bytes()
 
     def close(self) -> None:
@@ -112,28 +113,29 @@ class Digester:
         self._threads.shutdown(wait=True, cancel_futures=True)
         self._cache.close()
 
-    def _no_longer_pending(self, what: tuple[Path, Tier], done: Future[Measurement]) -> None:
+    def _no_longer_pending(self, key: tuple[Path, Tier], done: Future[Measurement]) -> None:
         with self._lock:
-            if what in self._pending and self._pending[what][1] is done:
-                del self._pending[what]
+            # A later measurement of the same product may have taken its place.
+            if key in self._pending and self._pending[key][1] is done:
+                del self._pending[key]
 
     def _measure(self, path: Path, tier: Tier, before: Stamps | None) -> Measurement:
         before = before or settle(path, self._steps.at(path))
-        if before is None:  # its stamps say nothing: who asks from now on gets a reading of his own
+        if before is None:  # the stamps show no change: calls from now on get a measurement of their own
             with self._lock:
                 self._pending.pop((path, tier), None)
-        whole = before if before and is_self_contained(path, before) else None
-        reading = ParallelMeasurement(path, whole, pool=self._pool, cache=self._cache, tier=tier)
-        measured = reading.known()
+        covered = before if before and is_self_contained(path, before) else None
+        measurement = ParallelMeasurement(path, covered, pool=self._pool, cache=self._cache, tier=tier)
+        measured = measurement.known()
         if measured is None:
-            measured = reading.measure()
-            # Only what did not change while it was read, and would have shown it, is remembered.
-            if reading.stamps is None or stamp(path) != reading.stamps:
+            measured = measurement.measure()
+            # Race: the product may have changed while it was read. A measurement is remembered only if that would show.
+            if measurement.stamps is None or stamp(path) != measurement.stamps:
                 return measured
-            self._cache.put(reading.found)
-        if reading.stamps is not None:
+            self._cache.put(measurement.found)
+        if measurement.stamps is not None:
             with self._lock:
-                self._known[path, tier] = (reading.stamps, measured)
+                self._known[path, tier] = (measurement.stamps, measured)
                 while len(self._known) > _REMEMBERED:
                     self._known.popitem(last=False)
         return measured

@@ -1,11 +1,11 @@
-"""Digests that were computed before, kept on disk for later sessions.
+"""Digests on disk, kept for later sessions.
 
-An entry stands for a product, a sub-table or a column, by its path, and holds
+An entry belongs to a product, a sub-table or a column, by its path, and is valid
 for one stamp: a digest of the stat stamps of all files that it was read from.
-A path has one entry, that of its last known state. The cache may be used by
-many processes, is bounded (the entries that were used longest ago go first),
-and is made anew when it is damaged: losing it costs time and nothing else.
-Where no file can be used, entries are kept in memory until the session ends.
+A path has one entry, that of its last known state. Many processes may use the
+cache. It is bounded (the entries that were used longest ago go first), and made
+anew when it is damaged: its loss costs time and nothing else. Where no file can
+be used, entries are kept in memory until the session ends.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ __all__ = ["DigestCache"]
 _log = logging.getLogger(__name__)
 
 _VERSION = 2
-"""Of what the entries hold; a file of another version is made anew."""
+"""Version of the values in the entries; a file of another one is made anew."""
 
-_BUSY_S = 1.0
-_FINE_S = 3600  # an hour is fine enough to tell which entry was used longest ago
-_PART_DROPPED = 4  # of the room, one part in so many is made free at once
+_BUSY_S = 1.0  # wait for a process that writes
+_USED_S = 3600  # times of use are kept to an hour: each reading would be a write otherwise
+_PART_DROPPED = 4  # one part in so many of the room is made free at once, since each time costs a look at all entries
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
     name TEXT PRIMARY KEY, stamp TEXT NOT NULL, value BLOB NOT NULL, checksum BLOB NOT NULL, used_at REAL NOT NULL
@@ -43,14 +43,14 @@ CREATE TABLE IF NOT EXISTS entries (
 class DigestCache:
     """Values by name and stamp, in an SQLite file; safe for threads and processes.
 
-    Nothing is raised: what cannot be read or written is not there.
+    No error is raised: a value that cannot be read is not there, one that cannot be written is not kept.
 
     Parameters
     ----------
     path
         The file; None keeps the entries in memory.
     max_bytes
-        Most that the file may take.
+        Limit of the size of the file.
     """
 
     def __init__(self, path: Path | None, *, max_bytes: int) -> None:
@@ -61,7 +61,7 @@ class DigestCache:
         self._closed = False
 
     def get(self, name: str, stamp: str) -> Any:
-        """Return the value that `name` has under this stamp; None if it has none."""
+        """Return the value that a name has under a stamp; None if it has none."""
         key = _key(name)
         with self._lock:
             try:
@@ -74,7 +74,7 @@ class DigestCache:
                 value, checksum, used_at = found
                 if _checksum(key, stamp, value) != checksum:
                     raise sqlite3.DatabaseError("an entry does not have its checksum")
-                if time.time() - used_at > _FINE_S:
+                if time.time() - used_at > _USED_S:
                     with connection:
                         connection.execute("UPDATE entries SET used_at = ? WHERE name = ?", (time.time(), key))
                 return json.loads(zlib.decompress(value))
@@ -100,7 +100,7 @@ class DigestCache:
                 self._failed(error)
 
     def size_bytes(self) -> int:
-        """Bytes that the entries take."""
+        """Return how many bytes the entries take."""
         with self._lock:
             try:
                 return self._taken()
@@ -124,7 +124,8 @@ class DigestCache:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(self._path or ":memory:", timeout=_BUSY_S, check_same_thread=False)
             try:
-                # A crash of the machine may cost entries: their checksums tell, and the file is made anew.
+                # Without waiting for the disk: a crash of the machine may damage entries. Their checksums show that, and
+                # the file is made anew.
                 connection.execute("PRAGMA synchronous = OFF")
                 connection.execute("PRAGMA auto_vacuum = FULL")
                 if connection.execute("PRAGMA user_version").fetchone()[0] not in (0, _VERSION):
@@ -147,7 +148,7 @@ class DigestCache:
         return int(self._open().execute("PRAGMA freelist_count").fetchone()[0])
 
     def _make_room(self) -> None:
-        """Drop what was used longest ago once the file is full, a good part of it at once."""
+        """Drop the entries that were used longest ago once the file is full, a good part of them at once."""
         taken = self._taken()
         if taken <= self._max_bytes:
             return
@@ -177,12 +178,12 @@ class DigestCache:
         if damaged and self._path is not None:
             with suppress(OSError):
                 self._path.unlink(missing_ok=True)
-        else:  # it is locked, or cannot be written: it may be whole, and nobody waits for it twice
+        else:  # another process holds it, or it cannot be written: it may be whole, and is not waited for twice
             self._path = None
 
 
 def _key(name: str) -> str:
-    """Return what stands for a name in the file, where paths of any bytes have a place and cannot be read."""
+    """Return the key of a name: a digest, which exists for paths of any bytes and does not show them."""
     return hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
 
 

@@ -1,11 +1,10 @@
-"""Content digests of tables, FITS files, plain files and directories.
+"""Content digests of tables, FITS files, plain files and folders.
 
 :func:`measure` reads a product through readers that are passed in and returns
 its digest with the tree that the digest is the root of;
 :class:`casaprov.digests.digester.Digester` has that done by worker processes. The
-protocol is documented in
-``docs/explanation/digests.md``; what it yields never changes under the same
-version.
+protocol is documented in ``docs/explanation/digests.md``; its results never change
+under the same version.
 """
 
 from __future__ import annotations
@@ -14,14 +13,16 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
-from casaprov.digests.fits import fits_digest, hdu_node
+from casaprov.digests.fits import unit_node
+from casaprov.digests.json_fields import digest, integer, mapping, optional, sequence, text
 from casaprov.digests.sketch import sample_places
-from casaprov.digests.table import SAMPLED_BYTES, check_node, table_node
+from casaprov.digests.table import SAMPLED_BYTES, table_node
+from casaprov.digests.tree import TableNode, Tree
 from casaprov.errors import DigestError
 from casaprov.files.kinds import is_fits, is_table, members_of
-from casaprov.files.regular import open_regular
+from casaprov.files.regular import digest_file, open_regular
 from casaprov.files.stamps import Stamps, stamp
 from casaprov.formats.fits import FitsReader
 from casaprov.formats.flag_versions import FLAG_VERSIONS, flag_versions
@@ -30,18 +31,15 @@ from casaprov.hashing import Digest, digest_bytes, digest_record
 from casaprov.records.model import Entity, Kind, Tier
 
 __all__ = [
-    "TREE_FORMAT",
     "Measure",
     "Measurement",
-    "content_digest",
-    "digest_file",
+    "Member",
     "facts_of",
     "measure",
+    "measure_member",
+    "measured_folder",
     "measured_table",
-    "to_json",
 ]
-
-TREE_FORMAT = "casaprov/tree/1"
 
 _KINDS: Mapping[str, Kind] = {"Measurement Set": "MeasurementSet", "Calibration": "CalibrationTable", "Image": "Image"}
 _SAMPLE_BYTES = 4096
@@ -50,7 +48,7 @@ _Measured_co = TypeVar("_Measured_co", covariant=True)
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """What measuring a product gave.
+    """The digest of a product, with all that was found beside it.
 
     Attributes
     ----------
@@ -59,12 +57,12 @@ class Measurement:
     byte_digest
         Digest of the stored bytes; only for single files.
     tree
-        JSON values that `content_digest` can be computed from
-        (:func:`content_digest`), with sketches; None for a plain file.
+        The tree of the content digest, as JSON values (:class:`casaprov.digests.tree.Tree`); None for a plain file.
     tier
         ``fast`` if of a large column or file only samples were read.
     stamp
-        In the tier ``fast``, the stamps of the files before they were read (:attr:`casaprov.files.stamps.Stamps.told`).
+        In the tier ``fast``, a digest of the stamps of the files before they were read
+        (:attr:`casaprov.files.stamps.Stamps.digest`).
     """
 
     kind: Kind
@@ -75,15 +73,33 @@ class Measurement:
     tier: Tier = "full"
     stamp: Digest | None = None
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the measurement as JSON values, as workers send it."""
+        return dict(vars(self))
+
+    @classmethod
+    def from_json(cls, value: Any) -> Measurement:
+        """Read a measurement from the answer of a worker or from a cache; raise :class:`DigestError` if it is none."""
+        data = mapping(value, "measurement")
+        return cls(
+            kind=cast("Kind", text(data.get("kind"), "kind")),
+            content_digest=digest(data.get("content_digest"), "content_digest"),
+            size_bytes=integer(data.get("size_bytes"), "size_bytes"),
+            byte_digest=optional(data, "byte_digest", digest),
+            tree=cast("dict[str, Any] | None", optional(data, "tree", mapping)),
+            tier=cast("Tier", text(data.get("tier"), "tier")),
+            stamp=optional(data, "stamp", digest),
+        )
+
 
 def facts_of(measured: Measurement | Entity) -> dict[str, Any]:
-    """Return what a measurement says of a state, by the names that both give it."""
+    """Return the facts of a state that a measurement finds, by the names that both have for them."""
     names = ("kind", "content_digest", "byte_digest", "size_bytes", "tier", "stamp")
     return {name: getattr(measured, name) for name in names}
 
 
 class Measure(Protocol[_Measured_co]):
-    """What measures a product (:meth:`casaprov.digests.digester.Digester.measure`)."""
+    """A function that measures a product (:meth:`casaprov.digests.digester.Digester.measure`)."""
 
     def __call__(self, path: Path, /, *, tier: Tier = "full") -> _Measured_co:
         """Measure it."""
@@ -93,7 +109,7 @@ class Measure(Protocol[_Measured_co]):
 def measure(
     path: Path, reader: Callable[[], TableReader], fits: Callable[[], FitsReader], *, tier: Tier = "full"
 ) -> Measurement:
-    """Digest and sketch a table, a FITS file, any other file or a directory.
+    """Digest and sketch a table, a FITS file, any other file or a folder.
 
     Parameters
     ----------
@@ -115,64 +131,43 @@ def measure(
             before = stamp(path)
             return measured_table(table_node(path, reader(), tier=tier), before)
         if path.is_dir():
-            return _measure_directory(path, reader, fits, tier)
+            before = stamp(path)
+            members = {member: measure_member(member, reader, fits, tier) for member in members_of(path)}
+            return measured_folder(path, members, before)
         if not path.exists():
             raise DigestError(f"There is no file or table {path}.", hint="Check the name and the working folder.")
-        return _sampled_file(path) if tier == "fast" and _is_sampled(path) else _measure_file(path, fits)
+        return _measure_samples(path) if tier == "fast" and _is_sampled(path) else _measure_file(path, fits)
     except OSError as error:
         raise DigestError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
-def content_digest(tree: Mapping[str, Any]) -> Digest:
-    """Compute the content digest that a tree stands for, from its leaves upwards.
-
-    Raises
-    ------
-    DigestError
-        If the tree is of an unknown format, or a digest inside it is not that
-        of what is below it.
-    """
-    if tree.get("format") != TREE_FORMAT:
-        raise DigestError(f"This casaprov does not know digest trees of the format {tree.get('format')!r}.")
-    if "table" in tree:
-        return check_node(tree["table"])
-    return fits_digest(tree["hdus"]) if "hdus" in tree else _directory_digest(tree["members"])
+# -- tables ----------------------------------------------------------------------
 
 
-def digest_file(path: Path) -> Digest:
-    """Digest of the bytes of a file."""
-    with open_regular(path) as stream:
-        return Digest("sha256:" + hashlib.file_digest(stream, "sha256").hexdigest())
-
-
-def measured_table(node: dict[str, Any], before: Stamps) -> Measurement:
+def measured_table(node: TableNode, before: Stamps) -> Measurement:
     """Return the measurement of a table from its node, and its stamps before it was read."""
-    kind = _KINDS.get(node["type"], "Table")
-    tree = {"format": TREE_FORMAT, "kind": kind, "table": node}
+    kind = _KINDS.get(node.outline.type, "Table")
     return Measurement(
         kind=kind,
-        content_digest=node["digest"],
+        content_digest=node.digest,
         size_bytes=before.size_bytes,
-        tree=tree,
-        **_tier(before, fast=_has_samples(node)),
+        tree=Tree(kind, table=node).to_json(),
+        **_tier(before, fast=node.has_samples()),
     )
 
 
 def _tier(before: Stamps, *, fast: bool) -> dict[str, Any]:
-    return {"tier": "fast", "stamp": before.told} if fast else {}
+    return {"tier": "fast", "stamp": before.digest} if fast else {}
 
 
-def _has_samples(node: Mapping[str, Any]) -> bool:
-    return any("samples" in column for column in node["columns"].values()) or any(
-        sub is not None and _has_samples(sub) for sub in node["tables"].values()
-    )
+# -- files -----------------------------------------------------------------------
 
 
 def _is_sampled(path: Path) -> bool:
     return path.stat().st_size > SAMPLED_BYTES
 
 
-def _sampled_file(path: Path) -> Measurement:
+def _measure_samples(path: Path) -> Measurement:
     """Digest blocks of a large file, at the places of the samples of a sketch of so many blocks."""
     before = stamp(path)
     size = before.size_bytes
@@ -181,9 +176,9 @@ def _sampled_file(path: Path) -> Measurement:
         for block in sample_places(-(-size // _SAMPLE_BYTES)).tolist():
             stream.seek(block * _SAMPLE_BYTES)
             hasher.update(stream.read(_SAMPLE_BYTES))
-    digest = digest_record("casaprov/file-samples/1", size, hasher.hexdigest())
+    samples = digest_record("casaprov/file-samples/1", size, hasher.hexdigest())
     kind: Kind = "FITS" if is_fits(path) else "File"
-    return Measurement(kind=kind, content_digest=digest, size_bytes=size, **_tier(before, fast=True))
+    return Measurement(kind=kind, content_digest=samples, size_bytes=size, **_tier(before, fast=True))
 
 
 def _measure_file(path: Path, fits: Callable[[], FitsReader]) -> Measurement:
@@ -191,50 +186,54 @@ def _measure_file(path: Path, fits: Callable[[], FitsReader]) -> Measurement:
     in_bytes = digest_file(path)
     if not is_fits(path):
         return Measurement(kind="File", content_digest=in_bytes, size_bytes=size, byte_digest=in_bytes)
-    hdus = [hdu_node(hdu) for hdu in fits().hdus(path)]
-    tree = {"format": TREE_FORMAT, "kind": "FITS", "hdus": hdus}
-    return Measurement(kind="FITS", content_digest=fits_digest(hdus), size_bytes=size, byte_digest=in_bytes, tree=tree)
-
-
-def _measure_directory(
-    path: Path, reader: Callable[[], TableReader], fits: Callable[[], FitsReader], tier: Tier
-) -> Measurement:
-    before = stamp(path)
-    return measured_directory(path, {m: measure_member(m, reader, fits, tier) for m in members_of(path)}, before)
-
-
-def measured_directory(path: Path, found: Mapping[Path, tuple[Digest, Tier]], before: Stamps) -> Measurement:
-    """Return the measurement of a directory from what was measured of its members, and its stamps before that."""
-    members = {member.relative_to(path).as_posix(): digest for member, (digest, _) in found.items()}
+    tree = Tree("FITS", units=[unit_node(hdu) for hdu in fits().hdus(path)])
     return Measurement(
-        kind="Directory",
-        content_digest=_directory_digest(members),
-        size_bytes=before.size_bytes,
-        tree={"format": TREE_FORMAT, "kind": "Directory", "members": members},
-        **_tier(before, fast=any(told == "fast" for _, told in found.values())),
+        kind="FITS",
+        content_digest=tree.computed_digest(),
+        size_bytes=size,
+        byte_digest=in_bytes,
+        tree=tree.to_json(),
     )
 
 
-def _directory_digest(members: Mapping[str, Digest]) -> Digest:
-    return digest_record("casaprov/directory/1", members)
+# -- folders ---------------------------------------------------------------------
 
 
-def measure_member(
-    path: Path, reader: Callable[[], TableReader], fits: Callable[[], FitsReader], tier: Tier
-) -> tuple[Digest, Tier]:
-    """Digest a member of a directory; raise what :func:`measure` raises."""
+class Member(NamedTuple):
+    """The digest of a member of a folder, and how much was read for it."""
+
+    digest: Digest
+    tier: Tier
+
+    @classmethod
+    def from_json(cls, value: Any) -> Member:
+        """Read a member from the answer of a worker or from a cache; raise :class:`DigestError` if it is none."""
+        found, tier = sequence(value, "member")
+        return cls(digest(found, "member"), cast("Tier", text(tier, "tier")))
+
+
+def measured_folder(path: Path, found: Mapping[Path, Member], before: Stamps) -> Measurement:
+    """Return the measurement of a folder from those of its members, and its stamps before they were read."""
+    members = {member.relative_to(path).as_posix(): measured.digest for member, measured in found.items()}
+    tree = Tree("Directory", members=members)
+    return Measurement(
+        kind="Directory",
+        content_digest=tree.computed_digest(),
+        size_bytes=before.size_bytes,
+        tree=tree.to_json(),
+        **_tier(before, fast=any(measured.tier == "fast" for measured in found.values())),
+    )
+
+
+def measure_member(path: Path, reader: Callable[[], TableReader], fits: Callable[[], FitsReader], tier: Tier) -> Member:
+    """Digest a member of a folder; raise the errors of :func:`measure`."""
     if path.is_symlink() and (path.is_dir() or not path.exists()):
         # Followed, it could lead anywhere, even back here.
-        return digest_record("casaprov/link/1", path.readlink().name), "full"
+        return Member(digest_record("casaprov/link/1", path.readlink().name), "full")
     if path.name == FLAG_VERSIONS:
         try:
-            return digest_bytes(flag_versions(path)), "full"
+            return Member(digest_bytes(flag_versions(path)), "full")
         except OSError as error:
             raise DigestError(f"{path} cannot be read: {error.strerror or error}.") from error
     measured = measure(path, reader, fits, tier=tier)
-    return measured.content_digest, measured.tier
-
-
-def to_json(measured: Measurement) -> dict[str, Any]:
-    """Turn a Measurement into JSON values, as workers send it."""
-    return vars(measured)
+    return Member(measured.content_digest, measured.tier)

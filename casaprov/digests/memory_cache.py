@@ -1,8 +1,8 @@
-"""What was measured last, in memory, before the cache on disk.
+"""The latest measurements in memory, before the cache on disk.
 
-A table that is changed again and again is asked for each of its columns and
-sub-tables each time; and whoever waits for a digest need not wait until it is on disk.
-It goes there a few seconds later: what was changed again meanwhile, never.
+A table that changes again and again has each of its columns and sub-tables looked
+up each time, and code that waits for a digest need not wait until it is on disk.
+Values are written there a few seconds later; one that was replaced meanwhile, never.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ __all__ = ["RecentDigests"]
 
 _log = logging.getLogger(__name__)
 
-_REMEMBERED = 1000
+_REMEMBERED = 1000  # values in memory: the columns and sub-tables of ten MeasurementSets
 
 
 class RecentDigests:
-    """A :class:`casaprov.digests.parallel.Cache` that remembers, and writes to another one later. Safe for threads.
+    """A :class:`casaprov.digests.parallel.Cache` in memory, which writes to another one later. Safe for threads.
 
-    Values are not copied: nobody is to change them.
+    Values are not copied, and must not be changed.
 
     Parameters
     ----------
     cache
-        Where values are written; None for nowhere.
+        The cache that values are written to; None for none.
     delay_s
-        How long a value waits to be written.
+        Time in seconds that a value waits to be written.
     """
 
     def __init__(self, cache: Cache | None, *, delay_s: float = 3.0) -> None:
         self._cache = cache
         self._delay_s = delay_s
         self._lock = ExemptLock()
-        self._writing = ExemptLock()  # whoever closes waits for it
+        self._writing = ExemptLock()  # held while values are written: close() waits for it
         self._known: OrderedDict[str, tuple[str, Any]] = OrderedDict()
         self._waiting: dict[str, tuple[str, Any]] = {}
         self._timer: threading.Timer | None = None
 
     def get(self, name: str, stamp: str) -> Any:
-        """Return what is known under a name and a stamp, else None."""
+        """Return the value that a name has under a stamp; None if it has none."""
         with self._lock:
             known = self._known.get(name) or self._waiting.get(name)
             if known is not None and known[0] == stamp:
@@ -70,17 +70,17 @@ class RecentDigests:
             if self._timer is None:
                 timer = threading.Timer(self._delay_s, self._write, [self._cache])
                 timer.name = f"{THREADS}-cache"
-                timer.daemon = True  # close() writes what the end of Python leaves
-                with suppress(RuntimeError):  # no thread can begin, or none any more
+                timer.daemon = True  # Python does not wait for it at its end: close() writes what is left then
+                with suppress(RuntimeError):  # no thread can be started, or Python is ending
                     timer.start()
                     self._timer = timer
 
     def size_bytes(self) -> int:
-        """Bytes that are kept on disk."""
+        """Return how many bytes are kept on disk."""
         return 0 if self._cache is None else self._cache.size_bytes()
 
     def close(self) -> None:
-        """Keep nothing any more; what was to be kept before is."""
+        """Write the values that wait for it, and release both caches."""
         with self._lock:
             if self._timer is not None:
                 self._timer.cancel()
@@ -95,8 +95,8 @@ class RecentDigests:
                 self._waiting, self._timer = {}, None
             try:
                 cache.put(entries)
-            except Exception:  # noqa: BLE001 - without it they are measured again
-                _log.info("what was measured was not kept on disk", exc_info=True)
+            except Exception:  # noqa: BLE001 - values that are not kept are measured again
+                _log.info("measurements were not kept on disk", exc_info=True)
 
     def _remember(self, found: Mapping[str, tuple[str, Any]]) -> None:
         for name, kept in found.items():

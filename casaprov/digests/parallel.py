@@ -1,33 +1,41 @@
-"""Reading one product for its digest, by all workers at once, and only what is not known.
+"""The digest of one product, computed by all workers at once, from the parts that changed.
 
-A table is taken apart (:mod:`casaprov.digests.table_parts`): a large column is read in
-parts, small columns and small sub-tables some at a time. A column or a
-sub-table whose files have the stat stamps that they had before is not read at
-all: after ``applycal``, that is all but CORRECTED_DATA and FLAG.
+There are two ways to one digest. A process that reads a product whole
+(:func:`casaprov.digests.measurement.measure`) digests column after column and table
+after table. Workers read parts (:mod:`casaprov.digests.table_parts`): a large column
+in several, small columns and small sub-tables some at a time, and what has the
+stat stamps that it had before not at all: after ``applycal``, that is all but
+CORRECTED_DATA and FLAG. The two ways meet in :func:`casaprov.digests.table.join_leaf`
+for columns, :meth:`casaprov.digests.tree.TableNode.of` for tables and
+:func:`casaprov.digests.measurement.measured_folder` for folders: all digests of more
+than one part are computed there. Tests hold the two to each other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from casaprov.digests.measurement import Measurement, measured_directory, measured_table, to_json
-from casaprov.digests.table import is_sampled, joined_leaf, joined_node
-from casaprov.digests.table_parts import parts_of, plain_runs, storage_files
+from casaprov.digests.json_fields import mapping, sequence, text
+from casaprov.digests.measurement import Measurement, Member, measured_folder, measured_table
+from casaprov.digests.table import ColumnPart, is_sampled, join_leaf, runs_from_json
+from casaprov.digests.table_parts import ColumnFacts, TableFacts, parts_of, storage_files
+from casaprov.digests.tree import ColumnLeaf, TableNode
 from casaprov.errors import DigestError, WorkerDied
 from casaprov.files.kinds import is_table, members_of
 from casaprov.files.stamps import Stamps, StatStamp, stamp
-from casaprov.formats.tables import Runs
+from casaprov.formats.tables import Runs, Storage
 from casaprov.hashing import BLOCK_BYTES, canonical_json, digest_bytes
 from casaprov.records.model import Tier
 
 __all__ = ["Cache", "CallPool", "ParallelMeasurement"]
+
+T = TypeVar("T")
 
 _SMALL_BYTES = 4 * 2**20
 """Tables up to this size are read whole, by one worker."""
@@ -39,7 +47,7 @@ _GROUP_BYTES = 2**20
 _MOST_BYTES = 16 * BLOCK_BYTES
 _PARTS_PER_WORKER = 4
 
-# Others keep values elsewhere than in their own files, or compute them from other columns.
+# Other storage managers keep values elsewhere than in their own files, or compute them from other columns.
 _MANAGERS = (
     "StandardStMan", "IncrementalStMan", "TiledColumnStMan", "TiledShapeStMan", "TiledCellStMan", "StManAipsIO",
 )  # fmt: skip
@@ -47,11 +55,11 @@ _MANAGERS = (
 _TEXTS = ("string", "record")
 
 Files = tuple[tuple[str, StatStamp], ...]
-"""Stamps by name of the file; none where they do not tell all that something consists of."""
+"""Stamps by name of the file; empty where stamps do not cover all that something consists of."""
 
 
 class CallPool(Protocol):
-    """What runs calls elsewhere (:class:`casaprov.processes.worker.WorkerPool`)."""
+    """A pool that runs calls in other processes (:class:`casaprov.processes.worker.WorkerPool`)."""
 
     size: int
 
@@ -65,10 +73,10 @@ class CallPool(Protocol):
 
 
 class Cache(Protocol):
-    """What keeps digests for later (:class:`casaprov.digests.disk_cache.DigestCache`)."""
+    """A store that keeps digests for later (:class:`casaprov.digests.disk_cache.DigestCache`)."""
 
     def get(self, name: str, stamp: str) -> Any:
-        """Return what is known under a name and a stamp, else None."""
+        """Return the value that a name has under a stamp; None if it has none."""
         ...
 
     def put(self, entries: Iterable[tuple[str, str, Any]]) -> None:
@@ -76,11 +84,11 @@ class Cache(Protocol):
         ...
 
     def size_bytes(self) -> int:
-        """Bytes that are kept."""
+        """Return how many bytes are kept."""
         ...
 
     def close(self) -> None:
-        """Keep nothing any more."""
+        """Release the store; nothing is kept after that."""
         ...
 
 
@@ -90,156 +98,171 @@ def _product_name(path: Path, tier: Tier) -> str:
 
 
 class ParallelMeasurement:
-    """One product being measured.
+    """One product, measured by the workers of a pool.
 
     Parameters
     ----------
     stamps
-        Stamps of its files; None if they do not tell all that it consists of.
+        Stamps of its files; None if they do not cover all that it consists of.
 
     Attributes
     ----------
     stamps
         None also once it turned out that the product refers to tables elsewhere.
     found
-        What may be kept if the stamps are still the same afterwards.
+        Names, stamps and values for the cache, valid if the stamps are still the same afterwards.
     """
 
     def __init__(self, path: Path, stamps: Stamps | None, *, pool: CallPool, cache: Cache, tier: Tier = "full") -> None:
         self.path = path
-        self._tier = tier
         self.stamps = stamps
         self.found: list[tuple[str, str, Any]] = []
+        self._tier = tier
         self._pool = pool
         self._cache = cache
 
     def known(self) -> Measurement | None:
-        """Return what an earlier session measured."""
-        found = self._cached(_product_name(self.path, self._tier), self._files(self.path))
-        return None if found is None else Measurement(**found)
+        """Return the measurement that the cache has of the product, if nothing changed since."""
+        return self._cached(_product_name(self.path, self._tier), self._files(self.path), Measurement.from_json)
 
     def measure(self) -> Measurement:
         """Measure the product."""
         if is_table(self.path):
             before = self.stamps or stamp(self.path)
-            whole = _is_small(before)
-            node = dict(self._small_tables([self.path], ()))[self.path] if whole else self._table(self.path, ())
+            node = self._table_read_whole() if _is_small(before) else self._table(self.path, ())
             measured = measured_table(node, before)
         elif self.path.is_dir():
-            measured = self._directory()
+            measured = self._folder()
         else:
-            measured = Measurement(**self._ask("measure", path=str(self.path), tier=self._tier).result())
-        self._keep(_product_name(self.path, self._tier), self._files(self.path), to_json(measured))
+            measured = self._ask(Measurement.from_json, "measure", path=str(self.path), tier=self._tier).result()
+        self._keep(_product_name(self.path, self._tier), self._files(self.path), measured.to_json())
         return measured
 
-    # -- directories ---------------------------------------------------------
+    # -- folders -------------------------------------------------------------
 
-    def _directory(self) -> Measurement:
+    def _folder(self) -> Measurement:
         try:
             before, members = self.stamps or stamp(self.path), list(members_of(self.path))
         except OSError as error:
             raise DigestError(f"{self.path} cannot be read: {error.strerror or error}.") from error
         files = {member: self._files(member) for member in members}
-        found = {member: self._cached(f"member:{member}:{self._tier}", files[member]) for member in members}
-        missing = [member for member in members if found[member] is None]
-        for share, told in self._shared("members", missing):
-            found.update(zip(share, told["members"], strict=True))
-        for member in missing:
-            self._keep(f"member:{member}:{self._tier}", files[member], found[member])
-        return measured_directory(self.path, found, before)
-
-    def _shared(self, name: str, paths: list[Path], **arguments: Any) -> Iterator[tuple[list[Path], Any]]:
-        """Share paths out among the workers, at once; yield each share with what was told of it."""
-        shares = [share for n in range(self._pool.size) if (share := paths[n :: self._pool.size])]
-        asked = [self._ask(name, paths=[str(path) for path in share], tier=self._tier, **arguments) for share in shares]
-
-        def told() -> Iterator[tuple[list[Path], Any]]:
-            for call, share in zip(asked, shares, strict=True):
-                found = call.result()
-                self._opened(found["opened"])
-                yield share, found
-
-        return told()
+        names = {member: f"member:{member}:{self._tier}" for member in members}
+        found: dict[Path, Member] = {}
+        missing = []
+        for member in members:
+            known = self._cached(names[member], files[member], Member.from_json)
+            if known is None:
+                missing.append(member)
+            else:
+                found[member] = known
+        for member, measured in self._shared("members", Member.from_json, missing):
+            self._keep(names[member], files[member], measured)
+            found[member] = measured
+        return measured_folder(self.path, {member: found[member] for member in members}, before)
 
     # -- tables --------------------------------------------------------------
 
-    def _table(self, folder: Path, above: tuple[Path, ...]) -> dict[str, Any]:
-        told = self._ask("outline", path=str(folder)).result()
-        self._opened(told["tables"].values())
+    def _table(self, folder: Path, above: tuple[Path, ...]) -> TableNode:
+        """Digest a table in parts; its sub-tables too, unless they led to it (`above`)."""
+        facts = self._ask(TableFacts.from_json, "outline", path=str(folder)).result()
+        self._note_opened(facts.tables.values())
         line = (*above, folder.resolve())
-        subs = {name: Path(sub) for name, sub in told["tables"].items()}
-        subs = {name: sub for name, sub in subs.items() if is_table(sub) and sub.resolve() not in line}
+        subs = {name: sub for name, sub in facts.tables.items() if is_table(sub) and sub.resolve() not in line}
         files = {name: self._files(sub) for name, sub in subs.items()}
-        nodes = {name: self._cached(f"table:{sub}:{self._tier}", files[name]) for name, sub in subs.items()}
+        names = {name: f"table:{sub}:{self._tier}" for name, sub in subs.items()}
+        nodes = {name: self._cached(names[name], files[name], _node) for name in subs}
         missing = [name for name in subs if nodes[name] is None]
-        # Asked for before the columns are waited for, so that no worker has nothing to do meanwhile.
+        # Asked for before the columns are waited for, so that no worker is idle meanwhile.
         small = self._small_tables([subs[name] for name in missing if _is_small(stamp(subs[name]))], line)
-        leaves = self._leaves(folder, told)
+        leaves = self._leaves(folder, facts)
         measured = dict(small)
         for name in missing:
-            nodes[name] = measured.get(subs[name]) or self._table(subs[name], line)
-            self._keep(f"table:{subs[name]}:{self._tier}", files[name], nodes[name])
-        return joined_node(told["outline"], leaves, {name: nodes.get(name) for name in told["tables"]})
+            node = measured.get(subs[name]) or self._table(subs[name], line)
+            self._keep(names[name], files[name], node.to_json())
+            nodes[name] = node
+        return TableNode.of(facts.outline, leaves, {name: nodes.get(name) for name in facts.tables})
 
-    def _small_tables(self, folders: list[Path], line: tuple[Path, ...]) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """Have tables read whole, from now on; yield them with their nodes."""
-        shared = self._shared("nodes", folders, above=[str(folder) for folder in line])
-        return (found for share, told in shared for found in zip(share, told["nodes"], strict=True))
+    def _table_read_whole(self) -> TableNode:
+        """Have the product, a small table, read by one worker."""
+        ((_, node),) = self._small_tables([self.path], ())
+        return node
+
+    def _small_tables(self, folders: list[Path], line: tuple[Path, ...]) -> Iterator[tuple[Path, TableNode]]:
+        """Have tables read whole, from now on; return an iterator that waits for their nodes."""
+        return self._shared("nodes", _node, folders, above=[str(folder) for folder in line])
 
     # -- columns -------------------------------------------------------------
 
-    def _leaves(self, folder: Path, told: Mapping[str, Any]) -> dict[str, Any]:
-        columns: Mapping[str, Any] = told["columns"]
+    def _leaves(self, folder: Path, facts: TableFacts) -> dict[str, ColumnLeaf]:
+        """Return the leaves of all columns; only those that are not known are read."""
+        columns = facts.columns
         stamps = dict(self._files(folder))
         held = {number: tuple((file, stamps[file]) for file in own) for number, own in storage_files(stamps).items()}
-        files = {name: _column_files(held, column["storage"]) for name, column in columns.items()}
-        # What a storage manager's files hold depends on what it is told that they hold.
-        described = _described(told)
+        files = {name: _column_files(held, column.storage) for name, column in columns.items()}
+        # The files of a storage manager hold what the table's description says that they hold.
+        described = _described(facts)
         names = {name: f"column:{folder}#{name}:{self._tier}:{described[name]}" for name in columns}
-        leaves = {name: self._cached(names[name], files[name]) for name in columns}
-        missing = [name for name in columns if leaves[name] is None]
-        large = [name for name in missing if _is_large(columns[name])]
-        runs = {name: self._ask("runs", path=str(folder), column=name) for name in large}
-        small = [
-            self._ask("leaves", path=str(folder), columns=group, tier=self._tier)
-            for group in _groups(
-                {name: columns[name]["bytes"] for name in missing if name not in large}, self._pool.size
-            )
-        ]
-        shapes = {name: plain_runs(call.result()) for name, call in runs.items()}
-        in_parts = [name for name in large if not self._is_sampled(columns[name], shapes[name])]
-        parts = {name: self._parts(folder, name, columns[name], shapes[name]) for name in in_parts}
-        if sampled := [name for name in large if name not in parts]:
-            small.append(self._ask("leaves", path=str(folder), columns=sampled, tier=self._tier))
-        for call in small:
-            leaves.update(call.result())
-        for name, asked in parts.items():
-            leaves[name] = joined_leaf(columns[name]["outline"], shapes[name], [call.result() for call in asked])
+        leaves: dict[str, ColumnLeaf] = {}
+        missing = []
+        for name in columns:
+            known = self._cached(names[name], files[name], _leaf)
+            if known is None:
+                missing.append(name)
+            else:
+                leaves[name] = known
+        leaves |= self._read(folder, {name: columns[name] for name in missing})
         for name in missing:
-            self._keep(names[name], files[name], leaves[name])
+            self._keep(names[name], files[name], leaves[name].to_json())
         return {name: leaves[name] for name in columns}
 
-    def _is_sampled(self, column: Mapping[str, Any], runs: Runs) -> bool:
-        return self._tier == "fast" and is_sampled(column["outline"]["type"], runs)
+    def _read(self, folder: Path, columns: Mapping[str, ColumnFacts]) -> dict[str, ColumnLeaf]:
+        """Have columns read: small ones some at a time, large ones in parts."""
+        large = {name: column for name, column in columns.items() if _is_large(column)}
+        sizes = {name: column.size_bytes for name, column in columns.items() if name not in large}
+        # All is asked for before anything is waited for.
+        runs = {name: self._ask(runs_from_json, "runs", path=str(folder), column=name) for name in large}
+        whole = [self._ask_leaves(folder, group) for group in _groups(sizes, self._pool.size)]
+        shapes = {name: asked.result() for name, asked in runs.items()}
+        sampled = [name for name, column in large.items() if self._is_sampled(column, shapes[name])]
+        parts = {
+            name: self._ask_parts(folder, name, column, shapes[name])
+            for name, column in large.items()
+            if name not in sampled
+        }
+        if sampled:
+            whole.append(self._ask_leaves(folder, sampled))
+        leaves = {name: leaf for asked in whole for name, leaf in asked.result().items()}
+        for name, calls in parts.items():
+            leaves[name] = join_leaf(columns[name].outline, shapes[name], [asked.result() for asked in calls])
+        return leaves
 
-    def _parts(self, folder: Path, name: str, column: Mapping[str, Any], shapes: Runs) -> list[_Asked]:
+    def _is_sampled(self, column: ColumnFacts, runs: Runs) -> bool:
+        return self._tier == "fast" and is_sampled(column.outline.type, runs)
+
+    def _ask_leaves(self, folder: Path, names: list[str]) -> _Asked[dict[str, ColumnLeaf]]:
+        return self._ask(_named_leaves, "leaves", path=str(folder), columns=names, tier=self._tier)
+
+    def _ask_parts(self, folder: Path, name: str, column: ColumnFacts, shapes: Runs) -> list[_Asked[ColumnPart]]:
         """Begin to read a column; return the calls that read its parts."""
-        share = column["bytes"] // (self._pool.size * _PARTS_PER_WORKER)
-        dtype = np.dtype(column["outline"]["type"])
+        share = column.size_bytes // (self._pool.size * _PARTS_PER_WORKER)
+        dtype = np.dtype(column.outline.type)
         return [
-            self._ask("part", path=str(folder), column=name, which=asdict(part))
+            self._ask(ColumnPart.from_json, "part", path=str(folder), column=name, which=part.to_json())
             for part in parts_of(shapes, dtype, min(share, _MOST_BYTES))
         ]
 
-    # -- what is known, and what is asked ----------------------------------------
+    # -- what is known -------------------------------------------------------
 
-    def _files(self, folder: Path) -> Files:
-        """Stamps of a file, or of those below a folder, of this product, by name from there; none if they may not be used."""
-        if self.stamps is None or not _is_below(folder, self.path):
+    def _files(self, path: Path) -> Files:
+        """Return the stamps of a file, or of those below a folder, of this product, by name from there.
+
+        They are empty where they may not be used.
+        """
+        if self.stamps is None or not _is_below(path, self.path):
             return ()
-        if folder == self.path:
+        if path == self.path:
             return self.stamps.files
-        first, _, rest = folder.absolute().relative_to(self.path).as_posix().partition("/")
+        first, _, rest = path.absolute().relative_to(self.path).as_posix().partition("/")
         members = self._members.get(first, ())
         if not rest:
             return tuple(members)
@@ -255,32 +278,73 @@ class ParallelMeasurement:
             members.setdefault(first, []).append((rest, found))
         return members
 
-    def _cached(self, name: str, files: Files) -> Any:
-        return self._cache.get(name, _told(files)) if files else None
+    def _cached(self, name: str, files: Files, read: Callable[[Any], T]) -> T | None:
+        value = self._cache.get(name, _stamp_of(files)) if files else None
+        return None if value is None else read(value)
 
     def _keep(self, name: str, files: Files, value: Any) -> None:
         if files:
-            self.found.append((name, _told(files), value))
+            self.found.append((name, _stamp_of(files), value))
 
-    def _opened(self, paths: Iterable[str]) -> None:
-        """Note which tables were opened: the stamps say nothing of one that lies elsewhere."""
-        if not all(_is_below(Path(path), self.path) for path in paths):
+    # -- what is asked -------------------------------------------------------
+
+    def _ask(self, read: Callable[[Any], T], name: str, **arguments: Any) -> _Asked[T]:
+        return _Asked(self._pool, read, name, arguments)
+
+    def _shared(
+        self, name: str, read: Callable[[Any], T], paths: list[Path], **arguments: Any
+    ) -> Iterator[tuple[Path, T]]:
+        """Share paths out among the workers, from now on; return an iterator that waits for the answer to each."""
+        shares = [share for n in range(self._pool.size) if (share := paths[n :: self._pool.size])]
+        asked = [
+            self._ask(_Answers.from_json, name, paths=[str(path) for path in share], tier=self._tier, **arguments)
+            for share in shares
+        ]
+
+        def answers() -> Iterator[tuple[Path, T]]:
+            for call, share in zip(asked, shares, strict=True):
+                found = call.result()
+                self._note_opened(found.opened)
+                yield from zip(share, map(read, found.answers), strict=True)
+
+        return answers()
+
+    def _note_opened(self, paths: Iterable[Path]) -> None:
+        """Distrust the stamps once a table was opened that lies outside of the product: they do not cover it."""
+        if not all(_is_below(path, self.path) for path in paths):
             self.stamps = None
 
-    def _ask(self, name: str, **arguments: Any) -> _Asked:
-        return _Asked(self._pool, name, arguments)
+
+class _Answers(NamedTuple):
+    """The answers to a call about several paths, and the tables that were opened for them."""
+
+    answers: list[Any]
+    opened: list[Path]
+
+    @classmethod
+    def from_json(cls, value: Any) -> _Answers:
+        data = mapping(value, "answer")
+        opened = [Path(text(path, "opened")) for path in sequence(data.get("opened"), "opened")]
+        return cls(sequence(data.get("answers"), "answers"), opened)
 
 
-class _Asked:
-    """A call of a worker that is under way."""
+class _Asked(Generic[T]):
+    """A call of a worker that is under way.
 
-    def __init__(self, pool: CallPool, name: str, arguments: Mapping[str, Any]) -> None:
+    Parameters
+    ----------
+    read
+        Makes of the answer, which is JSON, what the call returns.
+    """
+
+    def __init__(self, pool: CallPool, read: Callable[[Any], T], name: str, arguments: Mapping[str, Any]) -> None:
         self._pool = pool
+        self._read = read
         self._name = name
         self._arguments = arguments
         self._future = pool.submit(name, **arguments)
 
-    def result(self) -> Any:
+    def result(self) -> T:
         """Wait for the answer; a call whose worker died is made once more."""
         try:
             return self._wait()
@@ -288,26 +352,38 @@ class _Asked:
             self._future = self._pool.submit(self._name, **self._arguments)
             return self._wait()
 
-    def _wait(self) -> Any:
+    def _wait(self) -> T:
         try:
-            return self._future.result()
+            return self._read(self._future.result())
         except CancelledError:
             raise WorkerDied("The worker processes were closed.") from None
 
 
-def _column_files(held: Mapping[int, Files], storage: Sequence[Any] | None) -> Files:
+def _node(value: Any) -> TableNode:
+    return TableNode.from_json(value, "table")
+
+
+def _leaf(value: Any) -> ColumnLeaf:
+    return ColumnLeaf.from_json(value, "column")
+
+
+def _named_leaves(value: Any) -> dict[str, ColumnLeaf]:
+    return {name: ColumnLeaf.from_json(leaf, name) for name, leaf in mapping(value, "columns").items()}
+
+
+def _column_files(held: Mapping[int, Files], storage: Storage | None) -> Files:
     """Choose from the files of a table, by storage manager, those that hold a column; none if they do not hold all of it."""
-    if storage is None or storage[0] not in _MANAGERS:
+    if storage is None or storage.type not in _MANAGERS:
         return ()
-    return held.get(storage[1], ())
+    return held.get(storage.number, ())
 
 
 def _is_small(stamps: Stamps) -> bool:
     return stamps.size_bytes <= _SMALL_BYTES
 
 
-def _is_large(column: Mapping[str, Any]) -> bool:
-    return column["bytes"] >= _LARGE_BYTES and column["outline"]["type"] not in _TEXTS
+def _is_large(column: ColumnFacts) -> bool:
+    return column.size_bytes >= _LARGE_BYTES and column.outline.type not in _TEXTS
 
 
 def _groups(sizes: Mapping[str, int], share: int) -> list[list[str]]:
@@ -324,22 +400,25 @@ def _groups(sizes: Mapping[str, int], share: int) -> list[list[str]]:
     return groups
 
 
-def _described(told: Mapping[str, Any]) -> dict[str, str]:
-    """Digest of what a table's description says of a column and of those that share its storage manager, by column."""
-    columns = told["columns"]
+def _described(facts: TableFacts) -> dict[str, str]:
+    """Digest the description of each column and of those that share its storage manager, by column."""
     digests: dict[tuple[str, ...], str] = {}  # columns of one storage manager have the same
     found = {}
-    for name, column in columns.items():
-        storage = column["storage"]
-        together = tuple(storage[2]) if storage else (name,)
+    for name, column in facts.columns.items():
+        together = column.storage.columns if column.storage else (name,)
         if together not in digests:
-            shared = [[other, columns[other]["outline"], columns[other]["layout"]] for other in together]
-            digests[together] = digest_bytes(canonical_json([told["outline"]["rows"], storage, shared]))
+            shared = [[other, *_description(facts.columns[other])] for other in together]
+            storage = column.storage and [column.storage.type, column.storage.number, list(together)]
+            digests[together] = digest_bytes(canonical_json([facts.outline.rows, storage, shared]))
         found[name] = digests[together]
     return found
 
 
-def _told(files: Files) -> str:
+def _description(column: ColumnFacts) -> list[Any]:
+    return [column.outline.to_json(), list(column.layout)]
+
+
+def _stamp_of(files: Files) -> str:
     return digest_bytes(repr([(name, *facts) for name, facts in files]).encode())
 
 

@@ -1,7 +1,7 @@
-"""Sketches: what a column of numbers looks like, in two kilobytes.
+"""Sketches of columns of numbers, of two kilobytes each.
 
 A digest says whether two columns are equal, a sketch says how far apart they
-are, without either column at hand. It is not part of any digest.
+are, without either column at hand. It enters no content digest.
 
 Samples are taken at places that depend on the number of values alone, so that
 two sketches of equally many values can be compared sample by sample. The
@@ -17,22 +17,28 @@ of its samples and go on, without having known its length.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
 
 import numpy as np
 
-__all__ = ["MAX_SAMPLES", "Sketch", "sample_places"]
+from casaprov.digests.json_fields import integer, mapping, number, optional, sequence
+from casaprov.errors import DigestError
+
+__all__ = ["MAX_SAMPLES", "Sample", "Sketch", "SketchPart", "Sketcher", "sample_places"]
 
 MAX_SAMPLES = 256
+
+_STATISTICS = ("min", "max", "mean", "rms")
 
 _CHUNK = 2**13
 """Values summarised at once: intermediate results then stay in the processor's cache, and BLAS in one thread."""
 
 
 def sample_places(count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Places of the samples in a stream of `count` values, ascending."""
+    """Return the places of the samples in a stream of `count` values, ascending."""
     places = _representatives(_level(count))
     return places[places < count]
 
@@ -46,6 +52,7 @@ def _level(count: int) -> int:
 def _representatives(level: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Return the place that stands for each of the first 256 strata of 2**level values."""
     place = np.arange(MAX_SAMPLES, dtype=np.uint64)
+    # From the stratum down to the value: of each stratum's two halves, a hashed bit chooses one.
     for k in range(level, 0, -1):
         place = 2 * place + _bits(place, k)
     result = place.astype(np.int64)
@@ -61,13 +68,143 @@ def _bits(stratum: np.ndarray[Any, np.dtype[np.uint64]], level: int) -> np.ndarr
     return (z ^ (z >> np.uint64(31))) >> np.uint64(63)
 
 
+Sample = float | int | tuple[float, float] | None
+"""A value: a number, real and imaginary part of a complex one, or None where it is not finite."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sketch:
     """Count, range, mean, rms and samples of a stream of numbers.
 
-    For complex numbers, range, mean and rms are those of the amplitudes (in the
-    precision of the values: computed in double precision they would take twice as
-    long), and the means of real and imaginary parts are given beside them. Values
-    that are not finite are counted as ``nan`` and left out of everything else.
+    For complex numbers, range, mean and rms are those of the amplitudes.
+
+    Attributes
+    ----------
+    nan
+        How many values are not finite; they are left out of all else but `count` and `samples`.
+    min, max, mean, rms
+        None if no value is finite, and where a sum exceeds the largest double.
+    means
+        Of complex numbers: the means of real and imaginary parts.
+    samples
+        Values at :func:`sample_places`.
+    """
+
+    count: int
+    nan: int
+    min: float | None
+    max: float | None
+    mean: float | None
+    rms: float | None
+    means: tuple[float | None, float | None] | None
+    samples: tuple[Sample, ...]
+
+    @classmethod
+    def of(cls, parts: Iterable[SketchPart]) -> Sketch:
+        """Join the parts of a stream, all of them, in their order."""
+        parts = list(parts)
+        count = sum(part.count for part in parts)
+        good = count - sum(part.not_finite for part in parts)
+        sums = [part.parts for part in parts if part.parts is not None]
+        both = sum(sums, 0j)
+        samples = {place: value for part in parts for place, value in part.samples}
+        return cls(
+            count=count,
+            nan=count - good,
+            min=min((part.low for part in parts), default=math.inf) if good else None,
+            max=max((part.high for part in parts), default=-math.inf) if good else None,
+            mean=_finite(sum(part.total for part in parts) / good) if good else None,
+            rms=_finite(math.sqrt(sum(part.squares for part in parts) / good)) if good else None,
+            means=((_finite(both.real / good), _finite(both.imag / good)) if good else (None, None)) if sums else None,
+            samples=tuple(samples[place] for place in sample_places(count).tolist()),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the sketch as JSON values; ``mean_re`` and ``mean_im`` are there for complex numbers only."""
+        found: dict[str, Any] = {name: getattr(self, name) for name in ("count", "nan", *_STATISTICS)}
+        if self.means is not None:
+            found["mean_re"], found["mean_im"] = self.means
+        return {**found, "samples": [list(value) if isinstance(value, tuple) else value for value in self.samples]}
+
+    @classmethod
+    def from_json(cls, value: Any, name: str = "sketch") -> Sketch:
+        """Read a sketch.
+
+        Raises
+        ------
+        DigestError
+            If it has not the form that :meth:`to_json` gives it, or not the samples that its count demands.
+        """
+        data = mapping(value, name)
+        count = integer(data.get("count"), "count", least=0)
+        samples = tuple(map(_sample, sequence(data.get("samples"), "samples")))
+        if len(samples) > MAX_SAMPLES or len(samples) != len(sample_places(count)):
+            raise DigestError(f"A sketch of {count} values has not {len(samples)} samples.")
+        return cls(
+            count=count,
+            nan=integer(data.get("nan"), "nan", least=0),
+            **{statistic: optional(data, statistic, number) for statistic in _STATISTICS},
+            means=(optional(data, "mean_re", number), optional(data, "mean_im", number)) if "mean_re" in data else None,
+            samples=samples,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SketchPart:
+    """All that :meth:`Sketch.of` needs to know of a part of a stream.
+
+    Attributes
+    ----------
+    low, high, total, squares
+        Extremes, sum and sum of squares of the finite values, or of their amplitudes.
+    parts
+        Sum of the finite values themselves, if they are complex.
+    samples
+        Place in the stream and value of each sample that lies in the part.
+    """
+
+    count: int
+    not_finite: int
+    low: float
+    high: float
+    total: float
+    squares: float
+    parts: complex | None
+    samples: tuple[tuple[int, Sample], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the part as JSON values."""
+        return {**vars(self), "parts": None if self.parts is None else [self.parts.real, self.parts.imag]}
+
+    @classmethod
+    def from_json(cls, value: Any, name: str = "sketch") -> SketchPart:
+        """Read a part; raise :class:`DigestError` if it has not the form that :meth:`to_json` gives it."""
+        data = mapping(value, name)
+        parts = optional(data, "parts", sequence)
+        return cls(
+            count=integer(data.get("count"), "count", least=0),
+            not_finite=integer(data.get("not_finite"), "not_finite", least=0),
+            **{name: float(number(data.get(name), name)) for name in ("low", "high", "total", "squares")},
+            parts=None if parts is None else complex(*(number(part, "parts") for part in parts)),
+            samples=tuple(
+                (integer(place, "samples", least=0), _sample(value))
+                for place, value in sequence(data["samples"], "samples")
+            ),
+        )
+
+
+def _sample(value: Any) -> Sample:
+    if isinstance(value, list | tuple) and len(value) == 2:
+        real, imaginary = (float(number(part, "samples")) for part in value)
+        return real, imaginary
+    return None if value is None else number(value, "samples")
+
+
+class Sketcher:
+    """Sketches a stream of numbers, or a part of one, while it is read.
+
+    Amplitudes of complex numbers are computed in the precision of the values: in
+    double precision they would take twice as long.
 
     Parameters
     ----------
@@ -99,71 +236,32 @@ class Sketch:
             for start in range(0, flat.size, _CHUNK):
                 self._summarise(flat[start : start + _CHUNK])
 
-    def state(self) -> dict[str, Any]:
-        """Return all that :meth:`join` needs to know, as JSON values."""
-        return {
-            "count": self._count,
-            "bad": self._bad,
-            "low": self._low,
-            "high": self._high,
-            "sum": self._sum,
-            "squares": self._squares,
-            "parts": None if self._parts is None else [self._parts.real, self._parts.imag],
-            "samples": list(self._samples.items()),
-        }
+    def part(self) -> SketchPart:
+        """Return the part of a stream that was appended."""
+        return SketchPart(
+            count=self._count,
+            not_finite=self._bad,
+            low=self._low,
+            high=self._high,
+            total=self._sum,
+            squares=self._squares,
+            parts=self._parts,
+            samples=tuple(self._samples.items()),
+        )
 
-    @classmethod
-    def join(cls, states: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-        """Return the sketch (:meth:`result`) of a stream from the states of all its parts, in their order."""
-        whole = cls(total=0)
-        for state in states:
-            whole._count += state["count"]
-            whole._bad += state["bad"]
-            whole._low = min(whole._low, state["low"])
-            whole._high = max(whole._high, state["high"])
-            whole._sum += state["sum"]
-            whole._squares += state["squares"]
-            if state["parts"] is not None:
-                whole._parts = (whole._parts or 0j) + complex(*state["parts"])
-            whole._samples.update(state["samples"])
-        return whole.result()
-
-    def result(self) -> dict[str, Any]:
-        """Return the sketch as JSON values.
-
-        Returns
-        -------
-        dict
-            ``count``, ``nan`` (values that are not finite), ``min``, ``max``,
-            ``mean``, ``rms`` (None if no value is finite), for complex numbers
-            ``mean_re`` and ``mean_im``, and ``samples`` at
-            :func:`sample_places`: numbers, pairs of real and imaginary part, or
-            None for a value that is not finite.
-        """
-        good = self._count - self._bad
-        told: dict[str, Any] = {
-            "count": self._count,
-            "nan": self._bad,
-            "min": self._low if good else None,
-            "max": self._high if good else None,
-            "mean": _finite(self._sum / good) if good else None,
-            "rms": _finite(math.sqrt(self._squares / good)) if good else None,
-        }
-        if self._parts is not None:
-            told["mean_re"] = _finite(self._parts.real / good) if good else None
-            told["mean_im"] = _finite(self._parts.imag / good) if good else None
-        places = sample_places(self._count)
-        told["samples"] = [self._samples[place] for place in places.tolist()]
-        return told
+    def sketch(self) -> Sketch:
+        """Return the sketch of the whole stream, all of which was appended."""
+        return Sketch.of([self.part()])
 
     def _sample(self, flat: np.ndarray[Any, Any]) -> None:
         end = self._place + flat.size
         places = _representatives(_level(end if self._total is None else self._total))
+        # The stream became longer than its strata held: at the next level half of the representatives remain.
         if self._samples and len(self._samples) > MAX_SAMPLES:
             kept = set(places.tolist())
             self._samples = {place: value for place, value in self._samples.items() if place in kept}
         inside = places[(places >= self._place) & (places < end)]
-        self._samples.update(zip(inside.tolist(), _json(flat[inside - self._place]), strict=True))
+        self._samples.update(zip(inside.tolist(), _plain(flat[inside - self._place]), strict=True))
 
     def _summarise(self, chunk: np.ndarray[Any, Any]) -> None:
         numbers = chunk
@@ -190,11 +288,11 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _json(values: np.ndarray[Any, Any]) -> list[Any]:
-    """Return numbers as JSON values: pairs for complex ones, None for what is not finite."""
+def _plain(values: np.ndarray[Any, Any]) -> list[Any]:
+    """Return numbers as samples: pairs for complex ones, None for values that are not finite."""
     if values.dtype.kind == "c":
-        pairs = zip(_json(values.real), _json(values.imag), strict=True)
-        return [None if None in pair else list(pair) for pair in pairs]
+        pairs = zip(_plain(values.real), _plain(values.imag), strict=True)
+        return [None if None in pair else pair for pair in pairs]
     if values.dtype.kind == "f":
         # str() gives the shortest text for the stored precision: 0.1, not 0.10000000149011612.
         numbers = values.tolist() if values.itemsize == 8 else [float(str(value)) for value in values]

@@ -1,41 +1,45 @@
 """Digests of casacore tables: one leaf per column, one node per table.
 
-The pre-images are documented in ``docs/explanation/digests.md``.
+A column of numbers has one digest however it is cut: read whole it is one part,
+workers read several (:mod:`casaprov.digests.table_parts`), and :func:`join_leaf`
+makes the leaf of either. The pre-images are documented in
+``docs/explanation/digests.md``.
 """
 
 from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from casaprov.digests.sketch import Sketch, sample_places
-from casaprov.errors import DigestError
+from casaprov.digests.json_fields import integer, mapping, optional, sequence, text
+from casaprov.digests.sketch import Sketch, Sketcher, SketchPart, sample_places
+from casaprov.digests.tree import ColumnLeaf, ColumnOutline, Outline, TableNode
 from casaprov.files.kinds import is_table
 from casaprov.formats.keywords import digest_keywords, encode, science_keywords, sub_tables
-from casaprov.formats.tables import Column, Runs, Table, TableReader, ValueType
+from casaprov.formats.tables import Column, Runs, Table, TableReader
 from casaprov.formats.virtual_models import encode_model, model_images, names_image
 from casaprov.hashing import BlockHasher, Digest, canonical_json, digest_blocks, digest_record
 from casaprov.records.model import Tier
 
 __all__ = [
+    "READ_BYTES",
     "SAMPLED_BYTES",
+    "ColumnPart",
     "Part",
-    "check_node",
     "column_leaf",
     "column_outline",
     "column_part",
     "count_values",
     "is_sampled",
-    "joined_leaf",
-    "joined_node",
-    "outlined",
-    "sampled_leaf",
+    "join_leaf",
+    "outline_of",
+    "runs_from_json",
     "table_node",
 ]
 
@@ -48,41 +52,33 @@ SAMPLED_BYTES = 64 * 2**20
 _TEXTS = ("string", "record")
 
 
-def table_node(path: Path, reader: TableReader, above: tuple[Path, ...] = (), *, tier: Tier = "full") -> dict[str, Any]:
+def table_node(path: Path, reader: TableReader, above: tuple[Path, ...] = (), *, tier: Tier = "full") -> TableNode:
     """Digest a table and the tables that it refers to.
 
-    Returns
-    -------
-    dict
-        ``digest``, ``type``, ``subtype``, ``rows``, ``keywords`` (a digest),
-        ``columns`` and ``tables`` by name. A column has ``digest``, ``type``,
-        ``keywords`` (if it has any) and ``sketch`` (if it is numeric); a
-        sub-table is a node, or None if it is not there or lies in `above`.
+    Parameters
+    ----------
+    above
+        Tables that led to this one, as resolved paths; a sub-table that is one of them is left out.
     """
     table = reader.open(path)
     try:
-        outline, sub_tables = outlined(table)
+        outline, tables = outline_of(table)
         columns = {name: column_leaf(table, name, tier) for name in table.columns}
     finally:
         table.close()
     # Sub-tables are read after the table is closed: one table is open at a time.
     line = (*above, path.resolve())
-    tables = {
+    nodes = {
         name: table_node(sub, reader, line, tier=tier) if is_table(sub) and sub.resolve() not in line else None
-        for name, sub in sub_tables.items()
+        for name, sub in tables.items()
     }
-    return joined_node(outline, columns, tables)
+    return TableNode.of(outline, columns, nodes)
 
 
-def outlined(table: Table) -> tuple[dict[str, Any], dict[str, Path]]:
-    """Return what the node of a table holds beside columns and sub-tables, and where its sub-tables are."""
+def outline_of(table: Table) -> tuple[Outline, dict[str, Path]]:
+    """Return the outline of a table, and the paths of its sub-tables by name."""
     keywords = science_keywords(table.keywords, table.type)
-    outline = {
-        "type": table.type,
-        "subtype": table.subtype,
-        "rows": table.rows,
-        "keywords": _digest_keywords(keywords),
-    }
+    outline = Outline(type=table.type, subtype=table.subtype, rows=table.rows, keywords=_digest_keywords(keywords))
     return outline, dict(sub_tables(keywords)) | dict(model_images(table))
 
 
@@ -93,90 +89,22 @@ def _digest_keywords(keywords: Mapping[str, Any]) -> Digest:
     return digest_keywords(keywords)
 
 
-def joined_node(outline: Mapping[str, Any], columns: Mapping[str, Any], tables: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the node of a table from its outline (:func:`outlined`), leaves and the nodes of its sub-tables."""
-    node = {**outline, "columns": dict(columns), "tables": dict(tables)}
-    return {"digest": _node_digest(node), **node}
-
-
-def check_node(node: Mapping[str, Any]) -> Digest:
-    """Compute the digest of a node from its columns, keywords and sub-tables.
-
-    Raises
-    ------
-    DigestError
-        If the digest that a sub-table's node carries is not the computed one.
-    """
-    for name, sub in node["tables"].items():
-        if sub is not None and check_node(sub) != sub["digest"]:
-            raise DigestError(f"The digest of the sub-table {name} is not that of its columns and keywords.")
-    return _node_digest(node)
-
-
-def _node_digest(node: Mapping[str, Any]) -> Digest:
-    columns = {name: [column["digest"], column.get("keywords")] for name, column in node["columns"].items()}
-    tables = {name: sub and sub["digest"] for name, sub in node["tables"].items()}
-    return digest_record(
-        "casaprov/table/1", node["type"], node["subtype"], node["rows"], node["keywords"], columns, tables
-    )
-
-
-def column_leaf(table: Table, name: str, tier: Tier = "full") -> dict[str, Any]:
+def column_leaf(table: Table, name: str, tier: Tier = "full") -> ColumnLeaf:
     """Digest and sketch a column in one pass."""
     column = table.columns[name]
     if column.type in _TEXTS:
         return _text_leaf(table, column)
     runs = table.runs(name)
     if tier == "fast" and is_sampled(column.type, runs):
-        return sampled_leaf(table, name, runs)
+        return _sampled_leaf(table, column, runs)
     count = count_values(runs)
-    part = column_part(table, name, Part(runs, 0, 0, 0, count, count))
-    return joined_leaf(column_outline(column), runs, [part])
+    part = column_part(table, name, Part(runs, first_row=0, first=0, place=0, count=count, total=count))
+    return join_leaf(column_outline(column), runs, [part])
 
 
-def is_sampled(type_: ValueType, runs: Runs) -> bool:
-    """Tell whether only samples of a column are read in the tier ``fast``: of many numbers, never of flags."""
-    return type_ not in (*_TEXTS, "bool") and count_values(runs) * np.dtype(type_).itemsize > SAMPLED_BYTES
-
-
-def sampled_leaf(table: Table, name: str, runs: Runs) -> dict[str, Any]:
-    """Digest and sketch the samples of a column of numbers, at :func:`casaprov.digests.sketch.sample_places`."""
-    column = table.columns[name]
-    places = sample_places(count_values(runs)).tolist()
-    values = np.concatenate([_value(table, name, *where) for where in _cells_of(runs, places)])
-    hasher = BlockHasher()
-    hasher.update(_numbers(values))
-    sketch = Sketch()
-    sketch.update(values)
-    digest = digest_record("casaprov/column-samples/1", column.type, _shapes(runs), hasher.digest())
-    return {"digest": digest, **column_outline(column), "samples": sketch.result()}
-
-
-def _value(table: Table, name: str, row: int, shape: tuple[int, ...], place: int) -> np.ndarray[Any, Any]:
-    (value,) = table.stretch(name, [(1, shape)], row, place, 1, max_bytes=READ_BYTES)
-    return value.copy()
-
-
-def _cells_of(runs: Runs, places: Iterable[int]) -> Iterator[tuple[int, tuple[int, ...], int]]:
-    """Yield row and shape of the cell that holds each of the values at ascending places, and its place there."""
-    following = iter(runs)
-    row = start = 0
-    cells = size = 0
-    shape: tuple[int, ...] = ()
-    for place in places:
-        while place >= start + cells * size:
-            row, start = row + cells, start + cells * size
-            cells, told = next(following)
-            shape, size = told or (), 0 if told is None else math.prod(told)
-        yield row + (place - start) // size, shape, (place - start) % size
-
-
-def column_outline(column: Column) -> dict[str, Any]:
-    """Return what the leaf of a column holds beside its values."""
-    told: dict[str, Any] = {"type": column.type}
-    if column.keywords:
-        told["keywords"] = digest_keywords(column.keywords)
-    return told
+def column_outline(column: Column) -> ColumnOutline:
+    """Return the part of the leaf of a column that is known without its values."""
+    return ColumnOutline(column.type, digest_keywords(column.keywords) if column.keywords else None)
 
 
 @dataclass(frozen=True)
@@ -186,7 +114,7 @@ class Part:
     Attributes
     ----------
     runs, first_row, first, count
-        What to read, as for :meth:`casaprov.formats.tables.Table.stretch`.
+        The values to read, as for :meth:`casaprov.formats.tables.Table.stretch`.
     place, total
         Place of the part's first value in the column, and how many values the column has.
     """
@@ -198,34 +126,82 @@ class Part:
     count: int
     total: int
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the part as JSON values."""
+        return dict(vars(self))
 
-def column_part(table: Table, name: str, part: Part) -> dict[str, Any]:
-    """Digest and sketch a part of a column of numbers or flags.
+    @classmethod
+    def from_json(cls, value: Any) -> Part:
+        """Read a part; raise :class:`casaprov.errors.DigestError` if it is none."""
+        data = mapping(value, "part")
+        names = ("first_row", "first", "place", "count", "total")
+        return cls(runs_from_json(data.get("runs")), **{name: integer(data.get(name), name, least=0) for name in names})
 
-    Returns
-    -------
-    dict
-        ``blocks``: digests of the blocks; ``sketch``: a state (:meth:`casaprov.digests.sketch.Sketch.state`), None of flags.
+
+def runs_from_json(value: Any) -> Runs:
+    """Read runs; raise :class:`casaprov.errors.DigestError` if they are none."""
+    pairs = [sequence(pair, "runs") for pair in sequence(value, "runs")]
+    return [
+        (integer(cells, "runs", least=0), None if shape is None else tuple(integer(n, "shape", least=0) for n in shape))
+        for cells, shape in pairs
+    ]
+
+
+@dataclass(frozen=True)
+class ColumnPart:
+    """The digests and the sketch of a part of a column.
+
+    Attributes
+    ----------
+    blocks
+        Digests of the blocks of the value stream, hexadecimal.
+    sketch
+        None of flags.
     """
+
+    blocks: Sequence[str]
+    sketch: SketchPart | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the digests and the sketch as JSON values."""
+        return {"blocks": self.blocks, "sketch": self.sketch and self.sketch.to_json()}
+
+    @classmethod
+    def from_json(cls, value: Any) -> ColumnPart:
+        """Read an answer of a worker; raise :class:`casaprov.errors.DigestError` if it is none."""
+        data = mapping(value, "part")
+        blocks = [text(block, "blocks") for block in sequence(data.get("blocks"), "blocks")]
+        return cls(blocks, optional(data, "sketch", SketchPart.from_json))
+
+
+def column_part(table: Table, name: str, part: Part) -> ColumnPart:
+    """Digest and sketch a part of a column of numbers or flags."""
     column = table.columns[name]
     hasher = BlockHasher()
-    sketch = None if column.type == "bool" else Sketch(first=part.place, total=part.total)
+    sketcher = None if column.type == "bool" else Sketcher(first=part.place, total=part.total)
     for values in table.stretch(name, part.runs, part.first_row, part.first, part.count, max_bytes=READ_BYTES):
         hasher.update(_numbers(values))
-        if sketch is not None:
-            sketch.update(values)
-    return {"blocks": hasher.blocks(), "sketch": sketch and sketch.state()}
+        if sketcher is not None:
+            sketcher.update(values)
+    return ColumnPart(hasher.blocks(), sketcher.part() if sketcher else None)
 
 
-def joined_leaf(outline: Mapping[str, Any], runs: Runs, parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the leaf of a column of numbers or flags from its outline and all its parts, in their order."""
+def join_leaf(outline: ColumnOutline, runs: Runs, parts: Iterable[ColumnPart]) -> ColumnLeaf:
+    """Return the leaf of a column of numbers or flags from all its parts, in their order."""
     parts = list(parts)
-    length = count_values(runs) * np.dtype(outline["type"]).itemsize
-    values = digest_blocks(length, [block for part in parts for block in part["blocks"]])
-    leaf = _leaf(outline, runs, values)
-    if outline["type"] != "bool":
-        leaf["sketch"] = Sketch.join(part["sketch"] for part in parts)
-    return leaf
+    length = count_values(runs) * np.dtype(outline.type).itemsize
+    values = digest_blocks(length, [block for part in parts for block in part.blocks])
+    sketches = [part.sketch for part in parts if part.sketch is not None]
+    sketch = None if outline.type == "bool" else Sketch.of(sketches)
+    return ColumnLeaf(_column_digest(outline.type, runs, values), outline.type, outline.keywords, sketch=sketch)
+
+
+def _column_digest(type_: str, runs: Runs, values: Digest) -> Digest:
+    return digest_record("casaprov/column/1", type_, _shapes(runs), values)
+
+
+def _shapes(runs: Runs) -> list[list[Any]]:
+    return [[cells, None if shape is None else list(shape)] for cells, shape in runs]
 
 
 def count_values(runs: Runs) -> int:
@@ -233,15 +209,44 @@ def count_values(runs: Runs) -> int:
     return sum(cells * math.prod(shape) for cells, shape in runs if shape is not None)
 
 
-def _leaf(outline: Mapping[str, Any], runs: Runs, values: Digest) -> dict[str, Any]:
-    return {"digest": digest_record("casaprov/column/1", outline["type"], _shapes(runs), values), **outline}
+def is_sampled(type_: str, runs: Runs) -> bool:
+    """Return True if only samples of a column are read in the tier ``fast``: of many numbers, never of flags."""
+    return type_ not in (*_TEXTS, "bool") and count_values(runs) * np.dtype(type_).itemsize > SAMPLED_BYTES
 
 
-def _shapes(runs: Runs) -> list[list[Any]]:
-    return [[cells, None if shape is None else list(shape)] for cells, shape in runs]
+def _sampled_leaf(table: Table, column: Column, runs: Runs) -> ColumnLeaf:
+    """Digest and sketch the samples of a column of numbers, at :func:`casaprov.digests.sketch.sample_places`."""
+    places = sample_places(count_values(runs)).tolist()
+    values = np.concatenate([_value(table, column.name, *cell) for cell in _cells_of(runs, places)])
+    hasher = BlockHasher()
+    hasher.update(_numbers(values))
+    sketcher = Sketcher()
+    sketcher.update(values)
+    digest = digest_record("casaprov/column-samples/1", column.type, _shapes(runs), hasher.digest())
+    outline = column_outline(column)
+    return ColumnLeaf(digest, outline.type, outline.keywords, samples=sketcher.sketch())
 
 
-def _text_leaf(table: Table, column: Column) -> dict[str, Any]:
+def _value(table: Table, name: str, row: int, shape: tuple[int, ...], place: int) -> np.ndarray[Any, Any]:
+    (value,) = table.stretch(name, [(1, shape)], row, place, 1, max_bytes=READ_BYTES)
+    return value.copy()  # the next one is read into the same memory
+
+
+def _cells_of(runs: Runs, places: Iterable[int]) -> Iterator[tuple[int, tuple[int, ...], int]]:
+    """Yield row and shape of the cell that holds each of the values at ascending places, and its place there."""
+    following = iter(runs)
+    row = start = 0  # first row of a run, and the place of its first value
+    cells = size = 0  # of that run: how many cells, and how many values each of them holds
+    shape: tuple[int, ...] = ()
+    for place in places:
+        while place >= start + cells * size:  # the place lies in a later run
+            row, start = row + cells, start + cells * size
+            cells, following_shape = next(following)
+            shape, size = following_shape or (), 0 if following_shape is None else math.prod(following_shape)
+        yield row + (place - start) // size, shape, (place - start) % size
+
+
+def _text_leaf(table: Table, column: Column) -> ColumnLeaf:
     """Digest a column of strings or records."""
     hasher = BlockHasher()
     runs: Runs = []
@@ -254,23 +259,27 @@ def _text_leaf(table: Table, column: Column) -> dict[str, Any]:
         if block.values is not None:
             has_model |= column.type == "record" and any(map(names_image, block.values.ravel()))
             hasher.update(_texts(block.values, column))
+    outline, values = column_outline(column), hasher.digest()
     if has_model:
-        digest = digest_record("casaprov/column/2", column.type, _shapes(runs), hasher.digest())
-        return {"digest": digest, **column_outline(column)}
-    return _leaf(column_outline(column), runs, hasher.digest())
+        digest = digest_record("casaprov/column/2", column.type, _shapes(runs), values)
+    else:
+        digest = _column_digest(column.type, runs, values)
+    return ColumnLeaf(digest, outline.type, outline.keywords)
 
 
 def _numbers(values: np.ndarray[Any, Any]) -> memoryview:
-    """Bytes of numbers in the value stream: little-endian."""
+    """Return the bytes of numbers in the value stream: little-endian."""
+    # Copied only where the values are not contiguous, or the processor is big-endian.
     little = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
     return little.reshape(-1).view(np.uint8).data
 
 
 def _texts(values: np.ndarray[Any, Any], column: Column) -> memoryview:
-    """Bytes of strings and records in the value stream: each with its length before it."""
+    """Return the bytes of strings or records in the value stream: each with its length before it."""
     if column.type == "string":
-        texts = [str(text).partition("\0")[0].encode("utf-8", "surrogatepass") for text in values.ravel()]
+        # Libraries written in C end a string at its first NUL; what follows is not initialised.
+        texts = [str(string).partition("\0")[0].encode("utf-8", "surrogatepass") for string in values.ravel()]
     else:
         records = [encode_model(record) if names_image(record) else encode(record) for record in values.ravel()]
         texts = [canonical_json(record) for record in records]
-    return memoryview(b"".join(struct.pack("<I", len(text)) + text for text in texts))
+    return memoryview(b"".join(struct.pack("<I", len(encoded)) + encoded for encoded in texts))

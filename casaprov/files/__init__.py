@@ -1,1 +1,6 @@
-"""Files and folders as the system tells of them: what may be opened, stamps, snapshots, inotify."""
+"""Files and folders as the system describes them.
+
+To read: ``regular`` opens files, and only files; ``kinds`` tells tables, FITS files and folders apart; ``stamps`` shows
+cheaply that files have not changed; ``time_resolution`` says how old a stamp must be to be trusted; ``snapshot`` stamps
+all that lies in a folder; ``watched_stamps`` has Linux say which tables need no second look.
+"""

@@ -1,14 +1,14 @@
-"""Only regular files and folders have content: nothing else is ever opened.
+"""Regular files and folders, the only things that have content: nothing else is ever opened.
 
-Opening a pipe waits for somebody who writes, perhaps for ever; a device may
-never end, or do something when it is opened. Such things come to be where a
-product is expected: in a folder from elsewhere, behind a link, or in the place
-of an output.
+Opening a pipe waits for a writer, perhaps for ever; a device may never end, or
+do something when it is opened. Such things can lie where a product is expected:
+in a folder from elsewhere, behind a link, or in the place of an output.
 """
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import os
 import re
@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from casaprov.errors import DigestError
+from casaprov.hashing import Digest
 
-__all__ = ["TYPE_ENDS", "entries_of", "open_regular", "refuse_special", "scan", "special_kind"]
+__all__ = ["TYPE_ENDS", "digest_file", "entries_of", "open_regular", "refuse_special", "scan", "special_kind"]
 
 _KINDS = {
     stat.S_IFIFO: "a pipe",
@@ -28,13 +29,14 @@ _KINDS = {
     stat.S_IFBLK: "a device",
 }
 TYPE_ENDS = 48
-"""Where in a ``table.dat`` the type of the table has ended, and no name has begun yet."""
+"""Byte of a ``table.dat`` at which the type of the table has ended, and no name has begun yet."""
 
-_HEAD_BYTES = 2**20  # of the description of a table that refers to others; their names come first
+_HEAD_BYTES = 2**20
+"""The names of the tables that a table refers to come first in its ``table.dat``: this much of it is searched for them."""
 
 
 def special_kind(path: Path) -> str:
-    """Say what is at `path`, links followed: ``a pipe``; empty if it is a file, a folder or nothing."""
+    """Name the kind of a pipe, socket or device, links followed; return an empty text for a file, a folder or nothing."""
     try:
         return _KINDS.get(stat.S_IFMT(path.stat().st_mode), "")
     except (OSError, ValueError):
@@ -42,7 +44,7 @@ def special_kind(path: Path) -> str:
 
 
 def entries_of(folder: Path | str | os.DirEntry[str]) -> list[os.DirEntry[str]]:
-    """Entries of a folder, in no order; none if it vanished or may not be read."""
+    """List the entries of a folder, in no order; none if it vanished or may not be read."""
     try:
         return scan(folder)
     except OSError:
@@ -50,7 +52,7 @@ def entries_of(folder: Path | str | os.DirEntry[str]) -> list[os.DirEntry[str]]:
 
 
 def scan(folder: Path | str | os.DirEntry[str]) -> list[os.DirEntry[str]]:
-    """Entries of a folder, in no order; raise OSError if it vanished or may not be read."""
+    """List the entries of a folder, in no order; raise OSError if it vanished or may not be read."""
     with os.scandir(folder) as entries:
         return list(entries)
 
@@ -66,7 +68,8 @@ def open_regular(path: Path) -> io.BufferedReader:
         If it cannot be opened.
     """
     _refuse(path)
-    # What is there may have been replaced since: a pipe opened so does not wait.
+    # Race: a pipe may have taken the place of the file since. O_NONBLOCK opens one without a writer, and
+    # O_NOCTTY keeps a terminal from becoming this process's own.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
         kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
@@ -80,11 +83,17 @@ def open_regular(path: Path) -> io.BufferedReader:
         raise
 
 
+def digest_file(path: Path) -> Digest:
+    """Digest the bytes of a regular file, read in pieces; raise the errors of :func:`open_regular`."""
+    with open_regular(path) as stream:
+        return Digest("sha256:" + hashlib.file_digest(stream, "sha256").hexdigest())
+
+
 def refuse_special(table: Path) -> None:
-    """Refuse a table that a library would wait for: one of its files is a pipe, a socket or a device.
+    """Refuse a table one of whose files is a pipe, a socket or a device: a library would wait for it.
 
     The tables that a selection or a concatenation refers to are opened with
-    it, wherever they lie, and are looked at as well.
+    it, wherever they lie, and are examined as well.
 
     Raises
     ------
@@ -106,7 +115,7 @@ def _refuse_below(folder: Path) -> None:
     waiting: list[Path | os.DirEntry[str]] = [folder]
     while waiting:
         for entry in entries_of(waiting.pop()):
-            # What the listing says of files and folders needs no further look: there are hundreds in a MeasurementSet.
+            # The listing tells files and folders without a call of stat() for each: a MeasurementSet has hundreds.
             if entry.is_dir(follow_symlinks=False):
                 waiting.append(entry)
             elif not entry.is_file(follow_symlinks=False):
@@ -123,7 +132,7 @@ def _special(path: Path, kind: str) -> DigestError:
 
 
 def _referred_to(table: Path) -> Iterator[Path]:
-    """Yield the tables that casacore opens with this one to reach its rows, at least."""
+    """Yield the tables that casacore opens with this one to reach its rows, and perhaps others."""
     try:
         with open_regular(table / "table.dat") as stream:
             head = stream.read(_HEAD_BYTES)
@@ -131,7 +140,8 @@ def _referred_to(table: Path) -> Iterator[Path]:
         return
     if b"PlainTable" in head[:TYPE_ENDS] and b"ForwardColumn" not in head:
         return
-    # Each string stands after its length. What looks like one and names no table does no harm.
+    # A string follows its length, four bytes of which the first two are zero for any name. The look-ahead finds
+    # lengths that overlap. Bytes that look like a length and a string, and name no table, do no harm.
     for found in re.finditer(rb"(?=\0\0([\0-\x10][\0-\xff]))", head):
         start = found.start() + 4
         text = head[start : start + int.from_bytes(found[1], "big")]
@@ -142,7 +152,7 @@ def _referred_to(table: Path) -> Iterator[Path]:
 
 
 def _resolved(name: str, table: Path) -> Path:
-    """Return the path that casacore opens: ``././`` is in the table, ``./`` beside it, ``x/.`` what `x` lies in."""
+    """Return the path that casacore opens: ``././`` is in the table, ``./`` beside it, ``x/.`` the folder that holds `x`."""
     if name.startswith("././"):
         return table / name[4:]
     if name.endswith("/.") and str(table).endswith(f"/{name[:-2]}"):
@@ -151,7 +161,7 @@ def _resolved(name: str, table: Path) -> Path:
 
 
 class _NamedFile(io.FileIO):
-    """A file whose errors say which file it is; the system's own do not where reading fails."""
+    """A file whose errors name it; those of the system do not where reading fails."""
 
     def __init__(self, descriptor: int, path: Path) -> None:
         super().__init__(descriptor)

@@ -1,4 +1,4 @@
-"""What lies in a folder before and after a call: changes that no task declares are found in this way."""
+"""Snapshots of a folder, before and after a call: they show the changes that no task declares."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from casaprov.files.kinds import is_table
 from casaprov.files.regular import entries_of
 from casaprov.files.stamps import Stamps, stamp, stamp_file, stamp_folder
 
-__all__ = ["IGNORED", "MAX_ENTRIES", "Snapshot", "walk"]
+__all__ = ["IGNORED", "MAX_ENTRIES", "Snapshot", "take_snapshot"]
 
 IGNORED = (".*", "*.ipynb", "casa-*.log", "*.last", "__pycache__", "node_modules")
-"""Names that :func:`walk` does not look at: what programs keep for themselves, and what notebooks and CASA leave anyway."""
-
-_PYTHON = ("pyvenv.cfg", "conda-meta")  # what a folder with a Python of its own holds
+"""Names that a snapshot leaves out: what programs keep for themselves, notebooks, and the logs of CASA."""
 
 MAX_ENTRIES = 20_000
-"""Files that :func:`walk` looks at before it stops."""
+"""Files after which a snapshot ends."""
+
+_PYTHON = ("pyvenv.cfg", "conda-meta")
+"""Names that a folder with a Python of its own holds: it has thousands of files, none of which a task makes."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What lay in a folder at one time.
+    """The products in a folder at one time.
 
     Attributes
     ----------
@@ -36,9 +37,9 @@ class Snapshot:
         Stamps by path relative to `folder`. A table is one product, and so is
         a folder of flag versions.
     complete
-        False if there was more than :data:`MAX_ENTRIES` files.
+        False if there were more than :data:`MAX_ENTRIES` files.
     taken_ns
-        When it began, in nanoseconds since 1970.
+        Time at which it began, in nanoseconds since 1970.
     """
 
     folder: Path
@@ -48,7 +49,7 @@ class Snapshot:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What the walk could not do, as sentences."""
+        """Sentences about the limits of the snapshot."""
         if self.complete:
             return ()
         problem = (
@@ -58,17 +59,17 @@ class Snapshot:
         return (problem,)
 
     def saw(self, path: Path) -> Stamps | None:
-        """Stamps of one product, None if the walk did not see it."""
+        """Return the stamps of one product; None if it is not in the snapshot."""
         return self.products.get(path.relative_to(self.folder).as_posix()) if path.is_relative_to(self.folder) else None
 
     def at(self, path: Path) -> Stamps:
-        """Stamps of one product: those of the walk, if it saw it."""
+        """Return the stamps of one product: those of the snapshot, else those of now."""
         return self.saw(path) or stamp(path)
 
     def changed_since(self, earlier: Snapshot) -> tuple[Path, ...]:
-        """Paths of products that are new or different."""
-        # Where a walk stopped depends on how many files came before: a product that
-        # only one of two walks saw need not be new then.
+        """Return the paths of products that are new or different."""
+        # Where an incomplete snapshot ends depends on how many files come first in the folder: a product
+        # that only one of the two holds need not be new then.
         whole = self.complete and earlier.complete
         return tuple(
             self.folder / name
@@ -77,21 +78,23 @@ class Snapshot:
         )
 
 
-def walk(
+def take_snapshot(
     folder: Path,
     ignore: tuple[str, ...] = IGNORED,
     *,
     max_entries: int = MAX_ENTRIES,
     stamp_table: Callable[[str], Stamps] = stamp_folder,
 ) -> Snapshot:
-    """Stamp everything in a folder; links to other folders are not followed.
+    """Stamp all products in a folder; links to other folders are not followed.
 
     Parameters
     ----------
+    ignore
+        Names that are left out, with wildcards.
     stamp_table
         Takes the stamps of tables and folders of flag versions.
     """
-    now_ns = time.time_ns()
+    now_ns = time.time_ns()  # before the first look: what changes later is newer than the snapshot
     products: dict[str, Stamps] = {}
     left = max_entries
     for name, found in _products(folder, "", _any_of(ignore), stamp_table):
@@ -105,7 +108,7 @@ def walk(
 def _products(
     folder: Path | str, prefix: str, ignored: re.Pattern[str], stamp_table: Callable[[str], Stamps]
 ) -> Iterator[tuple[str, Stamps]]:
-    """Yield all products in a folder with their stamps, by name."""
+    """Yield all products below a folder with their stamps, by name."""
     for entry in sorted(entries_of(folder), key=lambda entry: entry.name):
         if ignored.match(entry.name):
             continue

@@ -1,4 +1,4 @@
-"""Stat stamps: telling cheaply that files have not changed since they were read.
+"""Stat stamps, which show cheaply that files have not changed since they were read.
 
 A stamp is size, times and inode, never a hash. ``table.lock`` is left out
 everywhere: it changes when a table is merely opened for writing.
@@ -32,15 +32,15 @@ __all__ = [
 ]
 
 ListFolder = Callable[[Path | str], Sequence[os.DirEntry[str]]]
-"""Tells what is in a folder, as :func:`casaprov.files.regular.entries_of` does."""
+"""A function that lists a folder, as :func:`casaprov.files.regular.entries_of` does."""
 
 _LOCK = "table.lock"
 _SECOND_NS = 1_000_000_000
-_COARSE_NS = 2 * _SECOND_NS + LONGEST_NS  # FAT counts in two seconds, and each begins a tick of the clock late
+_COARSE_NS = 2 * _SECOND_NS + LONGEST_NS  # FAT counts in steps of two seconds; a tick of the clock may lie before each
 
 
 class StatStamp(NamedTuple):
-    """What ``stat`` says about one file."""
+    """The facts of one file, from ``stat``, that change when the file does."""
 
     size: int
     mtime_ns: int
@@ -49,7 +49,7 @@ class StatStamp(NamedTuple):
 
     @classmethod
     def of(cls, found: os.stat_result) -> StatStamp:
-        """Take from what ``stat`` says what shows a change."""
+        """Take the facts from a result of ``stat``."""
         return cls(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
 
@@ -63,7 +63,7 @@ class Stamps:
     Attributes
     ----------
     taken_ns
-        When they were taken at the earliest, in nanoseconds since 1970; two stamps are equal whenever they were taken.
+        Time before they were taken, in nanoseconds since 1970; it does not count when stamps are compared.
     linked
         Whether a file or folder below the directory may be a link, or have another name elsewhere.
     """
@@ -82,30 +82,30 @@ class Stamps:
 
     @property
     def newest_ns(self) -> int:
-        """Latest change of a file; 0 if there is none.
+        """Time of the latest change of a file; 0 if there is none.
 
         The change time counts, not the modification time: tar and rsync set
-        the latter to the past, nobody sets the former.
+        the latter to the past, and no program can set the former.
         """
         return max((found.ctime_ns for _, found in self.files), default=0)
 
     @property
-    def told(self) -> Digest:
+    def digest(self) -> Digest:
         """Digest of the names, sizes and modification times, which a copy that keeps times has as well."""
         return digest_record("casaprov/stamps/1", [[name, s.size, s.mtime_ns] for name, s in self.files])
 
     def changed_since(self, earlier: Stamps) -> tuple[str, ...]:
-        """Relative paths of files that are new, gone or different."""
+        """Return the relative paths of files that are new, gone or different."""
         return tuple(sorted({name for name, _ in set(self.files) ^ set(earlier.files)}))
 
 
 def stamp(path: Path) -> Stamps:
-    """Stamp a file, or all files below a directory except ``table.lock``; nothing where it may not be looked."""
+    """Stamp a file, or all files below a directory except ``table.lock``; one that may not be read has no files."""
     return stamp_folder(path) if os.path.isdir(path) else stamp_file(path)  # noqa: PTH112 - Path's raises
 
 
 def stamp_file(path: Path | str) -> Stamps:
-    """Stamp a file."""
+    """Stamp a single file."""
     now_ns = time.time_ns()
     facts = _stat(path)
     return Stamps((("", StatStamp.of(facts)),) if facts else (), now_ns, linked=False)
@@ -117,7 +117,7 @@ def stamp_folder(folder: Path | str, list_folder: ListFolder = entries_of) -> St
     Parameters
     ----------
     list_folder
-        Tells what is in a folder.
+        Lists each folder.
     """
     now_ns = time.time_ns()
     found: list[tuple[str, StatStamp]] = []
@@ -126,7 +126,7 @@ def stamp_folder(folder: Path | str, list_folder: ListFolder = entries_of) -> St
 
 
 def _add_below(folder: Path | str, prefix: str, list_folder: ListFolder, found: list[tuple[str, StatStamp]]) -> bool:
-    """Add the stamps of all files below a folder; tell whether there are links among them, of either kind."""
+    """Add the stamps of all files below a folder; return True if there are links among them, symbolic or hard."""
     linked = False
     for entry in list_folder(folder):
         if entry.is_dir(follow_symlinks=False):
@@ -138,18 +138,18 @@ def _add_below(folder: Path | str, prefix: str, list_folder: ListFolder, found: 
 
 
 def _stat(path: Path | str) -> os.stat_result | None:
-    """Look at a file, at what a link to a file points to, or at a link that leads nowhere itself."""
+    """Return the facts of a file, of the target of a link, or of a link itself that leads nowhere."""
     try:
         return os.stat(path)  # noqa: PTH116 - thousands of times in a session
     except OSError:
         try:
-            return os.lstat(path)
+            return os.lstat(path)  # a link that leads nowhere
         except OSError:
             return None
 
 
 def is_self_contained(path: Path, stamps: Stamps) -> bool:
-    """Tell whether `stamps` cover all that the product at `path` consists of.
+    """Return True if `stamps` cover all that the product at `path` consists of.
 
     A reference table (a selection) or a concatenation holds none of its rows;
     they change with the tables it refers to. The same goes for links to folders.
@@ -165,7 +165,7 @@ def is_self_contained(path: Path, stamps: Stamps) -> bool:
 
 @lru_cache(maxsize=4096)
 def _is_plain_table(description: Path, _facts: StatStamp) -> bool:
-    """Look into a ``table.dat``; once, as long as its stamp is the same."""
+    """Return True if a ``table.dat`` describes a table with rows of its own; it is read once for each stamp."""
     try:
         with open_regular(description) as stream:
             return b"PlainTable" in stream.read(TYPE_ENDS)
@@ -174,7 +174,7 @@ def _is_plain_table(description: Path, _facts: StatStamp) -> bool:
 
 
 def is_settled(stamps: Stamps, step_ns: int = LONGEST_NS) -> bool:
-    """Tell whether a write after the stamps were taken would show in them.
+    """Return True if a write after the stamps were taken would show in them.
 
     File systems write times in steps. A file that is written twice within one step, and read in
     between, keeps its stamp though its content is not what was read.
@@ -182,13 +182,14 @@ def is_settled(stamps: Stamps, step_ns: int = LONGEST_NS) -> bool:
     Parameters
     ----------
     step_ns
-        Step of the file system (:class:`casaprov.files.time_resolution.TimeSteps`); one that only knows seconds is recognised.
+        Step of the file system (:class:`casaprov.files.time_resolution.TimeSteps`); one of whole seconds is recognised.
     """
     return stamps.taken_ns - stamps.newest_ns > _step_ns(stamps, step_ns)
 
 
 def _step_ns(stamps: Stamps, step_ns: int) -> int:
     newest = stamps.newest_ns
+    # Times of whole seconds are those of a file system that has no others; by chance, one in 10**9 is.
     if newest and newest % _SECOND_NS == 0:
         return _COARSE_NS
     return LONGEST_NS if stamps.linked else step_ns  # a link may lead to another file system

@@ -1,9 +1,9 @@
-"""How finely a file system tells times apart.
+"""Resolution of the times that a file system keeps.
 
 Two writes within one step have the same time, and a stamp that was taken between
 them does not show the second. Linux writes the time of the last tick of its clock, 1 to 10 ms
-ago. Since Linux 6.13, ext4, XFS, Btrfs and tmpfs give a file that somebody has looked
-at another time with each write (*multigrain timestamps*).
+ago. Since Linux 6.13, ext4, XFS, Btrfs and tmpfs give a file whose times were read
+since the last write another time with the next one (*multigrain timestamps*).
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ __all__ = ["LONGEST_NS", "TimeSteps"]
 LONGEST_NS = 10_000_000
 """Step of file systems of which nothing better is known."""
 
-# Every write shows there, but its time is that of the last tick and is set before the bytes are
-# written: a write under way is to be over.
+# Race: with multigrain timestamps every write shows, but its time is that of the last tick and is set before the
+# bytes are written. A write that is under way when the file is read must be over before its stamp is trusted.
 _WRITE_NS = 1_000_000
-_COARSE_CLOCK = 5  # CLOCK_REALTIME_COARSE of Linux
+_COARSE_CLOCK = 5  # CLOCK_REALTIME_COARSE of Linux, whose resolution is one tick
 
 # Ticks are a millisecond apart or more: a file that is written so often within less has two times at most.
 _WRITES = 5
 _WITHIN_NS = 1_000_000
-_ATTEMPTS = 3  # a machine that does something else takes longer
+_ATTEMPTS = 3  # a busy machine may take longer than _WITHIN_NS
 
 
 class TimeSteps:
-    """Steps of file systems; each is looked at once, with a file that has no name and is gone at once."""
+    """Steps of file systems; each file system is tried once, with a file that has no name and vanishes when it is closed."""
 
     def __init__(self) -> None:
         self._by_device: dict[int, int] = {}

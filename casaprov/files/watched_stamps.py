@@ -1,8 +1,8 @@
-"""Stamps of tables, from memory of those in which nobody has written since the last time.
+"""Stamps of tables that are kept in memory until a file of the table changes.
 
 A working folder may hold a hundred tables of a hundred and fifty files each, and
-a call looks at all of them before and after. Linux tells of writes (inotify(7)),
-so that only those are looked at again in which somebody wrote.
+each call stamps all of them before and after. Linux reports writes (inotify(7)),
+so that only tables with a write since the last time are stamped anew.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from casaprov.processes.exempt import ExemptLock
 __all__ = ["WatchedStamps"]
 
 # File systems that only this machine's kernel writes to, and in which no snapshot takes the place of what is there:
-# ext, XFS, Btrfs, tmpfs, overlay and F2FS, as statfs(2) numbers them.
+# ext, XFS, Btrfs, tmpfs, overlay and F2FS, by the numbers of statfs(2).
 _LOCAL = frozenset((0xEF53, 0x58465342, 0x9123683E, 0x01021994, 0x794C7630, 0xF2F52010))
 _STATFS_BYTES = 256  # more than the structure has; the number of the file system comes first
-_EXPORTED = Path("/var/lib/nfs/etab")  # what this machine serves to others
+_EXPORTED = Path("/var/lib/nfs/etab")  # lists the folders that this machine serves to others by NFS
 
 _MOST_WATCHES = Path("/proc/sys/fs/inotify/max_user_watches")
-_SHARE = 8
-_FEW = 1024  # an eighth of what Linux before 5.11 gives a user
+_SHARE = 8  # one part in so many of a user's watches is taken: other programs need some too
+_FEW = 1024  # an eighth of the 8192 watches that Linux before 5.11 gives a user
 
-# From linux/inotify.h: what happens to files in a folder (MODIFY, ATTRIB, MOVED_FROM, MOVED_TO, CREATE, DELETE) or to its
-# name (MOVE_SELF), and only the first of it (ONESHOT), for a task writes a million times.
+# From linux/inotify.h: events of files in a folder (MODIFY, ATTRIB, MOVED_FROM, MOVED_TO, CREATE, DELETE) or of its own
+# name (MOVE_SELF); ONESHOT reports only the first of them, since a task writes a million times.
 _FIRST_CHANGE = 0x2 | 0x4 | 0x40 | 0x80 | 0x100 | 0x200 | 0x800 | 0x80000000
 _EVENT = struct.Struct("iIII")
-_ALL = -1  # the watch that is named where events were lost
+_ALL = -1  # the number of the watch in the event that reports a full queue: events were lost, of any folder
 
 _libc: Any = ctypes.CDLL(None, use_errno=True)
 
 
 class _Kept(NamedTuple):
-    """What is kept of a table: device and inode of its folder, and the stamps of its files."""
+    """A table whose stamps are kept: device and inode of its folder, and the stamps of its files."""
 
     place: tuple[int, int]
     files: tuple[tuple[str, StatStamp], ...]
@@ -52,25 +52,26 @@ class _Kept(NamedTuple):
 class WatchedStamps:
     """Takes stamps as :mod:`casaprov.files.stamps` does; safe for threads.
 
-    Where nobody tells of changes (another system than Linux, a file server, no watch left), and in tables with links,
-    all files are looked at each time. A hard link that is made elsewhere is told to nobody, so one file of each table is
-    looked at all the same: it shows when all get one (``cp -al``). Nor is told what is written through shared memory
-    (``table.tsm.option: mmap`` in ``.casarc``), but casacore writes the table's description after it.
+    Where changes are not reported (another system than Linux, a file server, no watch left), and in tables with links,
+    all files are stamped each time. A hard link that is made elsewhere is not reported, so one file of each table is
+    looked at all the same: it shows when all files get one (``cp -al``). Writes through shared memory
+    (``table.tsm.option: mmap`` in ``.casarc``) are not reported either, but casacore writes the table's description
+    after them.
 
     Parameters
     ----------
     most
-        Folders that are watched, at most; by default an eighth of what all programs of a user may.
+        Folders that are watched, at most; by default an eighth of the watches of all programs of a user.
     """
 
     def __init__(self, *, most: int | None = None) -> None:
         self._most = _share() if most is None else most
         self._lock = ExemptLock()
-        self._busy = False
+        self._busy = False  # whether a call holds the lock; in this thread, it is one that a signal interrupted
         self._kept: dict[str, _Kept] = {}
         self._tables: dict[int, set[str]] = {}  # tables that a watched folder belongs to, by the number of the watch
         self._linked: set[str] = set()  # tables that had links
-        self._elsewhere: set[int] = set()  # devices of other file systems than local ones
+        self._remote: set[int] = set()  # devices of file systems whose changes are not reported
         self._queue = _new_queue()
         if self._queue is not None:
             weakref.finalize(self, os.close, self._queue)
@@ -85,48 +86,49 @@ class WatchedStamps:
             return stamp_file(name)
         if not stat.S_ISDIR(about.st_mode):
             return stamp_file(name)
-        if self._queue is None or about.st_dev in self._elsewhere:
+        if self._queue is None or about.st_dev in self._remote:
             return stamp_folder(name)
         place = about.st_dev, about.st_ino
         with self._lock:
-            if self._busy:  # a signal's handler, while this thread is below
+            if self._busy:  # a handler of a signal that interrupted this thread below: nothing is consistent now
                 return stamp_folder(name)
             self._busy = True
             try:
                 self._forget_changed(self._queue)
                 kept = self._kept.get(name)
                 if kept is None or kept.place != place or not _is_there(name, kept.files[0]):
-                    return self._looked_at(name, place, self._queue)
+                    return self._stamp_anew(name, place, self._queue)
                 return Stamps(kept.files, now_ns, linked=False)
             finally:
                 self._busy = False
 
-    def _looked_at(self, name: str, place: tuple[int, int], queue: int) -> Stamps:
+    def _stamp_anew(self, name: str, place: tuple[int, int], queue: int) -> Stamps:
+        """Stamp a table, and keep its stamps if all its folders are watched."""
         self._kept.pop(name, None)
         if name in self._linked:
             found = stamp_folder(name)
             if found.linked:
                 return found
             self._linked.discard(name)
-        told = self._is_local(os.fsencode(name), place[0])
+        reported = self._is_local(os.fsencode(name), place[0])
         watched: list[int] = []
 
         def watch_and_list(folder: Path | str) -> list[os.DirEntry[str]]:
-            nonlocal told
+            nonlocal reported
             try:
-                # Watched first, so that what happens from now on is told of.
-                if told and (watch := self._watch(os.fsencode(folder), place[0], queue)) is not None:
+                # Race: a write between listing and watching would be lost, so the folder is watched first.
+                if reported and (watch := self._watch(os.fsencode(folder), place[0], queue)) is not None:
                     self._tables.setdefault(watch, set()).add(name)
                     watched.append(watch)
                 else:
-                    told = False
+                    reported = False
                 return scan(folder)
             except OSError:
-                told = False
+                reported = False
                 return []
 
         found = stamp_folder(name, watch_and_list)
-        if found and told and not found.linked:
+        if found and reported and not found.linked:
             self._kept[name] = _Kept(place, found.files)
             return found
         if found.linked:
@@ -136,7 +138,7 @@ class WatchedStamps:
         return found
 
     def _watch(self, folder: bytes, device: int, queue: int) -> int | None:
-        """Watch a folder until something happens in it; return the watch, None if that will not be told of."""
+        """Watch a folder until its first event; return the number of the watch, None if no event will be reported."""
         if os.stat(folder).st_dev != device:  # noqa: PTH116 - as above
             return None
         watch: int = _libc.inotify_add_watch(queue, folder, _FIRST_CHANGE)
@@ -160,14 +162,15 @@ class WatchedStamps:
             return False
         if ctypes.c_long.from_buffer(about).value in _LOCAL:
             return True
-        self._elsewhere.add(device)  # a file server would be asked each time
+        self._remote.add(device)  # noted, since statfs() may ask a file server each time
         return False
 
     def _forget_changed(self, queue: int) -> None:
-        # Whatever interrupts this, nothing is kept then.
+        """Drop the stamps of tables in whose folders something happened."""
+        # An exception from a signal may end this anywhere; both are empty then, so that no stale stamp is kept.
         kept, self._kept = self._kept, {}
         tables, self._tables = self._tables, {}
-        for watch in _told(queue):
+        for watch in _changed(queue):
             if watch == _ALL:
                 kept.clear()
                 tables.clear()
@@ -185,7 +188,7 @@ def _share() -> int:
 
 def _new_queue() -> int | None:
     try:
-        # A server of NFS reaches files by their inodes: what it writes is not always told of.
+        # A server of NFS reaches files by their inodes: its writes are not always reported.
         if _EXPORTED.stat().st_size:
             return None
     except OSError:
@@ -197,8 +200,8 @@ def _new_queue() -> int | None:
     return queue if queue >= 0 else None
 
 
-def _told(queue: int) -> Iterator[int]:
-    """Yield the watches in whose folders something happened."""
+def _changed(queue: int) -> Iterator[int]:
+    """Yield the numbers of the watches in whose folders something happened."""
     while True:
         try:
             events = os.read(queue, 1 << 16)
@@ -215,6 +218,6 @@ def _told(queue: int) -> Iterator[int]:
 
 
 def _is_there(folder: str, member: tuple[str, StatStamp]) -> bool:
-    """Tell whether a file below a folder has the stamp that it had."""
+    """Return True if a file below a folder has the stamp that it had."""
     name, facts = member
     return stamp_file(f"{folder}/{name}").files == (("", facts),)

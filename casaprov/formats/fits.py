@@ -1,4 +1,9 @@
-"""FITS files as casaprov sees them: units, their cards, and a reader."""
+"""FITS files as casaprov sees them: the seam between the core and its reader.
+
+The core never imports astropy. The reader of FITS files implements
+:class:`FitsReader` in ``casaprov/readers/``: it parses headers and gives the data as
+they are stored. Which cards are content is decided here.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +18,10 @@ from casaprov.formats.keywords import MEASURED_BY_TCLEAN, encode
 
 __all__ = ["FitsReader", "Hdu", "science_cards"]
 
-
 _NOT_SCIENCE = frozenset(
     {"", "COMMENT", "HISTORY", "DATE", "DATE-MAP", "ORIGIN", "CHECKSUM", "DATASUM", "ZHECKSUM", "ZDATASUM"}
 ).union(name.upper() for name in MEASURED_BY_TCLEAN)
+"""Keywords of cards that say when, where and by which program a file was written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +53,10 @@ class FitsReader(Protocol):
 
 
 def science_cards(cards: Iterable[tuple[str, Any]]) -> dict[str, list[Any]]:
-    """Values by keyword; the order of cards matters only between cards of one keyword."""
+    """Return the encoded values of the cards that are content, by keyword.
+
+    The order of cards matters only between cards of one keyword.
+    """
     kept: dict[str, list[Any]] = {}
     for keyword, value in cards:
         if keyword not in _NOT_SCIENCE:

@@ -1,4 +1,4 @@
-"""Tables in FITS files: where their columns lie, and their rows without what is not initialised.
+"""Tables in FITS files: where their columns lie, and their rows without uninitialised bytes.
 
 A character field ends at its first NUL; what follows has no meaning (FITS
 standard 4.0, section 7.3.3.1) and is not even initialised by some writers:
@@ -19,6 +19,7 @@ __all__ = ["PIECE_BYTES", "FitsColumn", "FitsTable", "Pieces", "fits_table"]
 Array = np.ndarray[Any, Any]
 
 PIECE_BYTES = 4 * 2**20
+"""Data are taken from a file in pieces of about this size."""
 
 _BINARY = re.compile(r"(\d*)([LXBIJKAEDCMPQ])(.*)")
 _ASCII = re.compile(r"[AIFED](\d+)")
@@ -50,7 +51,7 @@ class Pieces:
         return taken
 
     def drain(self) -> int:
-        """Skip what is left; return how many bytes there were in all."""
+        """Skip the rest of the stream; return how many bytes it had in all."""
         return self._taken + len(self._rest) + sum(len(piece) for piece in self._pieces)
 
 
@@ -89,7 +90,7 @@ class FitsColumn:
 
 @dataclass(frozen=True, kw_only=True)
 class FitsTable:
-    """How the data of a table are laid out; the heap, if there is one, follows the rows."""
+    """Layout of the data of a table; the heap, if there is one, follows the rows."""
 
     rows: int
     row_bytes: int
@@ -105,16 +106,17 @@ class FitsTable:
 
     @property
     def piece_rows(self) -> int:
-        """How many rows are about 4 MiB."""
+        """Number of rows that take about 4 MiB."""
         return max(1, PIECE_BYTES // self.row_bytes)
 
     def _without_remains(self, rows: Array) -> Array:
-        """Set to NUL what follows the first NUL of a string."""
+        """Set all bytes of a string after its first NUL to NUL."""
         for column in self.columns:
             if column.dtype.kind == "S" and column.dtype.itemsize > 1:
                 place = slice(column.offset, column.offset + column.size_bytes)
                 texts = rows[:, place].reshape(len(rows), column.count, column.dtype.itemsize)
                 nul = texts == 0
+                # Along a string, true from its first NUL on.
                 ended = np.logical_or.accumulate(nul, axis=2)
                 if not np.array_equal(ended, nul):
                     rows = rows if rows.flags.writeable else rows.copy()
@@ -123,7 +125,7 @@ class FitsTable:
 
 
 def fits_table(cards: Iterable[tuple[str, Any]]) -> FitsTable | None:
-    """Layout of the table that a header describes; None if it describes none, or one that does not add up."""
+    """Return the layout of the table that a header describes; None if it describes none, or contradicts itself."""
     header = dict(cards)
     kind = str(header.get("XTENSION", "")).strip()
     if kind not in ("BINTABLE", "A3DTABLE", "TABLE"):
@@ -150,7 +152,7 @@ def fits_table(cards: Iterable[tuple[str, Any]]) -> FitsTable | None:
 
 
 def _ascii(header: Mapping[str, Any], number: int) -> tuple[int, np.dtype[Any], int] | None:
-    """Place and type of a column of text; numbers are text too."""
+    """Return offset, type and count of a column of an ASCII table, where numbers are text too."""
     form, start = _ASCII.match(str(header.get(f"TFORM{number}", ""))), header.get(f"TBCOL{number}")
     if form is None or not isinstance(start, int) or not int(form[1]):
         return None
@@ -158,6 +160,7 @@ def _ascii(header: Mapping[str, Any], number: int) -> tuple[int, np.dtype[Any], 
 
 
 def _binary(header: Mapping[str, Any], number: int, offset: int) -> tuple[int, np.dtype[Any], int] | None:
+    """Return offset, type and count of a column of a binary table, which begins where the last one ended."""
     form = _BINARY.match(str(header.get(f"TFORM{number}", "")).strip())
     if form is None:
         return None
@@ -165,17 +168,17 @@ def _binary(header: Mapping[str, Any], number: int, offset: int) -> tuple[int, n
     if letter == "A" and repeat:
         width = _string_width(repeat, form[3], str(header.get(f"TDIM{number}", "")))
         return offset, np.dtype(f"S{width}"), repeat // width
-    if letter == "X":
+    if letter == "X":  # bits, in whole bytes
         repeat = (repeat + 7) // 8
-    elif letter in "PQ":
+    elif letter in "PQ":  # a descriptor: length of the array and its place in the heap
         repeat *= 2
     return offset, np.dtype(_TYPES.get(letter, "S1")), repeat
 
 
 def _string_width(repeat: int, rest: str, dim: str) -> int:
-    """Length of each string of a character column: arrays of strings say it in TDIM, or behind the A of TFORM."""
+    """Return the length of each string of a character column: arrays of strings have it in TDIM, or behind the A of TFORM."""
     if "/" in rest:
         return 1  # strings of any length with a delimiter, which may be NUL: not cut (rASSTRw/nnn)
-    told = re.match(r"\(\s*(\d+)", dim) or _SUBSTRINGS.fullmatch(rest)
-    width = int(told[1]) if told else repeat
+    found = re.match(r"\(\s*(\d+)", dim) or _SUBSTRINGS.fullmatch(rest)
+    width = int(found[1]) if found else repeat
     return width if width and repeat % width == 0 else repeat

@@ -1,7 +1,7 @@
-"""Keywords in digests: what is left out, and how each value is written.
+"""Keywords in digests: the choice of those that are content, and the form of each value.
 
 Keyword records carry science (coordinate systems, units, beams, polarisation
-bases) next to traces of the run that wrote them (free memory, absolute paths,
+bases) beside traces of the run that wrote them (free memory, absolute paths,
 the CASA version). The first belong to the content, the second do not.
 """
 
@@ -28,8 +28,8 @@ def science_keywords(keywords: Mapping[str, Any], table_type: str = "") -> dict[
     """Return the keywords of a table that are part of its content.
 
     Left out: the references to HISTORY and logtable; ``CASA_Version`` of
-    calibration tables; what tclean notes about the computer in the
-    ``miscinfo`` of images.
+    calibration tables; tclean's notes about the computer in the ``miscinfo``
+    of images.
     """
     kept = {k: v for k, v in keywords.items() if not (k in _HISTORIES and isinstance(v, Path))}
     if table_type == "Calibration":
@@ -44,7 +44,7 @@ def science_keywords(keywords: Mapping[str, Any], table_type: str = "") -> dict[
 
 
 def digest_keywords(keywords: Mapping[str, Any]) -> Digest:
-    """Digest of a keyword record, ``["casaprov/keywords/1", encoded record]``."""
+    """Digest a keyword record as ``["casaprov/keywords/1", encoded record]``."""
     return digest_record("casaprov/keywords/1", encode(keywords))
 
 
@@ -65,6 +65,11 @@ def encode(value: Any, array: Callable[[np.ndarray[Any, Any]], list[Any]] | None
     libraries that read them do not agree on either. An absolute path, alone
     or in a list, is reduced to its name.
 
+    Parameters
+    ----------
+    array
+        Encodes arrays of numbers that are not empty; by default they are written out.
+
     Raises
     ------
     DigestError
@@ -77,6 +82,7 @@ def encode(value: Any, array: Callable[[np.ndarray[Any, Any]], list[Any]] | None
     if isinstance(value, Path):
         return ["table", value.name]
     if isinstance(value, list | tuple):
+        # As objects, strings keep the NULs at their end, which numpy's own type of strings drops.
         return _array(np.array(value, dtype=object if value and isinstance(value[0], str) else None))
     if value is None:
         return ["undefined"]
@@ -84,6 +90,7 @@ def encode(value: Any, array: Callable[[np.ndarray[Any, Any]], list[Any]] | None
 
 
 def _scalar(value: Any) -> tuple[str, Any]:
+    # Python's bool is an int: it comes first.
     if isinstance(value, bool | np.bool_):
         return "bool", bool(value)
     if isinstance(value, int | np.integer):
@@ -93,7 +100,7 @@ def _scalar(value: Any) -> tuple[str, Any]:
     if isinstance(value, complex | np.complexfloating):
         return "complex", [_float(float(value.real)), _float(float(value.imag))]
     if isinstance(value, str):
-        # Libraries written in C end a string there; what follows is not initialised.
+        # Libraries written in C end a string at its first NUL; the rest is not initialised.
         return "str", _without_folder(value.partition("\0")[0])
     raise DigestError(f"A keyword value of type {type(value).__name__} has no place in a digest.")
 

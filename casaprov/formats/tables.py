@@ -1,8 +1,8 @@
-"""How casaprov sees a casacore table: the seam between the core and its readers.
+"""casacore tables as casaprov sees them: the seam between the core and its readers.
 
-The core never imports CASA. Whatever reads tables (python-casacore,
-casatools) implements :class:`TableReader` in ``casaprov/readers/`` and gives
-the same values for the same table.
+The core never imports CASA. Each library that reads tables (python-casacore,
+casatools) has a :class:`TableReader` in ``casaprov/readers/``, and all give the
+same values for the same table.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Block:
 
 
 Runs = list[tuple[int, tuple[int, ...] | None]]
-"""Shapes of consecutive cells: how many, and their shape in casacore's axis order; None where they are undefined."""
+"""Counts of consecutive cells of one shape, with that shape in casacore's axis order; None where they are undefined."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Storage:
     number
         Its sequence number in the table; its files are ``table.f<number>*``.
     columns
-        Names of the columns that it holds, in the order of the table.
+        Names of its columns, in the order of the table.
     """
 
     type: str
@@ -112,11 +112,11 @@ class Table(Protocol):
         ...
 
     def storage(self) -> Mapping[str, Storage]:
-        """Storage manager by column."""
+        """Return the storage manager by column."""
         ...
 
     def runs(self, column: str) -> Runs:
-        """Maximal runs of equal shapes of the cells of a column, in row order."""
+        """Return the maximal runs of equal shapes of the cells of a column, in row order."""
         ...
 
     def stretch(

@@ -1,11 +1,11 @@
-"""Virtual models: what CASA writes into a table instead of a column MODEL_DATA.
+"""Virtual models, which CASA writes into a table instead of a column MODEL_DATA.
 
 ``setjy`` and ``ft`` without a scratch column and ``tclean(savemodel="virtual")``
-leave a record that says how the model is computed, in SOURCE_MODEL of the SOURCE
+leave a record of how the model is computed, in SOURCE_MODEL of the SOURCE
 table or, where there is none, in the keywords of the main table; and an image,
 in the folder of that table, whose name has the number of a process in it. The
-record and the image are content. That name is not, nor is what CASA does not
-initialise beside it, or takes from the memory of the computer (6.7.0, 6.7.5).
+record and the image are content. The name is not, nor are the members beside it
+that CASA leaves uninitialised or takes from the computer's memory (6.7.0, 6.7.5).
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ _NOISE = {_NAME, "nantenna", "cachesize"}
 """Left out of a record that names an image."""
 
 _OF_TERMS = {"name", "nterms", "reffreq", "subftm", "subftname", "thisterm"}
-"""All that counts of a record whose member ``subftm`` names an image: that computes a term, and what it has of a machine is never set."""
+"""Members that count of a record whose ``subftm`` names an image: the record computes a term, and CASA never sets the rest."""
 
 _READ_BYTES = 2 * 2**20
+
+# Tag and widest type by kind of number: the width in which an array is stored does not count.
 _WIDEST = {
     "b": ("bool", "u1"),
     "i": ("int", "<i8"),
@@ -58,12 +60,13 @@ def model_images(table: Table) -> Iterator[tuple[str, Path]]:
 
 
 def names_image(record: Mapping[str, Any]) -> bool:
-    """Tell whether a record holds a virtual model with an image, however deep."""
+    """Return True if a record holds a virtual model with an image, however deep."""
     return any(_named(record, ""))
 
 
 def without_noise(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is content of a record with virtual models: the images count by themselves."""
+    """Return a record with virtual models without the members that are no content; the images count by themselves."""
+    # CASA calls a record that computes a model a machine; one for a Taylor term holds another that names the image.
     sub_machine = record.get(_SUB_MACHINE)
     if isinstance(sub_machine, Mapping) and _is_name(sub_machine.get(_NAME)):
         names = record.keys() & _OF_TERMS
@@ -77,7 +80,7 @@ def without_noise(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def encode_model(record: Mapping[str, Any]) -> list[Any]:
-    """Encode a record with virtual models, as :func:`casaprov.formats.keywords.encode` does, but arrays of numbers by their digest.
+    """Encode a record with virtual models like :func:`casaprov.formats.keywords.encode`, but arrays of numbers by their digest.
 
     The record of a mosaic holds its convolution functions, a hundred megabytes of them.
     """
@@ -89,7 +92,7 @@ def _digested(values: np.ndarray[Any, Any]) -> list[Any]:
     wide = np.ascontiguousarray(values, dtype)
     if tag in ("float", "complex"):
         numbers = wide.reshape(-1).view("<f8")
-        wide = np.where(np.isnan(numbers), np.nan, numbers)
+        wide = np.where(np.isnan(numbers), np.nan, numbers)  # one NaN stands for all, as in other keywords
     hasher = BlockHasher()
     hasher.update(wide.reshape(-1).view(np.uint8).data)
     return ["array", tag, [*reversed(values.shape)], hasher.digest()]
@@ -108,5 +111,5 @@ def _is_name(value: Any) -> bool:
 
 
 def _image(table: Table, name: str) -> Path:
-    """Where an image lies that was written for a table, which may have been moved since."""
+    """Return the place of an image that was written for a table, which may have been moved since."""
     return table.path / Path(name.partition("\0")[0]).name

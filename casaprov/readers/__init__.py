@@ -1,5 +1,6 @@
 """Readers of tables, images and FITS files, one foreign library per file.
 
-To read: ``installed`` chooses a reader and opens a digester; ``blocks`` bounds memory; ``casacore_tables``,
-``casatools_tables`` and ``fits`` read; ``digest_worker`` is what worker processes run.
+To read: ``installed`` chooses a reader and opens a digester; ``blocks`` and ``library_table`` hold what both table readers
+share; ``casacore_tables``, ``casatools_tables``, ``fits`` and ``pictures`` read; ``products`` compares in a child process, and
+``digest_worker`` is the program of all child processes.
 """

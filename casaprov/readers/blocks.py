@@ -1,8 +1,8 @@
-"""Cutting a column into bounded pieces: what all table readers share.
+"""Columns cut into bounded pieces, for all table readers.
 
-A library says which cells are defined, which shapes they have and what a range
-of equally shaped cells holds (:class:`Cells`); :func:`blocks`, :func:`runs` and
-:func:`stretch` turn that into what :mod:`casaprov.formats.tables` promises.
+A library says which cells are defined, and gives their shapes and the values of
+a range of equally shaped cells (:class:`Cells`); :func:`blocks`, :func:`runs` and
+:func:`stretch` make of that the methods of :class:`casaprov.formats.tables.Table`.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ _ROWS_AT_ONCE = 2**16
 """Shapes of variable columns are asked for this many rows at a time."""
 
 _STRING_BYTES = 64
-"""What a string is taken to need in memory; its length is not known before it is read."""
+"""Memory that a string is taken to need; its length is not known before it is read."""
 
 
 class Cells(Protocol):
-    """How a library gives the cells of one column."""
+    """The cells of a table, as a library gives them."""
 
     rows: int
 
@@ -112,7 +112,7 @@ def storage_of(managers: Mapping[str, Any], columns: Iterable[str]) -> dict[str,
     Parameters
     ----------
     managers
-        What both libraries return from ``getdminfo()``.
+        Result of ``getdminfo()`` of either library.
     columns
         Names of the columns in the order of the table.
     """
@@ -128,15 +128,15 @@ def storage_of(managers: Mapping[str, Any], columns: Iterable[str]) -> dict[str,
 def common_shape(manager: Mapping[str, Any], rows: int) -> Shape | None:
     """Return the shape that all cells of a column have, if a tiled storage manager says it.
 
-    It keeps cells of one shape in one hypercube. If there is only one, and with a place for each row, no cell is
-    undefined and none has another shape: to ask for each takes as long as to read a tenth of the values.
+    The manager keeps cells of one shape in one hypercube. If there is only one, with a place for each row, no cell is
+    undefined and none has another shape: to ask for each would take as long as to read a tenth of the values.
 
     Parameters
     ----------
     manager
-        What both libraries say of one storage manager.
+        Description of one storage manager, from ``getdminfo()`` of either library.
     rows
-        How many rows the table has.
+        Number of rows of the table.
     """
     cubes = list(manager["SPEC"].get("HYPERCUBES", {}).values()) if manager["TYPE"] == "TiledShapeStMan" else []
     if len(cubes) != 1 or not rows:
@@ -178,11 +178,11 @@ def runs(cells: Cells, column: Column, rows: int) -> Runs:
     for first in range(0, rows, _ROWS_AT_ONCE):
         for count, shape in _runs(cells, column.name, first, min(_ROWS_AT_ONCE, rows - first)):
             # cvel leaves arrays without any dimension, which hold nothing and cannot be read.
-            told = shape if shape is None else shape or (0,)
-            if found and found[-1][1] == told:
-                found[-1] = (found[-1][0] + count, told)
+            readable = shape if shape is None else shape or (0,)
+            if found and found[-1][1] == readable:
+                found[-1] = (found[-1][0] + count, readable)
             else:
-                found.append((count, told))
+                found.append((count, readable))
     return found
 
 
@@ -190,6 +190,7 @@ def stretch(
     cells: Cells, column: Column, shapes: Runs, first_row: int, first: int, count: int, *, max_bytes: int
 ) -> Iterator[np.ndarray[Any, Any]]:
     """Read a part of a column of numbers; see :meth:`casaprov.formats.tables.Table.stretch`."""
+    # Row and place of the first value of a run; places count from the first value of `first_row`.
     row, place, stop = first_row, 0, first + count
     memory: np.ndarray[Any, Any] = np.empty(0, dtype_of(column))
     for cells_of_run, shape in shapes:
@@ -244,11 +245,11 @@ def _values(
     """Read cells of one shape in a way that their storage manager can bear."""
     manager = cells.manager(column.name)
     if manager == "TiledCellStMan" and cells.rows > 1:
-        # casacore reads single cells or whole columns of it; all else is an error, in casatools the end of the process.
+        # casacore reads single cells or whole columns of this manager; all else is an error, and ends a process of casatools.
         alone = count
     elif manager == "IncrementalStMan" and column.ndim == 0 and count == cells.rows:
-        # A whole column goes wrong where the manager holds more rows than the table, as in CASA's own
-        # ephemerides/Sources: casacore then writes beyond the end of its memory.
+        # casacore writes beyond the end of its memory when it reads a whole column of a manager that holds more
+        # rows than the table, as in CASA's own ephemerides/Sources: the last row is read alone.
         alone = 1
     else:
         return cells.values(column, first, count, shape, out)
@@ -281,11 +282,11 @@ def _shape(text: str, order: int) -> Shape:
 
 def _runs(cells: Cells, column: str, first: int, count: int) -> Runs:
     """Return maximal runs of equal shapes."""
-    told = cells.shapes(column, first, count)
-    if told is not None:
-        return told
-    # One undefined cell spoils the request for the whole range.
-    found: Runs = []
+    found = cells.shapes(column, first, count)
+    if found is not None:
+        return found
+    # One undefined cell makes the request fail for the whole range.
+    found = []
     row = first
     for is_defined, run in groupby(cells.defined(column, first, count)):
         length = len(list(run))
@@ -315,12 +316,13 @@ def _cut(cells: Cells, column: Column, rows: range, shape: Shape, max_bytes: int
 
 def _slabs(shape: Shape, max_values: int) -> Iterator[tuple[Shape, Shape]]:
     """Cut a large cell along its slower axes into slabs that follow each other in storage order."""
+    # The slowest axis of which a slab may hold more than one step, and the values in one step of it.
     axis, below = 0, 1
     while axis < len(shape) - 1 and below * shape[axis] <= max_values:
         below *= shape[axis]
         axis += 1
     step = max(1, max_values // below)
-    outer = shape[axis + 1 :]
+    outer = shape[axis + 1 :]  # slower axes, along which a slab has one step each
     for index in np.ndindex(*reversed(outer)):
         tail = tuple(index[::-1])
         for start in range(0, shape[axis], step):

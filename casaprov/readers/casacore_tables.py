@@ -1,4 +1,4 @@
-"""Reading tables with python-casacore: fast, and each value in its stored type.
+"""The reader that uses python-casacore: fast, and each value in its stored type.
 
 python-casacore and casatools carry separate copies of casacore with separate
 table caches and locks. This module never loads casatools, and must not be
@@ -28,9 +28,9 @@ __all__ = ["CasacoreReader", "CasacoreTable"]
 _FIXED_SHAPE = 4
 """Bit of a column's ``option``: all cells have the shape that the column declares."""
 
-_CACHE_MIB = 64
+_CACHE_MIB = 64  # limit of casacore's cache of tiles, for each column
 
-_FEW = 100
+_FEW = 100  # cells of which each is asked for by itself whether it is defined
 _PLAIN_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
 
 _READ_INTO = ("bool", "int32", "float32", "float64", "complex64", "complex128")
@@ -68,7 +68,7 @@ class CasacoreTable(LibraryTable):
     @contextmanager
     def _reading(self, column: str) -> Iterator[None]:
         if column not in self._limited:
-            # Without a limit, a tiled image is cached as deep as its tiles are: all of it, at worst.
+            # Without a limit, casacore caches a tiled image over the whole depth of its tiles: all of it, at worst.
             with suppress(RuntimeError):
                 self._handle.setdmprop(column, {"MaxCacheSize": _CACHE_MIB}, bycolumn=True)
             self._limited.add(column)
@@ -86,9 +86,9 @@ class CasacoreTable(LibraryTable):
     def defined(self, column: str, first: int, count: int) -> Sequence[bool]:
         """Tell which of `count` cells hold a value."""
         if count > _FEW and _PLAIN_NAME.fullmatch(column):
-            # A thousand times faster than to ask for each. The name is none that could be taken for more.
-            told = taql(f"calc from $1 calc isdefined({column})", tables=[self._handle])
-            return cast("list[bool]", told[first : first + count].tolist())
+            # A thousand times faster than to ask for each. A plain name cannot be taken for an expression.
+            defined = taql(f"calc from $1 calc isdefined({column})", tables=[self._handle])
+            return cast("list[bool]", defined[first : first + count].tolist())
         return [bool(self._handle.iscelldefined(column, row)) for row in range(first, first + count)]
 
     def shapes(self, column: str, first: int, count: int) -> Runs | None:
@@ -115,7 +115,8 @@ class CasacoreTable(LibraryTable):
     def cell(self, column: Column, row: int) -> np.ndarray[Any, Any]:
         """Return a cell in storage order, an array without axes for a scalar."""
         if column.ndim == 0:
-            # In steps of two a single row is never the whole column; getcell() would widen it, and quiet its NaNs.
+            # In steps of two a single row is never the whole column; getcell() would widen the value, and make a
+            # signalling NaN a quiet one.
             return np.array(self._handle.getcol(column.name, row, 1, 2), dtype_of(column)).reshape(())
         return np.asarray(self._handle.getcell(column.name, row), dtype_of(column), order="C")
 
@@ -150,7 +151,7 @@ def _record(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Turn a keyword value into what :class:`casaprov.formats.tables.Table` promises."""
+    """Turn a keyword value into the form of :class:`casaprov.formats.tables.Table`."""
     if isinstance(value, str) and value.startswith("Table: "):
         return Path(value.removeprefix("Table: "))
     if isinstance(value, Mapping):

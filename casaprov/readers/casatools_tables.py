@@ -1,8 +1,8 @@
-"""Reading tables with casatools, where python-casacore is missing: the same values, slower.
+"""The reader that uses casatools, where python-casacore is missing: the same values, slower.
 
-casatools widens what it reads (float32 to float64, complex64 to complex128,
-all integers to 64 bits) and gives strings inside arrays as one character per
-byte. Both are undone here. It returns wrong numbers for arrays of int16
+casatools widens the numbers that it reads (float32 to float64, complex64 to
+complex128, all integers to 64 bits) and gives strings inside arrays as one
+character per byte. Both are undone here. It returns wrong numbers for arrays of int16
 (CASA 6.7.0 and 6.7.5) and none for arrays of int64: these are refused.
 """
 
@@ -127,7 +127,7 @@ class CasatoolsTable(LibraryTable):
         return self._stored(column, values)
 
     def _stored(self, column: Column, given: Any) -> np.ndarray[Any, Any]:
-        """Turn values as casatools gives them into what is stored, in storage order."""
+        """Turn values as casatools gives them into those that are stored, in storage order."""
         values = np.asarray(given).T
         if column.type == "string":
             return _strings(values)
@@ -171,7 +171,7 @@ def _record(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Turn a keyword value into what :class:`casaprov.formats.tables.Table` promises."""
+    """Turn a keyword value into the form of :class:`casaprov.formats.tables.Table`."""
     if isinstance(value, str) and value.startswith("Table: "):
         return Path(value.removeprefix("Table: "))
     if isinstance(value, Mapping):
@@ -182,9 +182,9 @@ def _plain(value: Any) -> Any:
 
 
 def _quieted(stored: np.ndarray[Any, Any]) -> bool:
-    """Tell whether there are NaNs in single precision that may have been signalling ones before they were widened."""
+    """Return True if there are NaNs in single precision that may have been signalling before they were widened."""
     bits = stored.view(np.uint32) if stored.ndim else stored.reshape(1).view(np.uint32)
-    # The NaN that CASA writes has no bits but that of a quiet one, without which it would be an infinity.
+    # The NaN that CASA writes has only the bit of a quiet NaN in its fraction: without it, it would be an infinity.
     return bool((np.isnan(bits.view(np.float32)) & ((bits & 0x3FFFFF) != 0)).any())
 
 

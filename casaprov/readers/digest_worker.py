@@ -1,7 +1,7 @@
 """The child process that measures and compares products.
 
 It runs as ``python -m casaprov.readers.digest_worker``; see
-:mod:`casaprov.processes.worker`. What its functions take and return are JSON values.
+:mod:`casaprov.processes.worker`. Its functions take and return JSON values.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import Any
 
 from casaprov.digests import table_parts
 from casaprov.digests.measurement import measure as measure_product
-from casaprov.digests.measurement import measure_member, to_json
-from casaprov.digests.table_parts import Noting, Part, plain_runs
+from casaprov.digests.measurement import measure_member
+from casaprov.digests.table import Part
+from casaprov.digests.table_parts import NotingReader
 from casaprov.errors import MissingDependency
 from casaprov.processes.worker import serve
 from casaprov.readers.installed import fits_reader, table_reader
@@ -25,8 +26,7 @@ from casaprov.records.serialise import unstructure
 __all__ = ["FUNCTIONS", "main"]
 
 _NICE = 10
-"""CASA comes first where there are fewer processors than processes; whoever waits for a worker leaves it his."""
-
+"""CASA comes first where there are fewer processors than processes; code that waits for a worker leaves it the processor."""
 
 _READERS: Mapping[str, Callable[[], Any]] = {"tables": table_reader, "fits": fits_reader}
 
@@ -39,34 +39,34 @@ def _prepare(kind: str) -> None:
 
 def _measure(path: str, tier: Tier) -> dict[str, Any]:
     """Measure a file."""
-    return to_json(measure_product(Path(path), table_reader, fits_reader, tier=tier))
+    return measure_product(Path(path), table_reader, fits_reader, tier=tier).to_json()
 
 
 def _members(paths: list[str], tier: Tier) -> dict[str, Any]:
-    """Measure members of a directory."""
+    """Measure members of a folder."""
     opened: list[Path] = []
 
-    def reader() -> Noting:
-        noting = Noting(table_reader())
-        noting.opened = opened
-        return noting
+    def reader() -> NotingReader:
+        return NotingReader(table_reader(), opened)
 
     members = [measure_member(Path(path), reader, fits_reader, tier) for path in paths]
-    return {"members": members, "opened": [str(table) for table in opened]}
+    return {"answers": members, "opened": [str(table) for table in opened]}
 
 
 def _outline(path: str) -> dict[str, Any]:
-    return table_parts.outline(Path(path), table_reader())
+    return table_parts.outline(Path(path), table_reader()).to_json()
 
 
 def _leaves(path: str, columns: list[str], tier: Tier) -> dict[str, Any]:
-    return table_parts.leaves(Path(path), columns, tier, table_reader())
+    leaves = table_parts.leaves(Path(path), columns, tier, table_reader())
+    return {name: leaf.to_json() for name, leaf in leaves.items()}
 
 
 def _nodes(paths: list[str], above: list[str], tier: Tier) -> dict[str, Any]:
-    reader = Noting(table_reader())
+    opened: list[Path] = []
+    reader = NotingReader(table_reader(), opened)
     nodes = table_parts.nodes([Path(path) for path in paths], [Path(path) for path in above], tier, reader)
-    return {"nodes": nodes, "opened": [str(table) for table in reader.opened]}
+    return {"answers": [node.to_json() for node in nodes], "opened": [str(table) for table in opened]}
 
 
 def _runs(path: str, column: str) -> Any:
@@ -74,8 +74,7 @@ def _runs(path: str, column: str) -> Any:
 
 
 def _part(path: str, column: str, which: dict[str, Any]) -> dict[str, Any]:
-    part = Part(**{**which, "runs": plain_runs(which["runs"])})
-    return table_parts.part(Path(path), column, part, table_reader())
+    return table_parts.part(Path(path), column, Part.from_json(which), table_reader()).to_json()
 
 
 def _compare(left: str, right: str, tolerance: dict[str, float]) -> Any:
@@ -105,13 +104,13 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "prepare": _prepare,
     "runs": _runs,
 }
-"""What the child answers; see :mod:`casaprov.digests.table_parts`."""
+"""Functions that the child answers calls of; see :mod:`casaprov.digests.table_parts`."""
 
 
 def main() -> None:
     """Serve until the parent closes the pipe."""
     # casacore loads what a table calls its storage manager as "lib<name>.so", with "/" and ".." in
-    # the name looked up from the working directory: it must be one where nobody can put a file.
+    # the name looked up from the working directory: it must be one that nobody else can write to.
     os.chdir(Path(__file__).parent)
     os.nice(_NICE)
     serve(FUNCTIONS)

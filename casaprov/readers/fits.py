@@ -1,4 +1,4 @@
-"""Reading FITS files with astropy: headers parsed, data as stored."""
+"""The reader of FITS files, which uses astropy: headers parsed, data as stored."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class AstropyFitsReader:
             If a header cannot be parsed, or the file ends before its data do.
         """
         with warnings.catch_warnings():
-            # astropy warns of what other programs wrote and it can mend; the cards stay as they are.
+            # astropy warns of faults of other programs that it can mend; the cards stay as they are.
             warnings.simplefilter("ignore")
             try:
                 with fits.open(path, memmap=False, disable_image_compression=True) as opened:

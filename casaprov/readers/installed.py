@@ -1,4 +1,4 @@
-"""Readers of tables and FITS files, one foreign library per file."""
+"""The choice among installed readers, and a digester whose workers use them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from casaprov.processes.worker import WorkerPool
 __all__ = ["WORKER_ENVIRONMENT", "WORKER_MODULE", "fits_reader", "open_digester", "table_reader"]
 
 WORKER_MODULE = "casaprov.readers.digest_worker"
-"""What worker processes run."""
+"""The module that worker processes run."""
 
 _log = logging.getLogger(__name__)
 _warned = False
@@ -28,13 +28,14 @@ _warned = False
 WORKER_ENVIRONMENT = {
     # One thread each: the workers share out the columns and files, not the loops inside.
     "OMP_NUM_THREADS": "1",
-    # glibc gives memory for intermediate results back and gets it again, page by page, for every block: a tenth of the time.
+    # By default glibc returns the memory of intermediate results and gets it again, page by page, for every block: a
+    # tenth of the time.
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
     "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20),
     # casacore of either library reads its settings there.
     "CASARCFILES": str(Path(__file__).with_name("casarc")),
 }
-"""What the environment of worker processes holds besides that of this process."""
+"""Variables of worker processes beside those of this process."""
 
 
 def table_reader() -> TableReader:
@@ -52,7 +53,7 @@ def table_reader() -> TableReader:
     if find_spec("casatools") is not None:
         from casaprov.readers.casatools_tables import CasatoolsReader
 
-        _say_that_it_is_slow()
+        _warn_that_it_is_slow()
         return CasatoolsReader()
     raise MissingDependency(
         "CASA tables cannot be read: neither python-casacore nor casatools is installed.",
@@ -60,7 +61,7 @@ def table_reader() -> TableReader:
     )
 
 
-def _say_that_it_is_slow() -> None:
+def _warn_that_it_is_slow() -> None:
     global _warned  # noqa: PLW0603
     if not _warned:
         _warned = True
@@ -95,12 +96,12 @@ def open_digester(
     Parameters
     ----------
     module, environment
-        What they run, and what their environment holds besides :data:`WORKER_ENVIRONMENT`.
+        The module that they run, and variables beside :data:`WORKER_ENVIRONMENT`.
     """
     config = config or load_config(Path.cwd())
     if find_spec("casacore") is None and find_spec("casatools") is not None:
-        # Said here, once in a session: what the workers say is heard by nobody.
-        _say_that_it_is_slow()
+        # Here, once in a session: messages of the workers reach no user.
+        _warn_that_it_is_slow()
     pool = WorkerPool(config.workers, module, environment={**WORKER_ENVIRONMENT, **(environment or {})})
     return Digester(pool, _open_cache(config.cache_size))
 
@@ -110,7 +111,7 @@ def _open_cache(most_bytes: int) -> Cache | None:
         return None
     try:
         from casaprov.digests.disk_cache import DigestCache
-    except ImportError as error:  # CASA's own SQLite was loaded before, and Python's gets that
+    except ImportError as error:  # CASA's SQLite is loaded already, and Python's module gets that one
         _log.warning(
             "Digests are kept for this session only: SQLite cannot be loaded (%s). CASA brings another one; load casaprov before CASA.",
             error,

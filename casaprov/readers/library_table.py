@@ -1,4 +1,4 @@
-"""What tables of both libraries do alike: reading columns in pieces, by means of what each library offers."""
+"""Tables of both libraries, as far as they are read alike: in pieces, by the methods that each library offers."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ class LibraryTable(Cells):
 
     @cached_property
     def _managers(self) -> Mapping[str, Mapping[str, Any]]:
-        """What the library says of the storage managers."""
-        told: Mapping[str, Mapping[str, Any]] = self._handle.getdminfo()
-        return told
+        """Descriptions of the storage managers, from the library."""
+        managers: Mapping[str, Mapping[str, Any]] = self._handle.getdminfo()
+        return managers
 
     @cached_property
     def _manager_of(self) -> Mapping[str, Mapping[str, Any]]:
@@ -93,4 +93,4 @@ class LibraryTable(Cells):
     @staticmethod
     @abstractmethod
     def _record(record: Mapping[str, Any]) -> dict[str, Any]:
-        """Turn keywords into what :class:`casaprov.formats.tables.Table` promises."""
+        """Turn keywords into the form of :class:`casaprov.formats.tables.Table`."""

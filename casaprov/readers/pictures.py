@@ -1,4 +1,4 @@
-"""Pixels of pictures, with Pillow, which comes with matplotlib."""
+"""The reader of pictures, which uses Pillow; it comes with matplotlib."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Comparing products with whatever readers are installed, in a child process."""
+"""Comparison of products by a child process, with the readers that are installed."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def compare_products(
     ----------
     left, right
         The product as it should be, and the one to judge.
-    module, environment
-        What the child runs, and what its environment holds besides that of this process.
     tolerance
-        What is tolerated between floating-point values.
+        Tolerance between floating-point values.
+    module, environment
+        The module that the child runs, and its variables beside those of this process.
 
     Raises
     ------

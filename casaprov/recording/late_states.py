@@ -66,7 +66,7 @@ def _told_anew(activity: Activity, entities: Mapping[str, Entity]) -> Activity:
 def _still_there(path: Path, entity: Entity, measure: Measure[Measurement]) -> Measurement | None:
     """Measure what a state was stamped as; None if it is not there as it was, or cannot be measured."""
     present = stamp(path)
-    if not present or present.told != entity.stamp:
+    if not present or present.digest != entity.stamp:
         return None
     try:
         found = measure(path, tier=entity.tier)

@@ -100,7 +100,7 @@ class PathStates:
                 return current
             if current is not None and current.content_digest == measured.content_digest and within is None:
                 return self._new(path, measured, revision_of=current.id, gap=True, note=_TOUCHED)
-            if current is not None and current.is_undigested and stamps.told == current.stamp:
+            if current is not None and current.is_undigested and stamps.digest == current.stamp:
                 return self._new(path, measured, copy_of=current.id, note=_LATER)
             source = self._by_content.get(measured.content_digest)
             if source is not None and source is not current:

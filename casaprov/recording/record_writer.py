@@ -152,7 +152,7 @@ class RecordWriter:
         promised = self._promised.get(self._states.key(path))
         if promised is not None:
             state = promised[1]
-            return state if state is not None and state.stamp == ended.opened.stamps[path].told else None
+            return state if state is not None and state.stamp == ended.opened.stamps[path].digest else None
         if self._states.at(path) is None:  # an external input
             return self._undigested(ended, path, made=False)
         return self.unchanged(path, ended.opened.pending[path])
@@ -166,7 +166,7 @@ class RecordWriter:
             kind="File",
             content_digest=None,
             size_bytes=stamps.size_bytes,
-            stamp=stamps.told,
+            stamp=stamps.digest,
             tier=ended.opened.tiers.get(path, "full"),
             generated_by=call if made else None,
             locators=() if made else self._locate(path),

@@ -19,7 +19,7 @@ from casaprov.casa.installed.data import import_casatasks
 from casaprov.casa.startup import SCRIPTS, WORDS, without_parentheses
 from casaprov.cli.commands import main
 from casaprov.errors import TaskMissing
-from casaprov.files.snapshot import walk
+from casaprov.files.snapshot import take_snapshot
 from casaprov.journal.document import read_document
 from casaprov.journal.folder import journal_folder
 from live_kernel import CASA_EXTENSION, LiveKernel, start_casa, start_plain
@@ -221,7 +221,7 @@ def test_a_notebook_of_the_jupyter_casa_kernel_runs_and_is_recorded(
 def test_parameters_that_the_shell_keeps_are_no_products(tmp_path: Path) -> None:
     for name in ("tclean.last", "n.txt"):
         (tmp_path / name).touch()
-    assert set(walk(tmp_path).products) == {"n.txt"}
+    assert set(take_snapshot(tmp_path).products) == {"n.txt"}
 
 
 def test_a_notebook_may_be_named_until_the_first_call(tmp_path: Path) -> None:

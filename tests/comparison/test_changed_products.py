@@ -33,8 +33,10 @@ class Products:
         self._worker.call("change_fits", path=str(path), code=code)
 
     def compare(self, left: Path, right: Path, rtol: float = 0.0, atol: float = 0.0) -> Comparison:
-        told = self._worker.call("compare", left=str(left), right=str(right), rtol=rtol, atol=atol)
-        return Comparison(told["verdict"], tuple(Difference(**item) for item in told["differences"]), told["note"])
+        answer = self._worker.call("compare", left=str(left), right=str(right), rtol=rtol, atol=atol)
+        return Comparison(
+            answer["verdict"], tuple(Difference(**item) for item in answer["differences"]), answer["note"]
+        )
 
     def measure(self, path: Path) -> Measurement:
         return Measurement(**self._worker.call("measured", path=str(path)))

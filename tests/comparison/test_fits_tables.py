@@ -11,8 +11,9 @@ import pytest
 from astropy.io import fits
 
 from casaprov.comparison.products import Comparison, Tolerance, compare_paths, compare_trees
-from casaprov.digests.fits import hdu_node
-from casaprov.digests.measurement import Measurement, content_digest, measure
+from casaprov.digests.fits import unit_node
+from casaprov.digests.measurement import Measurement, measure
+from casaprov.digests.tree import content_digest
 from casaprov.errors import UsageError
 from casaprov.formats.fits import Hdu
 from casaprov.formats.fits_tables import Pieces, fits_table
@@ -129,7 +130,7 @@ def test_a_header_that_does_not_add_up_describes_no_table(form: str, more: dict[
     stored = b"R\0abL\0\0c"
     hasher = BlockHasher()
     hasher.update(stored)
-    assert hdu_node(Hdu(name="T", cards=tuple(header), data=lambda: iter([stored])))["data"] == hasher.digest()
+    assert unit_node(Hdu(name="T", cards=tuple(header), data=lambda: iter([stored]))).data == hasher.digest()
 
 
 def test_a_table_without_strings_is_digested_as_its_bytes(tmp_path: Path) -> None:
@@ -142,7 +143,7 @@ def test_a_table_without_strings_is_digested_as_its_bytes(tmp_path: Path) -> Non
     hasher = BlockHasher()
     for piece in hdu.data():
         hasher.update(piece)
-    assert hdu_node(hdu)["data"] == hasher.digest()
+    assert unit_node(hdu).data == hasher.digest()
 
 
 def test_a_digest_does_not_depend_on_how_a_file_is_read(tmp_path: Path) -> None:
@@ -153,7 +154,7 @@ def test_a_digest_does_not_depend_on_how_a_file_is_read(tmp_path: Path) -> None:
     def in_sevens() -> Iterator[bytes]:
         return (stored[start : start + 7] for start in range(0, len(stored), 7))
 
-    assert hdu_node(Hdu(name=hdu.name, cards=hdu.cards, data=in_sevens)) == hdu_node(hdu)
+    assert unit_node(Hdu(name=hdu.name, cards=hdu.cards, data=in_sevens)) == unit_node(hdu)
 
 
 def test_the_columns_that_differ_are_named_with_how_far(tmp_path: Path) -> None:

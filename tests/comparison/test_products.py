@@ -1,4 +1,4 @@
-"""The rules of comparison: what counts as the same, what is tolerated, what is said."""
+"""The rules of comparison: what counts as the same, what is tolerated, and the sentences that state it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from hypothesis.extra import numpy as hnp
 
 from casaprov.comparison.products import Comparison, Difference, Tolerance, compare_paths, compare_trees
 from casaprov.comparison.tables import compare_columns, compare_keywords
-from casaprov.comparison.values import Tally, distances, same_bits, told_change
+from casaprov.comparison.values import Tally, distances, format_change, same_bits
 from casaprov.digests.measurement import Measurement
 from casaprov.digests.table import table_node
+from casaprov.digests.tree import Tree
 from casaprov.errors import UsageError
 from casaprov.formats.tables import Block, Column, Runs, Storage, Table
 from casaprov.hashing import Digest, digest_bytes
@@ -128,8 +129,8 @@ def compared(left: Memory, right: Memory, tolerance: Tolerance | None = None) ->
 
 def measured(table: Memory) -> Measurement:
     node = table_node(Path("memory"), MemoryReader(table))
-    tree = {"format": "casaprov/tree/1", "kind": "Table", "table": node}
-    return Measurement(kind="Table", content_digest=node["digest"], size_bytes=0, tree=json.loads(json.dumps(tree)))
+    tree = json.loads(json.dumps(Tree("Table", table=node).to_json()))
+    return Measurement(kind="Table", content_digest=node.digest, size_bytes=0, tree=tree)
 
 
 def recorded(before: Memory, now: Memory, tolerance: Tolerance | None = None) -> Comparison:
@@ -263,9 +264,9 @@ def test_a_record_tolerates_what_the_original_would(values: np.ndarray[Any, Any]
     difference = compared(before, now, Tolerance(rtol))
     assert difference is not None
     assert difference.within
-    told = recorded(before, now, Tolerance(rtol))
-    assert told.verdict == "within-tolerance"
-    assert "only samples" in told.note
+    found = recorded(before, now, Tolerance(rtol))
+    assert found.verdict == "within-tolerance"
+    assert "only samples" in found.note
     assert recorded(before, now, Tolerance(rtol / 4)).verdict == "differs"
 
 
@@ -327,13 +328,13 @@ def test_a_missing_path_is_a_usage_error(tmp_path: Path) -> None:
 
 
 def test_a_comparison_is_json(tmp_path: Path) -> None:
-    told = json.loads(json.dumps(asdict(files(tmp_path, b"\0\1", b"\0\2")), allow_nan=False))
-    assert told["verdict"] == "differs"
-    assert told["differences"][0]["cells"] == 1
+    values = json.loads(json.dumps(asdict(files(tmp_path, b"\0\1", b"\0\2")), allow_nan=False))
+    assert values["verdict"] == "differs"
+    assert values["differences"][0]["cells"] == 1
 
 
 @pytest.mark.parametrize(
-    ("before", "now", "said"),
+    ("before", "now", "expected"),
     [
         (np.array([2.65290163, 0.5]), np.array([2.652901631, 0.5]), "2.652901631 instead of 2.65290163 at [0]"),
         (np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 2.0], [5.0, 4.0]]), "5.0 instead of 3.0 at [0, 1]"),
@@ -346,8 +347,8 @@ def test_a_comparison_is_json(tmp_path: Path) -> None:
         (np.float64(0.1), np.float64(0.1) + 1e-16, "0.1000000000000001 instead of 0.1"),
     ],
 )  # fmt: skip
-def test_values_that_differ_are_told_apart(before: Any, now: Any, said: str) -> None:
-    assert told_change(before, now) == said
+def test_values_that_differ_are_told_apart(before: Any, now: Any, expected: str) -> None:
+    assert format_change(before, now) == expected
 
 
 def test_keywords_that_differ_in_late_digits_are_told_with_these() -> None:

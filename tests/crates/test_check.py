@@ -11,13 +11,13 @@ import pytest
 from rocrate.rocrate import ROCrate
 
 from casaprov.crate import open_crate
-from casaprov.crates.check import sha256_of
 from casaprov.crates.graph import crate_graph
 from casaprov.crates.layout import METADATA, CrateFile
 from casaprov.crates.readme import readme
 from casaprov.crates.validation import check_crate, check_folder, read_records
 from casaprov.crates.writer import metadata_document
 from casaprov.errors import CrateError, Issue, UsageError
+from casaprov.files.regular import digest_file
 from casaprov.hashing import digest_bytes
 from sample_records import make_reduction, pack_reduction
 
@@ -44,7 +44,7 @@ def described_again(folder: Path) -> None:
     inside = {METADATA, *(file.path for file in manifest.files)}
     paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     files = [
-        CrateFile(path=name, sha256=sha256_of(path), size_bytes=path.stat().st_size)
+        CrateFile(path=name, sha256=digest_file(path), size_bytes=path.stat().st_size)
         for name, path in paths.items()
         if name not in inside
     ]

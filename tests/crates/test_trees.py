@@ -15,7 +15,7 @@ from casaprov.crate import open_crate
 from casaprov.crates.layout import TREES, tree_name
 from casaprov.crates.trees import tree_issues
 from casaprov.crates.validation import check_folder
-from casaprov.digests.sketch import Sketch
+from casaprov.digests.sketch import Sketcher
 from casaprov.errors import CrateError
 from casaprov.hashing import digest_bytes
 from casaprov.records.model import Document, Entity
@@ -102,9 +102,9 @@ def test_what_is_no_tree_is_an_issue_and_no_crash(unpacked: Path, document: Docu
 
 
 def _sketched(change: dict[str, Any]) -> dict[str, Any]:
-    sketch = Sketch()
-    sketch.update(np.arange(1000.0) + 1j)
-    return {**sketch.result(), **change}
+    sketcher = Sketcher()
+    sketcher.update(np.arange(1000.0) + 1j)
+    return {**sketcher.sketch().to_json(), **change}
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from casaprov.crate import OpenCrate, Packed, open_crate, pack
-from casaprov.crates.check import sha256_of
 from casaprov.crates.payload import PayloadPolicy, choose_payload
 from casaprov.crates.validation import check_crate
 from casaprov.errors import CrateError, RecordError, UsageError
+from casaprov.files.regular import digest_file
 from casaprov.records.model import Document
 from checkout import SUPPORT
 from sample_records import Reduction, make_reduction, measure, pack_reduction
@@ -44,7 +44,7 @@ def test_the_same_records_and_files_give_the_same_bytes(reduction: Reduction, tm
     os.utime(reduction.folder / "mom0.fits", (0, 0))
     second = pack_reduction(reduction, tmp_path / "2.zip")
     assert first.path.read_bytes() == second.path.read_bytes()
-    assert first.digest == second.digest == sha256_of(first.path)
+    assert first.digest == second.digest == digest_file(first.path)
     assert first.size_bytes == first.path.stat().st_size
 
 

@@ -100,11 +100,11 @@ def _add_corrected(table: Any) -> None:
 
 def _without_statistics(measured: Measurement | dict[str, Any]) -> Any:
     """Leave out what depends in its last digits on how a column was cut."""
-    told = asdict(measured) if isinstance(measured, Measurement) else measured
+    values = asdict(measured) if isinstance(measured, Measurement) else measured
     rounded = ("mean", "rms", "mean_re", "mean_im")
     return {
         name: _without_statistics(value) if isinstance(value, dict) else value
-        for name, value in told.items()
+        for name, value in values.items()
         if name not in rounded
     }
 
@@ -170,11 +170,11 @@ def test_cells_of_any_shape_have_one_digest_however_they_are_cut(
             patch.setattr(module, "BLOCK_BYTES", block)
         patch.setattr(parallel, "_SMALL_BYTES", -1)
         patch.setattr(parallel, "_LARGE_BYTES", 1)
-        whole = table_node(path, CasacoreReader())
+        whole = table_node(path, CasacoreReader()).to_json()
         with closing(Digester(HerePool(), DigestCache(None, max_bytes=10**7))) as parted:
-            told = parted.measure(path).tree
-    assert told is not None
-    assert _without_statistics(told["table"]) == _without_statistics(whole)
+            tree = parted.measure(path).tree
+    assert tree is not None
+    assert _without_statistics(tree["table"]) == _without_statistics(whole)
 
 
 def test_workers_measure_as_this_process_does(tmp_path: Path) -> None:
@@ -235,8 +235,8 @@ def test_workers_stay_below_500_mb_whatever_the_size_of_a_table(tmp_path: Path) 
 
 
 def _peak_bytes(pid: int) -> int:
-    told = Path(f"/proc/{pid}/status").read_text()
-    return int(told.partition("VmHWM:")[2].split()[0]) * 1024
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 # -- what has not changed ------------------------------------------------------------------
@@ -330,7 +330,7 @@ def test_only_the_sub_tables_that_changed_are_read(tested: Digester, pool: HereP
     _edit(path / "FIELD", lambda table: table.putcell("NAME", 0, "3C48"))
     _edit(path / "HISTORY", lambda table: table.putcell("NAME", 0, "another run"))
     assert tested.measure(path) == _here(path)
-    assert {said["path"] for name, said in pool.calls} == {str(path), str(path / "FIELD")}
+    assert {arguments["path"] for name, arguments in pool.calls} == {str(path), str(path / "FIELD")}
 
 
 def test_what_changed_while_it_was_measured_is_measured_again(tested: Digester, pool: HerePool, tmp_path: Path) -> None:
@@ -449,7 +449,7 @@ def test_selections_and_concatenations_are_read_in_parts_too(tested: Digester, p
     for name in ("both.tab", "selected.tab"):
         pool.calls.clear()
         assert tested.measure(tmp_path / name) == _here(tmp_path / name)
-        assert {said["column"] for call, said in pool.calls if call == "part"} >= {"DATA", "FLAG"}
+        assert {arguments["column"] for call, arguments in pool.calls if call == "part"} >= {"DATA", "FLAG"}
 
 
 def test_groups_hold_every_column_once() -> None:

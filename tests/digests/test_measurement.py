@@ -19,12 +19,13 @@ from casacore import tables as casacore
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from casaprov.digests.measurement import Measurement, content_digest, measure
+from casaprov.digests.measurement import Measurement, measure
 from casaprov.digests.table import table_node
+from casaprov.digests.tree import content_digest
 from casaprov.errors import DigestError, MissingDependency
 from casaprov.files.stamps import stamp
 from casaprov.formats.tables import Block, Column, Runs, Storage, Table
-from casaprov.hashing import BLOCK_BYTES, parse_digest
+from casaprov.hashing import BLOCK_BYTES, Digest
 from casaprov.readers.casacore_tables import CasacoreReader
 from casaprov.readers.installed import fits_reader
 
@@ -179,7 +180,7 @@ def test_a_selection_kept_inside_its_table_is_measured(make: Maker) -> None:
 def test_a_reference_back_to_a_table_ends(tmp_path: Path) -> None:
     (tmp_path / "table.dat").write_bytes(b"")
     node = table_node(tmp_path, _memory([None], keywords={"AGAIN": tmp_path}))
-    assert node["tables"] == {"AGAIN": None}
+    assert node.tables == {"AGAIN": None}
 
 
 def test_the_casa_version_of_calibration_tables_does_not_count(make: Maker) -> None:
@@ -298,7 +299,7 @@ def test_the_type_of_a_column_counts(tmp_path: Path) -> None:
 
 @dataclass
 class MemoryTable:
-    """A table in memory that is cut into blocks as told: at these row counts, long cells in parts."""
+    """A table in memory that is cut into blocks at given places: at these row counts, long cells in parts."""
 
     columns: Mapping[str, Column]
     cells: Mapping[str, list[np.ndarray[Any, Any] | None]]
@@ -380,7 +381,7 @@ def test_values_larger_than_a_hash_block_are_measured() -> None:
     cell = np.zeros(BLOCK_BYTES // 4 + 1, "float32")
     other = cell.copy()
     other[-1] = 1
-    assert table_node(Path(), _memory([cell]))["digest"] != table_node(Path(), _memory([other]))["digest"]
+    assert table_node(Path(), _memory([cell])).digest != table_node(Path(), _memory([other])).digest
 
 
 def test_golden_digest_of_a_table() -> None:
@@ -410,15 +411,15 @@ def test_golden_digest_of_a_table() -> None:
         },
     )
     node = table_node(Path("golden.ms"), table)
-    assert {name: column["digest"] for name, column in node["columns"].items()} == {
+    assert {name: column.digest for name, column in node.columns.items()} == {
         "DATA": "sha256:98cdd55f1f16ac4b75f9d6bbe1c28f44432d537f2f1821fd3fd45652fbe2077a",
         "FLAG": "sha256:27d349838d264625856afadf1de47f5c7a5ff474f7fd5260cf957c60bebf6db3",
         "NAME": "sha256:bb7fffd4134ec05c424c209daea7c62047c64a729301b051c62f340bbba3a3bf",
         "MODEL": "sha256:4ebc897542951452a67bcc48213d5381b36b376cbfb20c5582d4f8862be65f0d",
     }
-    assert node["keywords"] == "sha256:9efa5960bfb376ee231dcbfd49eff644e039a3dd07a66ea7724c69783e7ad7f0"
-    assert node["digest"] == "sha256:e8bd95559990c19c2cf910a64dca265602c38ed0ff5c378faa080b12e583ebcd"
-    assert node["columns"]["DATA"]["sketch"]["samples"][1] == [1.0, 0.5]
+    assert node.outline.keywords == "sha256:9efa5960bfb376ee231dcbfd49eff644e039a3dd07a66ea7724c69783e7ad7f0"
+    assert node.digest == "sha256:e8bd95559990c19c2cf910a64dca265602c38ed0ff5c378faa080b12e583ebcd"
+    assert node.to_json()["columns"]["DATA"]["sketch"]["samples"][1] == [1.0, 0.5]
 
 
 def _by_hand(*preimage: Any) -> str:
@@ -446,9 +447,9 @@ def test_the_documented_preimages_are_what_is_hashed() -> None:
         "casaprov/keywords/1",
         ["record", {"ANTENNA": ["table", "ANTENNA"], "A": ["array", "int", [3, 1], [1, 2, 3]], "X": ["float", "inf"]}],
     )
-    assert {name: told["digest"] for name, told in node["columns"].items()} == {"DATA": column, "NAME": names}
-    assert (node["columns"]["DATA"]["keywords"], node["keywords"]) == (unit, keywords)
-    assert node["digest"] == _by_hand(
+    assert {name: leaf.digest for name, leaf in node.columns.items()} == {"DATA": column, "NAME": names}
+    assert (node.columns["DATA"].keywords, node.outline.keywords) == (unit, keywords)
+    assert node.digest == _by_hand(
         "casaprov/table/1", "Measurement Set", "", 3, keywords, {"DATA": [column, unit], "NAME": [names, None]},
         {"ANTENNA": None},
     )  # fmt: skip
@@ -459,7 +460,7 @@ def test_the_documented_preimages_are_what_is_hashed() -> None:
 
 def test_a_plain_file_is_its_bytes(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"abc")
-    abc = parse_digest("sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
+    abc = Digest("sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
     assert _measure(tmp_path / "a.txt") == Measurement(
         kind="File",
         content_digest=abc,

@@ -32,7 +32,7 @@ atexit.register(end)
 
 
 class SlowDisk:
-    """A cache that writes when it is told to."""
+    """A cache that writes when the test asks it to."""
 
     def __init__(self) -> None:
         self.go = threading.Event()

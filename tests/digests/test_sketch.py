@@ -10,14 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from casaprov.digests.sketch import MAX_SAMPLES, Sketch, sample_places
+from casaprov.digests.sketch import MAX_SAMPLES, Sketch, Sketcher, SketchPart, sample_places
 
 
 def _sketch(values: np.ndarray[Any, Any], cuts: tuple[int, ...] = ()) -> dict[str, Any]:
-    sketch = Sketch()
+    sketcher = Sketcher()
     for part in np.split(values, sorted(cuts)):
-        sketch.update(part)
-    return sketch.result()
+        sketcher.update(part)
+    sketch = sketcher.sketch()
+    found = json.loads(json.dumps(sketch.to_json(), allow_nan=False))
+    assert Sketch.from_json(found) == sketch
+    assert isinstance(found, dict)
+    return found
 
 
 @given(st.integers(0, 5000), st.lists(st.integers(0, 5000), max_size=6))
@@ -58,44 +62,45 @@ def test_golden_places_never_change() -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int16", "int32", "uint8"])
 def test_statistics_of_real_numbers(dtype: str) -> None:
     values = (np.random.default_rng(1).normal(100, 30, 100_000)).astype(dtype)
-    told = _sketch(values, (17, 40_000))
+    found = _sketch(values, (17, 40_000))
     exact = values.astype(np.float64)
-    assert told["count"] == 100_000
-    assert told["nan"] == 0
-    assert (told["min"], told["max"]) == (exact.min(), exact.max())
-    assert told["mean"] == pytest.approx(exact.mean(), rel=1e-12)
-    assert told["rms"] == pytest.approx(np.sqrt((exact**2).mean()), rel=1e-12)
+    assert found["count"] == 100_000
+    assert found["nan"] == 0
+    assert (found["min"], found["max"]) == (exact.min(), exact.max())
+    assert found["mean"] == pytest.approx(exact.mean(), rel=1e-12)
+    assert found["rms"] == pytest.approx(np.sqrt((exact**2).mean()), rel=1e-12)
 
 
 @pytest.mark.parametrize(("dtype", "precision"), [("complex64", 2**-23), ("complex128", 1e-12)])
 def test_statistics_of_complex_numbers_are_those_of_amplitudes(dtype: str, precision: float) -> None:
     rng = np.random.default_rng(2)
     values = (rng.normal(1, 1, 50_000) + 1j * rng.normal(-2, 1, 50_000)).astype(dtype)
-    told = _sketch(values)
+    found = _sketch(values)
     exact = values.astype(np.complex128)
-    assert told["min"] == pytest.approx(np.abs(exact).min(), rel=precision)
-    assert told["max"] == pytest.approx(np.abs(exact).max(), rel=precision)
-    assert told["mean"] == pytest.approx(np.abs(exact).mean(), rel=precision)
-    assert told["rms"] == pytest.approx(np.sqrt((np.abs(exact) ** 2).mean()), rel=precision)
-    assert complex(told["mean_re"], told["mean_im"]) == pytest.approx(exact.mean(), rel=precision)
+    assert found["min"] == pytest.approx(np.abs(exact).min(), rel=precision)
+    assert found["max"] == pytest.approx(np.abs(exact).max(), rel=precision)
+    assert found["mean"] == pytest.approx(np.abs(exact).mean(), rel=precision)
+    assert found["rms"] == pytest.approx(np.sqrt((np.abs(exact) ** 2).mean()), rel=precision)
+    assert complex(found["mean_re"], found["mean_im"]) == pytest.approx(exact.mean(), rel=precision)
     place = sample_places(50_000)[7]
-    assert np.dtype(dtype).type(complex(*told["samples"][7])) == values[place]
+    assert np.dtype(dtype).type(complex(*found["samples"][7])) == values[place]
 
 
 @given(st.lists(st.integers(0, 100_000), max_size=4), st.sampled_from(["float32", "complex64", "int32"]))
 def test_a_stream_may_be_sketched_in_parts(cuts: list[int], dtype: str) -> None:
     values = np.random.default_rng(4).normal(5, 2, 100_000).astype(dtype)
     values[[70, 99_999]] = 0 if dtype == "int32" else np.nan
-    states, first = [], 0
+    parts, first = [], 0
     for part in np.split(values, sorted(cuts)):
-        sketch = Sketch(first=first, total=values.size)
-        sketch.update(part)
-        states.append(json.loads(json.dumps(sketch.state())))
+        sketcher = Sketcher(first=first, total=values.size)
+        sketcher.update(part)
+        parts.append(SketchPart.from_json(json.loads(json.dumps(sketcher.part().to_json()))))
         first += part.size
-    joined, whole = Sketch.join(states), _sketch(values)
-    exact = ("count", "nan", "min", "max", "samples")
+    joined, whole = Sketch.of(parts).to_json(), _sketch(values)
+    exact = ("count", "nan", "min", "max")
     assert {name: joined[name] for name in exact} == {name: whole[name] for name in exact}
-    rest = set(whole) - set(exact)
+    assert json.loads(json.dumps(joined["samples"])) == whole["samples"]
+    rest = set(whole) - {*exact, "samples"}
     assert {name: joined[name] for name in rest} == pytest.approx({name: whole[name] for name in rest}, rel=1e-6)
 
 
@@ -105,23 +110,23 @@ def test_values_that_are_not_finite_are_counted_and_left_out() -> None:
         "count": 5, "nan": 3, "min": 1.0, "max": 3.0, "mean": 2.0, "rms": 5**0.5, "samples": [1.0, None, None, None, 3.0],
     }  # fmt: skip
     flagged = np.array([1 + 1j, complex(np.nan, 0), complex(0, np.inf)], dtype="complex64")
-    told = _sketch(flagged)
-    assert (told["nan"], told["mean_re"], told["samples"]) == (2, 1.0, [[1.0, 1.0], None, None])
+    found = _sketch(flagged)
+    assert (found["nan"], found["mean_re"], found["samples"]) == (2, 1.0, [[1.0, 1.0], None, None])
 
 
 def test_a_sketch_of_nothing() -> None:
-    told = _sketch(np.array([np.nan]))
-    assert (told["count"], told["nan"], told["mean"], told["samples"]) == (1, 1, None, [None])
+    found = _sketch(np.array([np.nan]))
+    assert (found["count"], found["nan"], found["mean"], found["samples"]) == (1, 1, None, [None])
     assert _sketch(np.zeros(0))["samples"] == []
 
 
 def test_huge_values_stay_json() -> None:
-    told = _sketch(np.full(10, 1e300))
-    assert told["rms"] is None
-    json.dumps(told, allow_nan=False)
+    found = _sketch(np.full(10, 1e300))
+    assert found["rms"] is None
+    json.dumps(found, allow_nan=False)
 
 
 def test_single_precision_samples_are_short_and_exact() -> None:
-    told = _sketch(np.array([0.1, 2 / 3], dtype="float32"))
-    assert told["samples"] == [0.1, 0.6666667]
-    assert np.float32(told["samples"][1]) == np.float32(2 / 3)
+    found = _sketch(np.array([0.1, 2 / 3], dtype="float32"))
+    assert found["samples"] == [0.1, 0.6666667]
+    assert np.float32(found["samples"][1]) == np.float32(2 / 3)

@@ -54,7 +54,7 @@ def inside(folder: Path) -> Iterator[None]:
 
 
 special = pytest.mark.parametrize(
-    ("make", "said"), [(_pipe, "a pipe"), (_socket, "a socket"), (_link_to_device, "a device")]
+    ("make", "kind"), [(_pipe, "a pipe"), (_socket, "a socket"), (_link_to_device, "a device")]
 )
 Make = Callable[[Path], None]
 
@@ -72,22 +72,22 @@ def digest(path: Path) -> str:
 
 
 @special
-def test_it_is_no_content_alone_or_in_a_folder(tmp_path: Path, make: Make, said: str) -> None:
+def test_it_is_no_content_alone_or_in_a_folder(tmp_path: Path, make: Make, kind: str) -> None:
     (tmp_path / "product").mkdir()
     (tmp_path / "product" / "a.txt").write_text("a")
     make(tmp_path / "product" / "b")
     for path in (tmp_path / "product", tmp_path / "product" / "b"):
-        with pytest.raises(DigestError, match=f"product/b is {said}"):
+        with pytest.raises(DigestError, match=f"product/b is {kind}"):
             digest(path)
     assert special_kind(tmp_path / "product") == special_kind(tmp_path / "nothing") == ""
 
 
 @special
-def test_it_is_no_file_of_a_table(tmp_path: Path, make: Make, said: str) -> None:
+def test_it_is_no_file_of_a_table(tmp_path: Path, make: Make, kind: str) -> None:
     path = table(tmp_path / "a.tab")
     (path / "table.f0").unlink()
     make(path / "table.f0")
-    with pytest.raises(DigestError, match=rf"a\.tab/table\.f0 is {said}"):
+    with pytest.raises(DigestError, match=rf"a\.tab/table\.f0 is {kind}"):
         digest(path)
 
 
@@ -169,21 +169,21 @@ def test_tables_that_refer_to_each_other_are_looked_at_once(tmp_path: Path) -> N
 
 
 @special
-def test_it_cannot_be_compared(tmp_path: Path, make: Make, said: str) -> None:
+def test_it_cannot_be_compared(tmp_path: Path, make: Make, kind: str) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         make(tmp_path / name / "x")
     for left, right in (("a/x", "b/x"), ("a", "b")):
-        with pytest.raises(UsageError, match=f"x is {said}"):
+        with pytest.raises(UsageError, match=f"x is {kind}"):
             compare_paths(tmp_path / left, tmp_path / right, reader=table_reader, fits=fits_reader)
 
 
 @special
-def test_it_is_no_crate(tmp_path: Path, capsys: pytest.CaptureFixture[str], make: Make, said: str) -> None:
+def test_it_is_no_crate(tmp_path: Path, capsys: pytest.CaptureFixture[str], make: Make, kind: str) -> None:
     make(tmp_path / "x.zip")
     for command in ("validate", "inspect", "replay"):
         assert main([command, str(tmp_path / "x.zip")]) == 2
-        assert f"is {said}" in " ".join(capsys.readouterr().err.split())
+        assert f"is {kind}" in " ".join(capsys.readouterr().err.split())
 
 
 def test_it_is_nothing_in_the_folder_of_a_crate(tmp_path: Path) -> None:

@@ -39,10 +39,10 @@ def test_a_file_system_is_looked_at_once_and_nothing_is_left_there(tmp_path: Pat
         (folder / name).write_text("x")
     before = folder.stat()
     steps = TimeSteps()
-    told = steps.at(folder / "a")
+    step = steps.at(folder / "a")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "open", lambda *_, **__: pytest.fail("it was looked at again"))
-        assert steps.at(folder / "b") == told
+        assert steps.at(folder / "b") == step
     assert sorted(path.name for path in folder.iterdir()) == ["a", "b"]
     assert folder.stat() == before
 

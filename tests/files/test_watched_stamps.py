@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from casaprov.files import regular, watched_stamps
 from casaprov.files.kinds import is_table
 from casaprov.files.regular import scan
-from casaprov.files.snapshot import walk
+from casaprov.files.snapshot import take_snapshot
 from casaprov.files.stamps import Stamps, is_settled, stamp
 from casaprov.files.watched_stamps import WatchedStamps
 from table_folders import table_folder
@@ -69,17 +69,17 @@ def test_only_tables_in_which_somebody_wrote_are_looked_at_again(tmp_path: Path,
     other = table_folder(tmp_path / "y.ms")
     watched = WatchedStamps()
     with _listed() as listed:
-        first = walk(tmp_path, stamp_table=watched.stamp)
+        first = take_snapshot(tmp_path, stamp_table=watched.stamp)
         assert listed == ["x.ms", "ANTENNA", "y.ms"]
         listed.clear()
         (other / "table.f0").write_bytes(b"others")
-        after = walk(tmp_path, stamp_table=watched.stamp)
+        after = take_snapshot(tmp_path, stamp_table=watched.stamp)
         assert listed == ["y.ms"]
         listed.clear()
-        assert walk(tmp_path, stamp_table=watched.stamp).products == after.products
+        assert take_snapshot(tmp_path, stamp_table=watched.stamp).products == after.products
     assert listed == []
     assert after.changed_since(first) == (other,)
-    assert after.products == walk(tmp_path).products
+    assert after.products == take_snapshot(tmp_path).products
 
 
 def test_a_table_that_is_only_read_is_not_looked_at_again(table: Path) -> None:
@@ -108,14 +108,14 @@ def test_stamps_from_memory_are_of_now(table: Path) -> None:
     time.sleep(0.02)
     before_ns = time.time_ns()
     asked_ns: list[int] = []
-    told = watched_stamps._told
+    changed = watched_stamps._changed
 
     def asking(queue: int) -> Iterator[int]:
         asked_ns.append(time.time_ns())
-        return told(queue)
+        return changed(queue)
 
     with _listed() as listed, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(watched_stamps, "_told", asking)
+        patch.setattr(watched_stamps, "_changed", asking)
         found = watched.stamp(table)
     assert listed == []
     assert before_ns <= found.taken_ns <= asked_ns[0]
@@ -130,7 +130,7 @@ def test_a_task_that_writes_often_is_told_of_once(table: Path) -> None:
         with (table / ("table.f0" if turn % 2 else "table.dat")).open("r+b", buffering=0) as stream:
             stream.write(b"v")
     assert watched._queue is not None
-    assert len(list(watched_stamps._told(watched._queue))) == 2  # the write, and that the watch has ended
+    assert len(list(watched_stamps._changed(watched._queue))) == 2  # the write, and that the watch has ended
 
 
 # -- what changes ------------------------------------------------------------------
@@ -215,9 +215,12 @@ def test_it_is_always_what_one_sees_who_looks_at_every_file(
         for change, path in steps:
             with suppress(OSError):  # it does not go with what is there now
                 change(work / path)
-            assert walk(work, stamp_table=watched.stamp).products == walk(work).products
+            assert take_snapshot(work, stamp_table=watched.stamp).products == take_snapshot(work).products
             if (work / looked).is_dir():
-                assert walk(work / looked, stamp_table=watched.stamp).products == walk(work / looked).products
+                assert (
+                    take_snapshot(work / looked, stamp_table=watched.stamp).products
+                    == take_snapshot(work / looked).products
+                )
 
 
 @pytest.mark.parametrize("where", ["tmp_path", "memory"])
@@ -300,7 +303,7 @@ def test_nothing_is_kept_of_names_that_are_gone(tmp_path: Path, table: Path) -> 
 
 
 def test_files_with_two_names_are_always_looked_at(tmp_path: Path, table: Path) -> None:
-    """Who writes through the other name is told of at the other place."""
+    """A write through the other name is reported at the other place only."""
     watched = WatchedStamps()
     assert _is_kept(watched, table)
     subprocess.run(["cp", "-al", table, tmp_path / "y.ms"], check=True)
@@ -494,7 +497,7 @@ def test_nothing_is_kept_when_events_are_lost(tmp_path: Path, table: Path) -> No
     assert _is_kept(watched, table)
     assert _is_kept(watched, other)
     with _listed() as listed, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(watched_stamps, "_told", lambda _queue: iter([-1]))
+        patch.setattr(watched_stamps, "_changed", lambda _queue: iter([-1]))
         watched.stamp(other)
     assert listed == ["y.ms"]
     with _listed() as listed:
@@ -529,12 +532,12 @@ def test_a_signal_may_look_while_somebody_looks(table: Path) -> None:
     assert inner[0] != watched.stamp(table) == stamp(table)
 
 
-@pytest.mark.parametrize(("told", "most"), [("8192\n", 1024), ("65536", 8192), ("", 1024), (None, 1024)])
+@pytest.mark.parametrize(("text", "most"), [("8192\n", 1024), ("65536", 8192), ("", 1024), (None, 1024)])
 def test_an_eighth_of_what_a_user_may_watch_is_taken(
-    told: str | None, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    text: str | None, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if told is not None:
-        (tmp_path / "most").write_text(told)
+    if text is not None:
+        (tmp_path / "most").write_text(text)
     monkeypatch.setattr(watched_stamps, "_MOST_WATCHES", tmp_path / "most")
     assert WatchedStamps()._most == most
 
@@ -550,7 +553,7 @@ def test_nothing_is_kept_after_an_interrupt(table: Path) -> None:
         yield 0
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(watched_stamps, "_told", interrupted)
+        patch.setattr(watched_stamps, "_changed", interrupted)
         with pytest.raises(KeyboardInterrupt):
             watched.stamp(table)
     assert not watched._tables

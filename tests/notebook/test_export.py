@@ -96,7 +96,7 @@ def test_each_session_has_a_folder_of_its_own(sample: Reduction, tmp_path: Path)
 def stamped(sample: Reduction, path: str) -> None:
     """Make the record say that a product was only stamped, as if its session had ended before it was digested."""
     made = next(entity for entity in sample.document.entities if entity.path == path)
-    only = unstructure(replace(made, content_digest=None, stamp=stamp(sample.folder / path).told))
+    only = unstructure(replace(made, content_digest=None, stamp=stamp(sample.folder / path).digest))
     (journal,) = sample.journal.glob("*.jsonl")
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
     for line in lines:

@@ -45,8 +45,8 @@ def _tree(path: Path) -> Any:
 def _agreed(casatools_trees: Callable[[list[Path]], list[Any]], paths: list[Path]) -> dict[str, Any]:
     """Trees by the names of products, after both libraries gave the same."""
     expected = {path.name: _tree(path) for path in paths}
-    told = {path.name: tree for path, tree in zip(paths, casatools_trees(paths), strict=True)}
-    assert [name for name in expected if told[name] != expected[name]] == []
+    found = {path.name: tree for path, tree in zip(paths, casatools_trees(paths), strict=True)}
+    assert [name for name in expected if found[name] != expected[name]] == []
     assert len(expected) == len(paths)
     return expected
 
@@ -114,12 +114,12 @@ def test_both_agree_on_all_tables_of_casa_itself(casatools_trees: Any, casadata_
 def _agree_or_refused(casatools_trees: Any, path: Path) -> bool:
     """Tell whether both gave the same; False if casatools was refused with a sentence that says what to do."""
     try:
-        (told,) = casatools_trees([path])
+        (other,) = casatools_trees([path])
     except DigestError as error:
         assert REFUSED in error.message
         assert "pip install python-casacore" in error.hint
         return False
-    assert told == _tree(path)
+    assert other == _tree(path)
     return True
 
 

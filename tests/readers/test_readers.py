@@ -17,7 +17,8 @@ from casacore import tables as casacore
 from hypothesis import given
 from hypothesis import strategies as st
 
-from casaprov.digests.measurement import content_digest, measure
+from casaprov.digests.measurement import measure
+from casaprov.digests.tree import content_digest
 from casaprov.errors import DigestError, MissingDependency
 from casaprov.files.stamps import stamp
 from casaprov.formats.tables import Column
@@ -251,12 +252,12 @@ def test_blocks_are_bounded_and_hold_all_values(tmp_path: Path, column: str, max
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=4), st.integers(1, 50))
 def test_slabs_follow_each_other_in_storage_order(sides: list[int], max_values: int) -> None:
     cell = np.arange(np.prod(sides)).reshape(sides[::-1])
-    told: list[int] = []
+    numbers: list[int] = []
     for start, stop in blocks._slabs(tuple(sides), max_values):
         part = cell[tuple(slice(a, b) for a, b in zip(start[::-1], stop[::-1], strict=True))]
         assert part.size <= max_values
-        told += part.ravel().tolist()
-    assert told == cell.ravel().tolist()
+        numbers += part.ravel().tolist()
+    assert numbers == cell.ravel().tolist()
 
 
 def test_a_cell_larger_than_a_block_comes_in_parts(tmp_path: Path) -> None:

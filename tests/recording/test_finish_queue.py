@@ -523,7 +523,7 @@ def test_an_input_that_was_not_digested_is_an_input_of_the_next_session(waiting:
 def test_an_input_is_stamped_as_the_call_found_it(waiting: Waiting, how: str) -> None:
     other = waiting.folder / "other.txt"
     other.write_text("as found")
-    found = stamp(other).told
+    found = stamp(other).digest
     waiting.call_soon(
         "look", lambda: other.write_text("written") and None if how == "rewrite" else other.unlink(), file=other.name
     )

@@ -22,8 +22,9 @@ from casaprov.config import Config
 from casaprov.digests import measurement, table
 from casaprov.digests.digester import Digester
 from casaprov.digests.disk_cache import DigestCache
-from casaprov.digests.measurement import Measurement, content_digest, measure
+from casaprov.digests.measurement import Measurement, measure
 from casaprov.digests.sketch import sample_places
+from casaprov.digests.tree import content_digest
 from casaprov.files.stamps import stamp
 from casaprov.journal.document import read_document
 from casaprov.journal.writer import Journal
@@ -165,7 +166,7 @@ def test_golden_digest_of_stamps(tmp_path: Path) -> None:
     (tmp_path / "b").write_bytes(b"12")
     os.utime(tmp_path / "b", ns=(0, 1_700_000_000_123_456_789))
     told = '["casaprov/stamps/1",[["b",2,1700000000123456789]]]'
-    assert stamp(tmp_path).told == "sha256:" + hashlib.sha256(told.encode()).hexdigest()
+    assert stamp(tmp_path).digest == "sha256:" + hashlib.sha256(told.encode()).hexdigest()
 
 
 def test_verdicts_name_the_tier(ms: Path) -> None:

@@ -36,7 +36,7 @@ class HerePool:
 
     def columns_read(self) -> set[str]:
         """Names of the columns that were read since the last time this was asked."""
-        read = {name for call, said in self.calls if call == "leaves" for name in said["columns"]}
-        read |= {said["column"] for call, said in self.calls if call == "part"}
+        read = {name for call, arguments in self.calls if call == "leaves" for name in arguments["columns"]}
+        read |= {arguments["column"] for call, arguments in self.calls if call == "part"}
         self.calls.clear()
         return read

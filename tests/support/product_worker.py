@@ -14,7 +14,7 @@ from astropy.io import fits
 from casacore.tables import table
 
 from casaprov.comparison.verdict import Tolerance
-from casaprov.digests.measurement import measure, to_json
+from casaprov.digests.measurement import measure
 from casaprov.processes.worker import serve
 from casaprov.readers.installed import fits_reader, table_reader
 from casaprov.readers.products import compare_products
@@ -38,7 +38,7 @@ def compare(left: str, right: str, rtol: float = 0.0, atol: float = 0.0) -> dict
 
 
 def measured(path: str) -> dict[str, Any]:
-    return to_json(measure(Path(path), table_reader, fits_reader))
+    return measure(Path(path), table_reader, fits_reader).to_json()
 
 
 if __name__ == "__main__":

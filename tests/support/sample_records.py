@@ -9,8 +9,7 @@ from typing import Any
 
 from casaprov.crate import Packed, pack
 from casaprov.crates.payload import PayloadPolicy, choose_payload
-from casaprov.digests.measurement import TREE_FORMAT, content_digest
-from casaprov.digests.table import check_node
+from casaprov.digests.tree import ColumnLeaf, FitsUnit, Outline, TableNode, Tree, content_digest
 from casaprov.errors import DigestError
 from casaprov.hashing import Digest, digest_bytes
 from casaprov.journal.folder import journal_folder
@@ -44,17 +43,9 @@ def tree_of(path: Path, kind: str) -> dict[str, Any] | None:
     """Digest tree of a table, whose columns are its files, or of a FITS file; None for any other file."""
     if path.is_dir():
         files = {p.relative_to(path).as_posix(): p.read_bytes() for p in sorted(path.rglob("*")) if p.is_file()}
-        node: dict[str, Any] = {
-            "digest": _digest("not yet known"),
-            "type": "",
-            "subtype": "",
-            "rows": len(files),
-            "keywords": _digest("keywords"),
-            "columns": {name: {"digest": digest_bytes(data), "type": "string"} for name, data in files.items()},
-            "tables": {},
-        }
-        node["digest"] = check_node(node)
-        return {"format": TREE_FORMAT, "kind": kind, "table": node}
+        columns = {name: ColumnLeaf(digest_bytes(data), "string") for name, data in files.items()}
+        outline = Outline(type="", subtype="", rows=len(files), keywords=_digest("keywords"))
+        return Tree(kind, table=TableNode.of(outline, columns, {})).to_json()
     if path.suffix == ".fits":
         return _fits_tree(path.read_bytes())
     return None
@@ -68,8 +59,7 @@ def _cell(activity: Activity) -> dict[str, Any]:
 
 
 def _fits_tree(data: bytes) -> dict[str, Any]:
-    hdu = {"name": "PRIMARY", "header": _digest("header"), "data": digest_bytes(data)}
-    return {"format": TREE_FORMAT, "kind": "FITS", "hdus": [hdu]}
+    return Tree("FITS", units=[FitsUnit("PRIMARY", _digest("header"), digest_bytes(data))]).to_json()
 
 
 @dataclass(frozen=True)
