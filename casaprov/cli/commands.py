@@ -273,20 +273,16 @@ def replay(
     Example:
       casaprov replay ngc5921.crate.zip --work again --data ~/archive
     """
-    from casaprov.casa.replay_crate import ReplayOptions, replay_crate
+    from casaprov.casa.replaying import InstalledCasa
     from casaprov.cli.render import replay_view
     from casaprov.comparison.products import Tolerance
+    from casaprov.replay import ReplayOptions, replay_crate
 
     folder = work or Path(f"replay-{crate.name.split('.')[0]}")
-    options = ReplayOptions(
-        data=data,
-        tolerance=Tolerance(rtol, atol),
-        verify=not ignore_checksums,
-        python=python,
-        confined=not unconfined,
-    )
+    options = ReplayOptions(data=data, tolerance=Tolerance(rtol, atol), verify=not ignore_checksums)
     with leaving(f"What was replayed so far is in {folder}."), opened_digester() as digester:
-        report = replay_crate(crate, folder, digester, options, on_step=tell_step)
+        casa = InstalledCasa(digester, python=python, confined=not unconfined)
+        report = replay_crate(crate, folder, casa, options, on_step=tell_step)
     show(report, as_json, replay_view)
     if report.blocked:
         return EXIT_COULD_NOT_RUN

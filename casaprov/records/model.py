@@ -359,6 +359,11 @@ class Document:
     agents: tuple[Agent, ...] = ()
     format: Literal["casaprov/document/1"] = DOCUMENT_FORMAT
 
+    @property
+    def call_numbers(self) -> dict[str, int]:
+        """Number of every call, from 1 in the order they began, by Activity id."""
+        return {activity.id: number for number, activity in enumerate(self.activities, start=1)}
+
     def entity(self, entity_id: str) -> Entity:
         """Return the Entity with this id; raise :class:`RecordError` if there is none."""
         for entity in self.entities:

@@ -84,7 +84,7 @@ def test_a_record_that_names_what_is_not_there_is_refused(story: Story) -> None:
 
 def test_what_a_call_deleted_is_known(story: Story) -> None:
     removal = story.call("rmtables", deleted=["a.gcal", "never.was"])
-    assert [entity.path for entity in Lineage(story.document).deleted()[removal.id]] == ["a.gcal"]
+    assert [entity.path for entity in Lineage(story.document).history.removed[removal.id]] == ["a.gcal"]
 
 
 @pytest.mark.parametrize(
