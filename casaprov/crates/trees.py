@@ -1,7 +1,7 @@
-"""Digest trees from outside: whether they are what the records say, and can be compared with.
+"""The check of digest trees from outside: each must follow from its leaves, and have the form that a comparison reads.
 
-A tree is named by the digest that it is the root of, so most of it proves
-itself. Its sketches enter no digest; they are held to their form alone.
+A tree is named by its root digest, which proves most of it. Sketches enter no
+digest: only their form is checked.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from casaprov.untrusted.json_file import read_json
 __all__ = ["tree_issues"]
 
 _STATISTICS = ("min", "max", "mean", "rms", "mean_re", "mean_im")
-_LARGEST = 2**64  # of an integer in a column; a larger one has no float to subtract
+_LARGEST = 2**64  # integer of a column; a larger integer may have no float to subtract
 
 
 def tree_issues(folder: Path, document: Document) -> Iterator[Issue]:
-    """Trees in an unpacked crate that do not follow from their leaves, or that no record speaks of."""
+    """Yield an issue for each tree that does not follow from its leaves, or that belongs to no recorded content."""
     kinds: dict[str, set[Kind]] = {}
     for entity in document.entities:
         if entity.content_digest is not None:
@@ -33,8 +33,8 @@ def tree_issues(folder: Path, document: Document) -> Iterator[Issue]:
         name = file.relative_to(folder).as_posix()
         if name not in kinds:
             yield Issue(name, "The records know no content with this digest.")
-        elif told := _problem(file, name, kinds[name]):
-            yield Issue(name, told)
+        elif message := _problem(file, name, kinds[name]):
+            yield Issue(name, message)
 
 
 def _problem(file: Path, name: str, kinds: set[Kind]) -> str:
@@ -55,7 +55,7 @@ def _problem(file: Path, name: str, kinds: set[Kind]) -> str:
 
 
 def _well_formed(tree: Mapping[str, Any]) -> bool:
-    """Tell whether all that a comparison reads of a tree is there and of its type."""
+    """Tell whether every part of a tree that a comparison reads is there and of its type."""
     if "table" in tree:
         return _is_node(tree["table"])
     if "hdus" in tree:

@@ -153,7 +153,7 @@ def test_records_without_calls_or_in_contradiction_are_not_packed(reduction: Red
     with pytest.raises(RecordError, match="contradicts itself"):
         attempt(replace(reduction.document, entities=()))
     calls = tuple(replace(a, returned=float("nan")) for a in reduction.document.activities)
-    with pytest.raises(RecordError, match="JSON has no word"):
+    with pytest.raises(RecordError, match="JSON cannot express"):
         attempt(replace(reduction.document, activities=calls))
     assert not (tmp_path / "x.zip").exists()
 
@@ -176,7 +176,7 @@ def test_a_log_that_the_journal_has_lost_is_not_named_by_the_crate(reduction: Re
     opened = open_crate(pack_reduction(reduction, tmp_path / "x.zip").path, tmp_path / "o")
     first, second = opened.document.activities[:2]
     assert first.log is None
-    assert "no more in the journal" in first.problems[0]
+    assert "no longer in the journal" in first.problems[0]
     assert second.log is not None
 
 
