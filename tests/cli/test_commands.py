@@ -166,7 +166,7 @@ def test_timing_tells_how_long_the_user_waited(tmp_path: Path, capsys: pytest.Ca
     assert main(["inspect", str(tmp_path / "x.zip"), "--timing"]) == 0
     told = capsys.readouterr().out
     assert told.count("0.500") == len(waited)
-    assert f"wait another {0.5 * len(waited):.1f} s" in told
+    assert f"You waited another {0.5 * len(waited):.1f} s for casaprov" in told
 
 
 def test_timing_is_told_beside_what_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

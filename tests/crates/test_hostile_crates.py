@@ -209,7 +209,7 @@ def test_a_process_left_behind_ends_with_a_replay_that_a_signal_ends(
         time.sleep(0.05)
     if name != "SIGKILL":
         by = "" if name == "SIGINT" else f" by {name}"
-        assert f"Interrupted{by}. What was replayed so far is in {work}." in told
+        assert f"Interrupted{by}. The products replayed so far are in {work}." in told
         assert replay.returncode == 128 + number
         assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "hostile.zip"]
 

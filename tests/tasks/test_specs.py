@@ -438,7 +438,7 @@ def test_a_broken_entry_point_is_named(other_package: Any, source: str, told: st
 
 
 def test_what_is_read_task_by_task_is_what_the_table_says_as_a_whole() -> None:
-    text = (resources.files("casaprov") / "taskspecs.toml").read_text(encoding="utf-8")
+    text = (resources.files("casaprov.tasks") / "taskspecs.toml").read_text(encoding="utf-8")
     assert read_specs(text, "the table") == dict(load_specs()) == {task: load_specs()[task] for task in load_specs()}
     assert len(load_specs()) == len(dict(load_specs()))
     assert "no-such-task" not in load_specs()
