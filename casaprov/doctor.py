@@ -70,7 +70,7 @@ def examine(checks: Iterable[Check] | None = None) -> tuple[Finding, ...]:
 
 
 def clones_files(folder: Path) -> bool:
-    """Tell whether the file system of `folder` shares blocks between copies (reflinks).
+    """Return True if the file system of `folder` shares blocks between copies (reflinks).
 
     Raises
     ------

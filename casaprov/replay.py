@@ -122,7 +122,7 @@ class ReplayCasa(Protocol):
 
     @property
     def confined(self) -> bool:
-        """Whether the kernel confines CASA to the work folder."""
+        """True if the kernel confines CASA to the work folder."""
         ...
 
     @property
@@ -140,7 +140,7 @@ class ReplayCasa(Protocol):
         ...
 
     def open_reader(self, readable: Iterable[Path]) -> ReplayReader:
-        """Start the readers of products, which may read what lies in these folders and files."""
+        """Start the readers of products, which may read these folders and files."""
         ...
 
     def open_recorder(

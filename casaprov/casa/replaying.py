@@ -65,7 +65,7 @@ class InstalledCasa:
         return _ReplayProcess(work, inputs=inputs, python=self._python, confined=self.confined)
 
     def open_reader(self, readable: Iterable[Path]) -> ProductReaders:
-        """Start the readers of products, which may read what lies in these folders and files."""
+        """Start the readers of products, which may read these folders and files."""
         return ProductReaders(self._digester, readable, confined=self.confined)
 
     def open_recorder(

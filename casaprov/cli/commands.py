@@ -363,7 +363,7 @@ def sync(notebook: Path) -> None:
 @cli.command()
 @_json_option
 def doctor(as_json: bool) -> int:
-    """Check the installation, and say how to mend what is missing.
+    """Check the installation, and name a remedy for each missing part.
 
     \b
     Example:

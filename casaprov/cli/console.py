@@ -93,7 +93,7 @@ def tell_problems(problems: Iterable[CasaprovError]) -> None:
 
 @contextmanager
 def leaving(message: str) -> Iterator[None]:
-    """End a command in the same way at every signal: it cleans up, then prints `message` about what is left of it."""
+    """End a command in the same way at every signal: it cleans up, then prints `message`, which names the remains."""
     with interrupted_by() as came:
         try:
             yield
@@ -102,7 +102,7 @@ def leaving(message: str) -> Iterator[None]:
 
 
 class Interrupted(click.exceptions.Abort):
-    """The end of a command by a signal, with a message about what is left of it."""
+    """The end of a command by a signal; the message names the remains."""
 
     def __init__(self, message: str, number: int) -> None:
         super().__init__(message)

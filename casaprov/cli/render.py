@@ -171,7 +171,7 @@ def _grow(
 
 
 def packed_view(packed: Packed) -> Group:
-    """Return a table of what a crate ships and what it only references, with reasons, and its size and digest."""
+    """Return a table of shipped and referenced inputs and products with reasons, and the crate's size and digest."""
     table = _table("product", "size", "in the crate", "why")
     for item in sorted(packed.items, key=lambda item: item.decision != "shipped"):
         style = "green" if item.decision == "shipped" else "yellow"

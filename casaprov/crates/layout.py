@@ -1,4 +1,4 @@
-"""The layout of a crate, and the list of what it holds.
+"""The layout of a crate, and its list of contents.
 
 ::
 
@@ -81,7 +81,7 @@ class CrateItem:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """The list of what a crate holds beside its records; stored as ``records/crate.json``.
+    """The contents of a crate beside its records; stored as ``records/crate.json``.
 
     Attributes
     ----------

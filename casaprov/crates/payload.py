@@ -91,7 +91,7 @@ class Measured(Protocol):
 def choose_payload(
     document: Document, folders: Mapping[str, Path], policy: PayloadPolicy, *, measure: Measure[Measured]
 ) -> tuple[PayloadItem, ...]:
-    """Decide for every input and product of a Document whether it is shipped.
+    """Decide for every input and product of a Document if it is shipped.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ class _Chooser:
         self._order = {entity.id: place for place, entity in enumerate(document.entities)}
         self._last = {entity.path: entity for entity in products}
         self._shipped: set[str] = set()
-        self._walks: dict[Path, Snapshot] = {}
+        self._snapshots: dict[Path, Snapshot] = {}
 
     def item(self, entity: Entity) -> PayloadItem:
         folder = self._folders.get(entity.session, self._last_folder)
@@ -162,9 +162,9 @@ class _Chooser:
         """Return the new path of a product that was moved in the notebook's folder; None if it was not, or is gone."""
         if _is_input(entity) or not (entity.content_digest and entity.size_bytes) or (folder / entity.path).exists():
             return None
-        if folder not in self._walks:
-            self._walks[folder] = walk(folder)
-        for name, found in self._walks[folder].products.items():
+        if folder not in self._snapshots:
+            self._snapshots[folder] = walk(folder)
+        for name, found in self._snapshots[folder].products.items():
             if found.size_bytes == entity.size_bytes and not self._change(entity, folder / name):
                 return folder / name
         return None
@@ -186,7 +186,7 @@ class _Chooser:
         return max(limits) if worthy else limits[1]
 
     def _was_changed(self, entity: Entity) -> bool:
-        """Tell whether a later call left other content at the path of an input."""
+        """Return True if a later call left other content at the path of an input."""
         last = self._last.get(entity.path)
         if last is None or self._order[last.id] < self._order[entity.id]:
             return False
@@ -229,7 +229,7 @@ def _is_input(entity: Entity) -> bool:
 
 
 def _is_local(entity: Entity) -> bool:
-    """Tell whether an input has no other locator than its place on this machine."""
+    """Return True if an input has no other locator than its place on this machine."""
     return all(locator.scheme == "file" for locator in entity.locators)
 
 

@@ -1,4 +1,4 @@
-"""The README of a crate: for a reader who has never heard of casaprov."""
+"""The README of a crate, for a reader without any knowledge of casaprov."""
 
 from __future__ import annotations
 

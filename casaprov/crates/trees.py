@@ -55,7 +55,7 @@ def _problem(file: Path, name: str, kinds: set[Kind]) -> str:
 
 
 def _well_formed(tree: Mapping[str, Any]) -> bool:
-    """Tell whether every part of a tree that a comparison reads is there and of its type."""
+    """Return True if every part of a tree that a comparison reads is there and of its type."""
     if "table" in tree:
         return _is_node(tree["table"])
     if "hdus" in tree:

@@ -17,7 +17,7 @@ __all__ = ["OutOfOrder", "Stale", "find_out_of_order", "find_stale"]
 
 @dataclass(frozen=True)
 class OutOfOrder:
-    """A call that used what a cell further down the notebook had made.
+    """A call that used the result of a cell further down the notebook.
 
     Attributes
     ----------

@@ -20,7 +20,7 @@ __all__ = ["Lineage", "only_removes"]
 
 
 def only_removes(activity: Activity) -> bool:
-    """Tell whether a call did nothing but remove files: then its products depend on nothing that it used."""
+    """Return True if a call did nothing but remove files: then its products depend on nothing that it used."""
     return bool(activity.deleted) and not activity.generated
 
 
@@ -221,5 +221,5 @@ class Lineage:
 
 
 def _is_part(inner: Entity, outer: Entity) -> bool:
-    """Tell whether a state below a table is part of it: a sub-table, or a MeasurementSet of a Multi-MS."""
+    """Return True if a state below a table is part of it: a sub-table, or a MeasurementSet of a Multi-MS."""
     return outer.kind not in ("Directory", "File") and inner.kind in (outer.kind, "Table")

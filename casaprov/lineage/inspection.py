@@ -19,7 +19,7 @@ __all__ = ["Inspection", "inspect_document"]
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """A part of a record, and what was written about it.
+    """A part of a record, with notes and the files written about it.
 
     Attributes
     ----------

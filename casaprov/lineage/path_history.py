@@ -16,7 +16,7 @@ __all__ = ["PathHistory"]
 
 
 class PathHistory:
-    """Everything that happened to each path of a Document.
+    """The history of each path of a Document.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class PathHistory:
         return self._left.get(path, ())
 
     def is_made_anew(self, path: str, activity: Activity) -> bool:
-        """Tell whether the next call that touches a path, from `activity` on, makes it anew instead of using it."""
+        """Return True if the next call that touches a path, from `activity` on, makes it anew instead of using it."""
         uses = self._uses.get(path, [])
         following = bisect_left(uses, (self._place[activity.id], False))
         return following < len(uses) and uses[following][1]
@@ -65,7 +65,7 @@ class PathHistory:
         return [self._entities[usage.entity] for usage in activity.generated]
 
     def _all_uses(self) -> dict[str, list[tuple[int, bool]]]:
-        """Return for each path the places of the calls that touched it, and whether each call made the path anew."""
+        """Return for each path the calls that touched it: their places in the order of ends, and True if they made it anew."""
         found: dict[str, list[tuple[int, bool]]] = {}
         for place, activity in enumerate(self.calls):
             used = {self._entities[usage.entity].path for usage in activity.used}
@@ -97,7 +97,7 @@ class PathHistory:
         return current
 
     def _precedes(self, entity: Entity, present: Entity | None) -> bool:
-        """Tell whether inner calls of the call that left `entity` made the present state of the path out of it."""
+        """Return True if inner calls of the call that left `entity` made the present state of the path out of it."""
         while present is not None and (maker := self._activities.get(present.generated_by or "")) is not None:
             if maker.parent is None and maker.id != entity.generated_by:
                 break

@@ -155,7 +155,7 @@ class Entity:
 
     @property
     def is_undigested(self) -> bool:
-        """Whether it has only a stamp: its session ended before it was digested, or is still digesting it."""
+        """True if it has only a stamp: its session ended before it was digested, or is still digesting it."""
         return self.content_digest is None and self.stamp is not None
 
 

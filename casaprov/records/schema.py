@@ -93,7 +93,7 @@ def _schemas() -> dict[str, dict[str, Any]]:
 def _validator(schema_name: str) -> Validator:
     schemas = _schemas()
     if schema_name not in schemas:
-        raise UsageError(f"There is no schema {schema_name}.", hint=f"Known are {', '.join(sorted(schemas))}.")
+        raise UsageError(f"There is no schema {schema_name}.", hint=f"Known are {', '.join(schema_names())}.")
     resources = [(f"{SCHEMAS}/{name}", Resource.from_contents(schema)) for name, schema in schemas.items()]
     registry = Registry().with_resources(resources)
     return _RecordValidator(schemas[schema_name], registry=registry, format_checker=_FORMATS)
@@ -106,7 +106,7 @@ def _match_pattern(_: Any, pattern: str, value: Any, __: Any) -> Iterator[Valida
 
 
 def _is_time(value: Any) -> bool:
-    """Tell whether a text is a time: the pattern of the schema admits the 99th of a month and the year 0."""
+    """Return True if a text is a time: the pattern of the schema admits the 99th of a month and the year 0."""
     return not isinstance(value, str) or bool(datetime.fromisoformat(value))
 
 

@@ -62,7 +62,7 @@ class Room:
 
 
 def to_json(value: Any) -> Any:
-    """Return `value` as JSON values; never raises, whatever `value` is."""
+    """Return any value as JSON values; never raise."""
     return _to_json(value, _Way())
 
 
@@ -155,14 +155,14 @@ def _type_name(value: Any) -> str:
 
 
 def is_exact(value: Any) -> bool:
-    """Tell whether a JSON value from :func:`to_json` can be read back."""
+    """Return True if a JSON value from :func:`to_json` can be read back."""
     if isinstance(value, dict):
         return "@object" not in value and all(is_exact(member) for member in value.values())
     return not isinstance(value, list) or all(is_exact(member) for member in value)
 
 
 def from_json(value: Any, room: Room | None = None) -> Any:
-    """Read back what :func:`to_json` wrote; tuples and sets become lists.
+    """Read back the JSON values of :func:`to_json`; tuples and sets become lists.
 
     Parameters
     ----------

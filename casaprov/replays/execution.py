@@ -280,7 +280,7 @@ def _not_run(step: PlanStep) -> StepReport:
 
 
 def _same_return(activity: Activity, returned: Any) -> bool | None:
-    """Tell whether a return value is the recorded one; None if it has no canonical form."""
+    """Return True if a return value is the recorded one; None if it has no canonical form."""
     value = to_json(returned)
     if activity.returned_digest is None or not is_exact(value):
         return None

@@ -38,7 +38,7 @@ class Originals(Protocol):
 
 
 class Judge:
-    """Compares products with what was recorded of them.
+    """Compares products with their records.
 
     Parameters
     ----------

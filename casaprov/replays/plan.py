@@ -140,14 +140,14 @@ def _is_task(activity: Activity, known_tasks: Container[str]) -> bool:
 
 
 def _belongs_to_task(activity: Activity | None, lineage: Lineage, known_tasks: Container[str]) -> bool:
-    """Tell whether a call is that of a task, or an inner call of one."""
+    """Return True if a call is that of a task, or an inner call of one."""
     while activity is not None and not _is_task(activity, known_tasks):
         activity = lineage.activities.get(activity.parent or "")
     return activity is not None
 
 
 def _is_foreign(entity: Entity, lineage: Lineage, known_tasks: Container[str]) -> bool:
-    """Tell whether a state came from something other than a task."""
+    """Return True if a state came from something other than a task."""
     maker = lineage.generator(entity)
     return entity.gap if maker is None else not _belongs_to_task(maker, lineage, known_tasks)
 

@@ -44,7 +44,7 @@ class StepReport:
 
     @property
     def ended_otherwise(self) -> bool:
-        """Tell whether it completed here and failed when it was recorded, or the other way round."""
+        """Return True if it completed here and failed when it was recorded, or the other way round."""
         return self.outcome is not None and self.outcome != self.recorded_outcome
 
 

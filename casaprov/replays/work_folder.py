@@ -71,7 +71,7 @@ class WorkFolder:
         return target
 
     def leads_outside(self, path: str) -> bool:
-        """Tell whether links at a recorded path lead out of the work folder."""
+        """Return True if links at a recorded path lead out of the work folder."""
         return not self.place(path).resolve().is_relative_to(self.root)
 
     def way_out(self, path: str) -> Path | None:
@@ -83,7 +83,7 @@ class WorkFolder:
         return None
 
     def put(self, source: Path, path: str) -> Path:
-        """Copy a file or directory to a recorded path, in place of whatever lies there; return its place.
+        """Copy a file or directory to a recorded path, in place of its old content; return its place.
 
         Raises
         ------
@@ -116,7 +116,7 @@ class WorkFolder:
         return self._own / "kept" / f"state-{name.replace('/', '-')}"
 
     def is_full(self) -> bool:
-        """Tell whether less than 1 MiB of space is left."""
+        """Return True if less than 1 MiB of space is left."""
         return shutil.disk_usage(self.root).free < _MIN_FREE_BYTES
 
 

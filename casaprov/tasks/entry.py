@@ -1,4 +1,4 @@
-"""Lines of a task table: each names files, what a call does to them, and under which conditions.
+"""Lines of a task table: each names files, the effect of a call on them, and conditions.
 
 ``docs/reference/taskspecs.md`` describes how a line is written.
 """
@@ -34,11 +34,11 @@ class Condition:
     values: tuple[tuple[str, tuple[Any, ...]], ...] = ()
 
     def holds(self, parameters: Mapping[str, Any]) -> bool:
-        """Tell whether a call with these parameters fulfils the condition."""
+        """Return True if a call with these parameters fulfils the condition."""
         return all(self._each(parameters))
 
     def holds_in_part(self, parameters: Mapping[str, Any]) -> bool:
-        """Tell whether one of the parameters fulfils its part of the condition."""
+        """Return True if one of the parameters fulfils its part of the condition."""
         return any(self._each(parameters))
 
     def _each(self, parameters: Mapping[str, Any]) -> Iterator[bool]:
@@ -69,7 +69,7 @@ class Entry:
     unless: Condition
 
     def active(self, parameters: Mapping[str, Any]) -> bool:
-        """Tell whether the line applies to a call with these parameters."""
+        """Return True if the line applies to a call with these parameters."""
         return self.when.holds(parameters) and not self.unless.holds_in_part(parameters)
 
     def paths(self, parameters: Mapping[str, Any], cwd: Path) -> Iterator[Path]:

@@ -238,9 +238,9 @@ def test_two_inputs_with_the_files_of_one_path_are_shipped_once(reduction: Reduc
         local.document, entities=(first, *others, again), activities=(used, *local.document.activities[1:])
     )
     items = choose_payload(document, local.folders, PayloadPolicy(), measure=measure)
-    told = {item.entity.id: (item.decision, item.reason) for item in items if item.entity.path == first.path}
-    assert told[first.id][0] == "shipped"
-    assert told[again.id] == ("referenced", "another state of this path has the same files")
+    decisions = {item.entity.id: (item.decision, item.reason) for item in items if item.entity.path == first.path}
+    assert decisions[first.id][0] == "shipped"
+    assert decisions[again.id] == ("referenced", "another state of this path has the same files")
 
 
 def test_reasons_fit_into_a_table(reduction: Reduction) -> None:

@@ -105,9 +105,9 @@ def test_a_large_file_is_streamed(reduction: Reduction, tmp_path: Path) -> None:
 
 def test_a_full_disk_leaves_the_earlier_crate_and_nothing_else(reduction: Reduction, tmp_path: Path) -> None:
     (tmp_path / "x.zip").write_bytes(b"an earlier crate")
-    told = pack_alone(reduction, tmp_path, max_file_bytes=4000)
-    assert "There is no space left to write the crate" in told
-    assert "another disk" in told
+    error = pack_alone(reduction, tmp_path, max_file_bytes=4000)
+    assert "There is no space left to write the crate" in error
+    assert "another disk" in error
     assert (tmp_path / "x.zip").read_bytes() == b"an earlier crate"
     assert {path.name for path in tmp_path.iterdir()} == {"nb", "reduction.pickle", "x.zip"}
 

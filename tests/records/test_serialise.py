@@ -15,8 +15,8 @@ from casaprov.records.serialise import structure, unstructure
 
 @given(documents())
 def test_what_is_written_reads_back_as_the_same_record(document: Document) -> None:
-    told = json.loads(json.dumps(unstructure(document)))
-    assert structure(told, Document) == document
+    data = json.loads(json.dumps(unstructure(document)))
+    assert structure(data, Document) == document
     for entity in document.entities:
         assert structure(json.loads(json.dumps(unstructure(entity))), Entity) == entity
 

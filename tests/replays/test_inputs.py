@@ -1,4 +1,4 @@
-"""Inputs of a replay: where they are looked for, what is accepted, what is read, and what is told."""
+"""Inputs of a replay: the places of the search, the candidates that are read and accepted, and the messages."""
 
 from __future__ import annotations
 
