@@ -29,7 +29,7 @@ ENTRIES = {"__init__", "__main__"}
 # What each package, and each module of the root, may import: rooms of casaprov by their folder, then other people's
 # packages. Functions count as well as modules. Sorted.
 ROOMS: dict[str, str] = {
-    "__init__": "kernel_hook recording",
+    "__init__": "kernel_hook recording version",
     "__main__": "cli",
     "casa": "casa/hooks casa/installed casa/plots casa/sandbox config digests doctor errors files journal lineage recorder recording records replays tasks version",
     "casa/hooks": "casa/installed casa/plots files recording records tasks",

@@ -1,4 +1,4 @@
-"""CASA as a replay uses it: the installation of this Python or of another one, confined unless the user says otherwise."""
+"""CASA as a replay uses it: that of this Python or of another one, confined unless the user says otherwise."""
 
 from __future__ import annotations
 

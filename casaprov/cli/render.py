@@ -102,10 +102,11 @@ def timing_view(document: Document) -> Group:
 
 
 def _share(waited: float, took: float) -> str:
-    """Return a waiting time as a share of the calls' time: a percentage, or beyond 100 % a factor."""
+    """Return a waiting time in relation to the calls' time: a percentage, or a factor beyond 100 %."""
     if not took:
         return ""
-    return f" ({waited / took:.1%} of that)" if waited < took else f" ({waited / took:.3g} times as long)"
+    share = f"{waited / took:.1%} of" if waited < took else f"{waited / took:.3g} times"
+    return f" ({share} the calls' time)"
 
 
 def _task(activity: Activity) -> str:
@@ -148,7 +149,7 @@ def graph_view(document: Document) -> Tree:
 def _grow(
     branch: Tree, entities: Iterable[Entity], lineage: Lineage, numbers: Mapping[str, int], shown: set[str]
 ) -> None:
-    """Add states to a branch, those of one call together; below them the states that the call read, or the original of a copy."""
+    """Add states to a branch, those of one call together; below them the states that it read, or the original."""
     by_call: dict[str | None, list[Entity]] = {}
     for entity in entities:
         if (before := lineage.before(entity)) is not None:
@@ -211,7 +212,7 @@ def _number(value: float | None) -> str:
 
 
 def replay_view(report: ReplayReport) -> Group:
-    """Return a verdict for every product, the calls that did not run or ended otherwise, and differences of environment."""
+    """Return a table of verdicts, the calls that did not run or ended otherwise, and differences of environment."""
     parts: list[RenderableType] = []
     table = _table("product", "kind", "verdict", "")
     for product in sorted(report.products, key=lambda p: not p.final):

@@ -179,7 +179,7 @@ def frame_issues(metadata: Any) -> Iterator[Issue]:
 
 
 def graph_issues(metadata: Any, document: Document, manifest: Manifest) -> Iterator[Issue]:
-    """Yield an issue for each statement of ``ro-crate-metadata.json`` that does not follow from the records, or is missing."""
+    """Yield an issue for each statement of the description that the records contradict, or that is missing."""
     inside = {file.path for file in manifest.files}
     files = [file for path, file in claimed_files(metadata, manifest).items() if path not in inside]
     if manifest.notebook not in {file.path for file in files}:

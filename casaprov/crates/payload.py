@@ -193,7 +193,7 @@ class _Chooser:
         return last.content_digest != entity.content_digest
 
     def _product_refusal(self, entity: Entity, source: Path) -> str:
-        """Return why a product is not shipped, empty if it is; a change since the recording counts before the policy."""
+        """Return why a product is not shipped, empty if it is; a later change counts before the policy."""
         if absence := _absence(entity, source):
             return absence
         policy = self._policy_refusal(entity)

@@ -59,7 +59,7 @@ class Lineage:
         return self.activities.get(entity.generated_by) if entity.generated_by else None
 
     def maker(self, entity: Entity) -> Activity | None:
-        """Return the last call that left this state, or the state that it was copied or changed from outside of tasks."""
+        """Return the call that left this state, or the state before it was copied or changed outside of tasks."""
         *_, first = entity, *self.origins(entity)
         return self.generator(first)
 

@@ -1,4 +1,4 @@
-"""The history of every path of a Document: its states, the calls that used and left them, and which state is there last.
+"""The history of every path of a Document: its states, the calls that used and left them, and the last state.
 
 One pass over the calls answers all questions about paths: the products of a record, the order of cells, and the plan
 of a replay come from the same history.
@@ -65,7 +65,7 @@ class PathHistory:
         return [self._entities[usage.entity] for usage in activity.generated]
 
     def _all_uses(self) -> dict[str, list[tuple[int, bool]]]:
-        """Return for each path the calls that touched it: their places in the order of ends, and True if they made it anew."""
+        """Return the calls that touched each path: their places in the order of ends, and True if they made it anew."""
         found: dict[str, list[tuple[int, bool]]] = {}
         for place, activity in enumerate(self.calls):
             used = {self._entities[usage.entity].path for usage in activity.used}

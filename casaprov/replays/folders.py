@@ -14,7 +14,7 @@ from casaprov.errors import UsageError
 __all__ = ["JOURNAL", "empty_folder", "private_folder"]
 
 JOURNAL = "replay"
-"""Name of the folder with the replay's own record: in the private folder first, in ``.casaprov`` of the work folder afterwards."""
+"""Name of the folder with the replay's own record, in the private folder first, then in ``.casaprov``."""
 
 
 @contextmanager

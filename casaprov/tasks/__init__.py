@@ -1,5 +1,6 @@
 """Task calls, and the effects of each CASA task on files.
 
-To read: ``calls`` is a call, its result and the protocol that runs it; ``specs`` says which files a task reads and writes,
-as ``taskspecs.toml`` lists them; ``entry`` is one line of that table, and ``pathnames`` finds file names in parameters.
+To read: ``calls`` is a call, its result and the protocol that runs it; ``specs`` says which files a task reads
+and writes, as ``taskspecs.toml`` lists them; ``entry`` is one line of that table, and ``pathnames`` finds file
+names in parameters.
 """

@@ -54,8 +54,9 @@ class TaskFailed(Exception):
 class TaskResult:
     """The result of a task call: a value or an error, and the log.
 
-    Code between the task and its caller must drop the result when the call is over. The traceback of the error refers to
-    the task's frame, which refers to the frames of its callers: in such a circle, tables that the task had open stay open.
+    Code between the task and its caller must drop the result when the call is over. The traceback of the error
+    refers to the task's frame, which refers to the frames of its callers: in such a circle, tables that the task
+    had open stay open.
     """
 
     returned: Any = None

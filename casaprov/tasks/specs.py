@@ -141,7 +141,7 @@ class TaskSpec:
 
 
 def guess_inputs(parameters: Mapping[str, Any], cwd: Path) -> tuple[FileUse, ...]:
-    """Return the existing files and tables that parameters name; without a TaskSpec the call may change each of them."""
+    """Return the existing files and tables that parameters name: a call without a TaskSpec may change each of them."""
     found: dict[Path, FileUse] = {}
     for name, value in parameters.items():
         for text in strings(value):
