@@ -39,15 +39,12 @@ def __getattr__(name: str) -> Any:
         from casaprov.recording.activities import activity
 
         return activity
-    # importlib.metadata costs a third of this package's import time, and few ask for the version.
-    if name != "__version__":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib.metadata import PackageNotFoundError, version
+    # Not at import: importlib.metadata costs a third of this package's import time, and few ask for the version.
+    if name == "__version__":
+        from casaprov.version import __version__
 
-    try:
-        return version("casaprov")
-    except PackageNotFoundError:  # a checkout on PYTHONPATH that was never installed
-        return "0+unknown"
+        return __version__
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

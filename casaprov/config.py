@@ -1,8 +1,8 @@
-"""Settings: what a user may choose, and who chose it.
+"""Settings: their values, and the source of each.
 
-A setting comes from, in this order: ``%casaprov config`` in the session, an environment
-variable ``CASAPROV_<NAME>``, the table ``[tool.casaprov]`` of the nearest
-``pyproject.toml`` in the working folder or above it, the default.
+The value of a setting is the first of these: that of ``%casaprov config`` in the session, of the
+environment variable ``CASAPROV_<NAME>``, of the table ``[tool.casaprov]`` in the nearest
+``pyproject.toml`` of the working folder or above it, the default.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from casaprov.errors import UsageError
 __all__ = ["CHOICES", "Config", "load_config", "size_of"]
 
 CHOICES: Mapping[str, tuple[str, ...]] = {"digest": ("full", "fast"), "show_log": ("yes", "no")}
-"""Values of the settings that are words."""
+"""Possible values of the settings that are words."""
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) *([kMGT]?)B?")
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -36,18 +36,18 @@ class Config:
     Attributes
     ----------
     digest
-        ``full``: everything is read for its digest. ``fast``: external inputs
-        of `fast_above` and more are not; the record says so.
+        ``full``: digests cover everything. ``fast``: digests of external inputs
+        of `fast_above` and more cover samples only, and the record says so.
     fast_above
-        Size from which ``fast`` takes effect, in bytes; written ``10 GB``.
+        Size in bytes from which ``fast`` takes effect; users write ``10 GB``.
     show_log
         Whether the log of a task call is shown below its cell, folded.
     workers
         Child processes that compute digests.
     cache_size
-        Most that the cache of digests takes on disk, in bytes; 0 for no cache.
+        Largest size of the digest cache on disk, in bytes; 0 for no cache.
     sources
-        Who chose each setting, by its name.
+        Source of each setting, by its name.
     """
 
     digest: str = "full"
@@ -59,10 +59,10 @@ class Config:
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        """Names of all settings."""
+        """Return the names of all settings."""
         return tuple(f.name for f in fields(cls) if f.default is not MISSING)
 
-    def told(self, name: str) -> str:
+    def text(self, name: str) -> str:
         """Return the value of a setting as a user would write it."""
         value = getattr(self, name)
         if name not in _SIZES or not value:
@@ -95,13 +95,13 @@ def load_config(
     Parameters
     ----------
     chosen
-        What the user chose in the session.
+        Names and values that the user chose in the session.
 
     Raises
     ------
     UsageError
-        If a file or a variable says something that cannot be understood; the
-        message names it.
+        If a file or variable gives a setting a value that it cannot have; the
+        message names the file or variable.
     """
     config = Config(sources=dict.fromkeys(Config.names(), _DEFAULT))
     for name, value, source in (*_from_file(folder), *_from_environment(environment)):
@@ -135,7 +135,9 @@ def _from_file(folder: Path) -> Iterable[tuple[str, Any, str]]:
                 table = tomllib.load(file).get("tool", {}).get("casaprov", {})
             return [(name.replace("-", "_"), value, str(path)) for name, value in table.items()]
         except (OSError, ValueError, AttributeError) as error:
-            raise UsageError(f"{path} cannot be read: {error}.", hint="Mend it, or remove [tool.casaprov].") from error
+            raise UsageError(
+                f"{path} cannot be read: {error}.", hint="Correct it, or remove [tool.casaprov]."
+            ) from error
     return ()
 
 

@@ -1,7 +1,7 @@
-"""A Document as an RO-Crate, and back.
+"""Crates: a Document packed as an RO-Crate, and a crate opened again.
 
-Writing streams files of any size, ends in a rename, and gives the same bytes
-for the same records and files. Reading trusts nothing
+Packing streams files of any size, ends in a rename, and gives the same bytes
+for the same records and files. Opening trusts nothing
 (:mod:`casaprov.untrusted.zip_file`, :mod:`casaprov.crates.validation`).
 """
 
@@ -26,7 +26,8 @@ from casaprov.crates.layout import (
     tree_name,
 )
 from casaprov.crates.payload import PayloadItem
-from casaprov.crates.validation import check_folder, read_records
+from casaprov.crates.stored_records import read_records
+from casaprov.crates.validation import check_folder
 from casaprov.crates.writer import CrateWriter
 from casaprov.errors import CrateError, RecordError, UsageError, first_issues
 from casaprov.files.regular import digest_file
@@ -52,9 +53,9 @@ class Packed:
     digest
         Digest of the bytes of the zip.
     items
-        What was shipped or only referenced, and why.
+        Decisions about inputs and products: shipped or only referenced, and why.
     notes
-        What to know about it, as sentences: calls that the notebook contradicts.
+        Sentences about calls that the notebook contradicts.
     """
 
     path: Path
@@ -71,11 +72,11 @@ class OpenCrate:
     Attributes
     ----------
     folder
-        Where it is unpacked.
+        The folder of the unpacked crate.
     notebook
         The notebook inside `folder`.
     manifest
-        What it holds beside its records.
+        The list of what it holds beside its records.
     """
 
     folder: Path
@@ -84,18 +85,18 @@ class OpenCrate:
     manifest: Manifest
 
     def shipped(self, entity: Entity) -> Path | None:
-        """Where the file or directory of this state lies; None if it is only referenced, or was removed."""
+        """Return the file or directory of a state; None if it is only referenced, or was removed."""
         path = self.manifest.shipped().get(entity.id)
         return self.folder / path if path is not None and (self.folder / path).exists() else None
 
     def tree(self, entity: Entity) -> Path | None:
-        """File with the digest tree of this content; None if there is none."""
+        """Return the file with the digest tree of a state's content; None if there is none."""
         if entity.content_digest is None:
             return None
         return self._existing(tree_name(entity.content_digest))
 
     def log(self, activity: Activity) -> Path | None:
-        """File with what the CASA log said during this call; None if there is none."""
+        """Return the file with the CASA log of a call; None if there is none."""
         return self._existing(log_path(call_names(self.document)[activity.id]))
 
     def _existing(self, path: str) -> Path | None:
@@ -124,15 +125,15 @@ def pack(
     journal
         Folder of the journal, with logs and digest trees.
     items
-        What to ship (:func:`casaprov.crates.payload.choose_payload`).
+        The decisions of :func:`casaprov.crates.payload.choose_payload`.
     out
-        The zip. One that exists is replaced when the new one is complete.
+        The zip. An existing file is replaced when the new one is complete.
     title
         Name of the crate; by default that of the notebook.
     license
         SPDX identifier or URL.
     authors
-        People to be named as authors.
+        People to name as authors.
 
     Raises
     ------
@@ -180,19 +181,19 @@ def open_crate(path: Path, into: Path, *, verify: bool = True, limits: Limits | 
     path
         A zip, or the folder of a crate that was unpacked before.
     into
-        Where to unpack a zip: a folder that is empty or does not exist. Not
-        used for a folder.
+        Folder to unpack a zip into; it is empty or does not exist. Not used if
+        `path` is a folder.
     verify
         Check every digest, and that the description follows from the records.
-        Whether the records agree with themselves is checked in any case.
+        The records are checked for contradictions in any case.
     limits
-        How large the crate may be.
+        Limits of the crate's size.
 
     Raises
     ------
     CrateError
-        If the crate is unsafe, damaged, without records, or not what its
-        author packed; nothing is left in `into` then.
+        If the crate is unsafe, damaged, without records, or was changed after
+        it was packed; nothing is left in `into` then.
     RecordError
         If its records do not fit their schemas.
     NoSpace
@@ -222,11 +223,11 @@ def _check_request(document: Document, notebook: Path, out: Path) -> None:
     if not document.activities:
         hint = "Run its cells with recording on, then export again."
         raise RecordError(f"The record of {notebook} holds no task call.", hint=hint)
-    # What is written is held to the same contract as what is read.
+    # Crates are checked in the same way when they are written and when they are read.
     validate_record(unstructure(document), "document-1")
     if issues := record_issues(document):
-        told = f"The record of {notebook} contradicts itself: {issues[0]}"
-        raise RecordError(told, hint="Run the notebook again and export that; please report this as a bug of casaprov.")
+        hint = "Run the notebook again and export that; please report this as a bug of casaprov."
+        raise RecordError(f"The record of {notebook} contradicts itself: {issues[0]}", hint=hint)
     if issues := tuple(value_issues(document)):
         raise RecordError(issues[0].message, hint="Call the task without it, run the notebook again and export that.")
 
@@ -239,16 +240,16 @@ def _crate_item(item: PayloadItem) -> CrateItem:
 def _opened(path: Path, folder: Path, limits: Limits | None, *, verify: bool) -> OpenCrate:
     document, manifest = read_records(folder)
     if issues := check_folder(folder, limits, checksums=verify):
-        what = "is not what its author packed" if verify else "cannot be used, whatever its checksums say"
-        told = f"{path} {what}: {first_issues(issues)}"
-        raise CrateError(told, issues, hint=f"Get it again, or see 'casaprov validate {path}'.")
+        problem = "is not what its author packed" if verify else "cannot be used, with or without checksums"
+        hint = f"Get it again, or see 'casaprov validate {path}'."
+        raise CrateError(f"{path} {problem}: {first_issues(issues)}", issues, hint=hint)
     return OpenCrate(folder=folder, document=document, notebook=folder / manifest.notebook, manifest=manifest)
 
 
 def _unwritten(out: Path, error: OSError) -> CrateError:
     if error.errno in _NO_SPACE:
         free = shutil.disk_usage(out.parent).free
-        hint = f"{free / 1e6:.0f} MB are free there. Free some space, or write the crate to another disk."
+        hint = f"{free / 1e6:.0f} MB are free there. Make space, or write the crate to another disk."
         return CrateError(f"There is no space left to write the crate {out}.", hint=hint)
     where = f" ({error.filename})" if error.filename else ""
     hint = "Nothing was written. Check that the file can be read and the folder written."

@@ -1,26 +1,26 @@
-"""Everything casaprov raises, in one tree.
+"""Exceptions of casaprov, in one tree.
 
 ::
 
     CasaprovError
-    ├── UsageError              the request makes no sense as it stands
+    ├── UsageError              the request makes no sense as given
     ├── DigestError             a file or table cannot be read for its digest
-    ├── RecordError             a provenance record is missing, damaged or untrue
+    ├── RecordError             a provenance record is missing, damaged or contradicts itself
     │   ├── SchemaError           ... does not fit its JSON Schema
-    │   └── JournalError          ... cannot be written or read
+    │   └── JournalError          ... is in a journal that cannot be written or read
     ├── CrateError              a crate is damaged, hostile or incomplete
     ├── ReplayError             a replay cannot go on
     │   ├── InputMissing          ... no locator leads to an input
     │   ├── NoSpace               ... the work folder is full
     │   └── WorkerDied            ... a child process ended before it answered
     └── MissingDependency       an optional world is not installed
-        ├── ConfinementMissing    ... the kernel cannot confine CASA
+        ├── ConfinementMissing    ... means to confine CASA, in the kernel
         ├── CasaMissing           ... casatasks or casatools
-        ├── CasaDataMissing       ... the data CASA needs at run time
-        └── TaskMissing           ... one task: its package, or CASA has it no more
+        ├── CasaDataMissing       ... the data that CASA needs at run time
+        └── TaskMissing           ... a task, or the package that it comes from
 
-A message says what happened, to which thing; ``hint`` says what to do next.
-Exit codes are mapped from these classes in one place, :mod:`casaprov.cli.commands`.
+A message says what happened, and to which thing; ``hint`` says what to do next.
+:mod:`casaprov.cli.commands` maps these classes to exit codes.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ __all__ = [
 
 
 class CasaprovError(Exception):
-    """Base of everything casaprov raises on purpose.
+    """Base of all exceptions that casaprov raises on purpose.
 
     Parameters
     ----------
     message
-        What happened, to which file, parameter or call.
+        Sentence about what happened, to which file, parameter or call.
     hint
-        What the user can do about it, as a full sentence; may be empty.
+        Sentence about what the user can do next; may be empty.
     """
 
     def __init__(self, message: str, *, hint: str = "") -> None:
@@ -70,7 +70,7 @@ class CasaprovError(Exception):
 
 
 class UsageError(CasaprovError):
-    """The request makes no sense as it stands: a missing file, a bad option."""
+    """The request makes no sense as given: a missing file, a bad option."""
 
 
 class DigestError(CasaprovError):
@@ -83,16 +83,16 @@ class RecordError(CasaprovError):
 
 @dataclass(frozen=True)
 class Issue:
-    """One thing wrong with a record or a crate.
+    """One fault of a record or a crate.
 
     Attributes
     ----------
     path
-        Where: a JSON pointer, or a path inside the crate.
+        Place of the fault: a JSON pointer, or a path inside the crate.
     message
-        What is wrong, as a sentence.
+        The fault, as a sentence.
     found, expected
-        The offending and the right value where both can be said.
+        The wrong and the right value, if they are known.
     """
 
     path: str
@@ -101,14 +101,14 @@ class Issue:
     expected: str = ""
 
     def __str__(self) -> str:
-        told = f"{self.path}: {self.message}" if self.path else self.message
+        text = f"{self.path}: {self.message}" if self.path else self.message
         if self.found or self.expected:
-            told += f" (found {self.found or 'nothing'}, expected {self.expected or 'nothing'})"
-        return told
+            text += f" (found {self.found or 'nothing'}, expected {self.expected or 'nothing'})"
+        return text
 
 
 def first_issues(issues: tuple[Issue, ...]) -> str:
-    """Tell up to ten issues, and how many more there are."""
+    """Return up to ten issues as text, and the number of the others."""
     shown = "; ".join(str(issue).rstrip(".") for issue in issues[:10])
     return f"{shown}; and {len(issues) - 10} more." if len(issues) > 10 else f"{shown}."
 
@@ -128,7 +128,7 @@ class JournalError(RecordError):
 
 
 class CrateError(CasaprovError):
-    """A crate is damaged, hostile or incomplete; ``issues`` lists what is wrong with it, ``message`` up to ten of them."""
+    """A crate is damaged, hostile or incomplete; ``issues`` lists every fault, ``message`` up to ten of them."""
 
     issues: tuple[Issue, ...] = ()
 
@@ -158,11 +158,11 @@ class MissingDependency(CasaprovError):
 
 
 class ConfinementMissing(MissingDependency):
-    """The system cannot confine the CASA that runs a stranger's crate."""
+    """The system cannot confine the CASA that runs the calls of a crate."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        told = "A crate that you trust can be replayed without that: --unconfined lets it do whatever you may do."
-        super().__init__(message, hint=hint or told)
+        usual = "A crate that you trust can be replayed without that: --unconfined lets it do whatever you may do."
+        super().__init__(message, hint=hint or usual)
 
 
 class CasaMissing(MissingDependency):
@@ -170,12 +170,12 @@ class CasaMissing(MissingDependency):
 
 
 class CasaDataMissing(MissingDependency):
-    """CASA is installed, but the data it needs at run time are not."""
+    """CASA is installed, but not the data that it needs at run time."""
 
 
 class TaskMissing(MissingDependency):
     """A task that this CASA does not have."""
 
     def _render_traceback_(self) -> list[str]:
-        """Say it without a traceback, in IPython."""
+        """Return the message without a traceback, for IPython."""
         return [str(self)]

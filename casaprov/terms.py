@@ -1,4 +1,4 @@
-"""IRIs, profile URLs and media types that crates and records use. Constants only."""
+"""IRIs, profile URLs and media types of crates and records: constants only."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ PROFILES: Final = {
     "https://w3id.org/ro/wfrun/provenance/0.5": ("Provenance Run Crate", "0.5"),
     WORKFLOW_ROCRATE_PROFILE: ("Workflow RO-Crate", "1.0"),
 }
-"""Profiles a casaprov crate conforms to: IRI to name and version."""
+"""Profiles to which a casaprov crate conforms: name and version by IRI."""
 
 WORKFLOW_PROFILE: Final = "https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"
 PARAMETER_PROFILE: Final = "https://bioschemas.org/profiles/FormalParameter/1.0-RELEASE"

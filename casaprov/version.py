@@ -1,4 +1,4 @@
-"""The version of casaprov that is installed."""
+"""The installed version of casaprov."""
 
 from __future__ import annotations
 

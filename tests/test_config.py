@@ -41,7 +41,7 @@ def test_the_session_wins_over_the_environment_and_that_over_the_file(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("table", "told"),
+    ("table", "expected"),
     [
         ('digest = "quick"', "digest cannot be 'quick'. It is full or fast."),
         ("fast_above = -1", "fast_above cannot be -1. It is a size such as 10 GB."),
@@ -52,10 +52,10 @@ def test_the_session_wins_over_the_environment_and_that_over_the_file(tmp_path: 
         ("digest = ", "cannot be read"),
     ],
 )
-def test_a_wrong_setting_is_named_with_its_file(tmp_path: Path, table: str, told: str) -> None:
+def test_a_wrong_setting_is_named_with_its_file(tmp_path: Path, table: str, expected: str) -> None:
     with pytest.raises(UsageError) as caught:
         load_config(_project(tmp_path, table), {})
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
     assert str(tmp_path / "pyproject.toml") in str(caught.value)
 
 

@@ -46,7 +46,7 @@ def test_every_finding_about_the_machine_is_told_and_mended() -> None:
         "Python", "Jupyter", "git", "Xvfb", "memory", "disk space here", "disk space of the cache", "reflinks",
     ]  # fmt: skip
     for finding in found:
-        assert finding.told.endswith(".")
+        assert finding.message.endswith(".")
         assert bool(finding.remedy) == (finding.status != "ok")
 
 
@@ -67,7 +67,7 @@ def test_a_check_that_breaks_becomes_a_finding() -> None:
 
     (first, second) = examine((broken_thing, doctor.python))
     assert (first.name, first.status) == ("broken thing", "warning")
-    assert "ZeroDivisionError('oh')" in first.told
+    assert "ZeroDivisionError('oh')" in first.message
     assert second.name == "Python"
 
 
@@ -88,14 +88,14 @@ def test_little_disk_space_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=2**30))
     finding = doctor.disk_here()
     assert finding.status == "warning"
-    assert finding.told.startswith("1.0 GiB are free")
+    assert finding.message.startswith("1.0 GiB are free")
 
 
 def test_a_cache_folder_that_does_not_exist_yet_is_measured_where_it_will_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "not" / "yet"))
-    assert str(tmp_path / "not" / "yet" / "casaprov") in doctor.disk_cache().told
+    assert str(tmp_path / "not" / "yet" / "casaprov") in doctor.disk_cache().message
 
 
 def test_looking_for_reflinks_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_folder_without_space_for_a_file_is_a_warning(monkeypatch: pytest.Monk
     monkeypatch.setattr("tempfile.TemporaryFile", full)
     finding = doctor.reflinks()
     assert finding.status == "warning"
-    assert "No space left on device" in finding.told
+    assert "No space left on device" in finding.message
 
 
 def test_memory_is_limited_by_what_is_there() -> None:
@@ -130,7 +130,7 @@ def test_casa_and_its_data_are_found(casa_site_config: DataSource, casadata_path
     found = {finding.name: finding for finding in examine(checks.CHECKS)}
     assert found["CASA"].status == "ok", found["CASA"]
     assert found["CASA data"].status == "ok"
-    assert str(casadata_path) in found["CASA data"].told
+    assert str(casadata_path) in found["CASA data"].message
     assert found["python-casacore"].status == "ok"
 
 
@@ -145,8 +145,8 @@ def test_leap_seconds_are_fresh_a_year_long(casa_site_config: DataSource, casada
     assert checks.leap_seconds(oldest).status == "ok"
     finding = checks.leap_seconds(date(oldest.year + 2, 1, 1))
     assert finding.status == "warning"
-    assert "seems out-of-date" in finding.told
-    assert f"observed before {oldest.isoformat()} are not affected" in finding.told
+    assert "seems out-of-date" in finding.message
+    assert f"observed before {oldest.isoformat()} are not affected" in finding.message
     assert "pip install --upgrade casadata" in finding.remedy
 
 
@@ -177,7 +177,7 @@ def test_the_release_whose_openssl_does_not_fit_is_explained(monkeypatch: pytest
     monkeypatch.setattr(checks, "_in_child", lambda _: {"kind": "CasaMissing", "message": message, "hint": ""})
     monkeypatch.setattr(checks, "installed", lambda _: "6.7.6.14")
     finding = checks.casa()
-    assert "casatools 6.7.6.14 brings a libssl that does not fit" in finding.told
+    assert "casatools 6.7.6.14 brings a libssl that does not fit" in finding.message
     assert f"casatools=={checks.RELEASES[sys.version_info[:2]]}" in finding.remedy
 
 

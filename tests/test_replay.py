@@ -42,12 +42,12 @@ def test_every_product_of_a_replay_is_verified(
     reduction: Reduction, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert replay(reduction.crate, tmp_path / "again", "--data", reduction.data, "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    verdicts = {p["path"]: p["comparison"]["verdict"] for p in told["products"]}
+    report = json.loads(capsys.readouterr().out)
+    verdicts = {p["path"]: p["comparison"]["verdict"] for p in report["products"]}
     assert {"n.ms", "n.gcal", "n.image", "n.psf", "n.fits", "n.txt"} <= verdicts.keys()
     assert set(verdicts.values()) <= {"identical", "same-content"}
-    assert {step["action"] for step in told["steps"]} == {"run"}
-    assert json.loads((tmp_path / "again" / "replay-report.json").read_text()) == told
+    assert {step["action"] for step in report["steps"]} == {"run"}
+    assert json.loads((tmp_path / "again" / "replay-report.json").read_text()) == report
 
 
 def test_an_independent_reading_of_the_tables_agrees(reduction: Reduction, tmp_path: Path) -> None:
@@ -82,8 +82,8 @@ def test_an_edited_parameter_is_refused_and_differs_if_insisted_upon(
     assert replay(crate, tmp_path / "refused", "--data", reduction.data) == 3
     assert "records/document.json" in capsys.readouterr().err
     assert replay(crate, tmp_path / "insisted", "--data", reduction.data, "--ignore-checksums", "--json") == 1
-    told = json.loads(capsys.readouterr().out)
-    assert {p["path"]: p["comparison"]["verdict"] for p in told["products"]}["n.gcal"] == "differs"
+    report = json.loads(capsys.readouterr().out)
+    assert {p["path"]: p["comparison"]["verdict"] for p in report["products"]}["n.gcal"] == "differs"
 
 
 def test_a_call_that_fails_where_it_had_completed_is_no_verified_replay(
@@ -96,9 +96,9 @@ def test_a_call_that_fails_where_it_had_completed_is_no_verified_replay(
 
     crate = rewritten(reduction.crate, tmp_path / "edited.zip", edit)
     assert replay(crate, tmp_path / "again", "--data", reduction.data, "--ignore-checksums", "--json") == 1
-    told = json.loads(capsys.readouterr().out)
-    assert {step["task"] for step in told["steps"] if step["outcome"] == "failed"} == {"imstat"}
-    assert {p["comparison"]["verdict"] for p in told["products"]} <= {"identical", "same-content"}
+    report = json.loads(capsys.readouterr().out)
+    assert {step["task"] for step in report["steps"] if step["outcome"] == "failed"} == {"imstat"}
+    assert {p["comparison"]["verdict"] for p in report["products"]} <= {"identical", "same-content"}
 
 
 def test_another_file_of_the_same_name_is_no_input(
@@ -112,9 +112,9 @@ def test_another_file_of_the_same_name_is_no_input(
     other.write_bytes(content)
     crate = without_file_locators(reduction, tmp_path)
     assert replay(crate, tmp_path / "again", "--data", data, "--ignore-checksums") == 3
-    told = capsys.readouterr().err
-    assert "other content" in told
-    assert "--data" in told
+    error = capsys.readouterr().err
+    assert "other content" in error
+    assert "--data" in error
     assert other.read_bytes() == bytes(content)
 
 
@@ -123,9 +123,9 @@ def test_a_missing_input_is_named_with_what_to_do(
 ) -> None:
     crate = without_file_locators(reduction, tmp_path)
     assert replay(crate, tmp_path / "again", "--ignore-checksums") == 3
-    told = capsys.readouterr().err
-    assert "NGC5921.fits" in told
-    assert "--data FOLDER" in told
+    error = capsys.readouterr().err
+    assert "NGC5921.fits" in error
+    assert "--data FOLDER" in error
 
 
 def without_file_locators(reduction: Reduction, tmp_path: Path) -> Path:

@@ -1,7 +1,7 @@
-"""The command line.
+"""The command line: each command parses its arguments, calls one function, and shows the result.
 
-To read: ``commands`` declares the commands; ``console`` says how a command ends; ``render`` draws values as
-tables; ``terminal`` makes text harmless.
+To read: ``commands`` and ``kernel`` declare the commands; ``console`` holds what they share; ``render`` draws
+values as tables; ``terminal`` makes foreign text harmless.
 """
 
 

@@ -1,7 +1,7 @@
-"""The command line: parse, call one function, render.
+"""The commands: each parses its arguments, calls one function, and renders the result.
 
-Exit codes: 0 done and verified, 1 something differs or is not valid,
-2 the command makes no sense as given, 3 it could not be carried out.
+Exit codes: 0 done and verified; 1 something differs or is not valid;
+2 the command makes no sense as given; 3 it could not be carried out.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (OSError, 3),
     (KeyboardInterrupt, 130),
 )
-"""Which exit code an exception ends in; the first class that fits counts."""
+"""Exit code by class of exception; the first class that fits counts."""
 
-_LINES = "\n\t"  # what a message of several lines may keep
+_LINES = "\n\t"  # control characters that a message of several lines keeps
 
 EXIT_DIFFERS = 1
 EXIT_COULD_NOT_RUN = 3
@@ -61,7 +61,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    for stream in (sys.stdout, sys.stderr):  # a record may hold text that no terminal can show
+    for stream in (sys.stdout, sys.stderr):  # a record may hold text that the terminal's encoding lacks
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
@@ -73,11 +73,11 @@ def main(arguments: list[str] | None = None) -> int:
             err.print(" ".join((f"Interrupted{by}.", *map(plain, map(str, aborted.args)))), soft_wrap=True)
         return 128 + number
     except click.ClickException as error:
-        told = io.StringIO()
-        error.show(told)
-        click.echo(visible(told.getvalue(), keep="\n"), err=True, nl=False)
+        text = io.StringIO()
+        error.show(text)
+        click.echo(visible(text.getvalue(), keep="\n"), err=True, nl=False)
         return error.exit_code
-    except SystemExit:  # click's answer to a reader of a pipe who leaves early: nothing went wrong
+    except SystemExit:  # click ends so when the reader of a pipe leaves early; that is no failure
         return 0
     except (CasaprovError, OSError, KeyboardInterrupt) as error:
         from casaprov.cli.render import error_view
@@ -89,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="casaprov")
-@click.option("-v", "--verbose", count=True, help="Say more; twice for everything.")
+@click.option("-v", "--verbose", count=True, help="Print more messages; -vv prints all.")
 def cli(verbose: int) -> None:
     """Record, pack and replay CASA notebooks.
 
@@ -108,13 +108,13 @@ def cli(verbose: int) -> None:
 @click.argument("notebook", type=_notebook)
 @click.option("-o", "--output", type=_notebook, help="Write the executed notebook here instead of in place.")
 @click.option("--kernel", help="Kernelspec to use instead of the notebook's own.")
-@click.option("--timeout", type=Finite(min=0, min_open=True), help="Longest time for one cell, in seconds.")
+@click.option("--timeout", type=Finite(min=0, min_open=True), help="Time limit of one cell, in seconds.")
 def run(*, notebook: Path, output: Path | None, kernel: str | None, timeout: float | None) -> int:
     """Execute a notebook under recording.
 
-    It runs in the folder of the executed notebook. A notebook that does not
-    load casaprov itself is recorded all the same. If a cell fails, or you
-    interrupt the run, everything up to there is kept.
+    It runs in the folder of the executed notebook, and is recorded even if it
+    does not load casaprov itself. If a cell fails, or you interrupt the run,
+    everything up to that cell is kept.
 
     \b
     Example:
@@ -131,17 +131,19 @@ def run(*, notebook: Path, output: Path | None, kernel: str | None, timeout: flo
     if result.signal is not None:
         name, number = signal.Signals(result.signal).name, result.failure.number if result.failure else 0
         with contextlib.suppress(OSError):  # the terminal may be gone
-            err.print(f"Interrupted by {name} in cell {number}: what was executed is in {where}.", soft_wrap=True)
+            err.print(
+                f"Interrupted by {name} in cell {number}. The cells executed so far are in {where}.", soft_wrap=True
+            )
             tell_problems(result.problems)
         return 128 + result.signal
     if result.document is not None:
         out.print(calls_table(result.document))
     tell_problems(result.problems)
     if result.failure is not None:
-        what = f"Cell {result.failure.number} failed:" if result.failure.number else "The kernel failed:"
-        err.print(f"[bold red]{what}[/] {plain(result.failure.message, keep=_LINES)}", soft_wrap=True)
-        kept = "Everything up to it is recorded and" if result.document else "No CASA task was called; the outputs are"
-        err.print(f"{kept} written to {where}.", soft_wrap=True)
+        failed = f"Cell {result.failure.number} failed:" if result.failure.number else "The kernel failed:"
+        err.print(f"[bold red]{failed}[/] {plain(result.failure.message, keep=_LINES)}", soft_wrap=True)
+        done = "Everything before is recorded and" if result.document else "No CASA task was called; the outputs are"
+        err.print(f"{done} written to {where}.", soft_wrap=True)
         return EXIT_COULD_NOT_RUN
     out.print(f"Written: {where}", soft_wrap=True)
     if result.document is None and not result.problems:
@@ -210,14 +212,21 @@ def validate(crate: Path, as_json: bool) -> int:
 
 @cli.command()
 @click.argument("subject", type=_any_path, required=False)
-@click.option("--graph", is_flag=False, flag_value="-", metavar="[X.svg|png|pdf|dot|json]", help="Show/draw the graph.")
+@click.option(
+    "--graph", is_flag=False, flag_value="-", metavar="[X.svg|png|pdf|dot|json]", help="Show or draw the graph."
+)
 @click.option("--prov", type=_any_path, metavar="FILE", help="Write the record as PROV-JSON to FILE.")
-@click.option("--timing", is_flag=True, help="Show how long each call took, and how long you waited for casaprov.")
-@click.option("--upstream", "end", metavar="PATH", help="Only the calls that this file or table came from.")
-@click.option("--downstream", "start", metavar="PATH", help="Only the calls that used it or anything made from it.")
+@click.option("--timing", is_flag=True, help="Show the duration of each call, and your waiting time for casaprov.")
+@click.option("--upstream", "end", metavar="PATH", help="Show only the calls that this file or table came from.")
+@click.option(
+    "--downstream",
+    "start",
+    metavar="PATH",
+    help="Show only the calls that used this file or table, or anything made from it.",
+)
 @_json_option
 def inspect(*, subject: Path | None, graph: str | None, timing: bool, as_json: bool, **options: Any) -> None:
-    """Show what was done in a crate or a notebook, by which call, from what.
+    """Show the calls of a crate or a notebook, with their inputs and products.
 
     \b
     Example:
@@ -226,7 +235,7 @@ def inspect(*, subject: Path | None, graph: str | None, timing: bool, as_json: b
     from casaprov.cli.render import calls_table, graph_view, issues_view, timing_view
     from casaprov.lineage.inspection import inspect_document
 
-    if subject is None:  # "--graph SUBJECT": the option took the argument for its file
+    if subject is None:  # "--graph SUBJECT": click gave the argument to the option
         subject, graph = Path(graph or ""), "-"
     with extra("jupyter"):
         from casaprov.notebook.subject import open_subject
@@ -242,14 +251,14 @@ def inspect(*, subject: Path | None, graph: str | None, timing: bool, as_json: b
 @cli.command()
 @click.argument("crate", type=_any_path)
 @click.option("--work", type=_any_path, help="Empty or new folder to work in; by default replay-<crate>.")
-@click.option("--data", type=_any_path, multiple=True, help="Folder to search for inputs; may be given several times.")
+@click.option("--data", type=_any_path, multiple=True, help="Folder to search for inputs; repeatable.")
 @click.option("--rtol", default=0.0, show_default=True, help="Relative difference to tolerate.")
 @click.option("--atol", default=0.0, show_default=True, help="Absolute difference to tolerate.")
-@click.option("--python", default=sys.executable, help="Python whose CASA runs the tasks, by default this one.")
+@click.option("--python", default=sys.executable, help="Python whose CASA runs the tasks; by default this one.")
 @click.option(
-    "--unconfined", is_flag=True, help="Let the crate's calls do whatever you may do, not only work in the folder."
+    "--unconfined", is_flag=True, help="Allow the crate's calls everything that you may do, beyond the work folder."
 )
-@click.option("--ignore-checksums", is_flag=True, help="Replay a crate that was changed after it was packed.")
+@click.option("--ignore-checksums", is_flag=True, help="Replay a crate although it was changed after it was packed.")
 @_json_option
 def replay(
     *,
@@ -266,27 +275,23 @@ def replay(
     """Run a crate's CASA calls again in an empty folder and compare every product.
 
     Only known CASA tasks run, in a process that can change nothing outside of
-    the work folder and reach no network. Exit code 0: all verified; 1: something
-    differs; 3: something could not be run.
+    the work folder and reach no network. Exit code 0: everything is verified;
+    1: something differs; 3: something could not be run.
 
     \b
     Example:
       casaprov replay ngc5921.crate.zip --work again --data ~/archive
     """
-    from casaprov.casa.replay_crate import ReplayOptions, replay_crate
+    from casaprov.casa.replaying import InstalledCasa
     from casaprov.cli.render import replay_view
     from casaprov.comparison.products import Tolerance
+    from casaprov.replay import ReplayOptions, replay_crate
 
     folder = work or Path(f"replay-{crate.name.split('.')[0]}")
-    options = ReplayOptions(
-        data=data,
-        tolerance=Tolerance(rtol, atol),
-        verify=not ignore_checksums,
-        python=python,
-        confined=not unconfined,
-    )
-    with leaving(f"What was replayed so far is in {folder}."), opened_digester() as digester:
-        report = replay_crate(crate, folder, digester, options, on_step=tell_step)
+    options = ReplayOptions(data=data, tolerance=Tolerance(rtol, atol), verify=not ignore_checksums)
+    with leaving(f"The products replayed so far are in {folder}."), opened_digester() as digester:
+        casa = InstalledCasa(digester, python=python, confined=not unconfined)
+        report = replay_crate(crate, folder, casa, options, on_step=tell_step)
     show(report, as_json, replay_view)
     if report.blocked:
         return EXIT_COULD_NOT_RUN
@@ -358,7 +363,7 @@ def sync(notebook: Path) -> None:
 @cli.command()
 @_json_option
 def doctor(as_json: bool) -> int:
-    """Find out what is there and what is missing, and how to mend it.
+    """Check the installation, and name a remedy for each missing part.
 
     \b
     Example:
@@ -366,12 +371,12 @@ def doctor(as_json: bool) -> int:
     """
     from casaprov.casa.checks import CHECKS as CASA_CHECKS
     from casaprov.casa.plots.checks import CHECKS as PLOT_CHECKS
-    from casaprov.cli.render import findings_view
+    from casaprov.cli.render import findings_json, findings_view
     from casaprov.doctor import CHECKS, examine
     from casaprov.notebook.kernelspec import CHECKS as KERNEL_CHECKS
 
     findings = examine((*CASA_CHECKS, *PLOT_CHECKS, *CHECKS, *KERNEL_CHECKS))
-    show(findings, as_json, findings_view)
+    show(findings_json(findings) if as_json else findings, as_json, findings_view)
     return EXIT_COULD_NOT_RUN if any(finding.status == "missing" for finding in findings) else 0
 
 

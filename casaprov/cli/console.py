@@ -1,4 +1,4 @@
-"""What the commands share: where they print, what they show while they work, what they open."""
+"""Shared parts of the commands: consoles, progress, interrupts, the digester."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def opened_digester() -> Iterator[Digester]:
 
 @contextmanager
 def extra(name: str) -> Iterator[None]:
-    """Turn a missing package into the command that installs the extra it belongs to."""
+    """Turn the error of a missing package into the command that installs its extra."""
     try:
         yield
     except ImportError as error:
@@ -73,18 +73,18 @@ def extra(name: str) -> Iterator[None]:
 
 
 def tell_cell(number: int, count: int, source: str) -> None:
-    """Say which cell runs now."""
+    """Print which cell runs now."""
     first = next((line for line in source.splitlines() if line.strip() and not line.startswith(("#", "%"))), "")
     err.print(f"[dim]cell {number}/{count}[/]  {plain(first[:80])}", soft_wrap=True)
 
 
 def tell_step(number: int, activity: Any) -> None:
-    """Say which call runs now."""
+    """Print which call runs now."""
     err.print(f"[dim]call {number}[/]  {plain(activity.task)}", soft_wrap=True)
 
 
 def tell_problems(problems: Iterable[CasaprovError]) -> None:
-    """Say what could not be kept as it was asked for."""
+    """Print the problems of a run that went on all the same."""
     from casaprov.cli.render import error_view
 
     for problem in problems:
@@ -92,28 +92,28 @@ def tell_problems(problems: Iterable[CasaprovError]) -> None:
 
 
 @contextmanager
-def leaving(told: str) -> Iterator[None]:
-    """End a command that is interrupted, by whatever signal, in the same way: clean up, then say what is left of it."""
+def leaving(message: str) -> Iterator[None]:
+    """End a command in the same way at every signal: it cleans up, then prints `message`, which names the remains."""
     with interrupted_by() as came:
         try:
             yield
         except KeyboardInterrupt:
-            raise Interrupted(told, came[0] if came else signal.SIGINT) from None
+            raise Interrupted(message, came[0] if came else signal.SIGINT) from None
 
 
 class Interrupted(click.exceptions.Abort):
-    """A signal ended a command; says what is left of it."""
+    """The end of a command by a signal; the message names the remains."""
 
-    def __init__(self, told: str, number: int) -> None:
-        super().__init__(told)
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
         self.number = number
 
 
 class Finite(click.FloatRange):
-    """A number on the command line; ``nan`` and ``inf`` are none."""
+    """A finite number on the command line."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the number, or refuse it with a sentence."""
+        """Return the number; refuse ``nan`` and ``inf`` with a sentence."""
         number: float = super().convert(value, param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value!r} is no finite number.", param, ctx)

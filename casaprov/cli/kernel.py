@@ -1,4 +1,4 @@
-"""``casaprov kernel``: adding the CASA kernel to Jupyter, and taking it out again."""
+"""The command ``casaprov kernel``: adds the CASA kernel to Jupyter, and removes it."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def kernel() -> None:
 
 
 @kernel.command()
-@click.option("--user", is_flag=True, help="Install it for you, whichever Jupyter you start; the default.")
+@click.option("--user", is_flag=True, help="Install it for you and every Jupyter that you start (the default).")
 @click.option("--sys-prefix", is_flag=True, help="Install it in the environment of this Python.")
 @click.option("--prefix", type=click.Path(path_type=Path), help="Install it in the environment in this folder.")
 @_name_option
-@click.option("--display-name", default="CASA (casaprov)", show_default=True, help="What front ends show.")
+@click.option("--display-name", default="CASA (casaprov)", show_default=True, help="Name that front ends show.")
 def install(*, user: bool, sys_prefix: bool, prefix: Path | None, name: str, display_name: str) -> None:
     """Add the kernel to Jupyter; it runs with the Python of this command.
 

@@ -1,9 +1,10 @@
-"""How the command line shows results: rich tables made of the core's values."""
+"""Views of results for the command line: rich tables made of the core's values."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
@@ -17,12 +18,14 @@ from casaprov.doctor import Finding
 from casaprov.errors import CasaprovError, CrateError
 from casaprov.lineage.graph import Lineage
 from casaprov.records.model import Activity, Document, Entity
+from casaprov.records.serialise import unstructure
 from casaprov.replays.report import ReplayReport
 
 __all__ = [
     "calls_table",
     "comparison_view",
     "error_view",
+    "findings_json",
     "findings_view",
     "graph_view",
     "issues_view",
@@ -42,7 +45,7 @@ _VERDICT_STYLE = {
 }
 
 _MOST_CALLS = 5
-"""Calls that one line names."""
+"""Number of calls that one line names."""
 
 
 def _table(*columns: str) -> Table:
@@ -54,7 +57,7 @@ def _table(*columns: str) -> Table:
 
 
 def size(count: int) -> str:
-    """Return a number of bytes for people: ``35.2 MB``."""
+    """Return a number of bytes as people read it: ``35.2 MB``."""
     amount = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if amount < 1000:
@@ -64,15 +67,16 @@ def size(count: int) -> str:
 
 
 def calls_table(document: Document) -> Table:
-    """Every call: what it read, what it left, how long it took and, if it did not go well, how it ended."""
+    """Return a table of all calls: duration, files read, files left behind and, if a call did not complete, its end."""
     lineage = Lineage(document)
     table = _table("#", "task", "s", "read", "left behind")
     table.title, table.title_justify = plain(document.notebook), "left"
-    for number, activity in enumerate(document.activities, start=1):
+    numbers = document.call_numbers
+    for activity in document.activities:
         left = [_left(lineage.entities[u.entity], declared=u.declared) for u in activity.generated]
         left += [f"[dim]removed[/] {plain(path)}" for path in activity.deleted]
         table.add_row(
-            str(number),
+            str(numbers[activity.id]),
             ("  " if activity.parent else "") + _task(activity),
             f"{activity.seconds:.1f}" if activity.seconds is not None else "",
             "\n".join(_name(lineage.entities[u.entity]) for u in activity.used),
@@ -82,28 +86,37 @@ def calls_table(document: Document) -> Table:
 
 
 def timing_view(document: Document) -> Group:
-    """How long every call took, and how long the user waited for casaprov because of it."""
+    """Return a table of all calls with their duration, and the time that the user waited for casaprov."""
     table = _table("#", "task", "s", "waited for casaprov")
     table.title, table.title_justify = plain(document.notebook), "left"
-    for number, activity in enumerate(document.activities, start=1):
+    numbers = document.call_numbers
+    for activity in document.activities:
         seconds = f"{activity.seconds:.2f}" if activity.seconds is not None else ""
-        table.add_row(
-            str(number), ("  " if activity.parent else "") + _task(activity), seconds, f"{activity.waited_s:.3f}"
-        )
+        name = ("  " if activity.parent else "") + _task(activity)
+        table.add_row(str(numbers[activity.id]), name, seconds, f"{activity.waited_s:.3f}")
     took = sum(activity.seconds or 0.0 for activity in document.activities if activity.parent is None)
     waited = sum(activity.waited_s for activity in document.activities)
-    share = f", {waited / took:.1%} of that" if took else ""
-    return Group(table, f"The calls took {took:.1f} s; casaprov made you wait another {waited:.1f} s{share}.")
+    return Group(
+        table, f"The calls took {took:.1f} s. You waited another {waited:.1f} s for casaprov{_share(waited, took)}."
+    )
+
+
+def _share(waited: float, took: float) -> str:
+    """Return a waiting time in relation to the calls' time: a percentage, or a factor beyond 100 %."""
+    if not took:
+        return ""
+    share = f"{waited / took:.1%} of" if waited < took else f"{waited / took:.3g} times"
+    return f" ({share} the calls' time)"
 
 
 def _task(activity: Activity) -> str:
     style = {"completed": "default", "failed": "red"}.get(activity.outcome, "yellow")
-    told = "" if activity.outcome == "completed" else f" {activity.outcome}"
-    return f"[{style}]{plain(activity.task)}{told}[/]"
+    outcome = "" if activity.outcome == "completed" else f" {activity.outcome}"
+    return f"[{style}]{plain(activity.task)}{outcome}[/]"
 
 
 def _troubles(activity: Activity) -> list[str]:
-    """First line of the error, and what the record lacks."""
+    """Return the first line of the error, and the problems of the record."""
     error = activity.failure.message.strip().splitlines()[:1] if activity.failure else []
     return [f"[red]{plain(line)}[/]" for line in error] + [f"[yellow]{plain(p)}[/]" for p in activity.problems]
 
@@ -113,7 +126,7 @@ def _name(entity: Entity) -> str:
 
 
 def _short_path(entity: Entity) -> str:
-    """Path of an entity; what comes with CASA's data is named from there."""
+    """Return the path of an entity; a file of CASA's own data goes by its path there."""
     return next((f"casadata:{found.value}" for found in entity.locators if found.scheme == "casadata"), entity.path)
 
 
@@ -123,23 +136,25 @@ def _left(entity: Entity, *, declared: bool) -> str:
 
 
 def graph_view(document: Document) -> Tree:
-    """The graph, from the products that nothing else was made from back to the inputs."""
+    """Return the graph as a tree, from the products that nothing used back to the inputs."""
     lineage = Lineage(document)
     root = Tree(plain(document.notebook))
     read = {usage.entity for activity in document.activities for usage in activity.used}
     read |= {state.id for name in read for state in lineage.origins(lineage.entities[name])}
     ends = [product for product in lineage.products() if product.id not in read]
-    _grow(root, ends, lineage, set())
+    _grow(root, ends, lineage, document.call_numbers, set())
     return root
 
 
-def _grow(branch: Tree, entities: Iterable[Entity], lineage: Lineage, shown: set[str]) -> None:
-    """Add the states to a branch, those of one call together, and below them what the call read, or what they are copies of."""
+def _grow(
+    branch: Tree, entities: Iterable[Entity], lineage: Lineage, numbers: Mapping[str, int], shown: set[str]
+) -> None:
+    """Add states to a branch, those of one call together; below them the states that it read, or the original."""
     by_call: dict[str | None, list[Entity]] = {}
     for entity in entities:
         if (before := lineage.before(entity)) is not None:
             how = "[dim]copy of[/]" if entity.copy_of is not None else "[dim]from[/]"
-            _grow(branch.add(f"{_name(entity)} {how}"), [before], lineage, shown)
+            _grow(branch.add(f"{_name(entity)} {how}"), [before], lineage, numbers, shown)
             continue
         by_call.setdefault(entity.generated_by, []).append(entity)
     for call, made in by_call.items():
@@ -148,28 +163,27 @@ def _grow(branch: Tree, entities: Iterable[Entity], lineage: Lineage, shown: set
         if activity is None:
             branch.add(f"{names} [dim]input[/]")
             continue
-        number = list(lineage.activities).index(activity.id) + 1
-        node = branch.add(f"{names} [dim]by[/] [cyan]{number} {plain(activity.task)}[/]")
+        node = branch.add(f"{names} [dim]by[/] [cyan]{numbers[activity.id]} {plain(activity.task)}[/]")
         if activity.id not in shown:
             shown.add(activity.id)
-            _grow(node, [lineage.entities[usage.entity] for usage in activity.used], lineage, shown)
+            _grow(node, [lineage.entities[usage.entity] for usage in activity.used], lineage, numbers, shown)
         elif activity.used:
             node.add("[dim]… as above[/]")
 
 
 def packed_view(packed: Packed) -> Group:
-    """What a crate ships, what it only names, and why."""
+    """Return a table of shipped and referenced inputs and products with reasons, and the crate's size and digest."""
     table = _table("product", "size", "in the crate", "why")
     for item in sorted(packed.items, key=lambda item: item.decision != "shipped"):
         style = "green" if item.decision == "shipped" else "yellow"
         table.add_row(_name(item.entity), size(item.size_bytes), f"[{style}]{item.decision}[/]", plain(item.reason))
     shipped = sum(item.decision == "shipped" for item in packed.items)
-    told = f"{shipped} of {_plural(len(packed.items), 'file or table', 'files and tables')} are in the crate."
-    return Group(table, told, f"{plain(str(packed.path))}: {size(packed.size_bytes)}", packed.digest)
+    summary = f"{shipped} of {_plural(len(packed.items), 'file or table', 'files and tables')} are in the crate."
+    return Group(table, summary, f"{plain(str(packed.path))}: {size(packed.size_bytes)}", packed.digest)
 
 
 def comparison_view(comparison: Comparison) -> RenderableType:
-    """A verdict and every difference behind it."""
+    """Return a verdict and a table of the differences behind it."""
     verdict = _verdict(comparison)
     head = f"{verdict}  {plain(comparison.note)}" if comparison.note else verdict
     if not comparison.differences:
@@ -188,7 +202,7 @@ def comparison_view(comparison: Comparison) -> RenderableType:
 
 
 def _verdict(comparison: Comparison) -> str:
-    """A verdict, and the tier of the digests if not everything was read for it."""
+    """Return a verdict, with the tier of the digests if they cover samples only."""
     tier = "" if comparison.tier == "full" else f" ({comparison.tier})"
     return f"[{_VERDICT_STYLE[comparison.verdict]}]{comparison.verdict}{tier}[/]"
 
@@ -198,14 +212,14 @@ def _number(value: float | None) -> str:
 
 
 def replay_view(report: ReplayReport) -> Group:
-    """Calls that were left out or not run, a verdict for every product, and what was different around them."""
+    """Return a table of verdicts, the calls that did not run or ended otherwise, and differences of environment."""
     parts: list[RenderableType] = []
     table = _table("product", "kind", "verdict", "")
     for product in sorted(report.products, key=lambda p: not p.final):
         if product.final or product.comparison.verdict in ("differs", "missing"):
-            told = product.comparison.note or _differences(product.comparison)
+            note = product.comparison.note or _differences(product.comparison)
             name = plain(product.path) + ("" if product.final else " [dim](in between)[/]")
-            table.add_row(name, product.kind, _verdict(product.comparison), plain(told))
+            table.add_row(name, product.kind, _verdict(product.comparison), plain(note))
     parts.append(table)
     parts += _left_out(report)
     for step in report.steps:
@@ -216,7 +230,7 @@ def replay_view(report: ReplayReport) -> Group:
             parts.append(f"[red]{plain(step.task)} {step.outcome}[/], recorded as {step.recorded_outcome}. {failure}")
     if report.sampled:
         names = ", ".join(map(plain, report.sampled))
-        parts.append(f"Inputs that were recorded by samples, and found by them (tier fast): {names}")
+        parts.append(f"Only samples of these inputs were recorded and compared (tier fast): {names}")
     if report.environment:
         parts.append(
             "Environment: "
@@ -229,7 +243,7 @@ def replay_view(report: ReplayReport) -> Group:
 
 
 def _left_out(report: ReplayReport) -> Iterator[str]:
-    """One line for each reason why calls were left out."""
+    """Yield a line for each reason why calls were left out."""
     alike: dict[str, list[str]] = {}
     for number, step in enumerate(report.steps, start=1):
         if step.action == "leave-out":
@@ -248,10 +262,10 @@ def _differences(comparison: Comparison) -> str:
 def _summary(report: ReplayReport) -> str:
     run = sum(1 for step in report.steps if step.action == "run")
     verdicts = Counter(p.comparison.verdict for p in report.products if p.final)
-    told = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common())
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common())
     left = sum(1 for step in report.steps if step.action == "leave-out")
     out = f", {left} left out" if left else ""
-    return f"{_plural(run, 'call')} replayed{out}; {_plural(sum(verdicts.values()), 'product')}: {told or 'none'}."
+    return f"{_plural(run, 'call')} replayed{out}; {_plural(sum(verdicts.values()), 'product')}: {counts or 'none'}."
 
 
 def _plural(count: int, noun: str, many: str = "") -> str:
@@ -259,11 +273,11 @@ def _plural(count: int, noun: str, many: str = "") -> str:
 
 
 def error_view(error: BaseException) -> str:
-    """What went wrong, the issues behind it unless the message tells them, and what to do next."""
+    """Return the message of an error, its issues unless the message quotes them, and the hint."""
     if isinstance(error, CasaprovError):
         issues = error.issues if isinstance(error, CrateError) else ()
-        told = any(str(issue).rstrip(".") in error.message for issue in issues[:1])
-        bullets = [] if told else [f"  • {issue}" for issue in issues]
+        quoted = any(str(issue).rstrip(".") in error.message for issue in issues[:1])
+        bullets = [] if quoted else [f"  • {issue}" for issue in issues]
         lines = [error.message, *bullets, *([error.hint] if error.hint else [])]
     elif isinstance(error, OSError):
         lines = [f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror or error}."]
@@ -273,14 +287,22 @@ def error_view(error: BaseException) -> str:
 
 
 def findings_view(findings: Iterable[Finding]) -> Table:
-    """What the doctor found, and how to mend what is missing."""
+    """Return a table of findings, with the remedy of each that needs one."""
     table = _table("", "what", "found", "what to do")
     styles = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "missing": "[bold red]missing[/]"}
     for finding in findings:
-        table.add_row(styles[finding.status], plain(finding.name), plain(finding.told), plain(finding.remedy))
+        table.add_row(styles[finding.status], plain(finding.name), plain(finding.message), plain(finding.remedy))
     return table
 
 
+def findings_json(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    """Return findings as JSON values; programs that read them know the message by the key ``told``."""
+    return [
+        {("told" if name == "message" else name): value for name, value in unstructure(finding).items()}
+        for finding in findings
+    ]
+
+
 def issues_view(issues: Iterable[object]) -> str:
-    """One line per issue."""
+    """Return one line per issue."""
     return "\n".join(f"• {plain(str(issue))}" for issue in issues)

@@ -1,4 +1,7 @@
-"""What an unpacked crate holds, against what it says it holds. Issues, never exceptions."""
+"""The single checks of an unpacked crate: its files, manifest, parameters, README and description against its records.
+
+Each check returns issues and raises nothing.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ __all__ = [
 
 
 def claimed_files(metadata: Any, manifest: Manifest) -> dict[str, CrateFile]:
-    """Every file that a crate says it holds, by path, except ``ro-crate-metadata.json`` itself."""
+    """Return every file that a crate claims to hold, by path, except ``ro-crate-metadata.json`` itself."""
     claimed = {file.path: file for file in manifest.files}
     for node in _nodes(metadata):
         digest, size, identifier = node.get("sha256"), node.get("contentSize"), node.get("@id")
@@ -57,7 +60,7 @@ def claimed_files(metadata: Any, manifest: Manifest) -> dict[str, CrateFile]:
 
 
 def file_issues(folder: Path, claimed: Mapping[str, CrateFile]) -> Iterator[Issue]:
-    """Files that were changed, removed or added since the crate was written."""
+    """Yield an issue for each file that was changed, removed or added since the crate was written."""
     present = {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file()}
     for path, file in claimed.items():
         if path not in present:
@@ -74,18 +77,18 @@ def file_issues(folder: Path, claimed: Mapping[str, CrateFile]) -> Iterator[Issu
 def absence_issues(
     folder: Path, claimed: Mapping[str, CrateFile], document: Document, manifest: Manifest
 ) -> Iterator[Issue]:
-    """Files that every crate with these records holds, and that are gone from this one and from what it says it holds."""
+    """Yield an issue for each file that these records require, and that neither the crate nor its description has."""
     names = call_names(document)
     needed = [README, *(parameters_path(names[activity.id]) for activity in document.activities)]
     needed += [log_path(names[activity.id]) for activity in document.activities if activity.log is not None]
     needed += [item.path for item in manifest.items if item.path is not None and not item.path.endswith("/")]
     for path in needed:
-        if path not in claimed and not (folder / path).exists():  # else it is reported as removed or added
+        if path not in claimed and not (folder / path).exists():  # otherwise it is reported as removed or added
             yield Issue(path, f"The records say that it belongs here; it is missing, also in {METADATA}.")
 
 
 def manifest_issues(document: Document, manifest: Manifest) -> Iterator[Issue]:
-    """Items that are not about what is recorded, or not where they belong."""
+    """Yield an issue for each item of the manifest that names no recorded state, or a wrong path."""
     entities = {entity.id: entity for entity in document.entities}
     seen: set[str] = set()
     for number, item in enumerate(manifest.items):
@@ -95,10 +98,10 @@ def manifest_issues(document: Document, manifest: Manifest) -> Iterator[Issue]:
             yield Issue(at, f"The entity {item.entity} is not recorded.")
             continue
         if item.entity in seen:
-            yield Issue(at, f"The entity {item.entity} stands here twice.")
+            yield Issue(at, f"The entity {item.entity} is listed twice.")
         seen.add(item.entity)
         if (item.path is not None) != (item.decision == "shipped"):
-            yield Issue(at, f"{entity.path} is {item.decision}, but its place says otherwise.")
+            yield Issue(at, f"{entity.path} is {item.decision}, which its path contradicts.")
         elif item.path is not None:
             expected = shipped_path(entity, directory=item.path.endswith("/"))
             if item.path != expected:
@@ -106,7 +109,7 @@ def manifest_issues(document: Document, manifest: Manifest) -> Iterator[Issue]:
 
 
 def parameter_issues(folder: Path, document: Document) -> Iterator[Issue]:
-    """Calls whose file of parameters is not what their record says."""
+    """Yield an issue for each parameter in a call's file that differs from its record."""
     names = call_names(document)
     for activity in document.activities:
         path = parameters_path(names[activity.id])
@@ -121,17 +124,17 @@ def parameter_issues(folder: Path, document: Document) -> Iterator[Issue]:
         found = stored.pop("parameters", None)
         expected = parameters(activity)
         given = expected.pop("parameters")
-        for what, told, recorded in (
-            ("The parameter ", found if isinstance(found, dict) else {}, given),
-            ("Its member ", stored, expected),
+        for kind, stated, recorded in (
+            ("The parameter", found if isinstance(found, dict) else {}, given),
+            ("Its member", stored, expected),
         ):
-            for name in _different(told, recorded):
-                message = f"{what}{name} is not what the record of call {activity.id} says."
-                yield Issue(path, message, _short(told.get(name)), _short(recorded.get(name)))
+            for name in _different(stated, recorded):
+                message = f"{kind} {name} is not what the record of call {activity.id} says."
+                yield Issue(path, message, _short(stated.get(name)), _short(recorded.get(name)))
 
 
 def readme_issues(folder: Path, document: Document, manifest: Manifest) -> Iterator[Issue]:
-    """Whether the README is the one that follows from the records and the notebook."""
+    """Yield an issue if the README is not the one that follows from the records and the notebook."""
     if not (folder / README).is_file() or not (folder / manifest.notebook).is_file():
         return  # reported as removed
     try:
@@ -150,17 +153,17 @@ def readme_issues(folder: Path, document: Document, manifest: Manifest) -> Itera
 
 
 def frame_issues(metadata: Any) -> Iterator[Issue]:
-    """What is around the statements of ``ro-crate-metadata.json`` and gives them another meaning, or none."""
+    """Yield an issue for each part of ``ro-crate-metadata.json`` that changes the meaning of its statements."""
     if not isinstance(metadata, dict):
-        return  # then it describes nothing, which is reported
+        return  # it describes nothing, which is reported elsewhere
     context = metadata.get("@context")
     terms = context if isinstance(context, list) else [context]
-    # RO-Crate tools that write a crate again leave out the terms of others; one that adds some may change any meaning.
+    # RO-Crate tools that rewrite a crate drop additional contexts; an unknown context may change any meaning.
     if ROCRATE_CONTEXT not in terms or any(term not in (ROCRATE_CONTEXT, WORKFLOW_RUN_CONTEXT) for term in terms):
         expected = [ROCRATE_CONTEXT, WORKFLOW_RUN_CONTEXT]
-        yield Issue(METADATA, "Its @context is not the one of a crate.", _short(context), _short(expected))
+        yield Issue(METADATA, "Its @context is not that of a casaprov crate.", _short(context), _short(expected))
     for key in sorted(metadata.keys() - {"@context", "@graph"}):
-        yield Issue(METADATA, f"It has a member {key}, which is no part of a description.")
+        yield Issue(METADATA, f"Its member {key} does not belong to a description.")
     graph = metadata.get("@graph")
     for number, node in enumerate(graph if isinstance(graph, list) else ()):
         if not isinstance(node, dict):
@@ -168,7 +171,7 @@ def frame_issues(metadata: Any) -> Iterator[Issue]:
 
 
 def graph_issues(metadata: Any, document: Document, manifest: Manifest) -> Iterator[Issue]:
-    """Statements of ``ro-crate-metadata.json`` that do not follow from the records, and the other way round."""
+    """Yield an issue for each statement of the description that the records contradict, or that is missing."""
     inside = {file.path for file in manifest.files}
     files = [file for path, file in claimed_files(metadata, manifest).items() if path not in inside]
     if manifest.notebook not in {file.path for file in files}:
@@ -190,8 +193,8 @@ def graph_issues(metadata: Any, document: Document, manifest: Manifest) -> Itera
         other = stated[identifier]
         for key in sorted(node.keys() | other.keys()):
             if _unordered(node.get(key)) != _unordered(other.get(key)):
-                told = f"Its {key} is not what the records say."
-                yield Issue(_at(identifier), told, _short(other.get(key)), _short(node.get(key)))
+                message = f"Its {key} is not what the records say."
+                yield Issue(_at(identifier), message, _short(other.get(key)), _short(node.get(key)))
 
 
 def _nodes(metadata: Any) -> Iterable[dict[str, Any]]:
@@ -200,7 +203,7 @@ def _nodes(metadata: Any) -> Iterable[dict[str, Any]]:
 
 
 def _different(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
-    """Names of the members that differ; true and 1, or 1 and 1.0, do."""
+    """Return the names of the members that differ; true differs from 1, and 1 from 1.0."""
     names = sorted(found.keys() | expected.keys())
     return [
         name
@@ -215,7 +218,7 @@ def _at(identifier: str) -> str:
 
 
 def _unordered(member: Any) -> Any:
-    # JSON-LD arrays are sets; True and 1 are different values and equal in Python.
+    # JSON-LD arrays are sets. By repr, since True and 1 are equal in Python and different values in JSON.
     return sorted(map(repr, member)) if isinstance(member, list) else repr(member)
 
 

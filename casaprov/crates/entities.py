@@ -15,7 +15,7 @@ __all__ = ["collection_nodes", "data_nodes", "entity_ids", "file_node"]
 
 
 def entity_ids(document: Document, manifest: Manifest) -> dict[str, str]:
-    """Identifier of every Entity: its path in the crate if it is shipped, else a local one."""
+    """Return the identifier of every Entity: its path in the crate if it is shipped, else a local one."""
     shipped = manifest.shipped()
     return {e.id: iri(shipped[e.id]) if e.id in shipped else local("entity", e.id) for e in document.entities}
 
@@ -77,7 +77,7 @@ def data_nodes(
 
 
 def collection_nodes(document: Document, ids: Mapping[str, str]) -> Iterable[Node]:
-    """Group the states of every path that was in more than one; the last is the main one."""
+    """Group the states of every path with several; the last state is the main one."""
     states: dict[str, list[str]] = {}
     for entity in document.entities:
         states.setdefault(entity.path, []).append(ids[entity.id])
@@ -94,12 +94,12 @@ def collection_nodes(document: Document, ids: Mapping[str, str]) -> Iterable[Nod
 
 
 def _description(entity: Entity, reason: str | None) -> str:
-    told = [entity.note]
+    sentences = [entity.note]
     if entity.gap:
-        told.append("Changed outside the recorded calls.")
+        sentences.append("Changed outside the recorded calls.")
     if reason:
-        told.append(f"Not in this crate: {reason}.")
-    return " ".join(filter(None, told))
+        sentences.append(f"Not in this crate: {reason}.")
+    return " ".join(filter(None, sentences))
 
 
 def _locator(locator: Locator) -> str:

@@ -1,13 +1,12 @@
 """A Document as the JSON-LD entities of a Provenance Run Crate. Pure: values in, values out.
 
-Since the description is derived from the records and from nothing else,
-whoever opens a crate can derive it again and see whether either was edited.
+Since the description is derived from the records and from nothing else, it
+can be derived again when a crate is opened, to see whether either was edited.
 
 Profile: Provenance Run Crate 0.5, https://w3id.org/ro/wfrun/provenance/0.5,
-on RO-Crate 1.1. What its validators insist on and the specification does not
-say loudly: times without fractions of a second, ``actionStatus`` as a plain
-string, no arrays of one element, data that is not in the crate under a local
-``#id``.
+on RO-Crate 1.1. Its validators insist on more than the specification says:
+times without fractions of a second, ``actionStatus`` as a plain string, no
+arrays of one element, and a local ``#id`` for data that is not in the crate.
 """
 
 from __future__ import annotations
@@ -16,11 +15,10 @@ from collections.abc import Iterable
 from urllib.parse import quote
 
 from casaprov import terms
-from casaprov.crates.calls import Calls
+from casaprov.crates.actions import Calls, engine_nodes, last_time, run_nodes
 from casaprov.crates.entities import collection_nodes, data_nodes, entity_ids, file_node
 from casaprov.crates.layout import DOCUMENT, MANIFEST, METADATA, README, TREES, CrateFile, Manifest
 from casaprov.crates.nodes import Node, clean, iri, local, ref, time
-from casaprov.crates.runs import engine_nodes, last_time, run_nodes
 from casaprov.records.model import Agent, Document
 
 __all__ = ["crate_graph"]
@@ -40,7 +38,7 @@ def crate_graph(document: Document, manifest: Manifest, files: Iterable[CrateFil
     document
         The records; consistent (:func:`casaprov.records.consistency.record_issues`).
     manifest
-        What the crate holds beside them.
+        The list of what the crate holds beside them.
     files
         The files that stand alone in the crate (not inside one of its
         directories), without ``ro-crate-metadata.json``.
@@ -88,12 +86,12 @@ def _descriptor() -> Node:
 
 
 def _root(document: Document, manifest: Manifest) -> Node:
-    told = f"{len(document.activities)} recorded task calls of the notebook {manifest.notebook}"
+    content = f"{len(document.activities)} recorded task calls of the notebook {manifest.notebook}"
     return {
         "@id": "./",
         "@type": "Dataset",
         "name": manifest.title,
-        "description": f"{told}, with what they read and made, to be replayed with 'casaprov replay'.",
+        "description": f"{content}, with what they read and made, to be replayed with 'casaprov replay'.",
         "datePublished": time(last_time(document)),
         "license": ref(_license(manifest)["@id"]),
         "author": [ref(_agent_id(author)) for author in manifest.authors],
@@ -108,18 +106,18 @@ def _profiles() -> Iterable[Node]:
 
 
 def _license(manifest: Manifest) -> Node:
-    told = manifest.license
-    if not told:
+    name = manifest.license
+    if not name:
         text = "The author of this crate stated no licence. Ask before you use it for more than reading."
         return {"@id": "#no-license", "@type": "CreativeWork", "name": "No licence stated", "description": text}
-    known = told if told.startswith(("https://", "http://")) else f"https://spdx.org/licenses/{quote(told)}"
-    return {"@id": known, "@type": "CreativeWork", "name": told, "description": f"Licence of this crate: {told}"}
+    url = name if name.startswith(("https://", "http://")) else f"https://spdx.org/licenses/{quote(name)}"
+    return {"@id": url, "@type": "CreativeWork", "name": name, "description": f"Licence of this crate: {name}"}
 
 
 def _notebook(document: Document, manifest: Manifest, files: dict[str, CrateFile], calls: Calls) -> Node:
     git = next((s.environment.git for s in reversed(document.sessions) if s.environment.git), None)
     file = file_node(manifest.notebook, files)
-    # The commit names the notebook only if nothing was changed since.
+    # The commit identifies the notebook only if the repository has no changes that are not committed.
     version = git.commit if git and not git.dirty else f"sha256:{file['sha256']}"
     return {
         **file,
@@ -140,8 +138,8 @@ def _own_files(manifest: Manifest, files: dict[str, CrateFile]) -> Iterable[Node
         if path not in shipped and path != manifest.notebook:
             yield {**file_node(path, files), **_ABOUT.get(path, {})}
     if any(file.path.startswith(TREES) for file in manifest.files):
-        told = "Digests and sketches of every column and image, for comparing a replay with."
-        yield {"@id": TREES, "@type": "Dataset", "name": "Digest trees", "description": told}
+        text = "Digests and sketches of every column and image, for comparing a replay with."
+        yield {"@id": TREES, "@type": "Dataset", "name": "Digest trees", "description": text}
 
 
 def _is_part(node: Node) -> bool:

@@ -1,15 +1,15 @@
-"""Where things lie in a crate, and the list of what it holds.
+"""The layout of a crate, and its list of contents.
 
 ::
 
     ro-crate-metadata.json        the description, derived from the records
-    README.md                     what this is and how to replay it
+    README.md                     an introduction, and how to replay it
     <notebook>.ipynb
     records/document.json         the Document
-    records/crate.json            the Manifest: what is shipped, and why the rest is not
+    records/crate.json            the Manifest: the list of what is shipped, with reasons
     records/trees/<64 hex>.json   digest tree of a content
     parameters/06-gaincal.json    all parameters of the sixth call
-    logs/06-gaincal.log           what the CASA log said during it
+    logs/06-gaincal.log           the CASA log of that call
     products/<path>               products, by their path in the session's folder
     inputs/<path>                 inputs that were shipped on demand
 """
@@ -53,7 +53,7 @@ TREES: Final = "records/trees/"
 
 @dataclass(frozen=True, kw_only=True)
 class CrateFile:
-    """A file of a crate: its path there, the digest of its bytes, its size."""
+    """A file of a crate: its path there, the digest of its bytes, and its size."""
 
     path: str
     sha256: Digest
@@ -62,13 +62,13 @@ class CrateFile:
 
 @dataclass(frozen=True, kw_only=True)
 class CrateItem:
-    """What became of one Entity.
+    """The decision about one Entity.
 
     Attributes
     ----------
     path
-        Where it lies in the crate, with a final ``/`` for a directory; None
-        if it is only referenced.
+        Its path in the crate, with a final ``/`` for a directory; None if it
+        is only referenced.
     reason
         Why it is shipped or not.
     """
@@ -81,7 +81,7 @@ class CrateItem:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What a crate holds beside its records; stored as ``records/crate.json``.
+    """The contents of a crate beside its records; stored as ``records/crate.json``.
 
     Attributes
     ----------
@@ -100,14 +100,15 @@ class Manifest:
     format: Literal["casaprov/crate/1"] = CRATE_FORMAT
 
     def shipped(self) -> Mapping[str, str]:
-        """Path in the crate by entity id, for what is shipped."""
+        """Return the path in the crate of each shipped Entity, by its id."""
         return {item.entity: item.path for item in self.items if item.path is not None}
 
 
 def call_names(document: Document) -> dict[str, str]:
-    """Short name of every call, ``06-gaincal``, by Activity id; sorts in order of time."""
+    """Return a short name of every call, ``06-gaincal``, by Activity id; the names sort in order of time."""
+    numbers = document.call_numbers
     width = max(2, len(str(len(document.activities))))
-    return {a.id: f"{n:0{width}d}-{_plain(a)}" for n, a in enumerate(document.activities, start=1)}
+    return {a.id: f"{numbers[a.id]:0{width}d}-{_plain(a)}" for a in document.activities}
 
 
 def _plain(activity: Activity) -> str:
@@ -115,27 +116,27 @@ def _plain(activity: Activity) -> str:
 
 
 def parameters(activity: Activity) -> dict[str, Any]:
-    """Return what the file with the parameters of a call holds."""
+    """Return the content of the file with the parameters of a call."""
     return {"task": activity.task, "given": list(activity.given), "parameters": activity.parameters}
 
 
 def parameters_path(call_name: str) -> str:
-    """Path of the file with all parameters of a call."""
+    """Return the path of the file with all parameters of a call."""
     return f"parameters/{call_name}.json"
 
 
 def log_path(call_name: str) -> str:
-    """Path of the log segment of a call."""
+    """Return the path of the log segment of a call."""
     return f"logs/{call_name}.log"
 
 
 def tree_name(digest: Digest) -> str:
-    """Path of the digest tree of a content."""
+    """Return the path of the digest tree of a content."""
     return f"{TREES}{digest.removeprefix('sha256:')}.json"
 
 
 def shipped_path(entity: Entity, *, directory: bool) -> str:
-    """Path of a shipped Entity; absolute paths go below ``products/_absolute/``."""
+    """Return the path of a shipped Entity; recorded absolute paths go below ``_absolute/``."""
     top = "products" if entity.generated_by else "inputs"
     path = PurePosixPath(entity.path)
     inside = PurePosixPath("_absolute", *path.parts[1:]) if path.is_absolute() else path

@@ -15,16 +15,16 @@ __all__ = ["Node", "clean", "iri", "local", "media_type", "ref", "time", "value"
 Node = dict[str, Any]
 """A JSON-LD entity."""
 
-_MAX_VALUE = 1000
+_MAX_VALUE = 1000  # characters
 
 
 def iri(path: str) -> str:
-    """Identifier of a file of the crate: its path, percent-encoded."""
+    """Return the identifier of a file of the crate: its path, percent-encoded."""
     return quote(path)
 
 
 def local(kind: str, name: str) -> str:
-    """Identifier of something that is not a file of the crate: ``#<kind>/<name>``."""
+    """Return the identifier of something that is no file of the crate: ``#<kind>/<name>``."""
     return f"#{kind}/" + quote(name.encode("utf-8", "surrogatepass"), safe="/:@")
 
 
@@ -34,7 +34,7 @@ def ref(identifier: str) -> Node:
 
 
 def time(text: str) -> str:
-    """Return an ISO 8601 time in UTC without fractions of a second, as the profile's shapes want it."""
+    """Return an ISO 8601 time in UTC without fractions of a second, which the profile's shapes reject."""
     try:
         return datetime.fromisoformat(text).astimezone(UTC).replace(microsecond=0).isoformat()
     except ValueError:
@@ -42,31 +42,31 @@ def time(text: str) -> str:
 
 
 def media_type(path: str) -> str:
-    """Media type of a file by its suffix."""
+    """Return the media type of a file by its suffix."""
     return MEDIA_TYPES.get(PurePosixPath(path).suffix.lower(), UNKNOWN_MEDIA_TYPE)
 
 
-def value(told: Any) -> str | int | float | bool:
-    """Return a JSON value as the value of a PropertyValue; what is no scalar becomes JSON text."""
-    if isinstance(told, bool | int | float):
-        return told
-    text = told if isinstance(told, str) else json.dumps(told, ensure_ascii=False)
+def value(member: Any) -> str | int | float | bool:
+    """Return a JSON value as the value of a PropertyValue: a scalar as it is, anything else as JSON text."""
+    if isinstance(member, bool | int | float):
+        return member
+    text = member if isinstance(member, str) else json.dumps(member, ensure_ascii=False)
     return text if len(text) <= _MAX_VALUE else f"{text[:_MAX_VALUE]}… (cut; all of it is in the parameters file)"
 
 
-def value_type(told: Any) -> str:
+def value_type(member: Any) -> str:
     """Return schema.org's word for the type of :func:`value`."""
-    if isinstance(told, bool):
+    if isinstance(member, bool):
         return "Boolean"
-    if isinstance(told, int):
+    if isinstance(member, int):
         return "Integer"
-    return "Float" if isinstance(told, float) else "Text"
+    return "Float" if isinstance(member, float) else "Text"
 
 
 def clean(node: Node) -> Node:
-    """Drop what is empty, repeat nothing, unpack arrays of one element, make text encodable."""
+    """Return a node without empty members, repetitions and arrays of one element, and with text that can be encoded."""
     tidied = {key: _tidy(member) for key, member in node.items()}
-    # An empty string that was given as a parameter is a value; elsewhere it says that nothing is known.
+    # An empty string is a value if it was given as a parameter; elsewhere it means that nothing is known.
     return {key: member for key, member in tidied.items() if key == "value" or member not in (None, [], "")}
 
 

@@ -1,13 +1,13 @@
-"""What goes into a crate, what is only referenced, and why.
+"""The payload of a crate: which inputs and products it ships, which it only references, and why.
 
 A restore needs calibration tables, flag versions and masks: they are shipped
 whatever their size. Images, FITS files, plots and listings are shipped up to
 a limit. Visibilities are large and replayable: they are referenced by digest.
-Inputs are referenced by locators; those that nobody else could find, since
-they are only known by their place on this machine, are shipped if they are
-small. What lies on disk is the last state of a path; if it is no longer the
-recorded one, it is not shipped. A product that was renamed or moved within
-the notebook's folder is found again by its digest.
+Inputs are referenced by locators; small inputs that have only a place on this
+machine are shipped, since they could not be found elsewhere. The last state
+of a path lies on disk; it is not shipped if it is no longer the recorded one.
+A product that was renamed or moved within the notebook's folder is found
+again by its digest.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ _CHANGED_IN_PLACE = "changed in place by this notebook: keep a copy for replays"
 
 @dataclass(frozen=True, kw_only=True)
 class PayloadItem:
-    """What becomes of one Entity in a crate.
+    """The decision about one Entity of a crate.
 
     Attributes
     ----------
     reason
         Why, as a phrase.
     size_bytes
-        Size of what lies on disk if it is shipped, else the recorded size.
+        Size on disk of an Entity that is shipped, else the recorded size.
     source
         File or directory to ship; None if it is only referenced.
     """
@@ -57,7 +57,7 @@ class PayloadItem:
 
 @dataclass(frozen=True, kw_only=True)
 class PayloadPolicy:
-    """What to ship.
+    """The rules by which products and inputs are shipped.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class PayloadPolicy:
     ship_visibilities
         Ship MeasurementSets and UVFITS files that the calls made, of any size.
     ship_inputs
-        Ship what the calls read and did not make, of any size.
+        Ship inputs of any size.
     """
 
     max_item_bytes: int = 50_000_000
@@ -80,7 +80,7 @@ class PayloadPolicy:
 
 
 class Measured(Protocol):
-    """A measurement of what lies on disk."""
+    """A measurement of a file or table on disk."""
 
     @property
     def content_digest(self) -> Digest | None:
@@ -91,16 +91,16 @@ class Measured(Protocol):
 def choose_payload(
     document: Document, folders: Mapping[str, Path], policy: PayloadPolicy, *, measure: Measure[Measured]
 ) -> tuple[PayloadItem, ...]:
-    """Decide for every input and product of a Document whether it is shipped.
+    """Decide for every input and product of a Document if it is shipped.
 
     Parameters
     ----------
     folders
-        Where relative paths of the records start, by session id.
+        Folder in which relative paths of the records start, by session id.
     measure
         Digests a path; called for every product that is still there, shipped
-        or not, for inputs that would be shipped, and for what may be a
-        product under another name.
+        or not, for inputs that would be shipped, and for files and tables
+        that may be a product under another name.
 
     Returns
     -------
@@ -114,7 +114,7 @@ def choose_payload(
 
 
 def members(path: Path) -> Iterator[Path]:
-    """Everything below a directory, in the order of names."""
+    """Yield everything below a directory, in the order of names."""
     for child in sorted(path.iterdir(), key=lambda p: p.name):
         yield child
         if child.is_dir() and not child.is_symlink():
@@ -122,7 +122,7 @@ def members(path: Path) -> Iterator[Path]:
 
 
 class _Chooser:
-    """Decides for one Entity after the other."""
+    """Decides about one Entity after the other."""
 
     def __init__(
         self,
@@ -140,7 +140,7 @@ class _Chooser:
         self._order = {entity.id: place for place, entity in enumerate(document.entities)}
         self._last = {entity.path: entity for entity in products}
         self._shipped: set[str] = set()
-        self._walks: dict[Path, Snapshot] = {}
+        self._snapshots: dict[Path, Snapshot] = {}
 
     def item(self, entity: Entity) -> PayloadItem:
         folder = self._folders.get(entity.session, self._last_folder)
@@ -159,12 +159,12 @@ class _Chooser:
         return PayloadItem(entity=entity, decision="shipped", reason=reason, size_bytes=_size(source), source=source)
 
     def _renamed(self, entity: Entity, folder: Path) -> Path | None:
-        """Where in the notebook's folder a product lies that is no longer at its path; None if it is, or lies nowhere."""
+        """Return the new path of a product that was moved in the notebook's folder; None if it was not, or is gone."""
         if _is_input(entity) or not (entity.content_digest and entity.size_bytes) or (folder / entity.path).exists():
             return None
-        if folder not in self._walks:
-            self._walks[folder] = take_snapshot(folder)
-        for name, found in self._walks[folder].products.items():
+        if folder not in self._snapshots:
+            self._snapshots[folder] = take_snapshot(folder)
+        for name, found in self._snapshots[folder].products.items():
             if found.size_bytes == entity.size_bytes and not self._change(entity, folder / name):
                 return folder / name
         return None
@@ -172,7 +172,7 @@ class _Chooser:
     def _input_refusal(self, entity: Entity, source: Path) -> str:
         if not self._policy.ship_inputs:
             if not _is_local(entity):
-                return "an input, to be found by its locators"
+                return "an input that its locators lead to"
             if entity.size_bytes > self._local_limit(entity):
                 if self._was_changed(entity):
                     return _CHANGED_IN_PLACE
@@ -186,18 +186,18 @@ class _Chooser:
         return max(limits) if worthy else limits[1]
 
     def _was_changed(self, entity: Entity) -> bool:
-        """Tell whether a call left other content at the path of an input, later."""
+        """Return True if a later call left other content at the path of an input."""
         last = self._last.get(entity.path)
         if last is None or self._order[last.id] < self._order[entity.id]:
             return False
         return last.content_digest != entity.content_digest
 
     def _product_refusal(self, entity: Entity, source: Path) -> str:
-        """Why a product is not shipped; that it is not the recorded one any more goes before the policy."""
+        """Return why a product is not shipped, empty if it is; a later change counts before the policy."""
         if absence := _absence(entity, source):
             return absence
         policy = self._policy_refusal(entity)
-        # What is not shipped has no need of names that fit into a crate: it is measured all the same.
+        # A product that is not shipped is measured all the same, and may have names that do not fit into a crate.
         problem = "" if policy else _name_refusal(entity, source)
         return problem or self._change(entity, source) or policy
 
@@ -209,11 +209,11 @@ class _Chooser:
         return ""
 
     def _change(self, entity: Entity, source: Path) -> str:
-        """Why what lies on disk cannot stand for the recorded state; empty if it can."""
+        """Return why the file or table on disk is not the recorded state; empty if it is."""
         try:
             measured = self._measure(source, tier=entity.tier)
         except CasaprovError as error:
-            return f"not readable any more ({error.message})"
+            return f"no longer readable ({error.message})"
         return "" if measured.content_digest == entity.content_digest else _CHANGED
 
     def _worth(self, entity: Entity) -> str:
@@ -229,7 +229,7 @@ def _is_input(entity: Entity) -> bool:
 
 
 def _is_local(entity: Entity) -> bool:
-    """Tell whether nothing but its place on this machine says where to find an input."""
+    """Return True if an input has no other locator than its place on this machine."""
     return all(locator.scheme == "file" for locator in entity.locators)
 
 

@@ -1,4 +1,4 @@
-"""The README of a crate: for a reader who has never heard of casaprov."""
+"""The README of a crate, for a reader without any knowledge of casaprov."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from casaprov.records.model import Activity, Document
 
 __all__ = ["readme"]
 
-_MAX_CELL = 120
+_MAX_CELL = 120  # characters
 
 
 def readme(document: Document, manifest: Manifest, notebook: bytes) -> str:
     """Return the README.md of a crate, as Markdown.
 
-    Whoever opens a crate derives it again: its words are part of the format ``casaprov/crate/1``.
+    It is derived again when a crate is opened: its words are part of the format ``casaprov/crate/1``.
 
     Parameters
     ----------
     notebook
-        What the notebook of the crate holds.
+        Content of the notebook in the crate.
     """
     sections = (_head(document, manifest), _calls(document, notebook), _data(document, manifest), _sessions(document))
     return "\n\n".join("\n".join(section) for section in sections) + "\n"
@@ -46,12 +46,13 @@ def _calls(document: Document, notebook: bytes) -> Iterable[str]:
     yield "## Calls\n"
     yield "| | task | given parameters | outcome | seconds |"
     yield "|--:|---|---|---|--:|"
-    for number, activity in enumerate(document.activities, start=1):
-        given = {name: activity.parameters.get(name) for name in activity.given}
-        told = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in given.items())
-        yield f"| {number} | {_cell(activity.task)} | {_code(told)} | {activity.outcome} | {_seconds(activity)} |"
+    numbers = document.call_numbers
+    for activity in document.activities:
+        values = {name: activity.parameters.get(name) for name in activity.given}
+        given = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in values.items())
+        row = (str(numbers[activity.id]), _cell(activity.task), _code(given), activity.outcome, _seconds(activity))
+        yield f"| {' | '.join(row)} |"
     if unsaved := unsaved_calls(notebook, document):
-        numbers = {activity.id: number for number, activity in enumerate(document.activities, start=1)}
         yield "\nThe notebook in this crate does not have the cells of these calls as they ran:"
         yield ", ".join(f"{numbers[activity.id]} ({_cell(activity.task)})" for activity in unsaved) + "."
         yield "What ran is what this table and `records/` say."
@@ -79,8 +80,8 @@ def _sessions(document: Document) -> Iterable[str]:
     for session in document.sessions:
         where = session.environment
         versions = {"CASA": where.casatasks, "casadata": where.casadata, "Python": where.python, "on": where.platform}
-        told = ", ".join(f"{name} {_plain(version)}" for name, version in versions.items() if version)
-        yield f"- {session.started_at}: casaprov {_plain(session.casaprov)}, {told}"
+        listed = ", ".join(f"{name} {_plain(version)}" for name, version in versions.items() if version)
+        yield f"- {session.started_at}: casaprov {_plain(session.casaprov)}, {listed}"
 
 
 def _seconds(activity: Activity) -> str:
@@ -101,6 +102,6 @@ def _cell(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    # In code, CASA's wild cards and underscores are no Markdown.
+    # As code, since Markdown has other meanings for CASA's wild cards and underscores.
     cell = _cell(text.replace("`", "'"))
     return f"`{cell}`" if cell else ""

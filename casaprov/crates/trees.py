@@ -1,7 +1,7 @@
-"""Digest trees from outside: whether they are what the records say, and can be compared with.
+"""The check of digest trees from outside: each must follow from its leaves, and have the form that a comparison reads.
 
-A tree is named by the digest that it is the root of, so most of it proves
-itself. Its sketches enter no content digest; they are held to their form alone.
+A tree is named by its root digest, which proves most of it. Sketches enter no
+digest: only their form is checked.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["tree_issues"]
 
 
 def tree_issues(folder: Path, document: Document) -> Iterator[Issue]:
-    """Yield an issue for each tree in an unpacked crate that does not follow from its leaves, or is in no record."""
+    """Yield an issue for each tree that does not follow from its leaves, or that belongs to no recorded content."""
     kinds: dict[str, set[Kind]] = {}
     for entity in document.entities:
         if entity.content_digest is not None:
@@ -28,8 +28,8 @@ def tree_issues(folder: Path, document: Document) -> Iterator[Issue]:
         name = file.relative_to(folder).as_posix()
         if name not in kinds:
             yield Issue(name, "The records know no content with this digest.")
-        elif problem := _problem(file, name, kinds[name]):
-            yield Issue(name, problem)
+        elif message := _problem(file, name, kinds[name]):
+            yield Issue(name, message)
 
 
 def _problem(file: Path, name: str, kinds: set[Kind]) -> str:

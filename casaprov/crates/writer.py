@@ -1,4 +1,4 @@
-"""Writing the files of a crate into a zip: streamed, in a fixed order, described last."""
+"""The writer of a crate: streams the files into a zip in a fixed order, and describes them last."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from rocrate.model.file import File
 from rocrate.rocrate import ROCrate
 
 from casaprov import terms
+from casaprov.crates.actions import last_time
 from casaprov.crates.graph import crate_graph
 from casaprov.crates.layout import (
     DOCUMENT,
@@ -36,7 +37,6 @@ from casaprov.crates.layout import (
 from casaprov.crates.nodes import Node
 from casaprov.crates.payload import PayloadItem, members
 from casaprov.crates.readme import readme
-from casaprov.crates.runs import last_time
 from casaprov.errors import RecordError
 from casaprov.hashing import Digest
 from casaprov.records.model import Activity, Document
@@ -45,7 +45,7 @@ from casaprov.records.serialise import unstructure
 __all__ = ["CrateWriter", "metadata_document"]
 
 _CHUNK = 2**20
-_LOST_LOG = "What the CASA log said during the call was no more in the journal when it was exported."
+_LOST_LOG = "The CASA log of the call was no longer in the journal when it was exported."
 
 
 class CrateWriter:
@@ -67,16 +67,16 @@ class CrateWriter:
         self._date_time = moment if 1980 <= moment[0] <= 2107 else (1980, 1, 1, 0, 0, 0)
 
     def write(self, manifest: Manifest, notebook: bytes, journal: Path, items: Sequence[PayloadItem]) -> None:
-        """Write everything; the description comes last, since it holds the digests of the rest.
+        """Write everything; the description comes last, since it holds the digests of the other files.
 
         Parameters
         ----------
         manifest
-            What the crate holds, without the files inside its directories.
+            The list of what the crate holds, without the files inside its directories.
         notebook
-            What the notebook file holds.
+            Content of the notebook file.
         items
-            What to ship, in the order of ``manifest.items``.
+            The files and directories to ship, in the order of ``manifest.items``.
         """
         document = _with_present_logs(self._document, journal)
         alone = [self._store(manifest.notebook, notebook)]
@@ -116,7 +116,7 @@ class CrateWriter:
                 yield self._copy(inside, member)
 
     def _folder(self, path: str) -> None:
-        # Folders have entries of their own: an empty one is part of a table's content, and validators look for them.
+        # Folders have entries of their own: an empty folder can belong to a table, and validators look for the entries.
         self._archive.writestr(self._info(path, mode=0o40755), b"")
 
     def _copy(self, path: str, source: Path) -> CrateFile:
@@ -147,7 +147,7 @@ class CrateWriter:
 def metadata_document(nodes: Iterable[Node]) -> dict[str, Any]:
     """Return the content of ``ro-crate-metadata.json`` for these entities."""
     crate = ROCrate(version=terms.ROCRATE_VERSION)
-    # ro-crate-py writes the context of RO-Crate only; sha256 and environment are terms of this one.
+    # ro-crate-py writes the context of RO-Crate only; "sha256" and "environment" are terms of this second context.
     crate.metadata.extra_contexts.append(terms.WORKFLOW_RUN_CONTEXT)
     own = {METADATA: crate.metadata, "./": crate.root_dataset}
     described = []
@@ -171,7 +171,7 @@ def metadata_document(nodes: Iterable[Node]) -> dict[str, Any]:
 
 
 def _with_present_logs(document: Document, journal: Path) -> Document:
-    """Name no log that the journal has lost: a crate holds every log that its records name."""
+    """Return the Document without logs that the journal has lost: a crate holds every log that its records name."""
     activities = tuple(
         activity
         if activity.log is None or _log_source(journal, activity)
@@ -189,9 +189,9 @@ def _log_source(journal: Path, activity: Activity) -> Path | None:
 
 
 def _json(value: Any) -> bytes:
-    # The ASCII escapes of JSON carry what is no valid Unicode, such as file names in another encoding.
+    # ASCII only: the escapes of JSON carry text that is no valid Unicode, such as file names in another encoding.
     try:
         return json.dumps(value, indent=1, allow_nan=False).encode() + b"\n"
     except ValueError as error:
         hint = "This is a fault of casaprov; please report it."
-        raise RecordError(f"The record holds a number that JSON has no word for: {error}.", hint=hint) from error
+        raise RecordError(f"The record holds a number that JSON cannot express: {error}.", hint=hint) from error

@@ -1,4 +1,4 @@
-"""The order in which cells ran: what used the result of a cell further down, and what is stale.
+"""The order in which cells ran: calls that used the result of a cell further down, and products that are stale.
 
 A notebook promises that its results come from its cells, run from the top.
 """
@@ -17,12 +17,16 @@ __all__ = ["OutOfOrder", "Stale", "find_out_of_order", "find_stale"]
 
 @dataclass(frozen=True)
 class OutOfOrder:
-    """A call that used what a cell further down the notebook had made.
+    """A call that used the result of a cell further down the notebook.
 
     Attributes
     ----------
-    cell, made_in
-        Numbers of the code cells, from 1 at the top.
+    call, cell
+        The call, and the number of its code cell, from 1 at the top.
+    used
+        The state that it used.
+    maker, made_in
+        The call that made the state, and the number of its code cell.
     """
 
     call: Activity
@@ -44,14 +48,16 @@ class Stale:
 
     Attributes
     ----------
+    product
+        The product.
     call
-        What `product` came from, directly or not, and what used a state that is past.
+        The call that used a past state; `product` came from it, directly or not.
     used
-        That state.
+        The past state.
     origin
-        The state that `used` is, or is a copy of.
+        The state that `used` is a copy of; `used` itself if it is no copy.
     changer, cell
-        What left a newer state of the same path afterwards, and the number of its code cell.
+        The call that left a newer state of the same path afterwards, and the number of its code cell.
     """
 
     product: Entity
@@ -63,7 +69,7 @@ class Stale:
 
     @property
     def source(self) -> str:
-        """What `call` used, in words."""
+        """The state that `call` used, in words."""
         copy = "" if self.origin is self.used else f", a copy of {self.origin.path},"
         return f"{self.used.path}{copy}"
 
@@ -81,7 +87,7 @@ def find_out_of_order(lineage: Lineage, cells: Mapping[str, int]) -> tuple[OutOf
     ----------
     cells
         Number of the code cell, from 1 at the top, that each Activity ran
-        in, by Activity id; those that are not in it are not judged.
+        in, by Activity id; Activities without a number are not judged.
     """
     found: dict[tuple[int, int, str], OutOfOrder] = {}
     for call in (activity for activity in lineage.document.activities if activity.id in cells):
@@ -123,34 +129,39 @@ def find_stale(lineage: Lineage, cells: Mapping[str, int], states: Iterable[Enti
 
 
 def _past(lineage: Lineage, cells: Mapping[str, int]) -> dict[str, tuple[Entity, Activity]]:
-    """Calls, by id, that used a state which a cell further up replaced later: that state, and which call replaced it."""
+    """Find calls that used a state which a cell further up replaced later.
+
+    Returns
+    -------
+    dict
+        By id of the call: the past state, and the call that replaced it.
+    """
     calls = [activity for activity in lineage.document.activities if activity.id in cells]
     numbers = [cells[call.id] for call in calls]
-    last_of = {number: place for place, number in enumerate(numbers)}
-    # Of the cells that ran from each place on, the one furthest up.
+    places = {call.id: place for place, call in enumerate(calls)}
+    last_run = {number: place for place, number in enumerate(numbers)}  # place of the last call of each cell
+    # For each place, the cell furthest up among those that ran from there on.
     first_from = [*accumulate(reversed(numbers), min)][::-1]
-    left: dict[str, list[tuple[int, Entity]]] = {}  # by path
-    for place, call in enumerate(calls):
-        for usage in call.generated:
-            entity = lineage.entities[usage.entity]
-            left.setdefault(entity.path, []).append((place, entity))
     found: dict[str, tuple[Entity, Activity]] = {}
     for call, number in zip(calls, numbers, strict=True):
-        since = last_of[number]  # before that its cell was run again, or had not ended yet
+        since = last_run[number]  # changes before that do not count: the cell ran again, or had not ended yet
         if first_from[since] == number:
             continue
         for used in (lineage.entities[usage.entity] for usage in call.used):
             origin = lineage.original(used)
             maker = lineage.generator(origin)
             made_in = cells.get(maker.id, 0) if maker is not None else 0
-            for place, state in reversed(left.get(origin.path, [])):
+            for changer, state in reversed(lineage.history.left(origin.path)):
+                place = places.get(changer.id)
+                if place is None:
+                    continue  # its cell is not known
                 if place <= since:
                     break
-                # In which cell a copy was made is not known: it is a past one if its content was made anew.
+                # The cell in which a copy was made is not known: the copy is past if its content was made anew.
                 counts = origin is used or state.revision_of is None or numbers[place] <= made_in
                 if counts and numbers[place] < number and not _is_same(state, origin):
                     since = place
-                    found[call.id] = (used, calls[place])
+                    found[call.id] = (used, changer)
     return found
 
 

@@ -2,12 +2,12 @@
 
 Time goes from top to bottom: a call is a box, a state of a file or table an
 ellipse. The states of one path have a colour of their own and lie on a line
-as far as Graphviz can; inputs are yellow, results green, troubles red. What a
-call left and nothing else used stands together in one note, so that the eight
-images of a tclean do not hide the reduction.
+as far as Graphviz can; inputs are yellow, results green, troubles red. States
+that a call left and nothing used stand together in one note, so that the
+eight images of a tclean do not hide the reduction.
 
-The DOT text is ours and always the same for the same Document; Graphviz's
-program ``dot`` makes svg, png and pdf of it.
+casaprov writes the DOT text itself, always the same for the same Document;
+Graphviz's program ``dot`` turns it into svg, png and pdf.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _GAP = {"color": "#c00000", "style": "filled,dashed", "penwidth": "1.6"}
 
 
 def draw(document: Document, path: Path) -> None:
-    """Write the graph to `path`, in the format of its suffix.
+    """Write the graph to `path`, in the format that its suffix names.
 
     Raises
     ------
@@ -70,15 +70,16 @@ def draw(document: Document, path: Path) -> None:
 def to_graph(document: Document) -> dict[str, Any]:
     """Return nodes and edges with the record's ids, as JSON values.
 
-    Edges lead forward in time: ``used`` from state to call, ``generated``
-    from call to state, ``revision`` from a state to what it was changed into,
-    ``copy`` from a state to one at another path that was copied from it, ``child`` from a call to one that it made itself.
+    Edges lead forward in time: ``used`` from a state to a call, ``generated``
+    from a call to a state, ``revision`` from a state to the next state of its
+    path, ``copy`` from a state to a copy of it at another path, ``child``
+    from a call to an inner call.
     """
     lineage = Lineage(document)
-    inputs, products = _ids(lineage.inputs()), _ids(lineage.products())
+    inputs, products, numbers = _ids(lineage.inputs()), _ids(lineage.products()), document.call_numbers
     nodes: list[dict[str, Any]] = [
-        {"id": a.id, "type": "activity", "label": f"{number} {a.task}", "task": a.task, "outcome": a.outcome}
-        for number, a in enumerate(document.activities, start=1)
+        {"id": a.id, "type": "activity", "label": f"{numbers[a.id]} {a.task}", "task": a.task, "outcome": a.outcome}
+        for a in document.activities
     ]
     nodes += [
         {
@@ -118,7 +119,7 @@ def _ids(entities: Iterable[Entity]) -> frozenset[str]:
 
 
 def to_dot(document: Document) -> str:
-    """Return the graph as DOT text; the same Document always gives the same text."""
+    """Return the graph as DOT text, the same for the same Document."""
     return _Sketch(Lineage(document)).text()
 
 
@@ -139,8 +140,8 @@ class _Sketch:
             '  node [fontname="Helvetica", fontsize=11, style=filled, margin="0.09,0.05"];',
             '  edge [color="#555555", arrowsize=0.6, fontname="Helvetica", fontsize=9];',
         ]
-        for number, activity in enumerate(document.activities, start=1):
-            self._call(number, activity)
+        for activity in document.activities:
+            self._call(activity)
         for entity in document.entities:
             if entity.id in self.drawn and entity.id not in self.noted:
                 self._state(entity)
@@ -149,33 +150,33 @@ class _Sketch:
         return "\n".join([*self.lines, "}", ""])
 
     def _prepare(self) -> None:
-        """Name the nodes, number the states of each path, and find what can stand together."""
+        """Name the nodes, number the states of each path, and find the states that stand together in a note."""
         document = self.lineage.document
-        self.calls = {activity.id: f"call{number}" for number, activity in enumerate(document.activities, start=1)}
+        self.call_numbers = document.call_numbers
+        self.calls = {activity_id: f"call{number}" for activity_id, number in self.call_numbers.items()}
         self.nodes = {entity.id: f"state{number}" for number, entity in enumerate(document.entities, start=1)}
         self.inputs = _ids(self.lineage.inputs())
         made_from = {usage.entity for activity in document.activities if activity.generated for usage in activity.used}
         made_from |= {entity.revision_of for entity in document.entities if entity.revision_of}
-        # A directory is what goes along with something: flag versions.
+        # A directory belongs to another product, as flag versions do.
         self.results = _ids(e for e in self.lineage.products() if e.kind != "Directory") - made_from
         self.read = {usage.entity for activity in document.activities for usage in activity.used}
         self.drawn = self.read | {usage.entity for activity in document.activities for usage in activity.generated}
-        by_path: dict[str, list[str]] = {}
-        for entity in document.entities:
-            by_path.setdefault(entity.path, []).append(entity.id)
-        several = [states for states in by_path.values() if len(states) > 1]
-        self.numbers = {state: number for states in several for number, state in enumerate(states, start=1)}
-        self.fills = {state: _PATH_FILLS[n % len(_PATH_FILLS)] for n, states in enumerate(several) for state in states}
+        several = [states for states in self.lineage.history.states.values() if len(states) > 1]
+        self.numbers = {state.id: number for states in several for number, state in enumerate(states, start=1)}
+        self.fills = {
+            state.id: _PATH_FILLS[place % len(_PATH_FILLS)] for place, states in enumerate(several) for state in states
+        }
         self.noted = {entity.id for a in document.activities for entity in self._unused(a)}
 
     def _unused(self, activity: Activity) -> list[Entity]:
-        """What a call left and nothing used, if that is more than two states."""
+        """Return the states that a call left and nothing used, if they are more than two."""
         left = [self.lineage.entities[usage.entity] for usage in activity.generated]
         unused = [e for e in left if e.id not in self.read and e.revision_of is None and e.generated_by == activity.id]
         return unused if len(unused) > 2 else []
 
-    def _call(self, number: int, activity: Activity) -> None:
-        told = "" if activity.outcome == "completed" else f"\n{activity.outcome}"
+    def _call(self, activity: Activity) -> None:
+        outcome = "" if activity.outcome == "completed" else f"\n{activity.outcome}"
         looks = {
             "shape": "box",
             "style": "filled,rounded",
@@ -185,7 +186,9 @@ class _Sketch:
         }
         if activity.outcome != "completed":
             looks |= _FAILED
-        self._node(self.calls[activity.id], f"{number}  {activity.task}{told}", activity.id, looks)
+        self._node(
+            self.calls[activity.id], f"{self.call_numbers[activity.id]}  {activity.task}{outcome}", activity.id, looks
+        )
         if unused := self._unused(activity):
             note = self.calls[activity.id] + "left"
             label = "\n".join(self._wrapped(_shown(entity)) for entity in unused)
@@ -213,7 +216,6 @@ class _Sketch:
             self.lines.append(
                 f'  {self.nodes[entity.revision_of]} -> {self.nodes[entity.id]} [style=dashed, color="#c00000"];'
             )
-
         if entity.copy_of in self.drawn:
             self.lines.append(
                 f'  {self.nodes[entity.copy_of]} -> {self.nodes[entity.id]} [style=dashed, label="copied"];'
@@ -222,7 +224,7 @@ class _Sketch:
     def _edges(self, activity: Activity) -> None:
         call = self.calls[activity.id]
         left = [self.lineage.entities[usage.entity] for usage in activity.generated]
-        # The line along the states of a table is what the eye should follow; flag versions only go along.
+        # The eye should follow the line along the states of a table; flag versions only accompany it.
         changed = {
             entity.id: entity.revision_of for entity in left if entity.revision_of and entity.kind != "Directory"
         }
@@ -239,8 +241,8 @@ class _Sketch:
 
     def _node(self, name: str, label: str, ids: str, looks: Mapping[str, str]) -> None:
         attributes = {"label": label, "tooltip": ids, **looks}
-        told = ", ".join(f"{key}={_quoted(value)}" for key, value in attributes.items())
-        self.lines.append(f"  {name} [{told}];")
+        listed = ", ".join(f"{key}={_quoted(value)}" for key, value in attributes.items())
+        self.lines.append(f"  {name} [{listed}];")
 
     @staticmethod
     def _wrapped(name: str) -> str:
@@ -259,12 +261,12 @@ class _Sketch:
 
 
 def _shown(entity: Entity) -> str:
-    """Name of a path for people: what lies elsewhere goes by its last part."""
+    """Return a path as people read it: the whole of it below the session's folder, else its last part."""
     return PurePosixPath(entity.path).name if entity.path.startswith("/") else entity.path
 
 
 def _quoted(text: str) -> str:
-    """Text as a DOT string: nothing in it is an escape or an entity, control characters show as such."""
+    """Return a text as a DOT string, free of escapes and HTML entities, with a mark for each control character."""
     shown = "".join(c if c == "\n" or (c.isprintable() and not "\ud800" <= c <= "\udfff") else "�" for c in text)
     for character, written in (("&", "&amp;"), ("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n")):
         shown = shown.replace(character, written)
@@ -279,17 +281,17 @@ def _rendered(dot: str, kind: str) -> bytes:
     program = shutil.which("dot")
     if program is None:
         raise MissingDependency(
-            f"Drawing a {kind} needs Graphviz, whose program dot is not installed.",
+            f"To draw a {kind} file takes Graphviz, whose program 'dot' is not installed.",
             hint="Install it with 'apt-get install graphviz' or 'brew install graphviz',"
-            " or write a .dot or .json file, which needs nothing.",
+            " or write a .dot or .json file, which takes no other program.",
         )
     command = [program, f"-T{kind}", f"-Gdpi={_PIXELS_PER_INCH}"] if kind == "png" else [program, f"-T{kind}"]
     try:
         done = subprocess.run(command, input=dot.encode(), capture_output=True, check=False, timeout=_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         hint = "Draw a part of it, with --upstream or --downstream."
-        raise CasaprovError(f"Graphviz did not draw this graph in {_TIMEOUT_S} s.", hint=hint) from None
+        raise CasaprovError(f"Graphviz did not draw this graph within {_TIMEOUT_S} s.", hint=hint) from None
     if done.returncode != 0:
-        told = done.stderr.decode(errors="replace").strip()
-        raise CasaprovError(f"Graphviz could not draw the graph: {told}", hint="Write a .dot file and look at it.")
+        message = done.stderr.decode(errors="replace").strip()
+        raise CasaprovError(f"Graphviz could not draw the graph: {message}", hint="Write a .dot file and look at it.")
     return done.stdout

@@ -1,4 +1,4 @@
-"""``casaprov inspect``: a part of a record, its files, and what is odd about its order."""
+"""The answer of ``casaprov inspect``: a part of a record, drawn or as PROV if asked for, and notes about it."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ __all__ = ["Inspection", "inspect_document"]
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """What was asked for.
+    """A part of a record, with notes and the files written about it.
 
     Attributes
     ----------
     document
-        The whole record, or the part of it that was asked for.
+        The whole record, or the part between two paths.
     notes
-        What was run out of order and what is stale, in that part; what is known of gaps and inputs.
+        Calls out of order and stale products in that part; notes of gaps and inputs.
     written
-        Files that were written.
+        The files of the graph and of PROV-JSON, if they were asked for.
     """
 
     document: Document
@@ -45,7 +45,7 @@ def inspect_document(
     graph: Path | None = None,
     prov: Path | None = None,
 ) -> Inspection:
-    """Take the part of a record between two paths, and write it as asked.
+    """Take the part of a record between two paths, and write it into the files asked for.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def inspect_document(
     calls = {activity.id for activity in part.activities}
     states = {entity.id for entity in part.entities}
     gaps = (
-        f"{gap.path}: {gap.note or 'Changed by something that is no recorded call.'}"
+        f"{gap.path}: {gap.note or 'Something other than a recorded call changed it.'}"
         for gap in lineage.gaps()
         if gap.id in states
     )
@@ -87,6 +87,6 @@ def inspect_document(
         if prov is not None:
             prov.write_text(json.dumps(to_prov(part), indent=1) + "\n", encoding="utf-8")
     except OSError as error:
-        told = f"{error.filename or graph or prov} cannot be written: {error.strerror or error}."
-        raise UsageError(told, hint="Name another file.") from error
+        message = f"{error.filename or graph or prov} cannot be written: {error.strerror or error}."
+        raise UsageError(message, hint="Name another file.") from error
     return Inspection(document=part, notes=notes, written=tuple(path for path in (graph, prov) if path))

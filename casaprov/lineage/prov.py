@@ -1,10 +1,10 @@
 """A Document as PROV-JSON with the IVOA's words, and back.
 
 Sources: W3C PROV-DM (2013), the PROV-JSON member submission (2013), the IVOA
-Provenance Data Model 1.0 (2020). What each record becomes stands in
-``docs/reference/prov.md``. Every element also carries its whole record as JSON
-in ``casaprov:record``; :func:`from_prov` reads that and nothing else, so that
-the way back is complete even after another program has written the file anew.
+Provenance Data Model 1.0 (2020). ``docs/reference/prov.md`` describes the
+element that each record becomes. Every element also carries its whole record
+as JSON in ``casaprov:record``; :func:`from_prov` reads nothing else, so that
+the way back is complete even after another program has rewritten the file.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["from_prov", "to_prov"]
 _Statement = dict[str, Any]
 
 _LOCAL: Final = ("document", "session", "call", "state", "task", "parameter", "agent")
-"""Kinds of things we name; each is a prefix of qualified names."""
+"""Kinds of things that have names; each kind is a prefix of qualified names."""
 
 _PREFIXES: Final = {
     # PROV and XSD are known to every reader of PROV-JSON without being declared.
@@ -36,7 +36,7 @@ _PREFIXES: Final = {
     **{kind: f"{terms.CASAPROV}/{kind}/" for kind in _LOCAL},
 }
 _FIELDS: Final = {"session": "sessions", "call": "activities", "state": "entities", "agent": "agents"}
-"""Which field of the Document holds the records that elements with this prefix carry."""
+"""Field of the Document by prefix: it holds the records that elements with this prefix carry."""
 
 
 def to_prov(document: Document) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def to_prov(document: Document) -> dict[str, Any]:
     Raises
     ------
     RecordError
-        If a time in the record is none.
+        If a time in the record is malformed or has no zone.
     """
     return _Writer(document).statements()
 
@@ -64,7 +64,7 @@ def from_prov(data: Any) -> Document:
         if kind in found and "casaprov:record" in element:
             found[kind].append(_carried(name, element))
     if len(found["document"]) != 1:
-        raise RecordError("This PROV-JSON holds no record of casaprov.", hint="Only what casaprov wrote can be read.")
+        raise RecordError("This PROV-JSON holds no record of casaprov.", hint="Give a file that casaprov wrote.")
     ((_, whole),) = found["document"]
     for kind, name in _FIELDS.items():
         whole[name] = [record for _, record in sorted(found[kind], key=lambda item: item[0])]
@@ -72,7 +72,7 @@ def from_prov(data: Any) -> Document:
 
 
 def _elements(data: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Entities, activities and agents with their names; one name may have several descriptions."""
+    """Yield entities, activities and agents with their names; one name may have several descriptions."""
     for section in ("entity", "activity", "agent"):
         elements = data.get(section, {}) if isinstance(data, dict) else {}
         for name, descriptions in elements.items() if isinstance(elements, dict) else ():
@@ -82,19 +82,19 @@ def _elements(data: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _plain(value: Any) -> Any:
-    """A literal's value, whether it is typed or not."""
+    """Return the value of a literal, typed or not."""
     return value.get("$") if isinstance(value, dict) else value
 
 
 def _carried(name: str, element: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
-    """Position and record that an element carries."""
+    """Return the position and the record that an element carries."""
     try:
         record = json.loads(_plain(element["casaprov:record"]))
         position = int(_plain(element["casaprov:position"]))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise RecordError(f"The record that {name} carries is damaged: {error}.") from error
     if not isinstance(record, dict):
-        raise RecordError(f"What {name} carries is no record.")
+        raise RecordError(f"The record that {name} carries is no object.")
     return position, record
 
 
@@ -123,8 +123,8 @@ class _Writer:
             self._entity(entity, position)
         for position, activity in enumerate(document.activities):
             self._activity(activity, position)
-        for activity_id, gone in self.lineage.deleted().items():
-            for entity in gone:
+        for activity_id, removed in self.lineage.history.removed.items():
+            for entity in removed:
                 ended = _time(self.lineage.activities[activity_id].ended_at)
                 about = {"prov:entity": _name("state", entity.id), "prov:activity": _name("call", activity_id)}
                 self._relation("wasInvalidatedBy", {**about, "prov:time": ended})
@@ -203,7 +203,7 @@ class _Writer:
         self._relation(relation, {**about, **facts})
 
     def _parameters(self, activity: Activity, call: str) -> None:
-        """What the user gave that names no recorded state; the defaults are in the call's record."""
+        """Add the given parameters that name no recorded state; the call's record holds the defaults."""
         named = {usage.parameter for usage in (*activity.used, *activity.generated)}
         for given in (name for name in activity.given if name in activity.parameters and name not in named):
             name = _name("parameter", f"{activity.id}/{given}")
@@ -212,7 +212,7 @@ class _Writer:
             self._relation("used", {"prov:activity": call, "prov:entity": name, "prov:role": given})
 
     def _task(self, activity: Activity) -> str:
-        """Name of the description of a task, which is the plan of its calls."""
+        """Add the description of a task, which is the plan of its calls; return its name."""
         version = self._version(activity)
         name = _name("task", f"{activity.package}.{activity.task}@{version or 'unknown'}")
         docs = terms.CASA_DOCS if activity.package == "casatasks" else None
@@ -232,7 +232,7 @@ class _Writer:
         return self._software(activity.package, self._version(activity))
 
     def _software(self, name: str, version: str) -> str:
-        """Id of a program's agent; one that the record does not have is described here."""
+        """Return the id of a program's agent; add an agent that the record does not have."""
         agent = Agent(id=f"{name}-{version}" if version else name, type="SoftwareAgent", name=name, version=version)
         if agent.id not in self.agents:
             self.agents.add(agent.id)
@@ -267,8 +267,8 @@ def _without_empty(statement: _Statement) -> _Statement:
 
 
 def _name(kind: str, local: str) -> str:
-    """Qualified name; all that could be no part of one is percent-encoded."""
-    # A full stop may not be the last character, nor a hyphen the first.
+    """Return a qualified name, with percent-encoding of the characters that it may not contain."""
+    # PROV-N: a full stop may not be the last character of a local name, nor a hyphen the first.
     encoded = quote(local, safe="", errors="surrogatepass").replace("~", "%7E")
     if encoded.endswith("."):
         encoded = f"{encoded[:-1]}%2E"
@@ -282,7 +282,7 @@ def _types(*names: str) -> list[_Statement]:
 
 
 def _value(value: Any) -> Any:
-    """A parameter's value as a literal: what PROV has no type for becomes JSON text."""
+    """Return a parameter's value as a literal; a value without a type in PROV becomes JSON text."""
     return value if isinstance(value, str | bool | int | float) else json.dumps(value)
 
 
@@ -292,7 +292,7 @@ def _time(text: str | None) -> str | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise RecordError(f"The record gives {text!r} as a time.", hint="Times are ISO 8601.") from error
+        raise RecordError(f"The record gives {text!r} as a time.", hint="A time must be in ISO 8601.") from error
     if moment.tzinfo is None:
-        raise RecordError(f"The record gives the time {text!r} without its zone.", hint="Times are in UTC.")
+        raise RecordError(f"The record gives the time {text!r} without a zone.", hint="A time must be in UTC.")
     return text

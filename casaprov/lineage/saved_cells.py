@@ -1,4 +1,4 @@
-"""The code cells of a saved notebook, and calls that ran in cells that it does not have as they ran."""
+"""The code cells of a saved notebook, and the calls whose cells it does not have as they ran."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from casaprov.records.model import Activity, Document
 
 __all__ = ["MAX_NOTEBOOK_BYTES", "code_cells", "source_digest", "unsaved_calls", "unsaved_note"]
 
-
 MAX_NOTEBOOK_BYTES = 256 * 2**20
-"""Of a larger notebook no cells are compared with the record."""
+"""Size of the largest notebook whose cells are compared with the record."""
 
 
 def code_cells(notebook: bytes) -> list[dict[str, Any]]:
-    """Return the code cells of what an .ipynb file holds; none if it is no notebook."""
+    """Return the code cells in the content of an .ipynb file; none if it is no notebook."""
     try:
         cells = json.loads(notebook)["cells"]
         return [cell for cell in cells if isinstance(cell, dict) and cell.get("cell_type") == "code"]
     except (ValueError, TypeError, KeyError, RecursionError):
-        return []  # a crate's notebook is not trusted to be one
+        return []  # the notebook of a crate may be anything
 
 
 def source_digest(cell: dict[str, Any]) -> Digest:
@@ -33,15 +32,15 @@ def source_digest(cell: dict[str, Any]) -> Digest:
 
 
 def unsaved_calls(notebook: bytes, document: Document) -> tuple[Activity, ...]:
-    """Return the calls whose cell was edited since, or is gone.
+    """Return the calls whose cell was edited or removed after they ran.
 
-    A cell that was edited and ran again is in the notebook as it ran last:
-    its earlier runs do not count.
+    A cell that was edited and then run again is in the notebook as it ran
+    last: its earlier runs do not count.
 
     Parameters
     ----------
     notebook
-        What the .ipynb holds.
+        Content of the .ipynb file.
     """
     if len(notebook) > MAX_NOTEBOOK_BYTES:
         return ()
@@ -57,12 +56,12 @@ def unsaved_calls(notebook: bytes, document: Document) -> tuple[Activity, ...]:
 
 
 def unsaved_note(notebook: bytes, document: Document, name: str) -> str:
-    """Say which calls the notebook `name` contradicts, and what to do; nothing if there are none."""
+    """Return a sentence that names the calls which the notebook `name` contradicts; empty if there are none."""
     calls = unsaved_calls(notebook, document)
     if not calls:
         return ""
     tasks = ", ".join(dict.fromkeys(activity.task for activity in calls))
     return (
-        f"{len(calls)} call(s) ran in cells that the saved file does not have as they are ({tasks}): "
+        f"{len(calls)} call(s) ran in cells that the saved notebook lacks or has in another form ({tasks}): "
         f"save {name}, or run those cells again as they are now, and export again."
     )

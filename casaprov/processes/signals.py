@@ -1,4 +1,4 @@
-"""Signals that ask this process to end: an interrupt, and those of a batch system or a terminal that is closed."""
+"""Signals that ask this process to end: an interrupt, and the signals of batch systems and closed terminals."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def signals(stop: Callable[[int], None]) -> Iterator[None]:
-    """Call `stop` with the number of each signal that asks this process to end, for a while.
+    """Call `stop` with the number of each signal that asks this process to end, within the context.
 
-    Signals that are ignored (``nohup``) stay so. Other threads than the main
-    one get no signals: there it does nothing.
+    Ignored signals (``nohup``) stay ignored. Only the main thread receives
+    signals: in other threads this does nothing.
     """
 
     def handler(number: int, _frame: FrameType | None) -> None:
@@ -37,10 +37,11 @@ def signals(stop: Callable[[int], None]) -> Iterator[None]:
 
 @contextmanager
 def interrupted_by() -> Iterator[list[int]]:
-    """Raise KeyboardInterrupt at each of those signals, as at Ctrl-C; yield the numbers of those that came.
+    """Raise KeyboardInterrupt at each such signal, as at Ctrl-C; yield the list of the signals that came.
 
-    The second of another kind than Ctrl-C does not disturb the cleaning up:
-    ``timeout`` sends every signal twice, and so may a terminal.
+    After the first signal only Ctrl-C interrupts again, so that a second
+    signal does not disturb the cleaning up: ``timeout`` sends every signal
+    twice, and so may a terminal.
     """
     came: list[int] = []
 

@@ -1,9 +1,9 @@
 """Child processes that answer calls, and end with their parent.
 
-A :class:`Worker` speaks JSON lines with a child over pipes. CASA and casacore
-stay out of the user's process in this way: two copies of casacore in one
-process block each other's tables, and a crash in C++ ends a child, not a
-kernel. The child runs :func:`serve`.
+A :class:`Worker` exchanges JSON lines with a child over pipes; the child runs
+:func:`serve`. CASA and casacore stay out of the user's process in this way:
+two copies of casacore in one process block each other's tables, and a crash
+in C++ ends a child instead of a kernel.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from casaprov.errors import CasaprovError, WorkerDied
 __all__ = ["Worker", "WorkerPool", "serve"]
 
 _STDERR_LINES = 20
-_END_S = 2.0
+_END_S = 2.0  # seconds that a process has to end by itself
 _MAX_ANSWER_BYTES = 2**30
 
 
 class Worker:
     """A child process that answers calls, one at a time.
 
-    It is started by the first call, and again by the first call after it died.
+    The first call starts it, and the first call after its death starts it again.
 
     Parameters
     ----------
@@ -45,12 +45,12 @@ class Worker:
     python
         The interpreter.
     cwd
-        Where the child starts; by default where this process is.
+        Folder in which the child starts; by default that of this process.
     environment
         Variables that the child has beside those of this process.
     inherits
-        Whether the child has a variable of this process, by its name; by
-        default it has all.
+        Tells by the name of a variable whether the child inherits it; by
+        default it inherits all.
     """
 
     def __init__(
@@ -62,8 +62,8 @@ class Worker:
         environment: Mapping[str, str] | None = None,
         inherits: Callable[[str], bool] = lambda _: True,
     ) -> None:
-        # -P: without it the working folder heads the child's search path, and a user's
-        # file called numpy.py or string.py there would be imported.
+        # -P keeps the working folder out of the child's search path: a user's file called
+        # numpy.py or string.py there would be imported otherwise.
         self._command = [python, "-P", "-m", module]
         self._cwd = cwd
         self._environment = dict(environment or {})
@@ -91,8 +91,8 @@ class Worker:
         Raises
         ------
         CasaprovError
-            What the function raised: the same class if it is one of
-            :mod:`casaprov.errors`.
+            The error that the function raised, of the same class if that is
+            in :mod:`casaprov.errors`.
         WorkerDied
             If the child ended before it answered.
         """
@@ -102,24 +102,24 @@ class Worker:
             try:
                 answer = self._exchange(process, request)
             except BaseException:
-                # An answer that nobody waits for any more must not be taken for the next one.
+                # The answer to this call must not be taken for the answer to the next one.
                 self._end(process, wait_s=0)
                 raise
             if not answer.endswith(b"\n"):
                 raise self._died(process, name)
         try:
-            told = json.loads(answer)
-            if "error" not in told:
-                return told["value"]
-            error = _error(told["error"])
+            members = json.loads(answer)
+            if "error" not in members:
+                return members["value"]
+            error = _error(members["error"])
         except (ValueError, TypeError, LookupError, RecursionError) as nonsense:
-            # A child that runs a stranger's calls may say anything.
+            # A child that runs a stranger's calls may answer anything.
             self._end(process, wait_s=0)
             raise WorkerDied(f"The child process {self._command[-1]} answered {name!r} with nonsense.") from nonsense
         raise error
 
     def close(self) -> None:
-        """End the child for good; a call that is under way raises :class:`WorkerDied`."""
+        """End the child for good; a running call raises :class:`WorkerDied`."""
         self._closed = True
         process = self._process
         if process is not None:
@@ -136,8 +136,8 @@ class Worker:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         inherited = {name: value for name, value in os.environ.items() if self._inherits(name)}
-        # The child inherits the mask: a Ctrl-C that arrives before it can ignore
-        # interrupts waits until it does.
+        # The child inherits the mask: a Ctrl-C that arrives before the child ignores
+        # interrupts waits until then.
         old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             process = subprocess.Popen(
@@ -147,7 +147,7 @@ class Worker:
                 stderr=subprocess.PIPE,
                 cwd=self._cwd,
                 env={**inherited, **self._environment},
-                # A group of its own: a Ctrl-C is not for the child, and a Jupyter kernel that
+                # A group of its own: a Ctrl-C does not reach the child, and a Jupyter kernel that
                 # shuts down waits for every process of its group before it lets Python exit.
                 process_group=0,
             )
@@ -184,7 +184,7 @@ class Worker:
         )
 
     def _end(self, process: subprocess.Popen[bytes], *, wait_s: float) -> None:
-        """Ask the child to end by closing its input, then make it."""
+        """Ask the child to end by closing its input, then kill it."""
         with suppress(OSError):
             cast("IO[bytes]", process.stdin).close()
         try:
@@ -192,7 +192,7 @@ class Worker:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        with suppress(ProcessLookupError, PermissionError):  # what it started and left behind
+        with suppress(ProcessLookupError, PermissionError):  # processes that it started and left behind
             os.killpg(process.pid, signal.SIGKILL)
         cast("IO[bytes]", process.stdout).close()
         if self._drain is not None and self._drain is not threading.current_thread():
@@ -205,17 +205,18 @@ def _drain(stream: IO[bytes], lines: deque[str]) -> None:
             lines.append(line.decode(errors="replace").rstrip())
 
 
-def _error(told: Mapping[str, Any]) -> CasaprovError:
-    known = getattr(errors, told["type"], None)
+def _error(description: Mapping[str, Any]) -> CasaprovError:
+    """Return the error that a child described (:func:`_answer`)."""
+    known = getattr(errors, description["type"], None)
     if isinstance(known, type) and issubclass(known, CasaprovError):
         error = known.__new__(known)
-        # A child that ran a stranger's calls may say anything.
-        CasaprovError.__init__(error, str(told["message"]), hint=str(told["hint"]))
-        if "issues" in told:
-            error.__dict__["issues"] = tuple(errors.Issue(**issue) for issue in told["issues"])
+        # Made text here: a child that ran a stranger's calls may send any value.
+        CasaprovError.__init__(error, str(description["message"]), hint=str(description["hint"]))
+        if "issues" in description:
+            error.__dict__["issues"] = tuple(errors.Issue(**issue) for issue in description["issues"])
         return error
-    unexpected = CasaprovError(f"{told['type']}: {told['message']}")
-    unexpected.add_note(told["traceback"])
+    unexpected = CasaprovError(f"{description['type']}: {description['message']}")
+    unexpected.add_note(description["traceback"])
     return unexpected
 
 
@@ -240,15 +241,15 @@ class WorkerPool:
         self._closed = False
 
     def start(self) -> None:
-        """Start the child processes now, without waiting until they are ready."""
+        """Start the child processes now, without waiting for them to be ready."""
         for worker in self._workers:
             worker.start()
 
     def submit(self, name: str, /, **arguments: Any) -> Future[Any]:
         """Call a function in the next idle worker.
 
-        The Future raises what :meth:`Worker.call` raises, and is cancelled if
-        the pool is closed before the call's turn has come.
+        The Future raises the errors of :meth:`Worker.call`, and is cancelled if
+        the pool is closed before a worker takes the call.
 
         Raises
         ------
@@ -260,7 +261,7 @@ class WorkerPool:
         except RuntimeError as error:
             if self._closed:
                 raise WorkerDied("The worker processes were closed.") from error
-        # Python is ending and begins nothing in other threads any more, but waits for this one.
+        # Python is ending: it starts no work in other threads any more, but waits for this thread.
         answer: Future[Any] = Future()
         try:
             answer.set_result(self._run(name, arguments))
@@ -269,7 +270,7 @@ class WorkerPool:
         return answer
 
     def close(self) -> None:
-        """End the child processes; calls that wait are cancelled."""
+        """End the child processes, and cancel the calls that wait."""
         self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
         for worker in self._workers:
@@ -289,6 +290,8 @@ def serve(functions: Mapping[str, Callable[..., Any]], at_end: Callable[[], None
 
     Parameters
     ----------
+    functions
+        The functions that the parent may call, by name.
     at_end
         Called when the parent is gone, in another thread; this process ends two seconds later at the latest.
     """
@@ -305,9 +308,9 @@ def serve(functions: Mapping[str, Callable[..., Any]], at_end: Callable[[], None
 
 
 def _take_over(descriptor: int, instead: str | None, mode: str) -> IO[bytes]:
-    """Keep a standard stream for the protocol; libraries get `instead`, or stderr.
+    """Reserve a standard stream for the protocol; libraries get `instead`, or stderr.
 
-    C++ libraries print to descriptor 1 and read from 0 behind Python's back.
+    C++ libraries print to descriptor 1 and read from 0, past Python's own streams.
     """
     kept = os.dup(descriptor)
     other = os.open(instead, os.O_RDONLY) if instead else os.dup(2)
@@ -319,12 +322,12 @@ def _take_over(descriptor: int, instead: str | None, mode: str) -> IO[bytes]:
 def _listen(incoming: IO[bytes], requests: queue.SimpleQueue[bytes], at_end: Callable[[], None]) -> None:
     for line in incoming:
         requests.put(line)
-    # The parent closed the pipe, or was killed. Whatever is still running is for nobody.
+    # The parent closed the pipe, or was killed: nothing waits for a call that is still running.
     ending = threading.Thread(target=at_end, daemon=True)
     ending.start()
     ending.join(_END_S)
-    if os.getpgrp() == os.getpid():  # what this process started and left behind; a parent that lives ends it as well
-        with suppress(OSError):  # confined, this kernel may not let it
+    if os.getpgrp() == os.getpid():  # ends processes that this one started; a living parent does so as well
+        with suppress(OSError):  # a confined process may not be allowed to
             os.killpg(0, signal.SIGKILL)
     os._exit(0)
 
@@ -334,10 +337,10 @@ def _answer(functions: Mapping[str, Callable[..., Any]], request: Mapping[str, A
         value = functions[request["call"]](**request["arguments"])
         return json.dumps({"value": value}).encode()
     except BaseException as error:  # noqa: BLE001 - the parent decides what an error means, even SystemExit
-        told: dict[str, Any] = {"type": type(error).__name__, "message": str(error), "hint": ""}
+        description: dict[str, Any] = {"type": type(error).__name__, "message": str(error), "hint": ""}
         if isinstance(error, CasaprovError):
-            told.update(message=error.message, hint=error.hint)
+            description.update(message=error.message, hint=error.hint)
             if issues := getattr(error, "issues", None):
-                told["issues"] = [vars(issue) for issue in issues]
-        told["traceback"] = traceback.format_exc()
-        return json.dumps({"error": told}).encode()
+                description["issues"] = [vars(issue) for issue in issues]
+        description["traceback"] = traceback.format_exc()
+        return json.dumps({"error": description}).encode()

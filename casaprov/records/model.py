@@ -1,4 +1,4 @@
-"""What a record is made of: frozen values, named by the standards' words.
+"""The records: frozen values, named by the standards' words.
 
 ===============  ======================  =========================================
 here             W3C PROV                RO-Crate (Workflow Run Crate 0.5)
@@ -11,7 +11,7 @@ here             W3C PROV                RO-Crate (Workflow Run Crate 0.5)
 `Usage`          used, wasGeneratedBy    object, result
 ===============  ======================  =========================================
 
-Values are turned into JSON and back by :mod:`casaprov.records.serialise`; ``schemas/`` holds the contract for what comes out.
+:mod:`casaprov.records.serialise` turns them into JSON and back; ``schemas/`` holds the contract for that JSON.
 
 Times are ISO 8601 in UTC with microseconds, ``2026-05-01T10:00:00.123456+00:00``.
 Paths are POSIX paths: relative to the session's ``folder`` where they lie
@@ -51,16 +51,16 @@ __all__ = [
 DOCUMENT_FORMAT: Final = "casaprov/document/1"
 
 UNDIGESTED: Final = "It had not been digested when this was written."
-"""Problem of an Activity that has ended, and note of an Entity, until what it left is digested."""
+"""Problem of an Activity that has ended, and note of its Entities, until they are digested."""
 
 Kind = Literal["MeasurementSet", "CalibrationTable", "Image", "Table", "FITS", "File", "Directory"]
-"""What an Entity is. ``Table`` is any other casacore table."""
+"""Kind of an Entity. ``Table`` is any other casacore table."""
 
 Tier = Literal["full", "fast"]
-"""How much was read for a digest: everything, or of large columns and files only samples."""
+"""Extent of a digest: it covers everything, or only samples of large columns and files."""
 
 Outcome = Literal["completed", "failed", "interrupted", "unfinished"]
-"""How an Activity ended; ``unfinished`` has a beginning in the journal and no end."""
+"""End of an Activity; ``unfinished`` has a beginning in the journal and no end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +70,8 @@ class Locator:
     Attributes
     ----------
     scheme
-        ``casadata`` (a path below CASA's own data), ``file`` (where it was at
-        recording), ``https``, ``vo`` (a publisher DID), ``crate``.
+        ``casadata`` (a path below CASA's own data), ``file`` (the absolute path
+        at recording), ``https``, ``vo`` (a publisher DID), ``crate``.
     value
         The path, URL or identifier.
     """
@@ -82,7 +82,7 @@ class Locator:
 
 @dataclass(frozen=True, kw_only=True)
 class Checksum:
-    """A checksum that came with a file, from an archive; it was not verified.
+    """A checksum from an archive, which came with a file and was not verified.
 
     Attributes
     ----------
@@ -91,7 +91,7 @@ class Checksum:
     value
         Hexadecimal.
     source
-        Name of the file beside it that says so.
+        Name of the file with the checksum, beside the file itself.
     """
 
     algorithm: Literal["md5", "sha1", "sha256", "sha512"]
@@ -108,13 +108,13 @@ class Entity:
     content_digest
         Digest of the scientific content; None if it could not be read.
     tier
-        ``fast`` if `content_digest` is one of samples: it can only be compared
+        ``fast`` if `content_digest` covers samples only: it can only be compared
         with another such digest.
     stamp
         With a fast digest, or none yet: digest of the names, sizes and modification
-        times of the files, which tells on this machine whether they were touched since.
+        times of the files, which shows on this machine whether they were touched since.
     checksums
-        With a fast digest: what the archive says of the file.
+        With a fast digest: checksums from the archive that the file came from.
     byte_digest
         Digest of the stored bytes; only for single files.
     size_bytes
@@ -155,20 +155,20 @@ class Entity:
 
     @property
     def is_undigested(self) -> bool:
-        """Whether it was only stamped: its session ended before it was digested, or is still at it."""
+        """True if it has only a stamp: its session ended before it was digested, or is still digesting it."""
         return self.content_digest is None and self.stamp is not None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """That an Activity read or wrote an Entity.
+    """The use of an Entity by an Activity that read or wrote it.
 
     Attributes
     ----------
     parameter
         The parameter that named it; None for a side effect.
     declared
-        False if only the working directory showed it, not the TaskSpec.
+        False if it was observed in the working directory and the TaskSpec does not declare it.
     """
 
     entity: str
@@ -186,7 +186,7 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True)
 class LogSegment:
-    """What the CASA log said during an Activity.
+    """The part of the CASA log that belongs to an Activity.
 
     Attributes
     ----------
@@ -224,13 +224,13 @@ class Activity:
     given
         Names of the parameters the user gave; the others are defaults.
     replaced
-        What the user asked for, by parameter, where the task was run with
-        what `parameters` says instead: a window that a notebook has not.
+        Values that the user gave, by parameter, where the task was run with the
+        value in `parameters` instead: a notebook has no windows.
     cwd
         Working directory at the call, as a path like ``Entity.path``.
     spec_known
-        False if no TaskSpec describes the task: what it used and generated was
-        then taken from the working directory and from parameters that name files.
+        False if no TaskSpec describes the task: `used` and `generated` then come
+        from the working directory and from parameters that name files.
     used, generated
         An Entity changed in place is in both: state k in `used`, k+1 in `generated`.
     deleted
@@ -240,9 +240,9 @@ class Activity:
     returned_digest
         Digest of the whole return value; None if it has no canonical form.
     waited_s
-        Seconds the user waited for casaprov.
+        Seconds for which the user waited for casaprov.
     problems
-        What the recorder could not do; a record with problems is incomplete.
+        Sentences about what the recorder could not do; a record with problems is incomplete.
     """
 
     id: str
@@ -271,7 +271,7 @@ class Activity:
 
     @property
     def seconds(self) -> float | None:
-        """How long the call took, in seconds; None if its end is not recorded."""
+        """Duration of the call in seconds; None if its end is not recorded."""
         if self.ended_at is None:
             return None
         return (datetime.fromisoformat(self.ended_at) - datetime.fromisoformat(self.started_at)).total_seconds()
@@ -299,7 +299,7 @@ class GitState:
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """What a session ran in. Versions are empty where the thing is absent.
+    """The environment of a session. A version is empty if the software is absent.
 
     Attributes
     ----------
@@ -310,7 +310,7 @@ class Environment:
     threads
         Thread settings by environment variable, ``OMP_NUM_THREADS`` and the like.
     packages
-        Versions of installed Python distributions that can matter.
+        Versions of installed Python distributions that can influence results.
     """
 
     casatasks: str = ""
@@ -335,7 +335,7 @@ class Session:
     folder
         Absolute path that relative paths in this session's records start from.
     closed
-        False if the kernel ended without saying so: killed, crashed or still running.
+        False if the kernel did not close it: it was killed, crashed, or is still running.
     """
 
     id: str
@@ -350,7 +350,7 @@ class Session:
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """All that is recorded about one notebook, in the order it happened."""
+    """All records of one notebook, in the order they happened."""
 
     notebook: str
     sessions: tuple[Session, ...] = ()
@@ -358,6 +358,11 @@ class Document:
     entities: tuple[Entity, ...] = ()
     agents: tuple[Agent, ...] = ()
     format: Literal["casaprov/document/1"] = DOCUMENT_FORMAT
+
+    @property
+    def call_numbers(self) -> dict[str, int]:
+        """Number of every call, from 1 in the order they began, by Activity id."""
+        return {activity.id: number for number, activity in enumerate(self.activities, start=1)}
 
     def entity(self, entity_id: str) -> Entity:
         """Return the Entity with this id; raise :class:`RecordError` if there is none."""

@@ -1,4 +1,8 @@
-"""Records against their JSON Schemas: everything from outside is checked before it is used."""
+"""Validation of JSON values against casaprov's JSON Schemas, before anything uses them.
+
+``schemas/*.schema.json`` is the contract between casaprov, other programs and
+archives.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,9 @@ from casaprov.terms import SCHEMAS
 
 __all__ = ["schema_names", "validate_record"]
 
+_SUFFIX = ".schema.json"
 _MAX_ISSUES = 100
+_MAX_MESSAGE = 300  # characters; a message of jsonschema quotes the whole offending value
 
 
 def validate_record(data: Any, schema_name: str) -> None:
@@ -32,9 +38,9 @@ def validate_record(data: Any, schema_name: str) -> None:
     Parameters
     ----------
     data
-        What was read from JSON.
+        JSON values.
     schema_name
-        Name and version, for example ``document-1``; see :func:`schema_names`.
+        Name and version of the schema, for example ``document-1``; see :func:`schema_names`.
 
     Raises
     ------
@@ -44,7 +50,7 @@ def validate_record(data: Any, schema_name: str) -> None:
         If there is no such schema.
     """
     try:
-        # Not one more is looked for: there may be millions.
+        # The search ends at the limit: there may be millions of misfits.
         errors = list(islice(_validator(schema_name).iter_errors(data), _MAX_ISSUES))
     except RecursionError:
         issues: tuple[Issue, ...] = (Issue("", "It is nested too deeply to be a record."),)
@@ -61,13 +67,13 @@ def validate_record(data: Any, schema_name: str) -> None:
 
 
 def schema_names() -> tuple[str, ...]:
-    """Names of all schemas, every version."""
+    """Return the names of all schemas, every version."""
     return tuple(sorted(_schemas()))
 
 
 def _issue(error: ValidationError) -> Issue:
     pointer = "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in error.absolute_path)
-    message = error.message if len(error.message) <= 300 else error.message[:300] + "…"
+    message = error.message if len(error.message) <= _MAX_MESSAGE else error.message[:_MAX_MESSAGE] + "…"
     return Issue(pointer, message)
 
 
@@ -76,36 +82,34 @@ def _schemas() -> dict[str, dict[str, Any]]:
     installed = files("casaprov") / "schemas"
     # A wheel carries the schemas inside the package; a checkout keeps them beside it.
     folder: Traversable = installed if installed.is_dir() else Path(__file__).resolve().parents[2] / "schemas"
-    suffix = ".schema.json"
     return {
-        entry.name.removesuffix(suffix): json.loads(entry.read_text(encoding="utf-8"))
+        entry.name.removesuffix(_SUFFIX): json.loads(entry.read_text(encoding="utf-8"))
         for entry in folder.iterdir()
-        if entry.name.endswith(suffix)
+        if entry.name.endswith(_SUFFIX)
     }
-
-
-def _pattern(_: Any, pattern: str, value: Any, __: Any) -> Iterator[ValidationError]:
-    # "$" of JSON Schema is the end, where that of Python may stand before a last line break.
-    if isinstance(value, str) and not re.search(pattern.replace("$", r"\Z"), value):
-        yield ValidationError(f"{value!r} does not match {pattern!r}")
-
-
-def _is_time(value: Any) -> bool:
-    """Tell whether a text in the pattern of a time is one: there is no 99th of a month, and no year 0."""
-    return not isinstance(value, str) or bool(datetime.fromisoformat(value))
-
-
-_FORMATS = FormatChecker(formats=())
-
-
-_RecordValidator = validators.extend(Draft202012Validator, {"pattern": _pattern})
 
 
 @cache
 def _validator(schema_name: str) -> Validator:
     schemas = _schemas()
     if schema_name not in schemas:
-        raise UsageError(f"There is no schema {schema_name}.", hint=f"Known are {', '.join(sorted(schemas))}.")
+        raise UsageError(f"There is no schema {schema_name}.", hint=f"Known are {', '.join(schema_names())}.")
     resources = [(f"{SCHEMAS}/{name}", Resource.from_contents(schema)) for name, schema in schemas.items()]
     registry = Registry().with_resources(resources)
     return _RecordValidator(schemas[schema_name], registry=registry, format_checker=_FORMATS)
+
+
+def _match_pattern(_: Any, pattern: str, value: Any, __: Any) -> Iterator[ValidationError]:
+    # "$" is the end of the text in JSON Schema; in Python it also matches before a final line break.
+    if isinstance(value, str) and not re.search(pattern.replace("$", r"\Z"), value):
+        yield ValidationError(f"{value!r} does not match {pattern!r}")
+
+
+def _is_time(value: Any) -> bool:
+    """Return True if a text is a time: the pattern of the schema admits the 99th of a month and the year 0."""
+    return not isinstance(value, str) or bool(datetime.fromisoformat(value))
+
+
+_RecordValidator = validators.extend(Draft202012Validator, {"pattern": _match_pattern})
+_FORMATS = FormatChecker(formats=())
+_FORMATS.checks("date-time", raises=ValueError)(_is_time)

@@ -1,6 +1,6 @@
-"""Any Python value as a JSON value that says what it was.
+"""Any Python value as a JSON value that keeps its type.
 
-Parameters and return values of tasks are mostly JSON already. What is not is
+Parameters and return values of tasks are mostly JSON already. Other values are
 written as an object with one key that starts with ``@``:
 
 ===============================  ===============================================
@@ -13,7 +13,7 @@ written as an object with one key that starts with ``@``:
 ``{"@object": "<type>", …}``     anything else, by type and shortened `repr`
 ===============================  ===============================================
 
-The last one cannot be read back; :func:`is_exact` tells.
+The last one cannot be read back (:func:`is_exact`).
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ import numpy as np
 __all__ = ["Room", "from_json", "is_exact", "summarise", "to_json"]
 
 _MAX_DEPTH = 40
-_MAX_REPEATS = 10_000  # sixty lists, each twice in the next one, are 2**60 lists to whoever follows every path
+_MAX_REPEATS = 10_000  # sixty lists, each twice in the next one, have 2**60 paths through them
 _MAX_BITS = 10_000  # Python refuses to write longer integers in decimal
 _MAX_REPR = 200
 _MAX_MEMBERS = 2_000_000
-_MAX_BYTES = 2**28  # of arrays: "<U10000000" is short to write
-_MAX_PADDING = 2**20  # bytes that a string array may take before it is made no wider than its longest string
+_MAX_BYTES = 2**28  # for all arrays: a dtype such as "<U10000000" is short to write
+_MAX_PADDING = 2**20  # bytes; a larger string array is made no wider than its longest string
 
 
 @dataclass
 class _Way:
-    """The containers around a value, those that were met before, and how often one was met again."""
+    """The containers around a value, all containers met so far, and how often one was met again."""
 
     around: set[int] = field(default_factory=set)
     met: set[int] = field(default_factory=set)
@@ -50,19 +50,19 @@ class _Way:
 
 @dataclass
 class Room:
-    """Bytes that the arrays of values that are read back may still take, together."""
+    """Bytes that all arrays which are read back may still take together."""
 
     left: int = _MAX_BYTES
 
     def take(self, count: int) -> None:
-        """Take so many bytes; ValueError if they are not left."""
+        """Take `count` bytes; raise ValueError if fewer are left."""
         self.left -= count
         if self.left < 0:
-            raise ValueError(f"what takes more than {_MAX_BYTES} bytes is no type of recorded values")
+            raise ValueError(f"recorded values take no more than {_MAX_BYTES} bytes")
 
 
 def to_json(value: Any) -> Any:
-    """Return `value` as JSON values; never raises, whatever `value` is."""
+    """Return any value as JSON values; never raise."""
     return _to_json(value, _Way())
 
 
@@ -82,7 +82,7 @@ def _read(value: Any, way: _Way) -> Any:
     if kind is list or kind is dict:
         return _container(value, way)
     if isinstance(value, str):
-        return str.__str__(value)  # CASA sees the characters, not what an enum says of itself
+        return str.__str__(value)  # the characters, as CASA sees them; an enum may have another text of its own
     if isinstance(value, PathLike):
         path = fspath(value)
         return str.__str__(path) if isinstance(path, str) else {"@bytes": path.hex()}
@@ -92,7 +92,7 @@ def _read(value: Any, way: _Way) -> Any:
         return _array(value, way)
     if isinstance(value, numbers.Integral):
         number = int(value)
-        return number if number.bit_length() <= _MAX_BITS else _opaque(value, told=hex(number))
+        return number if number.bit_length() <= _MAX_BITS else _opaque(value, text=hex(number))
     if isinstance(value, numbers.Real):
         return _real(float(value))
     if isinstance(value, numbers.Complex):
@@ -108,13 +108,13 @@ def _real(number: float) -> Any:
 
 
 def _array(value: Any, way: _Way) -> Any:
-    # What has no equal among Python's numbers, as numpy.longdouble, stays numpy's in lists too.
+    # A type without an equal in Python, such as numpy.longdouble, stays a numpy type in tolist().
     plain = value.dtype.kind in "biufcSU" and not hasattr(value.dtype.type().tolist(), "dtype")
     if getattr(value, "ndim", 0) == 0:
         return _scalar(value, way) if plain else _opaque(value)
     if value.size > _MAX_MEMBERS or value.nbytes > _MAX_BYTES or not plain:
         return {**_opaque(value), "shape": list(value.shape), "dtype": str(value.dtype)}
-    # Numbers of which each is a JSON number need not be looked at one by one.
+    # An array of plain JSON numbers need not be converted one by one.
     ready = value.dtype.kind in "bi" or (value.dtype.kind == "f" and bool(np.isfinite(value).all()))
     members = value.tolist() if ready else _to_json(value.tolist(), way)
     return {"@array": members, "dtype": str(value.dtype), "shape": list(value.shape)}
@@ -128,7 +128,7 @@ def _scalar(value: Any, way: _Way) -> Any:
 def _container(value: Any, way: _Way) -> Any:
     way.repeats += id(value) in way.met
     if id(value) in way.around or len(way.around) >= _MAX_DEPTH or way.repeats > _MAX_REPEATS:
-        return _opaque(value, told="…")
+        return _opaque(value, text="…")
     way.met.add(id(value))
     way.around.add(id(value))
     try:
@@ -142,9 +142,9 @@ def _container(value: Any, way: _Way) -> Any:
         way.around.discard(id(value))
 
 
-def _opaque(value: Any, told: str | None = None) -> dict[str, Any]:
+def _opaque(value: Any, text: str | None = None) -> dict[str, Any]:
     try:
-        text = repr(value) if told is None else told
+        text = repr(value) if text is None else text
     except Exception:  # noqa: BLE001 - a broken __repr__ must not end a recording
         text = ""
     return {"@object": _type_name(value), "repr": text[:_MAX_REPR]}
@@ -155,24 +155,24 @@ def _type_name(value: Any) -> str:
 
 
 def is_exact(value: Any) -> bool:
-    """Tell whether a JSON value from :func:`to_json` can be read back."""
+    """Return True if a JSON value from :func:`to_json` can be read back."""
     if isinstance(value, dict):
         return "@object" not in value and all(is_exact(member) for member in value.values())
     return not isinstance(value, list) or all(is_exact(member) for member in value)
 
 
 def from_json(value: Any, room: Room | None = None) -> Any:
-    """Read back what :func:`to_json` wrote; tuples and sets become lists.
+    """Read back the JSON values of :func:`to_json`; tuples and sets become lists.
 
     Parameters
     ----------
     room
-        For several values that may not take more together than one alone.
+        Limit that several values share; by default this value has one of its own.
 
     Raises
     ------
     ValueError, TypeError
-        If `value` says that it is something that it is not.
+        If `value` is not of the form that :func:`to_json` writes.
     """
     room = room or Room()
     if isinstance(value, list):
@@ -219,7 +219,7 @@ def _leaves(members: Any) -> Iterator[Any]:
 
 
 def _dtype(text: Any) -> np.dtype[Any]:
-    """Return a type that :func:`to_json` writes: plain numbers and strings."""
+    """Return a dtype that :func:`to_json` writes: a plain number or string."""
     dtype = np.dtype(str(text))
     if dtype.kind not in "biufcSU" or dtype.itemsize > _MAX_BYTES:
         raise ValueError(f"{text!r} is no type of recorded values")
@@ -229,8 +229,8 @@ def _dtype(text: Any) -> np.dtype[Any]:
 def summarise(value: Any, max_bytes: int) -> Any:
     """Return `value` (JSON values), cut so that its JSON text stays near `max_bytes`.
 
-    Long strings, lists and objects keep their beginning; what was cut is
-    replaced by ``{"@cut": <number of members or characters left out>}``.
+    Long strings, lists and objects keep their beginning; the rest is replaced
+    by ``{"@cut": <number of members left out>}``.
     """
     if not isinstance(value, str | dict | list) or _size(value) <= max_bytes:
         return value
@@ -255,5 +255,5 @@ def _within(pairs: Iterable[tuple[str, Any]], max_bytes: int) -> list[tuple[str,
 
 
 def _size(value: Any) -> int:
-    """Bytes of the canonical JSON text of a JSON value."""
+    """Return the size of a JSON value's compact JSON text, in bytes."""
     return len(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass"))

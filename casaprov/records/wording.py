@@ -1,4 +1,4 @@
-"""Sentences and times in records, as people read them."""
+"""Times and sentences of records, and how people read them."""
 
 from __future__ import annotations
 
@@ -7,21 +7,27 @@ from datetime import UTC, datetime
 __all__ = ["clock", "now", "seconds", "sentences"]
 
 
-def sentences(*told: str) -> str:
-    """Put sentences in a row; some may be empty."""
-    return " ".join(filter(None, told))
-
-
-def clock(time: str) -> str:
-    """Tell a time of a record as users read it."""
-    return f"{time.partition('.')[0].replace('T', ' ')} UTC"
-
-
-def seconds(time: str) -> float:
-    """Seconds since 1970 of a time of a record; ValueError if it is none."""
-    return datetime.fromisoformat(time).timestamp()
-
-
 def now() -> str:
     """Return the present time as records write it."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def seconds(time: str) -> float:
+    """Return a recorded time as seconds since 1970.
+
+    Raises
+    ------
+    ValueError
+        If `time` is malformed.
+    """
+    return datetime.fromisoformat(time).timestamp()
+
+
+def clock(time: str) -> str:
+    """Return a recorded time as people read it: ``2026-05-01 10:00:00 UTC``."""
+    return f"{time.partition('.')[0].replace('T', ' ')} UTC"
+
+
+def sentences(*parts: str) -> str:
+    """Join sentences into one text; empty ones are left out."""
+    return " ".join(filter(None, parts))

@@ -1,9 +1,10 @@
-"""Finding the inputs of a replay: locators in order, and every candidate verified."""
+"""Inputs of a replay: found by their locators in order, by name, or by size, and verified before they are used."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from casaprov.digests.measurement import Measure, Measurement
@@ -11,46 +12,49 @@ from casaprov.errors import DigestError, InputMissing
 from casaprov.files.kinds import is_table
 from casaprov.files.stamps import stamp
 from casaprov.hashing import Digest
-from casaprov.records.model import Entity
+from casaprov.records.model import Document, Entity
 
-__all__ = ["InputFinder"]
+__all__ = ["InputFinder", "Resolver", "find_foreign", "find_inputs", "recorded_place"]
+
+Resolver = Callable[[str], Path | None]
+"""Turns the value of a locator into the absolute path of a file or table; None if it is not there."""
 
 _FILES = ("FITS", "File")
 _TABLES = ("MeasurementSet", "CalibrationTable", "Image", "Table")
 
-# What a copy with the same content may have more or less: desktops leave files in folders, of links to folders the size is
-# another, and programs add to the history of FITS files.
+# Bytes by which a copy with the same content may differ: desktops leave files in folders, links to folders count with
+# another size, and programs add to the history of FITS files.
 _SLACK_BYTES = {"Directory": 2**20, "FITS": 2**20}
 
-# More than tables of the same content differ by: tiles, and what flags and padding take.
+# Tables of the same content differ in size by less than this: by tiles, flags and padding.
 _MOST_TIMES = 4
 _MOST_MORE_BYTES = 64 * 2**20
 
-_MOST_TOLD = 5
+_MOST_REFUSED = 5  # candidates that a message names
 
 
 class InputFinder:
     """Finds files by locator and accepts only the recorded content.
 
-    A crate may come from anybody, and its locators lead anywhere: what cannot
+    The locators of a stranger's crate lead anywhere: a candidate that cannot
     be the input by its kind or size is not read.
 
     Parameters
     ----------
     resolvers
-        By locator scheme, what turns a locator's value into a path, or None.
+        Resolvers of locators, by scheme.
     folders
         Folders to search by name, then by size and digest (``--data``).
     measure
         Measures a candidate.
     shipped
-        Path inside the crate of an Entity's files, or None.
+        Returns the path of an Entity's files in the crate, or None.
     """
 
     def __init__(
         self,
         *,
-        resolvers: Mapping[str, Callable[[str], Path | None]],
+        resolvers: Mapping[str, Resolver],
         folders: Sequence[Path],
         measure: Measure[Measurement],
         shipped: Callable[[Entity], Path | None],
@@ -63,12 +67,12 @@ class InputFinder:
         self._sizes: dict[Path, int] = {}
 
     def find(self, entity: Entity) -> Path:
-        """Return the absolute path of what holds the content of `entity`.
+        """Return the absolute path of a file or table with the content of `entity`.
 
         Raises
         ------
         InputMissing
-            If there is none; says where it was looked for and what was there instead.
+            If there is none; the message names the places and what was there instead.
         """
         refused: list[str] = []
         seen: set[Path] = set()
@@ -85,11 +89,11 @@ class InputFinder:
 
     def _missing(self, entity: Entity, refused: Sequence[str]) -> InputMissing:
         name = Path(entity.path).name
-        tried = [*refused[:_MOST_TOLD]]
-        tried += [f"and {len(refused) - _MOST_TOLD} more"] if len(refused) > _MOST_TOLD else []
-        anyhow = "" if entity.kind == "Directory" else " or content"
-        tried += [f"nothing else of this name{anyhow} is below {folder}" for folder in self._folders]
-        right = f"the right {name}" + (", under this or another name," if anyhow else "")
+        tried = [*refused[:_MOST_REFUSED]]
+        tried += [f"and {len(refused) - _MOST_REFUSED} more"] if len(refused) > _MOST_REFUSED else []
+        searched = "name" if entity.kind == "Directory" else "name or content"
+        tried += [f"nothing else of this {searched} is below {folder}" for folder in self._folders]
+        right = f"the right {name}" + (", under this or another name," if entity.kind != "Directory" else "")
         return InputMissing(
             f"The input {name} ({entity.kind}, {_short(entity.content_digest)}, {entity.size_bytes} bytes)"
             f" cannot be found: {'; '.join(tried) or 'no file of this name was found'}."
@@ -98,7 +102,7 @@ class InputFinder:
         )
 
     def _named(self, entity: Entity, refused: list[str]) -> Iterator[Path]:
-        """Yield where the crate, its locators and the name lead to; say in `refused` what leads nowhere."""
+        """Yield the candidates of the crate, the locators and the name; add locators that lead nowhere to `refused`."""
         inside = self._shipped(entity)
         if inside is not None:
             yield inside.absolute()
@@ -114,7 +118,7 @@ class InputFinder:
             yield from (path for path in self._below(folder) if path.name == name)
 
     def _of_its_size(self, entity: Entity) -> Iterator[Path]:
-        """Yield what may have been renamed: files and tables of the same size in the given folders."""
+        """Yield candidates that may have been renamed: files and tables of the same size in the given folders."""
         fits: Callable[[Path], bool] | None = (
             os.path.isfile if entity.kind in _FILES else is_table if entity.kind in _TABLES else None
         )
@@ -124,7 +128,7 @@ class InputFinder:
             yield from (p for p in self._below(folder) if fits(p) and self._size(p) == entity.size_bytes)
 
     def _problem(self, path: Path, entity: Entity) -> str:
-        """Say why something is not the input; it is read only if its kind and size do not say so."""
+        """Say why a candidate is not the input, empty if it is; its content is read only if kind and size fit."""
         if problem := self._unfit(path, entity):
             return problem
         try:
@@ -136,11 +140,12 @@ class InputFinder:
         return ""
 
     def _unfit(self, path: Path, entity: Entity) -> str:
+        """Say why a candidate cannot be the input by its kind or size; empty if it can."""
         is_folder, is_file = os.path.isdir(path), os.path.isfile(path)  # noqa: PTH112, PTH113 - Path's raise
         if entity.kind in _TABLES:
             if not is_table(path):
                 return "is no table"
-            # One that was written anew may have another size and the same content.
+            # A table that was written anew may have another size and the same content.
             differs = self._size(path) > _MOST_TIMES * entity.size_bytes + _MOST_MORE_BYTES
             return f"is too large{self._other_size(path, entity)}" if differs else ""
         if entity.kind == "Directory" and not is_folder:
@@ -163,6 +168,47 @@ class InputFinder:
         if path not in self._sizes:
             self._sizes[path] = stamp(path).size_bytes
         return self._sizes[path]
+
+
+def recorded_place(value: str) -> Path | None:
+    """Resolve a ``file`` locator: the absolute path at which the input was recorded."""
+    return Path(value) if Path(value).is_absolute() else None
+
+
+def find_inputs(inputs: Iterable[Entity], document: Document, finder: InputFinder) -> dict[str, Path]:
+    """Find every input; return their paths by Entity id.
+
+    Raises
+    ------
+    InputMissing
+        If one is not found; the message says so if a call of the Document changed it in place.
+    """
+    calls = {activity.id: activity for activity in document.activities}
+    changed = {e.revision_of: calls[e.generated_by] for e in document.entities if e.generated_by in calls}
+    found: dict[str, Path] = {}
+    for entity in inputs:
+        try:
+            found[entity.id] = finder.find(entity)
+        except InputMissing as error:
+            if entity.id not in changed:
+                raise
+            call = changed[entity.id]
+            number = document.call_numbers[call.id]
+            raise InputMissing(
+                f"{error.message} Call {number} ({call.task}) of the notebook itself changed it in place.",
+                hint="Give a folder that holds the original, or what it was copied from, with --data FOLDER.",
+            ) from error
+    return found
+
+
+def find_foreign(states: Iterable[Entity], finder: InputFinder) -> dict[str, Path]:
+    """Find the files of those states that no task made and that are in the crate or the given folders, by Entity id."""
+    found: dict[str, Path] = {}
+    for entity in states:
+        if entity.content_digest is not None:
+            with suppress(InputMissing):
+                found[entity.id] = finder.find(entity)
+    return found
 
 
 def _short(digest: Digest | None) -> str:

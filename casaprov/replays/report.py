@@ -1,4 +1,4 @@
-"""What a replay found out: a value for every call, every product and every setting."""
+"""The report of a replay: a value for every call, every product and every setting."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REPORT_FORMAT = "casaprov/replay-report/1"
 
 @dataclass(frozen=True, kw_only=True)
 class StepReport:
-    """What became of one recorded call.
+    """Fate of one recorded call.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class StepReport:
         ``run``, ``take``, ``leave-out`` or ``blocked`` (:data:`casaprov.replays.plan.Action`);
         `reason` says why it was not run.
     same_return
-        Whether the return value is the recorded one; None where it cannot be said.
+        Whether the return value is the recorded one; None where it cannot be known.
     """
 
     id: str
@@ -44,7 +44,7 @@ class StepReport:
 
     @property
     def ended_otherwise(self) -> bool:
-        """Whether it completed and had failed, or the other way round."""
+        """Return True if it completed here and failed when it was recorded, or the other way round."""
         return self.outcome is not None and self.outcome != self.recorded_outcome
 
 
@@ -57,11 +57,11 @@ class ProductReport:
     final
         False for a state that a later call changed or replaced.
     declared
-        False for what only the working directory showed: something else than
-        the task may have written it, so it decides nothing.
+        False for a state that only the working directory showed: something
+        other than the task may have written it, so its verdict does not count.
     taken
-        True for what no task made: it came with the crate, and there is nothing
-        to verify.
+        True for a state that no task made: it came with the crate, and there is
+        nothing to verify.
     """
 
     path: str
@@ -75,7 +75,7 @@ class ProductReport:
 
 @dataclass(frozen=True, kw_only=True)
 class EnvironmentDifference:
-    """A setting that is not what it was at recording."""
+    """A setting that differs from the recorded one."""
 
     name: str
     recorded: str
@@ -84,7 +84,7 @@ class EnvironmentDifference:
 
 @dataclass(frozen=True, kw_only=True)
 class ReplayReport:
-    """All that a replay found out.
+    """The results of a replay.
 
     Attributes
     ----------
@@ -112,7 +112,7 @@ class ReplayReport:
 
     @property
     def ended_otherwise(self) -> tuple[StepReport, ...]:
-        """Steps that completed and had failed, or the other way round."""
+        """Steps that completed here and failed when they were recorded, or the other way round."""
         return tuple(step for step in self.steps if step.ended_otherwise)
 
     @property
@@ -124,7 +124,7 @@ class ReplayReport:
 
 
 def compare_environments(recorded: Environment, present: Environment) -> tuple[EnvironmentDifference, ...]:
-    """List every setting that differs, the most telling first; host and git state do not count."""
+    """List every setting that differs, the most informative first; host and git state do not count."""
     found: list[EnvironmentDifference] = []
     for item in fields(Environment):
         if item.name in ("host", "git", "container"):

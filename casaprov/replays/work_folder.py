@@ -1,4 +1,4 @@
-"""The folder that a replay works in: recorded paths are mapped into it, and nothing is written outside."""
+"""The folder in which a replay works: recorded paths are mapped into it, and nothing is written outside."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from casaprov.errors import NoSpace, ReplayError
 __all__ = ["Files", "WorkFolder", "copy", "make_folder", "no_space", "remove"]
 
 _MIN_FREE_BYTES = 2**20
-_DISTRUST = "This crate was not written by casaprov; do not trust it."
+_DISTRUST = "casaprov did not write this crate; do not trust it."
 
 
 class Files(Protocol):
-    """What changes files in the work folder.
+    """Changes of files in the work folder.
 
-    What a stranger's call left there may be links that lead anywhere, so this
-    is done by the process that runs the calls, confined as they are.
+    A stranger's call may have left links there that lead anywhere, so the
+    process that runs the calls makes these changes, confined as they are.
     """
 
     def copy(self, source: Path, target: Path) -> None:
@@ -37,11 +37,11 @@ class Files(Protocol):
 
 
 class WorkFolder:
-    """Where the files of a replay lie.
+    """Place of every file of a replay.
 
     A recorded relative path lies at the same place below `root`, an absolute
-    one below ``_elsewhere``; ``.casaprov`` is the replay's own, and what is
-    recorded there lies below ``_shown``.
+    one below ``_elsewhere``. ``.casaprov`` belongs to the replay itself:
+    pictures that were recorded there lie below ``_shown``.
 
     Parameters
     ----------
@@ -55,24 +55,23 @@ class WorkFolder:
         self._own = root / ".casaprov"
 
     def place(self, path: str) -> Path:
-        """Return where a recorded path lies.
+        """Return the place of a recorded path.
 
         Raises
         ------
         ReplayError
-            If it would lie outside; no record of casaprov says so.
+            If it would lie outside; casaprov records no such path.
         """
         below = Path("_elsewhere", path.lstrip("/")) if path.startswith("/") else Path(path)
-        if below.parts[:1] == (self._own.name,):  # pictures that a notebook shows and names nowhere
+        if below.parts[:1] == (self._own.name,):  # pictures that the user gave no file name
             below = Path("_shown", *below.parts[1:])
         target = Path(os.path.normpath(self.root / below))
         if not target.is_relative_to(self.root) or self._own in (target, *target.parents):
-            told = f"The record names the path {path!r}, which lies outside of the work folder."
-            raise ReplayError(told, hint=_DISTRUST)
+            raise ReplayError(f"The record names the path {path!r}, outside of the work folder.", hint=_DISTRUST)
         return target
 
     def leads_outside(self, path: str) -> bool:
-        """Tell whether links at a recorded path lead out of the work folder."""
+        """Return True if links at a recorded path lead out of the work folder."""
         return not self.place(path).resolve().is_relative_to(self.root)
 
     def way_out(self, path: str) -> Path | None:
@@ -84,7 +83,7 @@ class WorkFolder:
         return None
 
     def put(self, source: Path, path: str) -> Path:
-        """Copy a file or directory to a recorded path, in place of what is there; return where it lies.
+        """Copy a file or directory to a recorded path, in place of its old content; return its place.
 
         Raises
         ------
@@ -97,10 +96,10 @@ class WorkFolder:
         return target
 
     def clear(self, path: str) -> None:
-        """Remove what lies at a recorded path."""
+        """Remove the file or directory at a recorded path."""
         target = self.place(path)
         if target == self.root:
-            raise ReplayError(f"The record calls the work folder itself a product ({path!r}).", hint=_DISTRUST)
+            raise ReplayError(f"The record names the work folder itself as a product ({path!r}).", hint=_DISTRUST)
         self._files.remove(target)
 
     def make_folder(self, path: Path) -> None:
@@ -108,16 +107,16 @@ class WorkFolder:
         self._files.make_folder(path)
 
     def keep(self, path: str, name: str) -> None:
-        """Keep what lies at a recorded path under a name of its own, for :meth:`kept`."""
+        """Copy the product at a recorded path to a place of its own (:meth:`kept`), before a later call changes it."""
         if self.place(path).exists():
             self._files.copy(self.place(path), self.kept(name))
 
     def kept(self, name: str) -> Path:
-        """Return where :meth:`keep` kept something."""
+        """Return the place to which :meth:`keep` copies a product."""
         return self._own / "kept" / f"state-{name.replace('/', '-')}"
 
     def is_full(self) -> bool:
-        """Tell whether there is practically no space left."""
+        """Return True if less than 1 MiB of space is left."""
         return shutil.disk_usage(self.root).free < _MIN_FREE_BYTES
 
 
@@ -177,7 +176,7 @@ def remove(path: Path) -> None:
         raise ReplayError(f"{path} cannot be removed: {error.strerror}.") from error
 
 
-def no_space(told: str) -> NoSpace:
-    """Return the error for a full work folder; `told` says which, or what did not fit."""
+def no_space(where: str) -> NoSpace:
+    """Return the error for a full work folder; `where` names the folder, or the file that did not fit."""
     hint = "Give a folder on a larger disk with --work; the crate and its inputs are unharmed."
-    return NoSpace(f"There is no space left in the work folder {told}.", hint=hint)
+    return NoSpace(f"There is no space left in the work folder {where}.", hint=hint)

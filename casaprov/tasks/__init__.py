@@ -1,1 +1,6 @@
-"""Task calls, and what each task does to files."""
+"""Task calls, and the effects of each CASA task on files.
+
+To read: ``calls`` is a call, its result and the protocol that runs it; ``specs`` says which files a task reads
+and writes, as ``taskspecs.toml`` lists them; ``entry`` is one line of that table, and ``pathnames`` finds file
+names in parameters.
+"""

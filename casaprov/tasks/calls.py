@@ -1,4 +1,4 @@
-"""A task call that is about to happen, how it ended, and what runs it."""
+"""A task call, its result, and the protocols of executors and file tables."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class TaskCall:
     parameters
         Final, coerced Python values.
     given
-        Names of those that the user gave.
+        Names of the parameters that the user gave.
     replaced
-        What the user asked for, by parameter, where the call is run with something else.
+        Values that the user gave, by parameter, where the call is run with another value.
     """
 
     task: str
@@ -37,7 +37,7 @@ class TaskCall:
 
 
 class TaskFailed(Exception):
-    """An exception of which only the name and the message are kept: a task raised it in another process.
+    """An exception that a task raised in another process: only its name and message are kept.
 
     Attributes
     ----------
@@ -52,10 +52,11 @@ class TaskFailed(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class TaskResult:
-    """How a task call ended: with a value or with an error, and what the log said.
+    """The result of a task call: a value or an error, and the log.
 
-    Whoever is between the task and its caller must not keep it when that is over: the traceback of the error leads to the
-    task's frame, and from there to that of everybody who called it. In such a circle, what the task had open stays open.
+    Code between the task and its caller must drop the result when the call is over. The traceback of the error
+    refers to the task's frame, which refers to the frames of its callers: in such a circle, tables that the task
+    had open stay open.
     """
 
     returned: Any = None
@@ -64,14 +65,14 @@ class TaskResult:
 
     @property
     def outcome(self) -> Outcome:
-        """The outcome as records name it."""
+        """Outcome in the words of records."""
         if self.error is None:
             return "completed"
         return "interrupted" if isinstance(self.error, KeyboardInterrupt) else "failed"
 
     @property
     def failure(self) -> Failure | None:
-        """The error as records name it."""
+        """Error in the words of records."""
         if self.error is None:
             return None
         name = self.error.type if isinstance(self.error, TaskFailed) else type(self.error).__name__
@@ -79,7 +80,7 @@ class TaskResult:
 
 
 def error_text(error: BaseException) -> str:
-    """Return what an exception says; nothing if it cannot be made to."""
+    """Return the text of an exception; empty if its ``__str__`` fails."""
     try:
         return str(error)
     except Exception:  # noqa: BLE001 - a user's exception may raise another from its __str__
@@ -87,7 +88,7 @@ def error_text(error: BaseException) -> str:
 
 
 class FileTable(Protocol):
-    """What a call does to files: the TaskSpec of its task, or what its user declares."""
+    """Effects of a call on files: the TaskSpec of its task, or a declaration of its user."""
 
     def inputs(self, parameters: Mapping[str, Any], cwd: Path) -> tuple[FileUse, ...]:
         """Return the existing files that the call will read, change in place or delete."""
@@ -99,7 +100,7 @@ class FileTable(Protocol):
 
 
 class Executor(Protocol):
-    """What runs a task: in this process (the notebook) or in another (the replay)."""
+    """Runner of tasks: in this process (the notebook) or in another (the replay)."""
 
     def run(self, call: TaskCall) -> TaskResult:
         """Run the call; an exception of the task is returned, not raised."""

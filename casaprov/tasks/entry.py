@@ -1,4 +1,4 @@
-"""One line of a task table: which files something happens to, and when.
+"""Lines of a task table: each names files, the effect of a call on them, and conditions.
 
 ``docs/reference/taskspecs.md`` describes how a line is written.
 """
@@ -19,7 +19,7 @@ from casaprov.tasks.pathnames import NAMINGS, Naming, absolute, named_inside, on
 __all__ = ["VERBS", "Condition", "Entry", "Verb", "condition_from", "entry_from"]
 
 Verb = Literal["used", "changed", "updated", "generated", "deleted"]
-"""What happens to the files; `updated` is changed if they exist and generated if they do not."""
+"""Effect on the files; `updated` means changed if they exist and generated if they do not."""
 
 VERBS: tuple[Verb, ...] = ("used", "changed", "updated", "generated", "deleted")
 
@@ -29,16 +29,16 @@ _MAX_LISTING_BYTES = 2**20
 
 @dataclass(frozen=True)
 class Condition:
-    """When something holds: a parameter has one of its values, and so has each other."""
+    """Condition on a call: each of these parameters has one of its values."""
 
     values: tuple[tuple[str, tuple[Any, ...]], ...] = ()
 
     def holds(self, parameters: Mapping[str, Any]) -> bool:
-        """Say whether it holds in a call with these parameters."""
+        """Return True if a call with these parameters fulfils the condition."""
         return all(self._each(parameters))
 
     def holds_in_part(self, parameters: Mapping[str, Any]) -> bool:
-        """Say whether it holds for one of the parameters."""
+        """Return True if one of the parameters fulfils its part of the condition."""
         return any(self._each(parameters))
 
     def _each(self, parameters: Mapping[str, Any]) -> Iterator[bool]:
@@ -55,9 +55,9 @@ class Entry:
     parameter
         The parameter that names the files; None if only `patterns` do.
     patterns
-        File names made from parameters; ``{}`` is what `parameter` says.
+        File names made from parameters; ``{}`` stands for the value of `parameter`.
     inside
-        Keys, if the files are named inside the text file that `parameter` names.
+        Keys of the file names inside the text file that `parameter` names, if they are there.
     """
 
     verb: Verb
@@ -69,11 +69,11 @@ class Entry:
     unless: Condition
 
     def active(self, parameters: Mapping[str, Any]) -> bool:
-        """Say whether this happens in a call with these parameters."""
+        """Return True if the line applies to a call with these parameters."""
         return self.when.holds(parameters) and not self.unless.holds_in_part(parameters)
 
     def paths(self, parameters: Mapping[str, Any], cwd: Path) -> Iterator[Path]:
-        """Yield the files that exist now and that this line speaks of."""
+        """Yield the existing files that this line names."""
         for text, pattern in itertools.product(self._named(parameters, cwd), self.patterns):
             searched = self.naming == "glob" or glob.has_magic(pattern)
             for name in _filled(pattern, text, parameters, escape=searched and self.naming != "glob"):
@@ -94,14 +94,14 @@ class Entry:
 
 
 def entry_from(task: str, verb: Verb, line: Any, families: Mapping[str, list[str]]) -> Entry:
-    """Read a line of the table: the name of a parameter, or a TOML table that says more."""
-    said: dict[str, Any] = {"parameter": line} if isinstance(line, str) else dict(line)
-    first, _, second = str(said.pop("parameter", "")).partition(" ")
-    parameter, naming = second or first or None, first if second else said.pop("naming", "path")
+    """Read a line of the table: the name of a parameter, or a TOML table with more details."""
+    members: dict[str, Any] = {"parameter": line} if isinstance(line, str) else dict(line)
+    first, _, second = str(members.pop("parameter", "")).partition(" ")  # "maybe mask", or "mask" alone
+    parameter, naming = second or first or None, first if second else members.pop("naming", "path")
     if naming not in NAMINGS:
         raise ValueError(f"{task}: {naming!r} is no naming; there are {', '.join(NAMINGS)}")
-    family = said.pop("family", None)
-    patterns = families[family] if family else said.pop("path", ["{}"])
+    family = members.pop("family", None)
+    patterns = families[family] if family else members.pop("path", ["{}"])
     if parameter is None and patterns == ["{}"]:
         raise ValueError(f"{task}: a line under {verb!r} has neither a parameter nor a path")
     entry = Entry(
@@ -109,22 +109,25 @@ def entry_from(task: str, verb: Verb, line: Any, families: Mapping[str, list[str
         parameter=parameter,
         naming=cast("Naming", naming),
         patterns=(patterns,) if isinstance(patterns, str) else tuple(patterns),
-        inside=tuple(said.pop("inside", ())),
-        when=condition_from(said.pop("when", {})),
-        unless=condition_from(said.pop("unless", {})),
+        inside=tuple(members.pop("inside", ())),
+        when=condition_from(members.pop("when", {})),
+        unless=condition_from(members.pop("unless", {})),
     )
-    if said:
-        raise ValueError(f"{task}: {', '.join(said)} is no word of the format")
+    if members:
+        raise ValueError(f"{task}: {', '.join(members)} is no word of the format")
     return entry
 
 
-def condition_from(said: Mapping[str, list[Any]]) -> Condition:
+def condition_from(members: Mapping[str, list[Any]]) -> Condition:
     """Read ``{parameter = [values]}``."""
-    return Condition(tuple((name, tuple(values)) for name, values in said.items()))
+    return Condition(tuple((name, tuple(values)) for name, values in members.items()))
 
 
 def _is(given: Any, value: Any) -> bool:
-    """Compare as CASA does: '' is [] and [''], a list has the value as a member, '*' in a value stands for anything."""
+    """Compare a parameter with a value as CASA does.
+
+    '' equals [] and [''], a list equals each of its members, and '*' in the value matches any text.
+    """
     if isinstance(given, list | tuple):
         members = [member for member in given if not isinstance(member, list | tuple)]
         return any(_is(member, value) for member in members) if given else value == ""
@@ -134,7 +137,7 @@ def _is(given: Any, value: Any) -> bool:
 
 
 def _filled(pattern: str, text: str, parameters: Mapping[str, Any], *, escape: bool) -> Iterator[str]:
-    """Yield `pattern` with its holes filled: once for each combination of file names."""
+    """Yield `pattern` with its holes filled, once for each combination of file names."""
     holes = list(_HOLE.finditer(pattern))
     choices = [
         [_trimmed(value, hole[2]) for value in ([text] if not hole[1] else strings(parameters.get(hole[1])))]
@@ -158,13 +161,13 @@ def _trimmed(value: str, part: str | None) -> str:
 
 
 def _with_project(text: str, parameters: Mapping[str, Any]) -> str:
-    """Put in the project's name as the simulation tasks do."""
+    """Replace ``$project`` by the project's name, as the simulation tasks do."""
     project = parameters.get("project")
     return text.replace("$project", project) if isinstance(project, str) else text
 
 
 def _listing(text: str, cwd: Path) -> str:
-    """Return the text of the file `text` names, or `text` itself: flag commands may be given either way."""
+    """Return the content of the file that `text` names, or `text` itself: flag commands may be given either way."""
     for piece in pieces(text, cwd, "maybe"):
         if piece.path.is_file():
             with piece.path.open(encoding="utf-8", errors="replace") as listing:

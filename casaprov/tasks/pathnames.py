@@ -1,9 +1,9 @@
-"""Which strings in a task's parameters name files, and which files they name.
+"""File names in the parameters of a task.
 
-CASA takes strings where a file is meant and strings where one may be meant: a
-mask is an image, a region file or the text of a region; a model is an image
-here or the name of one in CASA's own data. How a parameter names files is
-its :data:`Naming`; whether a string is a path is decided here and nowhere else.
+Some parameters of CASA name a file, others may name one: a mask is an image,
+a region file or the text of a region; a model is an image here or the name of
+one in CASA's own data. The :data:`Naming` of a parameter says how it names
+files. Only this module decides whether a string is a path.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any, Literal, get_args
 __all__ = ["NAMINGS", "Naming", "Piece", "absolute", "map_value", "named_inside", "on_disk", "pieces", "strings"]
 
 Naming = Literal["path", "maybe", "list", "expression", "glob"]
-"""How a string names files.
+"""Way in which a string names files.
 
 =============  ================================================================
 `path`         the string is a path
-`maybe`        it is a path if such a file exists (also ``image:mask``), else a
-               region, a catalogue name, a keyword such as ``get``
+`maybe`        it is a path if such a file exists (also ``image:mask``), otherwise
+               a region, a catalogue name, or a keyword such as ``get``
 `list`         names separated by commas, each a `maybe`
 `expression`   a `maybe`, or a lattice expression (LEL) that names images
 `glob`         the string is a path with ``*``, ``?`` and ``[]``
@@ -35,9 +35,9 @@ NAMINGS: tuple[str, ...] = get_args(Naming)
 Exists = Callable[[Path], bool]
 
 on_disk: Exists = os.path.exists
-"""Unlike :meth:`Path.exists` it never raises: a region's text may be longer than a file name may be."""
+"""Existence of a file. Never raises, unlike :meth:`Path.exists`: a region's text may be too long for a file name."""
 
-# LEL reads an unquoted name up to the first character that could be an operator.
+# LEL ends an unquoted name at the first character that could be an operator.
 _EXPRESSION_NAME = re.compile(r"""(?P<quote>['"])(?P<quoted>[^'"]+)(?P=quote)|(?P<bare>[A-Za-z_.~$][\w.~$]*)""")
 _QUOTED = re.compile(r"""(['"])(.*?)\1""")
 
@@ -49,19 +49,19 @@ class Piece:
     start: int
     end: int
     path: Path
-    bare: bool = False  # stands unquoted in an expression, where a slash would divide
+    bare: bool = False  # unquoted in an expression, where a slash means division
 
 
 def absolute(text: str, cwd: Path) -> Path:
     """Return the path that CASA opens for `text` in `cwd`: absolute, normalised, links kept."""
-    # Path.expanduser raises where there is no such user; CASA takes the name as it stands.
+    # Not Path.expanduser, which raises for an unknown user; CASA takes such a name literally.
     expanded = os.path.expandvars(os.path.expanduser(text))  # noqa: PTH111
-    # normpath keeps a leading double slash, which POSIX allows and nobody means.
+    # normpath keeps a leading double slash, which has a meaning in POSIX and none here.
     return Path(re.sub(r"^//+", "/", os.path.normpath(cwd / expanded)))
 
 
 def pieces(text: str, cwd: Path, naming: Naming, exists: Exists = on_disk) -> tuple[Piece, ...]:
-    """Return the parts of `text` that name files; `exists` decides where the words alone cannot."""
+    """Return the parts of `text` that name files; `exists` decides where the naming leaves it open."""
     if not text.strip() or "\0" in text:
         return ()
     whole = Piece(0, len(text), absolute(text, cwd))
@@ -98,14 +98,14 @@ def _in_expression(text: str, cwd: Path, exists: Exists) -> tuple[Piece, ...]:
 
 
 def strings(value: Any, *, everywhere: bool = False) -> Iterator[str]:
-    """Yield the strings of a parameter's value that could name files: in lists, too, and a dict's ``file``.
+    """Yield the strings of a parameter's value that could name files, also in lists and at the key ``file`` of a dict.
 
-    Each list is looked at once, also one that holds itself; what cannot be read names nothing.
+    Each list is searched once, even if it contains itself. Values that cannot be read are skipped.
 
     Parameters
     ----------
     everywhere
-        Whether to look at all values of dicts, and into sets.
+        Whether to search all values of dicts, and sets.
     """
     waiting = [value]
     met: dict[int, Any] = {}
@@ -156,7 +156,7 @@ def _map_text(text: str, cwd: Path, naming: Naming, new_path: Callable[[Path], s
 
 
 def named_inside(text: str, keys: tuple[str, ...]) -> Iterator[str]:
-    """Yield what `keys` are set to in a text of ``key=value`` pairs.
+    """Yield the values of `keys` in a text of ``key=value`` pairs.
 
     Cal libraries (``caltable='x' calwt=True``), lists of flag commands
     (``mode='shadow' addantenna='x.txt'``) and tclean's outlier files
@@ -166,7 +166,7 @@ def named_inside(text: str, keys: tuple[str, ...]) -> Iterator[str]:
         pair = re.compile(
             rf"""(?:^|[\s,])({re.escape(key)})\s*=\s*('[^']*'|"[^"]*"|\[[^\]\n]*\]|[^\s,]+)""", re.MULTILINE
         )
-        # A line that starts with '#' is a comment in all three.
+        # In all three formats a line that starts with '#' is a comment.
         for found in pair.finditer(re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE)):
             value = found[2]
             quoted = [match[2] for match in _QUOTED.finditer(value)]

@@ -1,9 +1,9 @@
-"""What each task reads, writes, changes and deletes.
+"""TaskSpecs: for each task, the files that it reads, writes, changes and deletes.
 
-Task XML knows which parameters are paths, but not in which direction they are
-used. ``taskspecs.toml`` says it, reviewed task by task; other packages add
-tables of their own through the entry point group ``casaprov.taskspecs``. The
-format is described in ``docs/reference/taskspecs.md``.
+CASA's task XML says which parameters are paths, but not whether they are read
+or written. ``taskspecs.toml`` says so, reviewed task by task. Other packages
+add tables of their own through the entry point group ``casaprov.taskspecs``.
+``docs/reference/taskspecs.md`` describes the format.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ ENTRY_POINT_GROUP = "casaprov.taskspecs"
 
 Role = Literal["used", "changed", "generated", "deleted"]
 
-# What a call does to a file comes before what it does to it as well.
+# Roles of a file before and after a call. The first verb that applies decides: a changed file is not listed as used.
 _BEFORE: dict[Verb, Role] = {"deleted": "deleted", "changed": "changed", "updated": "changed", "used": "used"}
 _AFTER: dict[Verb, Role] = {"generated": "generated", "updated": "generated"}
 
 
 @dataclass(frozen=True)
 class FileUse:
-    """That a call reads or writes a file.
+    """The use of a file by a call.
 
     Attributes
     ----------
     role
-        What happens to the file.
+        Effect of the call on the file.
     parameter
         The parameter that names it; None for a side effect.
     path
@@ -55,7 +55,7 @@ class FileUse:
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """What one task does to files.
+    """The effects of one task on files.
 
     Attributes
     ----------
@@ -64,9 +64,11 @@ class TaskSpec:
     category
         CASA's categories of the task, separated by commas.
     entries
-        What happens to which files.
+        Lines of the table.
     not_files
-        Parameters whose name suggests a file and that name none.
+        Parameters that name no file, although their name suggests it.
+    conditional_effects
+        Other effects, each with its condition.
     """
 
     task: str
@@ -84,7 +86,7 @@ class TaskSpec:
     def inputs(self, parameters: Mapping[str, Any], cwd: Path) -> tuple[FileUse, ...]:
         """Return the existing files that the call will read, change in place or delete.
 
-        To be called before the task runs. A file that is changed or deleted is
+        Call this before the task runs. A file that is changed or deleted is
         not listed as used as well.
         """
         return self._uses(_BEFORE, parameters, cwd)
@@ -92,13 +94,13 @@ class TaskSpec:
     def outputs(self, parameters: Mapping[str, Any], cwd: Path) -> tuple[FileUse, ...]:
         """Return the existing files that the call can have generated, side effects included.
 
-        To be called after the task ran. A name such as tclean's ``imagename``
-        stands for all its images on disk, also those the call did not touch.
+        Call this after the task ran. A name such as tclean's ``imagename``
+        stands for all its images on disk, even if the call did not touch them.
         """
         return self._uses(_AFTER, parameters, cwd)
 
     def effects(self, parameters: Mapping[str, Any]) -> frozenset[str]:
-        """Return what else the call depends on: ``interactive``, ``network``."""
+        """Return the other dependences of the call: ``interactive``, ``network``."""
         return frozenset(name for name, condition in self.conditional_effects if condition.holds(parameters))
 
     def map_paths(
@@ -114,10 +116,10 @@ class TaskSpec:
         Parameters
         ----------
         new_path
-            Gets the absolute path of a file, or of a prefix of file names.
+            Called with the absolute path of a file, or of a prefix of file names.
         exists
-            Decides whether a string that need not be a path is one: on
-            another machine, that the record knows a file of this name.
+            Decides whether a string that need not be a path is one. A replay
+            asks whether the record knows a file of this name.
         """
         mapped = dict(parameters)
         for name in self.parameters & parameters.keys():
@@ -139,7 +141,7 @@ class TaskSpec:
 
 
 def guess_inputs(parameters: Mapping[str, Any], cwd: Path) -> tuple[FileUse, ...]:
-    """Without a TaskSpec, a parameter that names an existing file or table is taken for one that the call may change."""
+    """Return the existing files and tables that parameters name: a call without a TaskSpec may change each of them."""
     found: dict[Path, FileUse] = {}
     for name, value in parameters.items():
         for text in strings(value):
@@ -153,25 +155,25 @@ def guess_inputs(parameters: Mapping[str, Any], cwd: Path) -> tuple[FileUse, ...
 def load_specs() -> Mapping[str, TaskSpec]:
     """Return the TaskSpec of every known task by its name.
 
-    A task's is read when it is asked for, and the tables of other packages when it is in none of ours: to
-    read them all takes longer than to record a call.
+    A spec is read when it is asked for, and the tables of other packages only for a task that is not in casaprov's own:
+    to read them all would take longer than to record a call.
 
     Raises
     ------
     RecordError
-        When a task is asked for, if a table is not well-formed; the message names the entry point it came from.
+        When a task is asked for, if a table is malformed; the message names the entry point it came from.
     """
     return _LateSpecs()
 
 
 def spec_of(specs: Mapping[str, TaskSpec], package: str, task: str) -> TaskSpec | None:
-    """Return the TaskSpec of a task of a package; None if only another package has a task of this name, or none has."""
+    """Return the TaskSpec of a task; None if no package has a task of this name, or only another one has."""
     spec = specs.get(task)
     return spec if spec is not None and spec.package == package else None
 
 
 class _LateSpecs(Mapping[str, TaskSpec]):
-    """Our own table and those of other packages, each read as late as can be."""
+    """The TaskSpecs of casaprov's own table and of other packages, each read when it is first needed."""
 
     def __init__(self) -> None:
         text = (resources.files("casaprov.tasks") / "taskspecs.toml").read_text(encoding="utf-8")
@@ -210,7 +212,7 @@ class _LateSpecs(Mapping[str, TaskSpec]):
 
 
 def read_specs(text: str, origin: str) -> dict[str, TaskSpec]:
-    """Read a table of tasks; `origin` says in error messages where it came from.
+    """Read a table of tasks; `origin` names its source in error messages.
 
     Raises
     ------
@@ -220,16 +222,16 @@ def read_specs(text: str, origin: str) -> dict[str, TaskSpec]:
     try:
         return _specs(tomllib.loads(text))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        told = f"{error} is missing" if isinstance(error, KeyError) else error
+        problem = f"{error} is missing" if isinstance(error, KeyError) else error
         raise RecordError(
-            f"The task table of {origin} cannot be read: {told}.",
+            f"The task table of {origin} cannot be read: {problem}.",
             hint="See docs/reference/taskspecs.md for the format.",
         ) from error
 
 
 def _specs(table: Mapping[str, Any]) -> dict[str, TaskSpec]:
     package, families = str(table["package"]), table.get("families", {})
-    return {task: _spec(task, dict(said), package, families) for task, said in table["tasks"].items()}
+    return {task: _spec(task, dict(members), package, families) for task, members in table["tasks"].items()}
 
 
 def _text_of(point: metadata.EntryPoint, origin: str) -> str:
@@ -244,17 +246,17 @@ def _text_of(point: metadata.EntryPoint, origin: str) -> str:
         ) from error
 
 
-def _spec(task: str, said: dict[str, Any], package: str, families: Mapping[str, list[str]]) -> TaskSpec:
-    entries = [entry_from(task, verb, line, families) for verb in VERBS for line in said.pop(verb, ())]
-    effects = said.pop("effects", {})
+def _spec(task: str, members: dict[str, Any], package: str, families: Mapping[str, list[str]]) -> TaskSpec:
+    entries = [entry_from(task, verb, line, families) for verb in VERBS for line in members.pop(verb, ())]
+    effects = members.pop("effects", {})
     spec = TaskSpec(
         task=task,
-        package=said.pop("package", package),
-        category=said.pop("category", ""),
+        package=members.pop("package", package),
+        category=members.pop("category", ""),
         entries=tuple(entries),
-        not_files=tuple(said.pop("not_files", ())),
+        not_files=tuple(members.pop("not_files", ())),
         conditional_effects=tuple((name, condition_from(values)) for name, values in effects.items()),
     )
-    if said:
-        raise ValueError(f"{task}: {', '.join(said)} is no word of the format")
+    if members:
+        raise ValueError(f"{task}: {', '.join(members)} is no word of the format")
     return spec

@@ -1,8 +1,8 @@
-"""Opening zips that strangers made, hostile until proven otherwise.
+"""Zip files from strangers, hostile until proven otherwise.
 
-Every name and every size in a zip is a claim of whoever made it. The whole
-directory of the zip is judged before one byte is written, all that is wrong is
-reported at once, and what is then extracted is held to what was declared.
+Every name and every size in a zip is a claim of its author. The whole
+directory of the zip is judged before one byte is written, all issues are
+reported at once, and each file that is extracted must have the declared size.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ __all__ = ["Limits", "clear", "folder_issues", "name_problem", "unpack", "zip_is
 _DRIVE = re.compile(r"[A-Za-z]:")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _CHUNK = 2**20
-_MAX_PARTS = 100  # of a name: folders below folders
+_MAX_PARTS = 100  # parts of a name: folders below folders
 _MAX_ISSUES = 100
 _TOO_DEEP = f"It lies too deep: a crate holds up to {_MAX_PARTS - 1} folders in one another."
 _END_BYTES = 22 + 2**16 + 20  # end record, its comment, and zip64's locator before it
-_ENTRY_BYTES = 300  # of an entry in the directory of a zip: 46, its name, its extra field
+_ENTRY_BYTES = 300  # usual size of an entry in the directory of a zip: 46, its name, its extra field
 _AGAIN = "Get the crate again from where it was published, or ask its author for a new copy."
 _TRUSTED = "If you trust its origin, unpack it yourself and give the folder instead of the zip."
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How large a crate from outside may be.
+    """The limits of a crate from outside.
 
     Attributes
     ----------
     max_ratio
-        Largest ratio of unpacked to packed bytes, once more than
-        `ratio_from_bytes` come out. Flags and zeros legitimately reach 1000
-        in small amounts; a bomb needs it for everything.
+        Largest ratio of unpacked to packed bytes, in crates that unpack to more
+        than `ratio_from_bytes`. Flags and zeros reach 1000 legitimately, in
+        small amounts; a zip bomb has such a ratio as a whole.
     """
 
     max_entries: int = 200_000
@@ -82,7 +82,7 @@ def name_problem(name: str) -> str:
 
 
 def zip_issues(path: Path, limits: Limits | None = None) -> tuple[Issue, ...]:
-    """Everything in the directory of a zip that makes it unsafe to unpack."""
+    """Return every issue in the directory of a zip that makes it unsafe to unpack."""
     limits = limits or Limits()
     try:
         with _opened(path, limits) as archive:
@@ -92,7 +92,7 @@ def zip_issues(path: Path, limits: Limits | None = None) -> tuple[Issue, ...]:
 
 
 def folder_issues(folder: Path, limits: Limits | None = None) -> tuple[Issue, ...]:
-    """Everything in an unpacked crate that is unsafe to read: links, devices, too many files or folders."""
+    """Return every issue that makes an unpacked crate unsafe to read: links, devices, too many files or folders."""
     limits = limits or Limits()
     issues = []
     found = list(islice(_below(folder), limits.max_entries + 1))
@@ -109,7 +109,7 @@ def folder_issues(folder: Path, limits: Limits | None = None) -> tuple[Issue, ..
 
 
 def _below(folder: Path) -> Iterator[tuple[Path, int]]:
-    """Everything in a folder with its depth, down to what lies too deep."""
+    """Yield everything in a folder with its depth, down to the first level that is too deep."""
     waiting = [(folder, 1)]
     while waiting:
         above, depth = waiting.pop()
@@ -158,7 +158,7 @@ def unpack(path: Path, into: Path, limits: Limits | None = None) -> None:
 
 @contextmanager
 def _opened(path: Path, limits: Limits) -> Iterator[zipfile.ZipFile]:
-    """Open a zip; whatever is found to be broken in it becomes a CrateError."""
+    """Open a zip; every error of a damaged zip becomes a CrateError."""
     if kind := special_kind(path):
         raise UsageError(f"{path} is {kind}.", hint="A crate is a zip file or a folder.")
     if path.suffix == ".ipynb" and path.is_file():
@@ -185,7 +185,7 @@ def _check_directory_size(path: Path, limits: Limits) -> None:
         end = file.read()
         at = end.rfind(b"PK\x05\x06")
         if at < 0 or len(end) < at + 22:
-            return  # no zip, as zipfile will say
+            return  # no zip: zipfile raises when it opens it
         (size,) = struct.unpack_from("<I", end, at + 12)
         if at >= 20 and end[at - 20 : at - 16] == b"PK\x06\x07":
             (offset,) = struct.unpack_from("<Q", end, at - 12)
@@ -193,12 +193,12 @@ def _check_directory_size(path: Path, limits: Limits) -> None:
             record = file.read(56)
             size = struct.unpack_from("<Q", record, 40)[0] if len(record) == 56 else size
     if size > limits.max_entries * _ENTRY_BYTES:
-        told = f"Its directory takes {size} bytes: more than {limits.max_entries} entries."
-        raise CrateError(f"{path} is not safe to unpack: {told}", (Issue("", told),), hint=_TRUSTED)
+        message = f"Its directory takes {size} bytes: more than {limits.max_entries} entries."
+        raise CrateError(f"{path} is not safe to unpack: {message}", (Issue("", message),), hint=_TRUSTED)
 
 
 def _directory_issues(archive: zipfile.ZipFile, archive_bytes: int, limits: Limits) -> tuple[Issue, ...]:
-    """Everything wrong with a zip's directory, at most 100 issues."""
+    """Return the issues of a zip's directory, at most 100."""
     return tuple(islice(_all_directory_issues(archive, archive_bytes, limits), _MAX_ISSUES))
 
 
@@ -213,7 +213,7 @@ def _all_directory_issues(archive: zipfile.ZipFile, archive_bytes: int, limits: 
     if total > limits.ratio_from_bytes and total > limits.max_ratio * archive_bytes:
         yield Issue("", f"Its {archive_bytes} bytes would unpack to {total}, as in a zip bomb.")
     for info in infos:
-        yield from (Issue(_shown(info.orig_filename), told) for told in _entry_problems(info))
+        yield from (Issue(_shown(info.orig_filename), problem) for problem in _entry_problems(info))
     yield from _clashes(infos)
 
 
@@ -232,7 +232,7 @@ def _entry_problems(info: zipfile.ZipInfo) -> Iterator[str]:
 
 
 def _clashes(infos: list[zipfile.ZipInfo]) -> Iterator[Issue]:
-    """Names that occur twice or are both file and folder; entries that share their bytes."""
+    """Yield an issue for each name that occurs twice or is both file and folder, and for entries that share bytes."""
     seen: set[str] = set()
     for info in infos:
         name = info.filename.removesuffix("/")
@@ -241,7 +241,7 @@ def _clashes(infos: list[zipfile.ZipInfo]) -> Iterator[Issue]:
         seen.add(name)
     files = {info.filename for info in infos if not info.is_dir()}
     above = ""
-    # With "/" before every other character, what lies below a name follows it at once.
+    # Sorted with "/" before every other character, the names below a name follow it directly.
     for name in sorted(seen, key=lambda name: name.replace("/", "\0")):
         if above and name.startswith(above):
             yield Issue(_shown(name), "A folder above it is a file at the same time.")
@@ -274,7 +274,7 @@ def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, into: Path) -> Non
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     written = 0
-    # "x": a file that exists by now is an entry that the clash test above did not see.
+    # "x": a file that exists already is a clash that the test of the directory did not see.
     with archive.open(info) as source, target.open("xb") as sink:
         while data := source.read(_CHUNK):
             written += len(data)
@@ -285,7 +285,7 @@ def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, into: Path) -> Non
 
 
 def clear(folder: Path, *, remove: bool) -> None:
-    """Delete what is in a folder, and the folder itself if `remove`."""
+    """Empty a folder, and remove the folder itself if `remove`."""
     for child in folder.iterdir() if folder.is_dir() else ():
         if child.is_dir() and not child.is_symlink():
             shutil.rmtree(child, ignore_errors=True)

@@ -24,8 +24,8 @@ COMMANDS = sorted(commands.cli.commands)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself_with_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--help"]) == 0
-    told = capsys.readouterr().out
-    assert f"Example:\n    casaprov {command}" in told
+    output = capsys.readouterr().out
+    assert f"Example:\n    casaprov {command}" in output
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -66,10 +66,10 @@ def test_every_error_has_an_exit_code() -> None:
 )
 def test_what_is_not_there_is_a_usage_error(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert "Traceback" not in told.err
-    assert told.err.strip()
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "Traceback" not in captured.err
+    assert captured.err.strip()
 
 
 def test_a_notebook_without_a_record_says_how_to_get_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,8 +105,8 @@ def test_files_are_digested_and_compared(tmp_path: Path, capsys: pytest.CaptureF
     first.write_text("one\n")
     second.write_text("two\n")
     assert main(["digest", str(first), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["content_digest"] == "sha256:2c8b08da5ce60398e1f19af0e5dccc744df274b826abe585eaba68c525434806"
+    measured = json.loads(capsys.readouterr().out)
+    assert measured["content_digest"] == "sha256:2c8b08da5ce60398e1f19af0e5dccc744df274b826abe585eaba68c525434806"
     assert main(["compare", str(first), str(first)]) == 0
     assert "identical" in capsys.readouterr().out
     assert main(["compare", str(first), str(second), "--json"]) == 1
@@ -153,9 +153,9 @@ def test_a_python_without_casaprov_is_told_what_to_install(tmp_path: Path, capsy
     venv.create(tmp_path / "bare", with_pip=False)
     python = tmp_path / "bare" / "bin" / "python"
     assert main(["replay", str(crate), "--python", str(python)]) == 3
-    told = capsys.readouterr().err
-    assert f"{python} -m pip install 'casaprov[casa]'" in told
-    assert "No module named 'casaprov'" in told
+    error = capsys.readouterr().err
+    assert f"{python} -m pip install 'casaprov[casa]'" in error
+    assert "No module named 'casaprov'" in error
 
 
 def test_timing_tells_how_long_the_user_waited(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -164,9 +164,9 @@ def test_timing_tells_how_long_the_user_waited(tmp_path: Path, capsys: pytest.Ca
     document = replace(reduction.document, activities=waited)
     pack_reduction(replace(reduction, document=document), tmp_path / "x.zip")
     assert main(["inspect", str(tmp_path / "x.zip"), "--timing"]) == 0
-    told = capsys.readouterr().out
-    assert told.count("0.500") == len(waited)
-    assert f"wait another {0.5 * len(waited):.1f} s" in told
+    output = capsys.readouterr().out
+    assert output.count("0.500") == len(waited)
+    assert f"You waited another {0.5 * len(waited):.1f} s for casaprov" in output
 
 
 def test_timing_is_told_beside_what_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

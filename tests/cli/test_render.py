@@ -37,16 +37,18 @@ def step(number: int, task: str, reason: str = "") -> StepReport:
 
 def test_a_replay_says_which_calls_it_left_out_and_why() -> None:
     failed = "it failed and left nothing behind"
-    told = printed(step(1, "split"), step(2, "imstat", failed), step(3, "tclean", NOTHING), step(4, "tclean", NOTHING))
-    assert f"left out ({failed}): call 2 imstat" in told
-    assert f"left out ({NOTHING}): call 3 tclean, call 4 tclean" in told
-    assert "1 call replayed, 3 left out; 0 products: none." in told
+    output = printed(
+        step(1, "split"), step(2, "imstat", failed), step(3, "tclean", NOTHING), step(4, "tclean", NOTHING)
+    )
+    assert f"left out ({failed}): call 2 imstat" in output
+    assert f"left out ({NOTHING}): call 3 tclean, call 4 tclean" in output
+    assert "1 call replayed, 3 left out; 0 products: none." in output
 
 
 def test_many_calls_that_are_left_out_alike_are_one_line() -> None:
-    told = printed(*(step(number, "tclean", NOTHING) for number in range(1, 41)))
-    assert told.count("left out (") == 1
-    assert "call 5 tclean and 35 more" in told
+    output = printed(*(step(number, "tclean", NOTHING) for number in range(1, 41)))
+    assert output.count("left out (") == 1
+    assert "call 5 tclean and 35 more" in output
 
 
 def test_a_replay_that_leaves_nothing_out_does_not_speak_of_it() -> None:

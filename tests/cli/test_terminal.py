@@ -80,9 +80,9 @@ def test_the_consoles_own_styles_reach_the_terminal() -> None:
 def test_log_messages_are_held_to_it_too() -> None:
     file = io.StringIO()
     handler = RichHandler(console=PlainConsole(file=file, width=500), show_time=False, show_path=False)
-    handler.emit(logging.LogRecord("x", logging.WARNING, "x", 1, f"{EVIL} told", None, None))
+    handler.emit(logging.LogRecord("x", logging.WARNING, "x", 1, f"{EVIL} text", None, None))
     assert obeyed(file.getvalue()) == ""
-    assert "told" in file.getvalue()
+    assert "text" in file.getvalue()
 
 
 def _evil_document(document: Document) -> Document:
@@ -143,10 +143,10 @@ def test_every_view_is_tried() -> None:
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_no_view_passes_anything_on(name: str, tmp_path: Path) -> None:
-    told = printed(VIEWS[name](_evil_document(make_reduction(tmp_path / "nb").document)))
-    assert obeyed(told) == ""
-    assert "\ufffd" not in told, "the console had to stop what the view should have made plain"
-    assert SHOWN in told
+    output = printed(VIEWS[name](_evil_document(make_reduction(tmp_path / "nb").document)))
+    assert obeyed(output) == ""
+    assert "\ufffd" not in output, "the console had to stop what the view should have made plain"
+    assert SHOWN in output
 
 
 def test_an_error_shows_its_issues_and_the_systems_file_names() -> None:
@@ -165,9 +165,9 @@ def test_no_command_passes_a_file_name_on(
         Path(name).write_text("x")
     command = f"no\x1b[2J{name}" if command == "no-such-command" else command
     assert main([command, *([name] * (2 if command == "compare" else 1))]) in (0, 1, 2, 3)
-    told = capsys.readouterr()
-    assert obeyed(told.out + told.err) == ""
-    assert r"\x1b]0;owned" in told.out + told.err
+    captured = capsys.readouterr()
+    assert obeyed(captured.out + captured.err) == ""
+    assert r"\x1b]0;owned" in captured.out + captured.err
 
 
 VIEWS_IN_A_ROW = """

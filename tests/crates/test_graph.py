@@ -79,11 +79,11 @@ def test_a_failed_call_says_why_and_a_completed_one_has_no_error(document: Docum
     assert "error" not in nodes["#call/20260501-a1b2/0004"]
 
 
-@pytest.mark.parametrize(("outcome", "told"), [("interrupted", "was interrupted"), ("unfinished", "kernel ended")])
-def test_a_call_without_end_says_so(document: Document, outcome: Any, told: str) -> None:
+@pytest.mark.parametrize(("outcome", "message"), [("interrupted", "was interrupted"), ("unfinished", "kernel ended")])
+def test_a_call_without_end_says_so(document: Document, outcome: Any, message: str) -> None:
     last = replace(document.activities[-1], outcome=outcome, ended_at=None)
     nodes = graph(replace(document, activities=(*document.activities[:-1], last)))
-    assert told in nodes[f"#call/{last.id}"]["error"]
+    assert message in nodes[f"#call/{last.id}"]["error"]
     assert "endTime" not in nodes[f"#call/{last.id}"]
     assert nodes["#run/20260501-a1b2"]["actionStatus"] == "http://schema.org/FailedActionStatus"
 

@@ -80,8 +80,8 @@ def precious(tmp_path: Path) -> Path:
 def replay(reduction: Reduction, tmp_path: Path, change: Callable[[Any], None], *options: str) -> tuple[int, Path]:
     crate = forged(reduction.crate, tmp_path / "hostile.zip", change)
     work = tmp_path / "again"
-    told = ["--data", str(reduction.data), "--ignore-checksums", *options]
-    return main(["replay", str(crate), "--work", str(work), *told]), work
+    arguments = ["--data", str(reduction.data), "--ignore-checksums", *options]
+    return main(["replay", str(crate), "--work", str(work), *arguments]), work
 
 
 def test_a_parameter_that_is_a_program_reaches_nothing_outside(
@@ -202,14 +202,14 @@ def test_a_process_left_behind_ends_with_a_replay_that_a_signal_ends(
     left = Path("/proc", (work / "pid").read_text().strip(), "cmdline")
     replay.send_signal(number)
     replay.send_signal(number) if name in ("SIGTERM", "SIGHUP") else None  # as timeout does
-    told = replay.communicate(timeout=60)[1]
+    error = replay.communicate(timeout=60)[1]
     end = time.monotonic() + 5
     while left.exists() and b"sleep" in left.read_bytes():
         assert time.monotonic() < end
         time.sleep(0.05)
     if name != "SIGKILL":
         by = "" if name == "SIGINT" else f" by {name}"
-        assert f"Interrupted{by}. What was replayed so far is in {work}." in told
+        assert f"Interrupted{by}. The products replayed so far are in {work}." in error
         assert replay.returncode == 128 + number
         assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "hostile.zip"]
 

@@ -34,7 +34,7 @@ def test_what_a_restore_needs_is_shipped_and_visibilities_are_not(reduction: Red
         "n.listobs", "n.ms.flagversions", "n.gcal", "cube.image", "mom0.fits",
     }  # fmt: skip
     assert chosen["n.ms"].reason == "visibilities, referenced by digest"
-    assert chosen["data/N.fits"].reason == "an input, to be found by its locators"
+    assert chosen["data/N.fits"].reason == "an input that its locators lead to"
     assert chosen["n.gcal"].source == reduction.folder / "n.gcal"
 
 
@@ -123,7 +123,7 @@ def test_what_cannot_be_digested_any_more_is_not_shipped(reduction: Reduction) -
 
     items = choose_payload(reduction.document, reduction.folders, PayloadPolicy(), measure=broken)
     assert {item.decision for item in items} == {"referenced"}
-    assert "not readable any more (n.gcal is damaged.)" in {item.reason for item in items}
+    assert "no longer readable (n.gcal is damaged.)" in {item.reason for item in items}
 
 
 def test_products_are_measured_even_if_not_shipped_and_inputs_to_be_found_elsewhere_are_not(
@@ -238,9 +238,9 @@ def test_two_inputs_with_the_files_of_one_path_are_shipped_once(reduction: Reduc
         local.document, entities=(first, *others, again), activities=(used, *local.document.activities[1:])
     )
     items = choose_payload(document, local.folders, PayloadPolicy(), measure=measure)
-    told = {item.entity.id: (item.decision, item.reason) for item in items if item.entity.path == first.path}
-    assert told[first.id][0] == "shipped"
-    assert told[again.id] == ("referenced", "another state of this path has the same files")
+    decisions = {item.entity.id: (item.decision, item.reason) for item in items if item.entity.path == first.path}
+    assert decisions[first.id][0] == "shipped"
+    assert decisions[again.id] == ("referenced", "another state of this path has the same files")
 
 
 def test_reasons_fit_into_a_table(reduction: Reduction) -> None:

@@ -63,8 +63,8 @@ def missing_recommendations(crate: Path, cache: Path) -> set[str]:
 
 
 def test_the_official_validator_accepts_a_crate(packed: Packed, validator_cache: Path) -> None:
-    status, told = run_validator(packed.path, validator_cache)
-    assert status == 0, told
+    status, output = run_validator(packed.path, validator_cache)
+    assert status == 0, output
 
 
 def test_the_official_validator_refuses_the_crate_when_a_step_is_missing(
@@ -74,8 +74,8 @@ def test_the_official_validator_refuses_the_crate_when_a_step_is_missing(
     data = json.loads(path.read_text())
     data["@graph"] = [node for node in data["@graph"] if node["@type"] != "HowToStep"]
     path.write_text(json.dumps(data))
-    status, told = run_validator(opened.folder, validator_cache)
-    assert status == 1, told
+    status, output = run_validator(opened.folder, validator_cache)
+    assert status == 1, output
 
 
 def test_of_the_recommendations_only_what_nobody_knows_is_missing(

@@ -45,13 +45,13 @@ def edit(file: Path, change: Callable[[Any], Any]) -> None:
     file.write_text(json.dumps(tree))
 
 
-def told(unpacked: Path, document: Document) -> str:
+def issues_of(unpacked: Path, document: Document) -> str:
     return "\n".join(map(str, tree_issues(unpacked, document)))
 
 
 def test_trees_as_they_were_packed_have_no_issues(unpacked: Path, document: Document) -> None:
     assert len(list((unpacked / TREES).iterdir())) == 6
-    assert told(unpacked, document) == ""
+    assert issues_of(unpacked, document) == ""
 
 
 def _other_column(tree: Any) -> None:
@@ -75,7 +75,7 @@ def test_a_tree_that_does_not_follow_from_its_leaves_is_refused_even_without_che
     unpacked: Path, document: Document, change: Callable[[Any], None]
 ) -> None:
     edit(tree_of(document, unpacked, "n.gcal"), change)
-    assert "Its digest is not that of its columns" in told(unpacked, document)
+    assert "Its digest is not that of its columns" in issues_of(unpacked, document)
     with pytest.raises(CrateError, match="Its digest is not that of its columns"):
         open_crate(unpacked, unpacked, verify=False)
 
@@ -83,15 +83,15 @@ def test_a_tree_that_does_not_follow_from_its_leaves_is_refused_even_without_che
 def test_a_tree_that_no_record_speaks_of_is_refused(unpacked: Path, document: Document) -> None:
     known = tree_of(document, unpacked, "mom0.fits")
     gone = replace(document, entities=tuple(e for e in document.entities if e.path != "mom0.fits"))
-    assert told(unpacked, gone) == f"{TREES}{known.name}: The records know no content with this digest."
+    assert issues_of(unpacked, gone) == f"{TREES}{known.name}: The records know no content with this digest."
     (unpacked / TREES / "deeper").mkdir()
     known.rename(unpacked / TREES / "deeper" / known.name)
-    assert "The records know no content" in told(unpacked, document)
+    assert "The records know no content" in issues_of(unpacked, document)
 
 
 def test_a_tree_of_another_kind_is_refused(unpacked: Path, document: Document) -> None:
     edit(tree_of(document, unpacked, "n.gcal"), lambda tree: tree.update(kind="Image"))
-    assert "tree of a Image; the records name a CalibrationTable" in told(unpacked, document)
+    assert "tree of a Image; the records name a CalibrationTable" in issues_of(unpacked, document)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "3", "null", "{}", '{"format": "casaprov/tree/1"}', "[" * 10_000])
@@ -130,10 +130,10 @@ def test_sketches_are_held_to_their_form(
         tree["table"]["columns"]["table.f0"]["sketch"] = _sketched(change)
 
     edit(tree_of(document, unpacked, "n.gcal"), add)
-    assert (told(unpacked, document) == "") is good
+    assert (issues_of(unpacked, document) == "") is good
 
 
 def test_every_record_of_a_content_may_be_of_its_kind(unpacked: Path, document: Document) -> None:
     copied = next(entity for entity in document.entities if entity.path == "n.gcal")
     copy: Entity = replace(copied, id="copy", path="copy.gcal")
-    assert told(unpacked, replace(document, entities=(*document.entities, copy))) == ""
+    assert issues_of(unpacked, replace(document, entities=(*document.entities, copy))) == ""

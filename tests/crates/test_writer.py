@@ -105,9 +105,9 @@ def test_a_large_file_is_streamed(reduction: Reduction, tmp_path: Path) -> None:
 
 def test_a_full_disk_leaves_the_earlier_crate_and_nothing_else(reduction: Reduction, tmp_path: Path) -> None:
     (tmp_path / "x.zip").write_bytes(b"an earlier crate")
-    told = pack_alone(reduction, tmp_path, max_file_bytes=4000)
-    assert "There is no space left to write the crate" in told
-    assert "another disk" in told
+    error = pack_alone(reduction, tmp_path, max_file_bytes=4000)
+    assert "There is no space left to write the crate" in error
+    assert "another disk" in error
     assert (tmp_path / "x.zip").read_bytes() == b"an earlier crate"
     assert {path.name for path in tmp_path.iterdir()} == {"nb", "reduction.pickle", "x.zip"}
 
@@ -153,7 +153,7 @@ def test_records_without_calls_or_in_contradiction_are_not_packed(reduction: Red
     with pytest.raises(RecordError, match="contradicts itself"):
         attempt(replace(reduction.document, entities=()))
     calls = tuple(replace(a, returned=float("nan")) for a in reduction.document.activities)
-    with pytest.raises(RecordError, match="JSON has no word"):
+    with pytest.raises(RecordError, match="JSON cannot express"):
         attempt(replace(reduction.document, activities=calls))
     assert not (tmp_path / "x.zip").exists()
 
@@ -176,7 +176,7 @@ def test_a_log_that_the_journal_has_lost_is_not_named_by_the_crate(reduction: Re
     opened = open_crate(pack_reduction(reduction, tmp_path / "x.zip").path, tmp_path / "o")
     first, second = opened.document.activities[:2]
     assert first.log is None
-    assert "no more in the journal" in first.problems[0]
+    assert "no longer in the journal" in first.problems[0]
     assert second.log is not None
 
 
@@ -185,6 +185,8 @@ def test_a_notebook_that_has_other_cells_than_those_that_ran_is_told(reduction: 
     reduction.notebook.write_text(reduction.notebook.read_text().replace('"tclean"', '"tclean(niter=1)"'))
     packed = pack_reduction(reduction, tmp_path / "x.zip")
     (note,) = packed.notes
-    assert note.startswith("1 call(s) ran in cells that the saved file does not have as they are (tclean): save my red")
+    assert note.startswith(
+        "1 call(s) ran in cells that the saved notebook lacks or has in another form (tclean): save my red"
+    )
     text = (open_crate(packed.path, tmp_path / "o").folder / "README.md").read_text()
     assert "does not have the cells of these calls as they ran:\n7 (tclean).\n" in text

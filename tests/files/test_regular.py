@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from casacore import tables as casacore
 
-from casaprov.casa.replay_crate import _Judge
 from casaprov.casa.sandbox.product_readers import ProductReaders
 from casaprov.cli.commands import main
 from casaprov.comparison.products import Tolerance, compare_paths
@@ -26,6 +25,7 @@ from casaprov.files.stamps import is_self_contained, stamp
 from casaprov.readers.installed import fits_reader, open_digester, table_reader
 from casaprov.records.model import Entity, Locator
 from casaprov.replays.inputs import InputFinder
+from casaprov.replays.judge import Judge
 from sample_records import make_reduction, pack_reduction
 
 pytestmark = pytest.mark.timeout(60)  # they wait for ever where something is broken
@@ -241,7 +241,8 @@ def test_a_product_in_whose_place_it_is_cannot_be_verified(tmp_path: Path) -> No
     entity = next(entity for entity in opened.document.entities if entity.path == "mom0.fits")
     with closing(open_digester(Config(workers=1))) as digester:
         readers = ProductReaders(digester, (), confined=False)
-        found = _Judge(opened, readers, tmp_path, {}).compare(entity, tmp_path / "mom0.fits", Tolerance())
+        judge = Judge(opened, readers.digester.measure, readers.compare, tmp_path, {})
+        found = judge.compare(entity, tmp_path / "mom0.fits", Tolerance())
     assert found.verdict == "not-verifiable"
     assert "mom0.fits is a pipe" in found.note
 

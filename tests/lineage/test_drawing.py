@@ -136,10 +136,10 @@ def test_long_names_are_broken() -> None:
 def test_the_json_says_what_was_made_from_what(story: Story) -> None:
     graph = to_graph(story.document)
     labels = {node["id"]: node["label"] for node in graph["nodes"]}
-    told = {(labels[edge["from"]], edge["relation"], labels[edge["to"]]) for edge in graph["edges"]}
-    assert ("raw.fits", "used", "1 importuvfits") in told
-    assert ("3 applycal", "generated", "a.ms") in told
-    assert ("a.ms", "revision", "a.ms") in told
+    edges = {(labels[edge["from"]], edge["relation"], labels[edge["to"]]) for edge in graph["edges"]}
+    assert ("raw.fits", "used", "1 importuvfits") in edges
+    assert ("3 applycal", "generated", "a.ms") in edges
+    assert ("a.ms", "revision", "a.ms") in edges
     facts = {node["label"]: node for node in graph["nodes"]}
     assert (facts["raw.fits"]["input"], facts["raw.fits"]["product"]) == (True, False)
     assert [node["id"][-5:] for node in graph["nodes"] if node.get("gap")] == ["e0005"]
@@ -169,9 +169,9 @@ def test_the_names_are_in_the_picture_as_they_are(tmp_path: Path) -> None:
     story = Story()
     story.call("split", used=['a\\n"b" & <c>'], generated=["Größe &amp;.ms"])
     draw(story.document, tmp_path / "g.svg")
-    told = (tmp_path / "g.svg").read_text()
-    assert "a\\n&quot;b&quot; &amp; &lt;c&gt;" in told
-    assert "Größe &amp;amp;.ms" in told
+    drawn = (tmp_path / "g.svg").read_text()
+    assert "a\\n&quot;b&quot; &amp; &lt;c&gt;" in drawn
+    assert "Größe &amp;amp;.ms" in drawn
 
 
 @pytest.mark.parametrize("suffix", [".dot", ".json"])

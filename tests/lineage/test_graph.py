@@ -7,9 +7,7 @@ from dataclasses import replace
 import pytest
 
 from casaprov.errors import RecordError, UsageError
-from casaprov.hashing import digest_bytes
 from casaprov.lineage.graph import Lineage
-from casaprov.records.model import Step
 from records import Story
 
 
@@ -82,36 +80,6 @@ def test_a_record_that_names_what_is_not_there_is_refused(story: Story) -> None:
         Lineage(story.document)
 
 
-def test_what_a_call_deleted_is_known(story: Story) -> None:
-    removal = story.call("rmtables", deleted=["a.gcal", "never.was"])
-    assert [entity.path for entity in Lineage(story.document).deleted()[removal.id]] == ["a.gcal"]
-
-
-@pytest.mark.parametrize(
-    ("cell_id", "session", "count", "left"),
-    [
-        (None, "another", 1, {"2.png"}),  # its cell ran again: it shows another picture
-        (None, "the same", 2, {"1.png", "2.png"}),  # two cells with the same text
-        ("c1", "the same", 2, {"2.png"}),
-        ("c1", "the same", 1, {"1.png", "2.png"}),  # two calls of one cell
-    ],
-)
-def test_a_picture_without_a_name_belongs_to_its_cell(
-    cell_id: str | None, session: str, count: int, left: set[str]
-) -> None:
-    story = Story()
-    before = story.call("plotms", used=["a.ms"], generated=[".casaprov/n/plots/1.png", "named.png"])
-    after = story.call("plotms", used=["a.ms"], generated=[".casaprov/n/plots/2.png"])
-    step = Step(source_digest=digest_bytes(b"go"), cell_id=cell_id, execution_count=1)
-    session_id = before.session if session == "the same" else "20260502T100000-abcdef"
-    story.activities[:] = [
-        replace(before, step=step),
-        replace(after, step=replace(step, execution_count=count), session=session_id),
-    ]
-    names = {entity.path.rpartition("/")[2] for entity in Lineage(story.document).products()}
-    assert names == left | {"named.png"}
-
-
 def test_the_part_between_two_paths(story: Story) -> None:
     lineage = Lineage(story.document)
     assert [a.task for a in lineage.between(None, "a.gcal").activities] == ["importuvfits", "gaincal"]
@@ -162,11 +130,3 @@ def test_a_part_of_what_was_left_later_is_no_product_of_its_own() -> None:
     observed = replace(last, generated=tuple(replace(usage, declared=False) for usage in last.generated))
     document = replace(story.document, activities=(*calls, observed))
     assert {e.path for e in Lineage(document).products()} == {"all.ms", *parts}
-
-
-def test_the_last_state_is_that_of_the_call_that_a_call_made() -> None:
-    # What a task wrote before it made a call that changed it again is found when that begins, and recorded with the task.
-    story = Story()
-    outer = story.call("setjy", generated=["a.ms"])
-    inner = story.call("setjy", changed=["a.ms"], parent=outer.id)
-    assert [e.generated_by for e in Lineage(story.document).products()] == [inner.id]

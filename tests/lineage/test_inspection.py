@@ -148,8 +148,8 @@ def test_cells_run_out_of_order_are_shown(
 def test_a_real_reduction_is_drawn_and_exported(reduction: Reduction, tmp_path: Path) -> None:
     picture, prov = tmp_path / "n.svg", tmp_path / "n.json"
     assert main(["inspect", str(reduction.crate), "--graph", str(picture), "--prov", str(prov)]) == 0
-    told = picture.read_text()
-    assert all(name in told for name in ("NGC5921.fits", "importuvfits", "n.ms", "n.gcal", "tclean", "n.fits"))
+    drawn = picture.read_text()
+    assert all(name in drawn for name in ("NGC5921.fits", "importuvfits", "n.ms", "n.gcal", "tclean", "n.fits"))
     calls = open_crate(reduction.crate, tmp_path / "opened").document.activities
     with prov.open() as file:
         records = ProvDocument.deserialize(file).get_records()

@@ -39,7 +39,7 @@ def counts(data: dict[str, Any]) -> dict[str, int]:
 
 
 def types(statement: dict[str, Any]) -> set[str]:
-    return {told["$"] for told in statement["prov:type"]}
+    return {member["$"] for member in statement["prov:type"]}
 
 
 @pytest.fixture

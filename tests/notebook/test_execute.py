@@ -63,7 +63,7 @@ def test_a_signal_ends_the_run_with_the_notebook_written(tmp_path: Path, number:
     done = interrupted(notebook, number)
     assert done.returncode == code
     assert done.stderr.splitlines()[2:] == [
-        f"Interrupted by {number.name} in cell 2: what was executed is in {notebook}."
+        f"Interrupted by {number.name} in cell 2. The cells executed so far are in {notebook}."
     ]
     first, second, third = outputs(notebook)
     assert first[0].text == "one\n"

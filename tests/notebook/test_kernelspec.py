@@ -138,12 +138,12 @@ def test_the_doctor_says_whether_the_kernel_is_there_and_can_start(
     assert casa_kernel().remedy == "Run 'casaprov kernel install'."
     assert main(["kernel", "install"]) == 0
     assert casa_kernel().status == "ok"
-    assert sys.executable in casa_kernel().told
+    assert sys.executable in casa_kernel().message
 
     make_it_start(user_kernels, "/nowhere/bin/python")
     found = casa_kernel()
     assert found.status == "warning"
-    assert "/nowhere/bin/python, which does not exist." in found.told
+    assert "/nowhere/bin/python, which does not exist." in found.message
     assert "casaprov kernel install --name casaprov" in found.remedy
     assert main(["kernel", "list"]) == 0
     assert "(missing)" in capsys.readouterr().out
@@ -151,7 +151,7 @@ def test_the_doctor_says_whether_the_kernel_is_there_and_can_start(
     monkeypatch.delenv("PYTHONPATH", raising=False)
     venv.create(tmp_path / "bare", with_pip=False, symlinks=True)
     make_it_start(user_kernels, str(tmp_path / "bare/bin/python"))
-    assert "in which casaprov is not installed" in casa_kernel().told
+    assert "in which casaprov is not installed" in casa_kernel().message
 
 
 def test_the_doctor_asks_about_the_kernel() -> None:

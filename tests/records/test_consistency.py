@@ -27,25 +27,25 @@ def messages(document: Document) -> str:
 
 def test_ids_that_stand_for_nothing_are_found_at_once(document: Document) -> None:
     call = replace(document.activities[0], session="gone", parent="gone", used=(Usage(entity="gone"),), given=("gone",))
-    told = messages(replace(document, activities=(call, *document.activities[1:])))
-    assert "session gone" in told
-    assert "made by a call gone" in told
-    assert "an entity gone" in told
-    assert "given gone" in told
+    found = messages(replace(document, activities=(call, *document.activities[1:])))
+    assert "session gone" in found
+    assert "made by a call gone" in found
+    assert "an entity gone" in found
+    assert "given gone" in found
 
 
 def test_an_id_that_stands_for_two_records_is_found(document: Document) -> None:
-    assert "stands for 2 records" in messages(replace(document, entities=(*document.entities, document.entities[0])))
+    assert "belongs to 2 records" in messages(replace(document, entities=(*document.entities, document.entities[0])))
 
 
 def test_a_state_and_the_call_that_made_it_must_name_each_other(document: Document) -> None:
     first, *rest = document.entities
-    told = messages(replace(document, entities=(replace(first, generated_by=document.activities[0].id), *rest)))
-    assert "did not generate it" in told
+    found = messages(replace(document, entities=(replace(first, generated_by=document.activities[0].id), *rest)))
+    assert "did not generate it" in found
     calls = tuple(replace(a, generated=()) if a.task == "importuvfits" else a for a in document.activities)
     assert "did not generate it" in messages(replace(document, activities=calls))
     entities = tuple(replace(e, generated_by=None) if e.path == "n.gcal" else e for e in document.entities)
-    assert "says otherwise. (found no call" in messages(replace(document, entities=entities))
+    assert "names another call. (found no call" in messages(replace(document, entities=entities))
 
 
 def test_an_inner_call_may_have_made_what_the_outer_one_left(document: Document) -> None:
@@ -71,8 +71,8 @@ def test_a_call_that_used_its_own_product_is_found(document: Document) -> None:
 def test_a_chain_of_revisions_without_beginning_is_found(document: Document) -> None:
     states = [entity for entity in document.entities if entity.path == "n.ms"]
     entities = tuple(replace(e, revision_of=states[-1].id) if e is states[0] else e for e in document.entities)
-    told = messages(replace(document, entities=entities))
-    assert told.count("changed from itself") == len(states)
+    found = messages(replace(document, entities=entities))
+    assert found.count("changed from itself") == len(states)
 
 
 def test_a_chain_of_copies_without_beginning_is_found(document: Document) -> None:

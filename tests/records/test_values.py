@@ -194,6 +194,6 @@ NUMBERS = {"long": 10**6000, "longdouble": np.longdouble(1.5), "clongdouble": np
 
 @pytest.mark.parametrize("value", NUMBERS.values(), ids=NUMBERS)
 def test_numbers_without_a_json_form_are_told_as_objects(value: Any) -> None:
-    told = to_json(value)
-    assert not is_exact(told)
-    assert "@object" in json.loads(json.dumps(told))
+    written = to_json(value)
+    assert not is_exact(written)
+    assert "@object" in json.loads(json.dumps(written))

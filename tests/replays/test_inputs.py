@@ -1,4 +1,4 @@
-"""Inputs of a replay: where they are looked for, what is accepted, what is read, and what is told."""
+"""Inputs of a replay: the places of the search, the candidates that are read and accepted, and the messages."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ import pytest
 from astropy.io import fits
 from casacore import tables as casacore
 
-from casaprov.casa.replay_crate import _find_inputs, _in_casa_data, _where_it_was
+from casaprov.casa.replaying import place_in_casa_data
 from casaprov.crate import open_crate
 from casaprov.digests.measurement import Measurement, facts_of, measure
 from casaprov.errors import InputMissing
 from casaprov.readers.installed import fits_reader, table_reader
 from casaprov.records.model import Entity, Kind, Locator, Tier
-from casaprov.replays.inputs import InputFinder
-from casaprov.replays.plan import Plan
+from casaprov.replays.inputs import InputFinder, find_inputs, recorded_place
 from sample_records import make_reduction, pack_reduction
 
 
@@ -36,7 +35,7 @@ class Measuring:
 
 
 def finder(measuring: Measuring, *folders: Path, shipped: Path | None = None) -> InputFinder:
-    resolvers = {"casadata": _in_casa_data, "file": _where_it_was}
+    resolvers = {"casadata": place_in_casa_data, "file": recorded_place}
     return InputFinder(resolvers=resolvers, folders=folders, measure=measuring, shipped=lambda _entity: shipped)
 
 
@@ -116,7 +115,7 @@ def test_a_link_to_a_table_is_found_by_its_content(tmp_path: Path) -> None:
 def test_a_locator_that_leads_to_anything_else_has_nothing_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Kind, scheme: str, value: str
 ) -> None:
-    monkeypatch.setattr("casaprov.casa.replay_crate.data_folders", lambda: (tmp_path / "here" / "x" / "y" / "z",))
+    monkeypatch.setattr("casaprov.casa.replaying.data_folders", lambda: (tmp_path / "here" / "x" / "y" / "z",))
     (tmp_path / "here" / "x" / "y" / "z").mkdir(parents=True)
     (tmp_path / "usr").mkdir()
     (tmp_path / "here" / "large").write_bytes(bytes(2**21))
@@ -205,8 +204,8 @@ def test_an_input_that_the_notebook_changed_is_told_with_the_number_of_the_call(
     call = opened.document.activities[1]
     entity = recorded(text(tmp_path / "work.txt"))
     changed = replace(entity, id="later", revision_of="e", generated_by=call.id)
-    opened = replace(opened, document=replace(opened.document, entities=(entity, changed)))
+    document = replace(opened.document, entities=(entity, changed))
     with pytest.raises(InputMissing, match=rf"Call 2 \({call.task}\) of the notebook itself changed it") as caught:
-        _find_inputs(Plan(steps=(), inputs=(entity,), products=()), opened, finder(Measuring()))
+        find_inputs([entity], document, finder(Measuring()))
     assert call.id not in str(caught.value)
     assert "what it was copied from" in caught.value.hint

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from casaprov.lineage.graph import Lineage
 from casaprov.records.model import Usage
 from casaprov.replays.plan import foreign_states, make_plan
 from records import Story
@@ -15,7 +16,7 @@ TASKS = {f"casatasks.{name}" for name in NAMES}
 
 
 def actions(story: Story) -> list[str]:
-    return [step.action for step in make_plan(story.document, TASKS).steps]
+    return [step.action for step in make_plan(Lineage(story.document), TASKS).steps]
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def test_a_straight_reduction_is_run_as_it_was(story: Story) -> None:
     story.call("gaincal", used=["a.ms"], generated=["a.gcal"])
     story.call("applycal", used=["a.gcal"], changed=["a.ms"])
     story.call("imstat", used=["a.ms"])
-    plan = make_plan(story.document, TASKS)
+    plan = make_plan(Lineage(story.document), TASKS)
     assert [step.action for step in plan.steps] == ["run"] * 4
     assert [entity.path for entity in plan.inputs] == ["raw.fits"]
 
@@ -54,7 +55,7 @@ def test_an_intermediate_name_used_twice_is_cleared(story: Story) -> None:
     story.call("tclean", used=["tmp.ms"], generated=["one.image"])
     story.call("split", used=["a.ms"], generated=["tmp.ms"])
     story.call("tclean", used=["tmp.ms"], generated=["two.image"])
-    steps = make_plan(story.document, TASKS).steps
+    steps = make_plan(Lineage(story.document), TASKS).steps
     assert [step.action for step in steps] == ["run"] * 5
     assert [step.clears for step in steps] == [(), (), (), ("tmp.ms",), ()]
 
@@ -63,7 +64,7 @@ def test_what_somebody_removed_is_gone_before_a_call_that_minds_it(story: Story)
     for image in ("one.image", "two.image"):  # between the two, something outside of tasks removed b.ms*
         story.call("split", used=["a.ms"], generated=["b.ms"])  # CASA's refuses beside b.ms.flagversions
         story.call("flagdata", used=["b.ms"], generated=["b.ms.flagversions", image])
-    steps = make_plan(story.document, TASKS).steps
+    steps = make_plan(Lineage(story.document), TASKS).steps
     assert [step.action for step in steps] == ["run"] * 5
     assert [set(step.clears) for step in steps] == [set(), set(), set(), {"b.ms", "b.ms.flagversions"}, set()]
 
@@ -74,7 +75,7 @@ def test_what_a_copy_was_made_of_is_made_for_who_looked_at_the_copy(story: Story
     story.call("tclean", used=["a.ms"], generated=["a.image"])
     story._entity("kept.image", copy_of=copied)
     look = story.call("imstat", used=["kept.image"])
-    steps = {step.activity.id: step for step in make_plan(story.document, TASKS).steps}
+    steps = {step.activity.id: step for step in make_plan(Lineage(story.document), TASKS).steps}
     assert steps[first.id].action == "run"
     assert [(source.id, path) for source, path in steps[look.id].restores] == [(copied, "kept.image")]
 
@@ -85,7 +86,7 @@ def test_a_copy_that_was_only_removed_needs_no_call(story: Story) -> None:
     story.call("tclean", used=["a.ms"], generated=["a.image"])
     story._entity("kept.image", copy_of=copied)
     story.call("rmtables", used=["kept.image"], deleted=["kept.image"])
-    actions_of = {step.activity.id: step.action for step in make_plan(story.document, TASKS).steps}
+    actions_of = {step.activity.id: step.action for step in make_plan(Lineage(story.document), TASKS).steps}
     assert actions_of[first.id] == "leave-out"
 
 
@@ -97,13 +98,13 @@ def test_who_made_what_was_changed_under_another_name_is_run(story: Story) -> No
         changing,
         generated=(Usage(entity=story._entity("b.ms", generated_by=changing.id, revision_of=before), declared=False),),
     )
-    steps = {step.activity.id: step for step in make_plan(story.document, TASKS).steps}
+    steps = {step.activity.id: step for step in make_plan(Lineage(story.document), TASKS).steps}
     assert (steps[made.id].action, steps[changing.id].clears) == ("run", ())
 
 
 def test_a_failed_call_that_left_nothing_is_left_out(story: Story) -> None:
     story.call("gaincal", used=["a.ms"], outcome="failed")
-    plan = make_plan(story.document, TASKS)
+    plan = make_plan(Lineage(story.document), TASKS)
     assert plan.steps[1].action == "leave-out"
     assert "failed" in plan.steps[1].reason
 
@@ -117,16 +118,16 @@ def test_a_gap_blocks_what_follows_from_it(story: Story) -> None:
     story.gap("a.ms")
     story.call("gaincal", used=["a.ms"], generated=["a.gcal"])
     story.call("split", used=["a.gcal"], generated=["b.gcal"])
-    steps = make_plan(story.document, TASKS).steps
+    steps = make_plan(Lineage(story.document), TASKS).steps
     assert [step.action for step in steps] == ["run", "blocked", "blocked"]
-    assert "no recorded task" in steps[1].reason
+    assert "other than a recorded task" in steps[1].reason
     assert "could not be brought back" in steps[2].reason
 
 
 def test_what_a_killed_call_left_blocks_what_follows_and_is_no_input(story: Story) -> None:
     story.remains("x.psf", "tclean, which began at noon and had not ended, writes there.")
     story.call("gaincal", used=["x.psf"], generated=["s.gcal"])
-    plan = make_plan(story.document, TASKS)
+    plan = make_plan(Lineage(story.document), TASKS)
     assert plan.steps[-1].reason == (
         "x.psf is not what a recorded task left: tclean, which began at noon and had not ended, writes there"
     )
@@ -153,7 +154,7 @@ def test_tasks_that_tasks_called_are_left_to_them(story: Story) -> None:
     outer = story.call("split", used=["a.ms"])
     story.call("flagdata", used=["a.ms"], generated=["b.ms"], parent=outer.id)
     story.call("tclean", used=["b.ms"], generated=["a.image"])
-    steps = make_plan(story.document, TASKS).steps
+    steps = make_plan(Lineage(story.document), TASKS).steps
     assert [(step.activity.task, step.action) for step in steps] == [
         ("importuvfits", "run"),
         ("split", "run"),
@@ -164,14 +165,14 @@ def test_tasks_that_tasks_called_are_left_to_them(story: Story) -> None:
 def test_what_a_call_left_to_a_call_that_changed_it_is_not_compared(story: Story) -> None:
     outer = story.call("flagdata", used=["a.ms"], generated=["b.ms", "c.ms"])
     story.call("flagdata", changed=["b.ms"], parent=outer.id)
-    left = make_plan(story.document, TASKS).steps[-1].leaves
+    left = make_plan(Lineage(story.document), TASKS).steps[-1].leaves
     assert [usage.entity for usage in left] == [outer.generated[1].entity]
 
 
 def plan_with(story: Story, *at_hand: str) -> list[tuple[str, str]]:
     """What becomes of each call if the files of some paths' states by no task are at hand."""
-    found = {e.id for e in foreign_states(story.document, TASKS) if e.path in at_hand}
-    return [(step.activity.task, step.action) for step in make_plan(story.document, TASKS, found).steps[1:]]
+    found = {e.id for e in foreign_states(Lineage(story.document), TASKS) if e.path in at_hand}
+    return [(step.activity.task, step.action) for step in make_plan(Lineage(story.document), TASKS, found).steps[1:]]
 
 
 def test_what_a_function_made_is_taken_if_it_is_at_hand(story: Story) -> None:
@@ -184,8 +185,8 @@ def test_what_a_function_made_is_taken_if_it_is_at_hand(story: Story) -> None:
 def test_a_gap_is_taken_if_it_is_at_hand(story: Story) -> None:
     story.gap("a.ms")
     story.call("gaincal", used=["a.ms"], generated=["a.gcal"])
-    found = [entity.id for entity in foreign_states(story.document, TASKS)]
-    step = make_plan(story.document, TASKS, found).steps[1]
+    found = [entity.id for entity in foreign_states(Lineage(story.document), TASKS)]
+    step = make_plan(Lineage(story.document), TASKS, found).steps[1]
     assert (step.action, [(source.id, path) for source, path in step.restores]) == ("run", [(found[0], "a.ms")])
 
 

@@ -94,7 +94,7 @@ def test_a_cell_that_was_edited_since_it_ran_is_told(mine: Path, capsys: pytest.
     (mine / "n.ipynb").write_text(json.dumps(notebook))
     assert main(["export", str(mine / "n.ipynb"), "-o", str(mine / "x.zip"), "--json"]) == 0
     captured = capsys.readouterr()
-    assert "ran in cells that the saved file does not have as they are" in captured.err
+    assert "ran in cells that the saved notebook lacks or has in another form" in captured.err
     assert json.loads(captured.out)["notes"][0] in captured.err
     assert main(["validate", str(mine / "x.zip")]) == 0
     readme = zipfile.ZipFile(mine / "x.zip").read("README.md").decode()

@@ -369,7 +369,7 @@ def test_on_another_machine_the_record_decides_what_was_a_file(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("package = ", "Invalid value"),
         ("[tasks.a]\nused = ['x']", "'package' is missing"),
@@ -381,10 +381,10 @@ def test_on_another_machine_the_record_decides_what_was_a_file(tmp_path: Path) -
         ("package = 'p'\n[tasks.a]\nused = [3]", "not iterable"),
     ],
 )
-def test_a_broken_table_is_refused_with_its_origin(text: str, told: str) -> None:
+def test_a_broken_table_is_refused_with_its_origin(text: str, expected: str) -> None:
     with pytest.raises(RecordError, match="the entry point 'mine'") as caught:
         read_specs(text, "the entry point 'mine'")
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
 
 
 @pytest.fixture
@@ -421,7 +421,7 @@ def test_a_table_may_be_a_file(other_package: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "told"),
+    ("source", "expected"),
     [
         ("TABLE = 'no-such-file.toml'", "cannot be loaded"),
         ("raise RuntimeError('broken')", "broken"),
@@ -429,11 +429,11 @@ def test_a_table_may_be_a_file(other_package: Any, tmp_path: Path) -> None:
         (f"TABLE = {TABLE.replace('wsclean', 'gaincal')!r}", "describes gaincal, which is described already"),
     ],
 )
-def test_a_broken_entry_point_is_named(other_package: Any, source: str, told: str) -> None:
+def test_a_broken_entry_point_is_named(other_package: Any, source: str, expected: str) -> None:
     other_package(source)
     with pytest.raises(RecordError, match=re.escape("'other' (other_tasks:TABLE)")) as caught:
         load_specs()["wsclean"]
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
     assert load_specs()["gaincal"].package == "casatasks"  # nobody needs the other table for that
 
 
@@ -470,8 +470,8 @@ def task_xml() -> dict[str, dict[str, tuple[str, str]]]:
 @pytest.mark.casa
 def test_every_task_of_this_casa_is_described_and_none_besides(casa_site_config: data.DataSource) -> None:
     code = "import casatasks, json; print(json.dumps(casatasks.__all__))"
-    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-    tasks = set(json.loads(told.splitlines()[-1])) - {"casalog", "version", "version_string"}
+    output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    tasks = set(json.loads(output.splitlines()[-1])) - {"casalog", "version", "version_string"}
     described = {name for name, spec in SPECS.items() if spec.package == "casatasks"}
     assert tasks <= described
     assert described - tasks <= NOT_IN_EVERY_CASA
@@ -510,12 +510,12 @@ def test_every_parameter_that_smells_of_a_file_is_described() -> None:
 def calls(casa_site_config: data.DataSource, ngc5921_fits: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What real tasks did in a folder, and what their TaskSpecs said they would do."""
     folder = tmp_path_factory.mktemp("ngc5921")
-    command = [sys.executable, str(SUPPORT / "run_tasks.py"), str(ngc5921_fits), str(folder / "told.json")]
+    command = [sys.executable, str(SUPPORT / "run_tasks.py"), str(ngc5921_fits), str(folder / "results.json")]
     ran = subprocess.run(
         command, cwd=folder, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False
     )
     assert ran.returncode == 0, ran.stderr[-3000:]
-    return json.loads((folder / "told.json").read_text())
+    return json.loads((folder / "results.json").read_text())
 
 
 @pytest.mark.casa

@@ -15,7 +15,7 @@ from casaprov.untrusted.json_file import read_json
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("[" * 100_000, "nested too deeply"),
         ("[" * 150 + "]" * 150, "nested too deeply"),
@@ -26,9 +26,9 @@ from casaprov.untrusted.json_file import read_json
         ("\xff", "cannot be read"),
     ],
 )
-def test_json_that_is_not_what_records_are_is_refused(tmp_path: Path, text: str, told: str) -> None:
+def test_json_that_is_not_what_records_are_is_refused(tmp_path: Path, text: str, expected: str) -> None:
     (tmp_path / "x.json").write_bytes(text.encode("latin-1"))
-    with pytest.raises(CrateError, match=told) as caught:
+    with pytest.raises(CrateError, match=expected) as caught:
         read_json(tmp_path / "x.json")
     assert caught.value.hint
 

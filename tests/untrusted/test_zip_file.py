@@ -47,7 +47,7 @@ def test_a_sound_zip_is_unpacked_with_folders_and_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "expected"),
     [
         ("/etc/passwd", "absolute"),
         ("../outside", "leads out"),
@@ -64,9 +64,9 @@ def test_a_sound_zip_is_unpacked_with_folders_and_bytes(tmp_path: Path) -> None:
         ("a/" * 1000 + "f", "too deep"),
     ],
 )
-def test_a_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str, told: str) -> None:
+def test_a_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str, expected: str) -> None:
     error = refused(make_zip(tmp_path / "x.zip", ("good", b"1"), (name, b"2")), tmp_path / "o")
-    assert any(told in issue.message for issue in error.issues)
+    assert any(expected in issue.message for issue in error.issues)
     assert list(tmp_path.iterdir()) == [tmp_path / "x.zip"]
 
 
@@ -137,17 +137,17 @@ def test_other_compressions_than_deflate_are_refused(tmp_path: Path, method: int
 
 
 @pytest.mark.parametrize(
-    ("limits", "told"),
+    ("limits", "expected"),
     [
         (Limits(max_entries=2), "3 entries"),
         (Limits(max_total_bytes=100_000), "unpack to 300000 bytes"),
         (Limits(ratio_from_bytes=1000), "zip bomb"),
     ],
 )
-def test_a_bomb_is_refused_before_anything_is_written(tmp_path: Path, limits: Limits, told: str) -> None:
+def test_a_bomb_is_refused_before_anything_is_written(tmp_path: Path, limits: Limits, expected: str) -> None:
     path = make_zip(tmp_path / "x.zip", *((f"{n}", bytes(100_000)) for n in range(3)))
     error = refused(path, tmp_path / "o", limits)
-    assert told in error.issues[0].message
+    assert expected in error.issues[0].message
     assert "unpack it yourself" in error.hint
 
 

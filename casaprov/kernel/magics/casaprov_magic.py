@@ -227,10 +227,10 @@ class CasaprovMagic:
         if len(words) == 1:
             name = words[0]
             config = settings.config
-            return [Line(f"{name} = {config.told(name)} (chosen by: {config.sources.get(name, 'default')})")]
+            return [Line(f"{name} = {config.text(name)} (chosen by: {config.sources.get(name, 'default')})")]
         if words:
             config = settings.choose(words[0], " ".join(words[1:]))
-            return [Line(f"{words[0]} = {config.told(words[0])} from now on, in this session.")]
+            return [Line(f"{words[0]} = {config.text(words[0])} from now on, in this session.")]
         return [settings_table(settings.config)]
 
     def _pause(self, words: list[str]) -> list[Part]:

@@ -59,7 +59,7 @@ def status_page(recorded: Recorded) -> list[Part]:
             parts.append(_being_digested(lineage, pending))
             lineage = Lineage(_without_files(document, {activity.id for activity in pending}))
         parts += _oddities(lineage, recorded.order, recorded.session)
-    told = ", ".join(f"{name} = {recorded.config.told(name)}" for name in Config.names())
+    told = ", ".join(f"{name} = {recorded.config.text(name)}" for name in Config.names())
     parts.append(Line(f"{told} (change one with %casaprov config NAME VALUE)", "Settings:"))
     return parts
 
@@ -207,7 +207,7 @@ def call_page(activity: Activity, lineage: Lineage, order: CellOrder, journal: P
 
 def settings_table(config: Config) -> Table:
     """All settings, and who chose them."""
-    rows = tuple((name, config.told(name), config.sources.get(name, "default")) for name in Config.names())
+    rows = tuple((name, config.text(name), config.sources.get(name, "default")) for name in Config.names())
     return Table("", ("setting", "value", "chosen by"), rows)
 
 

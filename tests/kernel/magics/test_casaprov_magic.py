@@ -204,7 +204,7 @@ def test_a_crate_is_packed_and_what_is_in_it_said(kernel: WatchedKernel, capsys:
     plain = told(kernel, "%casaprov export")
     assert "n.crate.zip" in plain
     assert "n.ipynb as it was saved at" in plain
-    assert "ran in cells that the saved file does not have as they are" in plain
+    assert "ran in cells that the saved notebook lacks or has in another form" in plain
     assert "vishead" in plain
     assert main(["validate", str(kernel.folder / "n.crate.zip")]) == 0
     capsys.readouterr()

@@ -1,4 +1,4 @@
-"""The calls of a Document as JSON-LD: actions, steps, tools and their parameters."""
+"""The actions of a Document as JSON-LD: its calls with steps and tools, and the sessions that they ran in."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from casaprov import terms
 from casaprov.crates.layout import call_names, log_path, parameters_path
 from casaprov.crates.nodes import Node, iri, local, ref, time, value, value_type
+from casaprov.lineage.graph import Lineage
 from casaprov.records.model import Activity, Document, Session, Usage
 
-__all__ = ["Calls"]
+__all__ = ["Calls", "engine_nodes", "last_time", "run_nodes"]
 
 _ENDED_HOW = {
     "failed": "The call failed.",
@@ -19,7 +20,7 @@ _ENDED_HOW = {
 
 
 class Calls:
-    """What describes the task calls of a Document in its crate.
+    """Descriptions of the task calls of a Document.
 
     Parameters
     ----------
@@ -30,7 +31,7 @@ class Calls:
     files
         Paths of the files in the crate; calls refer to their parameters and logs.
     people
-        References to those who made the calls.
+        References to the people who made the calls.
 
     Attributes
     ----------
@@ -60,7 +61,7 @@ class Calls:
         self._nodes = [node for activity in document.activities for node in self._call(activity)]
 
     def nodes(self) -> list[Node]:
-        """Tools, their FormalParameters, and all that describes the calls."""
+        """Return the tools, their FormalParameters, and the descriptions of the calls."""
         return [*self.tools.values(), *self._parameters.values(), *self._nodes]
 
     def _call(self, activity: Activity) -> Iterable[Node]:
@@ -139,7 +140,7 @@ class Calls:
         return self.tools.setdefault(identifier, tool)
 
     def _parameter(self, tool: Node, name: str, direction: str, kind: str) -> str:
-        """Identifier of the FormalParameter; notes that it took a value of this kind."""
+        """Return the identifier of a FormalParameter, and note that it took a value of this kind."""
         identifier = local(direction, f"{tool['@id'].partition('/')[2]}/{name}")
         if identifier not in self._parameters:
             self._parameters[identifier] = {
@@ -156,18 +157,104 @@ class Calls:
         return identifier
 
     def _values(self, activity: Activity, tool: Node) -> Iterable[Node]:
-        """PropertyValues of what the user gave, where the value is no recorded Entity."""
+        """Yield the PropertyValue of each given parameter whose value is no recorded Entity."""
         named = {usage.parameter for usage in (*activity.used, *activity.generated)}
         for name in activity.given:
             if name not in named and name in activity.parameters:
-                told = activity.parameters[name]
+                given = activity.parameters[name]
                 yield {
                     "@id": local("value", f"{activity.id}/{name}"),
                     "@type": "PropertyValue",
                     "name": name,
-                    "value": value(told),
-                    "exampleOfWork": ref(self._parameter(tool, name, "input", value_type(told))),
+                    "value": value(given),
+                    "exampleOfWork": ref(self._parameter(tool, name, "input", value_type(given))),
                 }
+
+
+def run_nodes(
+    document: Document, notebook: str, ids: Mapping[str, str], controls: Mapping[str, str], people: Sequence[Node]
+) -> Iterable[Node]:
+    """Describe each session with calls: the run of the notebook, and casaprov, which organised it.
+
+    Parameters
+    ----------
+    ids
+        Identifier of every Entity.
+    controls
+        Identifier of the ControlAction of every Activity.
+    people
+        References to the people who ran it.
+    """
+    products = [entity.id for entity in Lineage(document).products()]
+    for session in _with_calls(document):
+        mine = [activity for activity in document.activities if activity.session == session.id]
+        made = {usage.entity for activity in mine for usage in activity.generated}
+        read = [usage.entity for activity in mine for usage in activity.used if usage.entity not in made]
+        environment = list(_environment(session))
+        completed = mine[-1].outcome == "completed"
+        common = {
+            "agent": people,
+            "startTime": time(session.started_at),
+            "endTime": time(session.ended_at or mine[-1].ended_at or last_time(document)),
+            "actionStatus": terms.STATUS_COMPLETED if completed else terms.STATUS_FAILED,
+        }
+        yield {
+            "@id": local("run", session.id),
+            "@type": "CreateAction",
+            "name": f"Run of {notebook}",
+            "description": f"Kernel session {session.id} with {len(mine)} recorded calls.",
+            "instrument": ref(iri(notebook)),
+            "object": [ref(ids[entity]) for entity in read],
+            "result": [ref(ids[entity]) for entity in products if entity in made],
+            "environment": [ref(node["@id"]) for node in environment],
+            **common,
+        }
+        yield {
+            "@id": local("session", session.id),
+            "@type": "OrganizeAction",
+            "name": f"Session {session.id} under casaprov",
+            "instrument": ref(_engine_id(session)),
+            "object": [ref(controls[activity.id]) for activity in mine],
+            "result": ref(local("run", session.id)),
+            **common,
+        }
+        yield from environment
+
+
+def engine_nodes(document: Document) -> Iterable[Node]:
+    """Describe each version of casaprov that recorded calls."""
+    for session in _with_calls(document):
+        yield {
+            "@id": _engine_id(session),
+            "@type": "SoftwareApplication",
+            "name": "casaprov",
+            "softwareVersion": session.casaprov,
+            "url": terms.CASAPROV,
+        }
+
+
+def last_time(document: Document) -> str:
+    """Return the latest time in the records."""
+    times = [session.ended_at or session.started_at for session in document.sessions]
+    return max(times + [activity.ended_at or activity.started_at for activity in document.activities])
+
+
+def _with_calls(document: Document) -> list[Session]:
+    used = {activity.session for activity in document.activities}
+    return [session for session in document.sessions if session.id in used]
+
+
+def _engine_id(session: Session) -> str:
+    return local("engine", f"casaprov-{session.casaprov}")
+
+
+def _environment(session: Session) -> Iterable[Node]:
+    environment = session.environment
+    names = ("casatasks", "casatools", "casadata", "measures", "python", "platform", "container")
+    for name, setting in {**{name: getattr(environment, name) for name in names}, **environment.threads}.items():
+        if setting:
+            at = local("environment", f"{session.id}/{name}")
+            yield {"@id": at, "@type": "PropertyValue", "name": name, "value": value(setting)}
 
 
 def _returned(activity: Activity) -> list[Node]:

@@ -1,4 +1,4 @@
-"""Schemas say exactly what records are."""
+"""Schemas describe records exactly, and nothing else fits them."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_bundle_and_notebook_metadata_hold_the_same_calls() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
         ({"more": 1}, "more"),
         ({"outcome": "perhaps"}, "/calls/0/outcome"),
@@ -135,10 +135,10 @@ def test_bundle_and_notebook_metadata_hold_the_same_calls() -> None:
         ),
     ],
 )
-def test_a_bundle_that_differs_in_anything_is_refused(change: dict[str, Any], told: str) -> None:
+def test_a_bundle_that_differs_in_anything_is_refused(change: dict[str, Any], expected: str) -> None:
     with pytest.raises(SchemaError) as caught:
         validate_record({"format": "casaprov/bundle/1", "session": "s", "calls": [{**CALL, **change}]}, "bundle-1")
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
     assert caught.value.hint
 
 

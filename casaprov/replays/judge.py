@@ -1,0 +1,92 @@
+"""The judge of a replay: compares a product with its record, and with the original where the crate ships it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from casaprov.comparison.listings import same_listing
+from casaprov.comparison.products import Comparison, Tolerance, compare_trees
+from casaprov.digests.measurement import Measure, Measurement
+from casaprov.errors import DigestError
+from casaprov.records.model import Document, Entity
+
+__all__ = ["Compare", "Judge", "Originals"]
+
+Compare = Callable[[Path, Path, Tolerance], Comparison]
+"""Compares an original with the product at a path; a product that cannot be read is not verifiable."""
+
+
+class Originals(Protocol):
+    """The crate, as far as it holds recorded products (:class:`casaprov.crate.OpenCrate`)."""
+
+    @property
+    def document(self) -> Document:
+        """The records."""
+        ...
+
+    def tree(self, entity: Entity) -> Path | None:
+        """Return the file with the digest tree of a state; None if the crate holds none."""
+        ...
+
+    def shipped(self, entity: Entity) -> Path | None:
+        """Return the file or directory of a state; None if the crate does not hold it."""
+        ...
+
+
+class Judge:
+    """Compares products with their records.
+
+    Parameters
+    ----------
+    originals
+        The records, digest trees and shipped products.
+    measure, compare
+        Measure a product, and compare it with an original. A stranger's call
+        may have left anything: products are read in no other way.
+    work
+        The work folder, where the recorded session's folder was.
+    placed
+        Places of the inputs now, by recorded path.
+    """
+
+    def __init__(
+        self,
+        originals: Originals,
+        measure: Measure[Measurement],
+        compare: Compare,
+        work: Path,
+        placed: Mapping[str, Path],
+    ) -> None:
+        self._originals = originals
+        self._measure = measure
+        self._compare = compare
+        self._calls = {activity.id: activity for activity in originals.document.activities}
+        # Listings name folders: recorded ones, and those that stand in their place.
+        self._moved = {path: place.as_posix() for path, place in placed.items() if Path(path).is_absolute()}
+        self._moved |= {session.folder: work.as_posix() for session in originals.document.sessions}
+
+    def compare(self, entity: Entity, path: Path, tolerance: Tolerance) -> Comparison:
+        """Compare the product at `path` with the recorded state `entity`."""
+        tree = self._originals.tree(entity)
+        recorded = json.loads(tree.read_text(encoding="utf-8")) if tree is not None else None
+        try:
+            measured = self._measure(path, tier=entity.tier)
+        except DigestError as error:
+            return Comparison("not-verifiable", (), error.message)
+        found = compare_trees(recorded, entity.content_digest, entity.byte_digest, measured, tolerance)
+        original = self._originals.shipped(entity)
+        if found.verdict != "differs" or original is None:
+            return found
+        if entity.kind == "File" and self._is_same_listing(entity, original, path):
+            return Comparison("same-content", (), "the same text, but for folders and the time of writing")
+        return self._compare(original, path, tolerance)
+
+    def _is_same_listing(self, entity: Entity, original: Path, path: Path) -> bool:
+        call = self._calls.get(entity.generated_by or "")
+        if call is None:
+            return False
+        return same_listing(original, datetime.fromisoformat(call.started_at), path, datetime.now(UTC), self._moved)
