@@ -79,7 +79,7 @@ class Recorder:
         Tells which call of another notebook left a content.
     clock
         Returns the present time as records write it.
-    endings
+    finish_queue
         Finishes records while other code runs; without, :meth:`end_soon` waits as :meth:`end` does.
     """
 
@@ -96,14 +96,14 @@ class Recorder:
         unfinished: UnfinishedCall = lambda _path, _known: "",
         elsewhere: CallElsewhere = lambda _digest, _name: "",
         clock: Callable[[], str] = now,
-        endings: FinishQueue | None = None,
+        finish_queue: FinishQueue | None = None,
     ) -> None:
         self._journal = journal
         self._digester = digester
         self._specs = specs
         self._tier = tier
         self._clock = clock
-        self._endings = endings
+        self._finish_queue = finish_queue
         self._finishing = RecordWriter(
             journal=journal,
             states=states or {},
@@ -111,7 +111,7 @@ class Recorder:
             checksums=checksums,
             unfinished=unfinished,
             elsewhere=elsewhere,
-            may_be_touched=lambda path: endings is None or endings.is_used(path),
+            may_be_touched=lambda path: finish_queue is None or finish_queue.may_be_touched(path),
         )
         self._watches = WatchedStamps()
         self._lock = threading.Lock()
@@ -195,20 +195,20 @@ class Recorder:
         self, call: TaskCall, files: FileTable | None, uses: Sequence[FileUse], outputs: Sequence[FileUse]
     ) -> float:
         """Wait for records that the call would disturb, or needs; return for how long others waited before it."""
-        if self._endings is None:
+        if self._finish_queue is None:
             return 0.0
-        waited_s = self._endings.take_waited()
-        if not self._endings.busy:
+        waited_s = self._finish_queue.take_waited()
+        if not self._finish_queue.busy:
             return waited_s
         # What is no task may do more than it declares.
         is_described = files is self._spec(call)
         if files is not None and all(use.role == "used" or (is_described and self._is_certain(use)) for use in uses):
             changed = [use.path for use in (*uses, *outputs) if use.role != "used"]
-            self._endings.settle_for(name for path in changed for name in (path, path.resolve()))
+            self._finish_queue.wait_for(name for path in changed for name in (path, path.resolve()))
         else:
-            self._endings.settle()
-        self._endings.take_waited()  # it is part of the beginning
-        self._endings.use(use.path for use in uses)
+            self._finish_queue.wait()
+        self._finish_queue.take_waited()  # it is part of the beginning
+        self._finish_queue.note_reader(use.path for use in uses)
         return waited_s
 
     def _is_certain(self, use: FileUse) -> bool:
@@ -256,16 +256,18 @@ class Recorder:
             ended = self._ended(opened, result, ended_at, parents)
             known = replace(ended.activity, problems=tuple(opened.problems))
             on_ended(known, tuple(written.path for written in ended.left.written))
-            if self._endings is None or parents or not (ended.awaited or self._endings.busy):
+            if self._finish_queue is None or parents or not (ended.awaited or self._finish_queue.busy):
                 self.settle()
                 on_recorded(*self._finishing.finish(replace(ended, awaited={}), began))
             else:
                 opened.waited_s += time.monotonic() - began
                 self._finishing.promise(ended)
-                self._endings.put(
+                self._finish_queue.add(
                     ended.awaited,
                     lambda: on_recorded(*self._finished(ended)),
-                    elsewhere=lambda: any(_lies_elsewhere(path, stamps) for path, stamps in ended.awaited.items()),
+                    refers_elsewhere=lambda: any(
+                        _lies_elsewhere(path, stamps) for path, stamps in ended.awaited.items()
+                    ),
                 )
         except BaseException as error:
             activity = replace(opened.activity, ended_at=ended_at, outcome=result.outcome, failure=result.failure)
@@ -274,8 +276,8 @@ class Recorder:
 
     def settle(self) -> None:
         """Wait until the records of all calls that have ended are finished."""
-        if self._endings is not None:
-            self._endings.settle()
+        if self._finish_queue is not None:
+            self._finish_queue.wait()
 
     def _ended(self, opened: OpenCall, result: TaskResult, ended_at: str, parents: tuple[OpenCall, ...]) -> Ended:
         left = remains(opened, self._walk(opened.call.cwd))

@@ -50,7 +50,7 @@ def open_recorder(
     journal_folder: Path,
     digester: Digester,
     tier: Callable[[Path], Tier] = lambda _: "full",
-    endings: FinishQueue | None = None,
+    finish_queue: FinishQueue | None = None,
 ) -> Recorder:
     """Return a recorder for `session` that knows what earlier sessions left behind.
 
@@ -58,7 +58,7 @@ def open_recorder(
     ----------
     tier
         Tells how much is read of an input that is not known yet.
-    endings
+    finish_queue
         Finishes records while other code runs; else whoever ends a call waits.
     """
     specs = load_specs()
@@ -74,7 +74,7 @@ def open_recorder(
         states=_last_states(earlier),
         unfinished=UnfinishedCalls(earlier, folders, specs).describe,
         elsewhere=OtherNotebooks(journal_folder, session.id).describe,
-        endings=endings,
+        finish_queue=finish_queue,
     )
 
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from casaprov.digests.parallel import Cache
-from casaprov.processes.exempt import THREADS, ExemptLock
+from casaprov.processes.exempt import THREAD_PREFIX, ExemptLock
 
 __all__ = ["RecentDigests"]
 
@@ -69,7 +69,7 @@ class RecentDigests:
             self._waiting |= found
             if self._timer is None:
                 timer = threading.Timer(self._delay_s, self._write, [self._cache])
-                timer.name = f"{THREADS}-cache"
+                timer.name = f"{THREAD_PREFIX}-cache"
                 timer.daemon = True  # close() writes what the end of Python leaves
                 with suppress(RuntimeError):  # no thread can begin, or none any more
                     timer.start()

@@ -71,7 +71,7 @@ class Notebook:
         folder: Path,
         *,
         digester: Digester | None = None,
-        endings: FinishQueue | None = None,
+        finish_queue: FinishQueue | None = None,
         states: dict[str, Entity] | None = None,
         session: str = SESSION.id,
     ) -> None:
@@ -83,7 +83,7 @@ class Notebook:
             digester=digester or HereDigester(),
             specs=SPECS,
             clock=lambda: f"2026-05-01T10:00:{next(seconds):02d}.000000+00:00",
-            endings=endings,
+            finish_queue=finish_queue,
             states=states,
         )
 
