@@ -41,7 +41,7 @@ ROOMS: dict[str, str] = {
     "comparison": "digests errors files formats hashing records / numpy",
     "config": "errors",
     "crate": "crates errors hashing lineage records untrusted",
-    "crates": "digests errors files hashing lineage records terms untrusted / rocrate",
+    "crates": "digests errors files hashing journal lineage records terms untrusted / rocrate",
     "digests": "errors files formats hashing processes records / numpy",
     "doctor": "/ platformdirs",
     "errors": "",
