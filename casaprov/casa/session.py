@@ -19,9 +19,8 @@ from casaprov.journal.writer import Journal
 from casaprov.lineage.graph import Lineage
 from casaprov.recorder import Digester, Recorder
 from casaprov.recording.archive_checksums import checksums_beside
+from casaprov.recording.explanations import Background, OtherNotebooks, UnfinishedCalls
 from casaprov.recording.finish_queue import FinishQueue
-from casaprov.recording.other_notebooks import OtherNotebooks
-from casaprov.recording.unfinished_calls import UnfinishedCalls
 from casaprov.records.model import Document, Entity, Locator, Session, Tier
 from casaprov.records.wording import now
 from casaprov.tasks.specs import load_specs
@@ -64,16 +63,19 @@ def open_recorder(
     specs = load_specs()
     earlier = _earlier_sessions(journal_folder, session)
     folders = {known.id: Path(session.folder) for known in earlier.sessions}
+    background = Background(
+        states=_last_states(earlier),
+        unfinished=UnfinishedCalls(earlier, folders, specs),
+        others=OtherNotebooks(journal_folder, session.id),
+        tier=tier,
+        locate=locate,
+        checksums=checksums_beside,
+    )
     return Recorder(
         journal=Journal(journal_folder, session),
         digester=digester,
         specs=specs,
-        locate=locate,
-        checksums=checksums_beside,
-        tier=tier,
-        states=_last_states(earlier),
-        unfinished=UnfinishedCalls(earlier, folders, specs).describe,
-        elsewhere=OtherNotebooks(journal_folder, session.id).describe,
+        background=background,
         finish_queue=finish_queue,
     )
 

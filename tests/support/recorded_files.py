@@ -15,6 +15,7 @@ from casaprov.files.stamps import Stamps
 from casaprov.journal.document import read_document
 from casaprov.journal.writer import Journal
 from casaprov.recorder import Digester, Recorder
+from casaprov.recording.explanations import Background
 from casaprov.recording.finish_queue import FinishQueue
 from casaprov.recording.open_call import OpenCall
 from casaprov.records.model import Activity, Document, Entity, Tier
@@ -84,7 +85,7 @@ class Notebook:
             specs=SPECS,
             clock=lambda: f"2026-05-01T10:00:{next(seconds):02d}.000000+00:00",
             finish_queue=finish_queue,
-            states=states,
+            background=Background(states=states or {}),
         )
 
     def call(
