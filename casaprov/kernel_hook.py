@@ -308,7 +308,7 @@ class KernelRecording:
     def settle(self, timeout_s: float | None = None) -> None:
         """Wait until the records of all calls so far are finished, what tools wrote included, or for some seconds."""
         self._tools.settle()
-        self._endings.settle(timeout_s)
+        self._endings.wait(timeout_s)
 
     # -- cells ---------------------------------------------------------------
 
@@ -316,7 +316,7 @@ class KernelRecording:
         self._lives.release()
         self._shown.begin_cell()
         if self._endings.busy:
-            guard_writes(self._endings, looking=self._only_looks(info.raw_cell or ""))
+            guard_writes(self._endings, read_only_programs=self._only_looks(info.raw_cell or ""))
         self._step = Step(
             source_digest=digest_bytes((info.raw_cell or "").encode("utf-8", "surrogatepass")),
             cell_id=getattr(info, "cell_id", None),
@@ -329,7 +329,7 @@ class KernelRecording:
         self._executed = result.execution_count or self._executed
         self._tools.settle()
         if self._must_be_whole():
-            self._endings.settle()
+            self._endings.wait()
         self._shown.end_cell()
         if self._digester is None:
             self._start_workers()
@@ -338,7 +338,7 @@ class KernelRecording:
             whole = bundle.is_whole
             bundle.publish(self.session_id, self._reruns.warnings() if whole else ())
             if not whole:
-                self._endings.put((), lambda: bundle.publish(self.session_id, self._reruns.warnings(), update=True))
+                self._endings.add((), lambda: bundle.publish(self.session_id, self._reruns.warnings(), update=True))
 
     def _only_looks(self, cell: str) -> bool:
         try:

@@ -1,13 +1,11 @@
-"""The recorder: begin and end of a task call become an Activity.
+"""Recorder: the beginning and the end of a call become an Activity.
 
-What a call reads and changes is digested before it starts (what it only
-reads, while it runs), what it wrote is digested after it ended, and a walk of
-the working directory before and after finds what nobody declared. Clock, ids,
-digester, specs and locators are passed in; the recorder touches nothing but
-the files it measures and the journal it writes.
+What a call changes is digested before it starts, what it only reads while it runs, and what it wrote after it ended.
+Snapshots of the working directory before and after it show changes that were not declared. Clock, digester, specs and
+background are passed in. The recorder touches no files but those that it measures and the journal.
 
-A recorder that is given :class:`~casaprov.recording.finish_queue.FinishQueue` does not wait for
-digests at the end of a call: the record is finished while other code runs.
+A recorder with a :class:`~casaprov.recording.finish_queue.FinishQueue` does not wait for digests at the end of a
+call: see :mod:`casaprov.recording`.
 """
 
 from __future__ import annotations
@@ -22,17 +20,18 @@ from pathlib import Path
 from typing import Protocol
 
 from casaprov.digests.measurement import Measurement
-from casaprov.errors import JournalError
 from casaprov.files.snapshot import Snapshot, take_snapshot
 from casaprov.files.stamps import Stamps, is_self_contained
 from casaprov.files.watched_stamps import WatchedStamps
 from casaprov.hashing import digest_record
 from casaprov.journal.writer import Journal
+from casaprov.recording.explanations import Background, Explanations
 from casaprov.recording.finish_queue import FinishQueue
-from casaprov.recording.gaps import CallElsewhere, UnfinishedCall
-from casaprov.recording.open_call import OpenCall, remains
-from casaprov.recording.record_writer import Ended, Recorded, RecordWriter
-from casaprov.records.model import Activity, Checksum, Entity, Locator, LogSegment, Session, Tier
+from casaprov.recording.open_call import EndedCall, OpenCall, find_changes
+from casaprov.recording.path_states import PathStates
+from casaprov.recording.provisional_states import ProvisionalStates
+from casaprov.recording.record_writer import Recorded, RecordWriter
+from casaprov.records.model import Activity, Entity, Session, Tier
 from casaprov.records.values import is_exact, summarise, to_json
 from casaprov.records.wording import now
 from casaprov.tasks.calls import FileTable, TaskCall, TaskResult
@@ -47,40 +46,30 @@ _MAX_RETURNED_BYTES = 4000
 
 
 class Digester(Protocol):
-    """What measures files for the recorder (:class:`casaprov.digests.digester.Digester`)."""
+    """Measures files for the recorder (:class:`casaprov.digests.digester.Digester`)."""
 
     def submit(self, path: Path, *, tier: Tier = "full", stamps: Stamps | None = None) -> Future[Measurement]:
-        """Start to measure a file or table; `stamps` are its stamps, from who has them already."""
+        """Start to measure a file or table; `stamps` are its stamps, where they are known already."""
         ...
 
 
 class Recorder:
-    """Turns task calls into Activities and Entities of one session.
+    """Turns the calls of one session into Activities and Entities.
 
     Parameters
     ----------
     journal
-        Where records go; also names the session.
+        Takes the records; also names the session.
     digester
         Measures files, in other processes.
     specs
         TaskSpec by task name.
-    locate
-        Tells where else an external input can be found.
-    states
-        Last known Entity of each path, from earlier sessions of the notebook.
-    checksums
-        Tells what an archive says of an external input that is not read as a whole.
-    tier
-        Tells how much is read of a path that is not known yet; a known one stays in its tier.
-    unfinished
-        Tells which call of those sessions may have left something that nobody recorded.
-    elsewhere
-        Tells which call of another notebook left a content.
+    background
+        Facts about files from outside of the session; by default there are none.
     clock
         Returns the present time as records write it.
-    endings
-        Finishes records while other code runs; without, :meth:`end_soon` waits as :meth:`end` does.
+    finish_queue
+        Finishes records while other code runs. Without one, :meth:`end_soon` waits as :meth:`end` does.
     """
 
     def __init__(
@@ -89,35 +78,31 @@ class Recorder:
         journal: Journal,
         digester: Digester,
         specs: Mapping[str, TaskSpec],
-        locate: Callable[[Path], tuple[Locator, ...]] = lambda _: (),
-        checksums: Callable[[Path], tuple[Checksum, ...]] = lambda _: (),
-        tier: Callable[[Path], Tier] = lambda _: "full",
-        states: Mapping[str, Entity] | None = None,
-        unfinished: UnfinishedCall = lambda _path, _known: "",
-        elsewhere: CallElsewhere = lambda _digest, _name: "",
+        background: Background | None = None,
         clock: Callable[[], str] = now,
-        endings: FinishQueue | None = None,
+        finish_queue: FinishQueue | None = None,
     ) -> None:
+        background = background or Background()
         self._journal = journal
         self._digester = digester
         self._specs = specs
-        self._tier = tier
+        self._tier = background.tier
         self._clock = clock
-        self._endings = endings
-        self._finishing = RecordWriter(
+        self._finish_queue = finish_queue
+        self._explanations = Explanations(journal, background)
+        self._states = PathStates(journal.session, background, self._explanations)
+        self._provisional = ProvisionalStates(self._states, background.locate)
+        self._writer = RecordWriter(
             journal=journal,
-            states=states or {},
-            locate=locate,
-            checksums=checksums,
-            unfinished=unfinished,
-            elsewhere=elsewhere,
-            may_be_touched=lambda path: endings is None or endings.is_used(path),
+            states=self._states,
+            provisional=self._provisional,
+            may_be_touched=lambda path: finish_queue is None or finish_queue.may_be_touched(path),
         )
-        self._watches = WatchedStamps()
+        self._watched_stamps = WatchedStamps()
         self._lock = threading.Lock()
         self._calls = 0
-        self._tiers: dict[Path, Tier] = {}  # how much is read of what calls of this session read or left
-        # Of the thread or the asyncio task: what is under way there, the outermost first.
+        self._tiers: dict[Path, Tier] = {}  # of the paths that calls of this session read or left
+        # The calls under way in this thread or asyncio task, the outermost first.
         self._open: ContextVar[tuple[OpenCall, ...]] = ContextVar("casaprov_open", default=())
 
     @property
@@ -125,41 +110,43 @@ class Recorder:
         """The session that is recorded."""
         return self._journal.session
 
-    # -- begin ---------------------------------------------------------------
-
     @property
     def busy(self) -> bool:
         """Whether a call is under way in this thread or asyncio task."""
         return bool(self._open.get())
 
+    # -- begin ---------------------------------------------------------------
+
     def begin(self, call: TaskCall, files: FileTable | None = None, *, encloses: bool = True) -> OpenCall:
-        """Record that `call` is about to run. What it changes is digested before this returns.
+        """Record that `call` is about to run; what it changes is digested when this returns.
 
         Parameters
         ----------
         files
-            What is declared about its files; by default what the TaskSpec says.
+            Declaration of its files; by default that of the TaskSpec.
         encloses
-            Whether calls until its end are calls that it makes.
+            Whether calls that begin before it ends are part of it.
         """
         began = time.monotonic()
         files = files or self._spec(call)
         uses = files.inputs(call.parameters, call.cwd) if files else guess_inputs(call.parameters, call.cwd)
         outputs = files.outputs(call.parameters, call.cwd) if files else ()
-        # What a call deletes need not be read for that.
-        read = [use.path for use in uses if use.role != "deleted"]
         waited_s = self._wait_for_earlier(call, files, uses, outputs)
-        tiers = {path: self._tier_of(path) for path in read}
+        # A call deletes a file without reading it.
+        tiers = {use.path: self._tier_of(use.path) for use in uses if use.role != "deleted"}
         self._tiers.update(tiers)
-        walked = self._walk(call.cwd)
-        stamps = {use.path: walked.at(use.path) for use in (*uses, *outputs)}
-        pending = {path: self._digester.submit(path, tier=tiers[path], stamps=stamps[path]) for path in read}
-        wait([pending[use.path] for use in outputs if use.path in pending])  # what it reads and then writes over
+        before = self._snapshot(call.cwd)
+        stamps = {use.path: before.at(use.path) for use in (*uses, *outputs)}
+        measurements = {
+            path: self._digester.submit(path, tier=tier, stamps=stamps[path]) for path, tier in tiers.items()
+        }
+        # A path that the call reads and then writes over must be read before the call starts.
+        wait([measurements[use.path] for use in outputs if use.path in measurements])
         with self._lock:
             self._calls += 1
             number = self._calls
         parents = self._open.get()
-        opened = OpenCall(
+        open_call = OpenCall(
             call=call,
             activity=Activity(
                 id=f"{self.session.id}/{number:04d}",
@@ -168,7 +155,7 @@ class Recorder:
                 package=call.package,
                 started_at=self._clock(),
                 outcome="unfinished",
-                cwd=self._finishing.key(call.cwd),
+                cwd=self._states.key(call.cwd),
                 parameters={name: to_json(value) for name, value in call.parameters.items()},
                 given=call.given,
                 replaced={name: to_json(value) for name, value in call.replaced.items()},
@@ -180,60 +167,71 @@ class Recorder:
             uses=uses,
             stamps=stamps,
             tiers=tiers,
-            pending=pending,
-            walked=walked,
+            measurements=measurements,
+            before=before,
         )
-        self._finishing.begin(opened, parents)
-        for parent in parents:
-            parent.children.add(opened.activity.id)
+        self._explanations.note_call(open_call.activity)
+        self._writer.write_begin(open_call, parents)
         if encloses:
-            self._open.set((*parents, opened))
-        opened.waited_s += waited_s + time.monotonic() - began
-        return opened
+            self._open.set((*parents, open_call))
+        open_call.progress.waited_s += waited_s + time.monotonic() - began
+        return open_call
 
     def _wait_for_earlier(
         self, call: TaskCall, files: FileTable | None, uses: Sequence[FileUse], outputs: Sequence[FileUse]
     ) -> float:
-        """Wait for records that the call would disturb, or needs; return for how long others waited before it."""
-        if self._endings is None:
+        """Wait for the unfinished records that a call would disturb or needs.
+
+        Returns
+        -------
+        float
+            Seconds that other code waited for records since the last call.
+        """
+        if self._finish_queue is None:
             return 0.0
-        waited_s = self._endings.take_waited()
-        if not self._endings.busy:
+        waited_s = self._finish_queue.take_waited()
+        if not self._finish_queue.busy:
             return waited_s
-        # What is no task may do more than it declares.
-        is_described = files is self._spec(call)
-        if files is not None and all(use.role == "used" or (is_described and self._is_certain(use)) for use in uses):
+        if self._is_predictable(call, files, uses):
             changed = [use.path for use in (*uses, *outputs) if use.role != "used"]
-            self._endings.settle_for(name for path in changed for name in (path, path.resolve()))
+            self._finish_queue.wait_for(name for path in changed for name in (path, path.resolve()))
         else:
-            self._endings.settle()
-        self._endings.take_waited()  # it is part of the beginning
-        self._endings.use(use.path for use in uses)
+            self._finish_queue.wait()
+        self._finish_queue.take_waited()  # the beginning of the call counts this wait itself
+        self._finish_queue.note_reader(use.path for use in uses)
         return waited_s
 
+    def _is_predictable(self, call: TaskCall, files: FileTable | None, uses: Sequence[FileUse]) -> bool:
+        """Tell whether a call changes only paths that it declares, and those in states that are certain."""
+        if files is None:
+            return False
+        # Code that is no task may do more than it declares, unless it declares to change nothing.
+        is_task = files is self._spec(call)
+        return all(use.role == "used" or (is_task and self._is_certain(use)) for use in uses)
+
     def _is_certain(self, use: FileUse) -> bool:
-        """Tell whether it is known in which state a call finds what it changes, whatever unfinished records will say."""
-        if use.role == "deleted":  # it need not be known
+        """Tell whether unfinished records cannot alter in which state a call finds a path that it changes."""
+        if use.role == "deleted":  # its state need not be known
             return True
-        stamps = self._watches.stamp(use.path)
-        measured = self._digester.submit(use.path, tier=self._tier_of(use.path), stamps=stamps)
-        return self._finishing.unchanged(use.path, measured) is not None
+        stamps = self._watched_stamps.stamp(use.path)
+        measurement = self._digester.submit(use.path, tier=self._tier_of(use.path), stamps=stamps)
+        return self._provisional.certain(use.path, measurement) is not None
 
     # -- end -----------------------------------------------------------------
 
-    def end(self, opened: OpenCall, result: TaskResult) -> Recorded:
-        """Record how a call ended; return its Activity and the Entities it names.
+    def end(self, open_call: OpenCall, result: TaskResult) -> Recorded:
+        """Record how a call ended; return its Activity and the Entities that it names.
 
-        If that is interrupted or fails, the record says how the call ended all the same.
+        If that is interrupted or fails, the record still says how the call ended.
         """
         recorded: list[Recorded] = []
-        self.end_soon(opened, result, lambda *told: recorded.append(told))
-        self.settle()
+        self.end_soon(open_call, result, lambda *record: recorded.append(record))
+        self.wait()
         return recorded[0]
 
     def end_soon(
         self,
-        opened: OpenCall,
+        open_call: OpenCall,
         result: TaskResult,
         on_recorded: OnRecorded,
         on_ended: OnEnded = lambda _activity, _paths: None,
@@ -248,100 +246,114 @@ class Recorder:
             Called before, with the Activity as far as it is known and the paths that the call wrote.
         """
         began, ended_at = time.monotonic(), self._clock()
-        parents = self._open.get()
-        if opened in parents:
-            parents = parents[: parents.index(opened)]
-            self._open.set(parents)
+        parents = self._leave(open_call)
+        progress, finish_queue = open_call.progress, self._finish_queue
         try:
-            ended = self._ended(opened, result, ended_at, parents)
-            known = replace(ended.activity, problems=tuple(opened.problems))
-            on_ended(known, tuple(written.path for written in ended.left.written))
-            if self._endings is None or parents or not (ended.awaited or self._endings.busy):
-                self.settle()
-                on_recorded(*self._finishing.finish(replace(ended, awaited={}), began))
+            ended = self._ended(open_call, result, ended_at, parents)
+            known = replace(ended.activity, problems=tuple(progress.problems))
+            on_ended(known, tuple(written.path for written in ended.changes.written))
+            # The record of the enclosing call is made from this one: it cannot be left for later.
+            if finish_queue is None or parents or not (ended.awaited or finish_queue.busy):
+                self.wait()
+                on_recorded(*self._writer.write_final(replace(ended, awaited={}), began))
             else:
-                opened.waited_s += time.monotonic() - began
-                self._finishing.promise(ended)
-                self._endings.put(
+                progress.waited_s += time.monotonic() - began
+                self._writer.write_provisional(ended)
+                finish_queue.add(
                     ended.awaited,
-                    lambda: on_recorded(*self._finished(ended)),
-                    elsewhere=lambda: any(_lies_elsewhere(path, stamps) for path, stamps in ended.awaited.items()),
+                    lambda: on_recorded(*self._finish(ended)),
+                    refers_elsewhere=lambda: any(
+                        _lies_elsewhere(path, stamps) for path, stamps in ended.awaited.items()
+                    ),
                 )
         except BaseException as error:
-            activity = replace(opened.activity, ended_at=ended_at, outcome=result.outcome, failure=result.failure)
-            self._finishing.fail(opened, activity, error)
+            activity = replace(open_call.activity, ended_at=ended_at, outcome=result.outcome, failure=result.failure)
+            self._writer.write_failed(open_call, activity, error)
             raise
 
-    def settle(self) -> None:
-        """Wait until the records of all calls that have ended are finished."""
-        if self._endings is not None:
-            self._endings.settle()
+    def _leave(self, open_call: OpenCall) -> tuple[OpenCall, ...]:
+        """Take a call, and those that it encloses, from the calls under way; return the calls that enclose it."""
+        under_way = self._open.get()
+        ids = [outer.activity.id for outer in under_way]
+        if open_call.activity.id in ids:
+            under_way = under_way[: ids.index(open_call.activity.id)]
+            self._open.set(under_way)
+        return under_way
 
-    def _ended(self, opened: OpenCall, result: TaskResult, ended_at: str, parents: tuple[OpenCall, ...]) -> Ended:
-        left = remains(opened, self._walk(opened.call.cwd))
+    def _ended(
+        self, open_call: OpenCall, result: TaskResult, ended_at: str, parents: tuple[OpenCall, ...]
+    ) -> EndedCall:
+        """Find what a call changed, and start to measure it."""
+        changes = find_changes(open_call, self._snapshot(open_call.call.cwd))
+        open_call.progress.problems.extend(changes.problems)
         returned = to_json(result.returned)
         activity = replace(
-            opened.activity,
+            open_call.activity,
             ended_at=ended_at,
             outcome=result.outcome,
             returned=summarise(returned, _MAX_RETURNED_BYTES),
             returned_digest=digest_record("casaprov/value/1", returned) if is_exact(returned) else None,
             failure=result.failure,
-            log=self._log(opened, result.log),
+            log=self._writer.write_log(open_call, result.log),
         )
-        # From here on other threads take turns with this one. All are under way before the first is waited for.
-        tiers = {written.path: opened.tiers.get(written.path, "full") for written in left.written}
+        # From here on other threads take turns with this one. All measurements are under way before any is waited for.
+        tiers = {written.path: open_call.tiers.get(written.path, "full") for written in changes.written}
         self._tiers.update(tiers)
-        for path in left.gone:
+        for path in changes.gone:
             self._tiers.pop(path, None)
-        pending = {
-            path: self._digester.submit(path, tier=tier, stamps=left.stamps[path]) for path, tier in tiers.items()
+        measurements = {
+            path: self._digester.submit(path, tier=tier, stamps=changes.stamps[path]) for path, tier in tiers.items()
         }
-        awaited = {path: left.stamps[path] for path, future in (opened.pending | pending).items() if not future.done()}
-        return Ended(opened, activity, parents, left, pending, awaited)
+        all_measured = {**open_call.measurements, **measurements}
+        awaited = {path: changes.stamps[path] for path, future in all_measured.items() if not future.done()}
+        return EndedCall(
+            open_call=open_call,
+            activity=activity,
+            parents=parents,
+            changes=changes,
+            measurements=measurements,
+            awaited=awaited,
+        )
 
-    def _finished(self, ended: Ended) -> Recorded:
+    def _finish(self, ended: EndedCall) -> Recorded:
+        """Write the final record of a call, in the queue's thread."""
         try:
-            return self._finishing.finish(ended)
-        except Exception as error:  # noqa: BLE001 - nobody waits for it; the record says it
-            return self._finishing.fail(ended.opened, ended.activity, error)
+            return self._writer.write_final(ended)
+        except Exception as error:  # noqa: BLE001 - nobody waits here for an error: the record says it
+            return self._writer.write_failed(ended.open_call, ended.activity, error)
+
+    # -- the session -----------------------------------------------------------
+
+    def wait(self) -> None:
+        """Wait until the records of all calls that have ended are finished."""
+        if self._finish_queue is not None:
+            self._finish_queue.wait()
 
     def measure_with(self, digester: Digester) -> None:
         """Measure with another digester from the next call on."""
         self._digester = digester
 
     def was_paused(self, since: str, until: str) -> None:
-        """Take note that nothing was recorded between two times: what changed then has that for a reason."""
-        self._finishing.pauses.add(since, until, self._calls)
+        """Note that nothing was recorded between two times: it explains what changed then."""
+        self._explanations.note_pause(since, until, after_call=self._calls)
 
     def close(self) -> None:
-        """Record that the session ends here."""
-        self.settle()
+        """Record that the session ends."""
+        self.wait()
         self._journal.close(self._clock())
 
     # -- parts ---------------------------------------------------------------
 
-    def _walk(self, folder: Path) -> Snapshot:
-        return take_snapshot(folder, stamp_table=self._watches.stamp)
+    def _snapshot(self, folder: Path) -> Snapshot:
+        return take_snapshot(folder, stamp_table=self._watched_stamps.stamp)
 
     def _spec(self, call: TaskCall) -> TaskSpec | None:
         return spec_of(self._specs, call.package, call.task)
 
     def _tier_of(self, path: Path) -> Tier:
-        return self._tiers.get(path) or self._finishing.tier(path) or self._tier(path)
-
-    def _log(self, opened: OpenCall, text: str) -> LogSegment | None:
-        if not text:
-            return None
-        lines = text.splitlines()
-        number = opened.activity.id.rpartition("/")[2]
-        try:
-            path = self._journal.write_log(f"{number}-{opened.call.task}", text)
-        except JournalError as error:
-            opened.problems.append(str(error))
-            return None
-        levels = [line.split("\t")[1] for line in lines if line.count("\t") > 1]
-        return LogSegment(path=path, lines=len(lines), warnings=levels.count("WARN"), errors=levels.count("SEVERE"))
+        """Return how much is read of a path: a known one stays in its tier."""
+        known = self._states.at(path)
+        return self._tiers.get(path) or (known.tier if known is not None else self._tier(path))
 
 
 def _lies_elsewhere(path: Path, stamps: Stamps) -> bool:

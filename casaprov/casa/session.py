@@ -19,9 +19,8 @@ from casaprov.journal.writer import Journal
 from casaprov.lineage.graph import Lineage
 from casaprov.recorder import Digester, Recorder
 from casaprov.recording.archive_checksums import checksums_beside
+from casaprov.recording.explanations import Background, OtherNotebooks, UnfinishedCalls
 from casaprov.recording.finish_queue import FinishQueue
-from casaprov.recording.other_notebooks import OtherNotebooks
-from casaprov.recording.unfinished_calls import UnfinishedCalls
 from casaprov.records.model import Document, Entity, Locator, Session, Tier
 from casaprov.records.wording import now
 from casaprov.tasks.specs import load_specs
@@ -50,7 +49,7 @@ def open_recorder(
     journal_folder: Path,
     digester: Digester,
     tier: Callable[[Path], Tier] = lambda _: "full",
-    endings: FinishQueue | None = None,
+    finish_queue: FinishQueue | None = None,
 ) -> Recorder:
     """Return a recorder for `session` that knows what earlier sessions left behind.
 
@@ -58,23 +57,26 @@ def open_recorder(
     ----------
     tier
         Tells how much is read of an input that is not known yet.
-    endings
+    finish_queue
         Finishes records while other code runs; else whoever ends a call waits.
     """
     specs = load_specs()
     earlier = _earlier_sessions(journal_folder, session)
     folders = {known.id: Path(session.folder) for known in earlier.sessions}
+    background = Background(
+        states=_last_states(earlier),
+        unfinished=UnfinishedCalls(earlier, folders, specs),
+        others=OtherNotebooks(journal_folder, session.id),
+        tier=tier,
+        locate=locate,
+        checksums=checksums_beside,
+    )
     return Recorder(
         journal=Journal(journal_folder, session),
         digester=digester,
         specs=specs,
-        locate=locate,
-        checksums=checksums_beside,
-        tier=tier,
-        states=_last_states(earlier),
-        unfinished=UnfinishedCalls(earlier, folders, specs).describe,
-        elsewhere=OtherNotebooks(journal_folder, session.id).describe,
-        endings=endings,
+        background=background,
+        finish_queue=finish_queue,
     )
 
 

@@ -39,6 +39,7 @@ from casaprov.crates.payload import PayloadItem, members
 from casaprov.crates.readme import readme
 from casaprov.errors import RecordError
 from casaprov.hashing import Digest
+from casaprov.journal.folder import tree_path, trees_folder
 from casaprov.records.model import Activity, Document
 from casaprov.records.serialise import unstructure
 
@@ -87,12 +88,11 @@ class CrateWriter:
             if log is not None:
                 alone.append(self._copy(log_path(names[activity.id]), log))
         inside = []
-        if (journal / "trees").is_dir():
+        if trees_folder(journal).is_dir():
             self._folder(TREES)
-        for digest in dict.fromkeys(entity.content_digest for entity in document.entities):
-            tree = journal / "trees" / f"{(digest or '').removeprefix('sha256:')}.json"
-            if digest and tree.is_file():
-                inside.append(self._copy(tree_name(digest), tree))
+        digests = dict.fromkeys(entity.content_digest for entity in document.entities if entity.content_digest)
+        trees = ((tree_name(digest), tree_path(journal, digest)) for digest in digests)
+        inside += [self._copy(name, tree) for name, tree in trees if tree.is_file()]
         for item, listed in zip(items, manifest.items, strict=True):
             if item.source is not None and listed.path is not None:
                 if item.source.is_dir():

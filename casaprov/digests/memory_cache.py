@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from casaprov.digests.parallel import Cache
-from casaprov.processes.exempt import THREADS, ExemptLock
+from casaprov.processes.exempt import THREAD_PREFIX, ExemptLock
 
 __all__ = ["RecentDigests"]
 
@@ -69,7 +69,7 @@ class RecentDigests:
             self._waiting |= found
             if self._timer is None:
                 timer = threading.Timer(self._delay_s, self._write, [self._cache])
-                timer.name = f"{THREADS}-cache"
+                timer.name = f"{THREAD_PREFIX}-cache"
                 timer.daemon = True  # Python does not wait for it at its end: close() writes what is left then
                 with suppress(RuntimeError):  # no thread can be started, or Python is ending
                     timer.start()

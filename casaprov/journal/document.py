@@ -1,4 +1,4 @@
-"""All sessions of a notebook as one Document."""
+"""Document of a notebook: all its sessions, read from their journals."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def read_document(folder: Path, notebook: str, *, whole_lines: bool = False) -> 
     Parameters
     ----------
     whole_lines
-        Pass over a last line without an end: it is being written.
+        Ignore a last line without a newline: it is being written.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def read_document(folder: Path, notebook: str, *, whole_lines: bool = False) -> 
 
 
 def _agents(sessions: Iterable[Session]) -> tuple[Agent, ...]:
-    """Software that took part, one Agent per name and version."""
+    """Return the software of all sessions, one Agent per name and version."""
     agents: dict[str, Agent] = {}
     for session in sessions:
         for name, version, url in (

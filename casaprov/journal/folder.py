@@ -1,4 +1,4 @@
-"""The folder of the journals of a notebook, and what lies in it."""
+"""Journal folder of a notebook, and the places of the files in it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,16 @@ from casaprov.errors import JournalError
 from casaprov.hashing import Digest
 from casaprov.records.model import Document
 
-__all__ = ["journal_folder", "journals", "present_folders", "store_tree", "tree_path"]
+__all__ = [
+    "folder_of_notebook",
+    "journal_folder",
+    "journals",
+    "present_folders",
+    "store_text",
+    "store_tree",
+    "tree_path",
+    "trees_folder",
+]
 
 
 def journal_folder(notebook: Path) -> Path:
@@ -20,13 +29,39 @@ def journal_folder(notebook: Path) -> Path:
     return notebook.parent / ".casaprov" / notebook.stem
 
 
+def folder_of_notebook(folder: Path) -> Path:
+    """Folder that holds the ``.casaprov`` of a journal folder, with links followed."""
+    return folder.resolve().parent.parent
+
+
+def journals(folder: Path) -> tuple[Path, ...]:
+    """Journals in a journal folder, by name.
+
+    A file without a whole line is none: its session found no space to record anything.
+    """
+    return tuple(path for path in sorted(folder.glob("*.jsonl")) if _has_line(path))
+
+
+def _has_line(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.readline().endswith(b"\n")
+    except OSError:
+        return True  # its reader reports why it cannot be read
+
+
+def trees_folder(folder: Path) -> Path:
+    """Folder of the digest trees in a journal folder."""
+    return folder / "trees"
+
+
 def tree_path(folder: Path, digest: Digest) -> Path:
-    """Where the digest tree of a content lies below a journal folder."""
-    return folder / "trees" / f"{digest.removeprefix('sha256:')}.json"
+    """File of the digest tree of a content in a journal folder."""
+    return trees_folder(folder) / f"{digest.removeprefix('sha256:')}.json"
 
 
 def store_tree(folder: Path, digest: Digest, tree: dict[str, Any]) -> None:
-    """Store the digest tree of a content below a journal folder, once.
+    """Store the digest tree of a content in a journal folder, once.
 
     Raises
     ------
@@ -35,12 +70,13 @@ def store_tree(folder: Path, digest: Digest, tree: dict[str, Any]) -> None:
     """
     path = tree_path(folder, digest)
     if not path.exists():
-        _store(path, json.dumps(tree, sort_keys=True, separators=(",", ":")))
+        store_text(path, json.dumps(tree, sort_keys=True, separators=(",", ":")))
 
 
-def _store(path: Path, text: str) -> None:
-    # A reader never sees half a file: the name appears when the content is complete.
-    # Two threads may store the same tree: each writes a file of its own.
+def store_text(path: Path, text: str) -> None:
+    """Store a text file as a whole; raise :class:`JournalError` if it cannot be written."""
+    # The name appears when the content is complete, so that no reader sees half a file. Process and thread are part
+    # of the temporary name, because two threads may store the same tree.
     part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,29 +87,11 @@ def _store(path: Path, text: str) -> None:
         raise JournalError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
-def journals(folder: Path) -> tuple[Path, ...]:
-    """Journals in a folder, by name; one without a whole line recorded nothing, for lack of space, and is none."""
-    return tuple(path for path in sorted(folder.glob("*.jsonl")) if _has_line(path))
-
-
-def _has_line(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.readline().endswith(b"\n")
-    except OSError:
-        return True  # whoever reads it says why it cannot be read
-
-
-def _home(folder: Path) -> Path:
-    """Return the folder that holds the ``.casaprov`` of a journal folder: that of the notebook."""
-    return folder.resolve().parent.parent
-
-
 def present_folders(folder: Path, document: Document) -> dict[str, Path]:
-    """Return where the folders of a Document's sessions are now, by session id.
+    """Return where the folder of each session of a Document is now, by session id.
 
-    A folder that was moved or copied together with the journal is found where
-    it lies now; one that is not there is given as it was recorded.
+    A folder that was moved or copied together with the journal is found at its new place. A folder that is not there
+    is returned as it was recorded.
 
     Parameters
     ----------
@@ -82,13 +100,13 @@ def present_folders(folder: Path, document: Document) -> dict[str, Path]:
     """
     found = {}
     for session in document.sessions:
-        present = _home(folder) / _recorded_place(folder / f"{session.id}.jsonl")
+        present = folder_of_notebook(folder) / _recorded_place(folder / f"{session.id}.jsonl")
         found[session.id] = present if present.is_dir() else Path(session.folder)
     return found
 
 
 def _recorded_place(path: Path) -> str:
-    """Place of the session's folder; that of the notebook in journals that do not say it."""
+    """Place of the session's folder, seen from the notebook's; the same folder in journals that do not name it."""
     with path.open("rb") as file:
         for text in file:
             try:

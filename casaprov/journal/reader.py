@@ -1,8 +1,8 @@
-"""Reading the journal of one session, also while it grows.
+"""Reader of the journal of one session, also while it grows.
 
-A call may have several lines; the last one tells what is known of it. States
-that one line named before they were digested are those that a later line
-names, digested, at the same paths.
+A call may have several lines; the last one replaces those before it. A line
+that was written before digests were known names provisional states. A later
+line of the same call names the digested states at the same paths in their place.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SessionRecord:
-    """What one journal file says.
+    """Record of one session, as far as its journal can be read.
 
     Attributes
     ----------
     damaged
-        Line numbers that could not be read, from 1.
+        Numbers of the lines that cannot be read, from 1.
     """
 
     session: Session
@@ -40,7 +40,7 @@ class SessionRecord:
 
 
 class JournalReader:
-    """Reader of one journal, also of one that grows: each time it reads only what is new."""
+    """Reader of one journal that may grow; each time it reads only the new lines."""
 
     _inode: int
     _offset: int
@@ -56,12 +56,12 @@ class JournalReader:
         self._forget()
 
     def read(self, *, whole_lines: bool = False) -> SessionRecord:
-        """Return what the journal says now; lines that cannot be read are counted, not fatal.
+        """Return the record as it is now; lines that cannot be read are counted, not fatal.
 
         Parameters
         ----------
         whole_lines
-            Leave a last line without an end for the next time: it is being written.
+            Leave a last line without a newline for the next time: it is being written.
 
         Raises
         ------
@@ -71,7 +71,9 @@ class JournalReader:
         try:
             with self.path.open("rb") as file:
                 facts = os.fstat(file.fileno())
-                if facts.st_ino != self._inode or facts.st_size < self._offset:  # it is another file
+                if (
+                    facts.st_ino != self._inode or facts.st_size < self._offset
+                ):  # another file took its place, or it was cut
                     self._forget()
                     self._inode = facts.st_ino
                 file.seek(self._offset)
@@ -104,7 +106,7 @@ class JournalReader:
         self._activities, self._entities, self._digested, self._damaged = {}, {}, {}, []
 
     def _take(self, text: bytes) -> bool:
-        """Take in a line; tell whether it could be read."""
+        """Add a line to the record; tell whether it could be read."""
         try:
             line = json.loads(text)
             match line["type"]:
@@ -124,18 +126,18 @@ class JournalReader:
         return True
 
     def _supersede(self, activity: Activity) -> None:
-        """Note which digested states an earlier line of this call named before they were digested."""
+        """Map provisional states of an earlier line of this call to the digested states that replace them."""
         before = self._activities.get(activity.id)
         if before is None:
             return
         now = self._by_path(activity.used)
         for state in self._undigested(before.used):
-            if state.generated_by is None and state.path in now:  # else it is the matter of the call that left it
+            if state.generated_by is None and state.path in now:  # else the call that left it replaces it
                 self._digested[state.id] = now[state.path]
         now |= self._by_path(activity.generated)
         for state in self._undigested(before.generated):
             if state.id != now.get(state.path):
-                self._digested[state.id] = now.get(state.path)  # None: no new state was left, or it is not known which
+                self._digested[state.id] = now.get(state.path)  # None: no new state, or not known which one
 
     def _by_path(self, usages: Iterable[Usage]) -> dict[str, str]:
         return {self._entities[usage.entity].path: usage.entity for usage in usages if usage.entity in self._entities}
@@ -145,7 +147,7 @@ class JournalReader:
         return [state for state in states if state.is_undigested]
 
     def _resolved(self, activity: Activity) -> Activity:
-        """Name the digested states that a call read, where they were not digested when this was written."""
+        """Name the digested states in the place of provisional ones that a call read."""
         if self._digested.keys().isdisjoint(usage.entity for usage in activity.used):
             return activity
         names = {usage: self._digested.get(usage.entity, usage.entity) for usage in activity.used}

@@ -1,4 +1,4 @@
-"""The journal: what a session recorded, line by line, safe against crashes.
+"""Writer of a journal: the record of one session, line by line, safe against crashes.
 
 Beside a notebook ``NB.ipynb`` lies the folder ``.casaprov/NB/``::
 
@@ -6,15 +6,15 @@ Beside a notebook ``NB.ipynb`` lies the folder ``.casaprov/NB/``::
     <session>/logs/0007-gaincal.log
     trees/<64 hex digits>.json  digest tree of the content with this digest
 
-A line is written with one ``write`` of a file opened for appending, so that a
-killed kernel leaves at most one torn last line; what was there before a line
-that found no space is there after it. A call that has a ``begin`` and no
-``end`` was running when the kernel ended. A call whose files are digested
-while other code runs has two ``end`` lines, the second with what was found.
+A line is written with one ``write`` to a file opened for appending: a killed
+kernel leaves at most one torn last line, and a line that finds no space leaves
+the lines before it intact. A call with a ``begin`` line and no ``end`` line was
+running when the kernel ended. A call whose files are digested while other code
+runs has two ``end`` lines; the second one contains the digests.
 
-Records name files from the session's folder. Where that lies, as seen from the
-folder that holds ``.casaprov``, stands beside the session, so that a record
-can be moved and copied together with its files.
+Records name files relative to the session's folder. The session line contains
+the place of that folder as seen from the folder that holds ``.casaprov``, so
+that a record can be moved and copied together with its files.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from typing import Any, BinaryIO
 
 from casaprov.errors import JournalError
 from casaprov.hashing import Digest
-from casaprov.journal.folder import _home, _store, store_tree, tree_path
+from casaprov.journal.folder import folder_of_notebook, store_text, store_tree, tree_path
 from casaprov.records.model import Activity, Entity, Session
 from casaprov.records.serialise import unstructure
 
@@ -40,7 +40,7 @@ JOURNAL_FORMAT = "casaprov/journal/1"
 
 
 class Journal:
-    """Writer of one session's journal. Nothing is created before the first line.
+    """Writer of one session's journal; it creates nothing before the first line.
 
     Raises
     ------
@@ -52,18 +52,18 @@ class Journal:
         self.folder = folder
         self.session = session
         self._started = False
-        # The file, also when its name is gone; and what closes it.
+        # A descriptor of the journal, so that its lines can be read after somebody removed its name.
         self._kept: int | None = None
         self._close_kept: Callable[[], object] = lambda: None
-        self._waiting: list[dict[str, Any]] = []  # lines that could not be written when it was their turn
+        self._unwritten: list[dict[str, Any]] = []  # lines that found no space or permission yet, in order
 
     @property
     def path(self) -> Path:
-        """File that the lines go to."""
+        """File of the lines."""
         return self.folder / f"{self.session.id}.jsonl"
 
     def begin(self, activity: Activity, entities: Iterable[Entity] = ()) -> None:
-        """Write that a call begins, with the entities its record names so far."""
+        """Write that a call begins, with the Entities that its record names so far."""
         self._write({"type": "begin", "activity": unstructure(activity), "entities": unstructure(tuple(entities))})
 
     def end(self, activity: Activity, entities: Iterable[Entity] = ()) -> None:
@@ -79,7 +79,7 @@ class Journal:
         """Store a log segment; return its path relative to the journal folder."""
         self._check_home()
         relative = f"{self.session.id}/logs/{name}.log"
-        _store(self.folder / relative, text)
+        store_text(self.folder / relative, text)
         return relative
 
     def write_tree(self, digest: Digest, tree: dict[str, Any]) -> None:
@@ -100,15 +100,15 @@ class Journal:
     def _write(self, line: dict[str, Any]) -> None:
         if not self._started:
             session = {"type": "session", "format": JOURNAL_FORMAT, "session": unstructure(self.session)}
-            self._waiting.append({**session, "place": self._place()})
+            self._unwritten.append({**session, "place": self._place()})
             self._started = True
-        self._waiting.append(line)
-        while self._waiting:
-            self._append(self._waiting[0])
-            del self._waiting[0]
+        self._unwritten.append(line)
+        while self._unwritten:
+            self._append(self._unwritten[0])
+            del self._unwritten[0]
 
     def _check_home(self) -> None:
-        """Refuse to write where the notebook is not any more: who moved its folder does not look there."""
+        """Refuse to write into a folder that the notebook has left: nobody would look for the record there."""
         home = self.folder.parent.parent
         if self._kept is not None and not home.is_dir():
             raise JournalError(
@@ -117,14 +117,14 @@ class Journal:
             )
 
     def _keep(self) -> None:
-        """Keep the file open from now on, so that nothing is lost if somebody removes it."""
+        """Keep the journal open from now on, so that no line is lost if somebody removes it."""
         self._close_kept()
         self._kept = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         self._close_kept = weakref.finalize(self, os.close, self._kept)
 
     def _place(self) -> str:
-        """Where the session's folder lies, from the folder that holds ``.casaprov``."""
-        place = os.path.relpath(Path(self.session.folder).resolve(), _home(self.folder))
+        """Place of the session's folder, seen from the folder that holds ``.casaprov``."""
+        place = os.path.relpath(Path(self.session.folder).resolve(), folder_of_notebook(self.folder))
         return Path(place).as_posix()
 
     def _append(self, line: dict[str, Any]) -> None:
@@ -134,7 +134,7 @@ class Journal:
             self.folder.mkdir(parents=True, exist_ok=True)
             with self.path.open("a+b", buffering=0) as file:
                 is_new = not file.seek(0, os.SEEK_END)
-                if is_new and self._kept is not None:  # somebody removed it
+                if is_new and self._kept is not None:  # somebody removed it: write all its lines again
                     data = os.pread(self._kept, os.fstat(self._kept).st_size, 0) + data
                 _append_whole(file, data)
                 if is_new:
@@ -145,7 +145,7 @@ class Journal:
                     self.path.unlink()
             raise JournalError(
                 f"The journal {self.path} cannot be written: {error.strerror or error}.",
-                hint="What happens is written as soon as there is space and permission; it is lost if the session ends before.",
+                hint="Its lines are written as soon as there is space and permission. They are lost if the session ends before.",
             ) from error
 
 
@@ -154,11 +154,11 @@ def _append_whole(file: BinaryIO, data: bytes) -> None:
     size = file.seek(0, os.SEEK_END)
     if size:
         file.seek(size - 1)
-        if file.read(1) != b"\n":  # a line that was torn takes none of this one with it
+        if file.read(1) != b"\n":  # end a torn line first, so that only that one is damaged
             data = b"\n" + data
     try:
         if file.write(data) != len(data):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # a write is cut short where space ends
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # a full disk cuts a write short without an error
     except OSError:
         file.truncate(size)
         raise

@@ -17,8 +17,8 @@ from casaprov.lineage.graph import Lineage
 from casaprov.notebook.adopt_sessions import adopt_sessions, shown_sessions
 from casaprov.notebook.ipynb import read_notebook
 from casaprov.notebook.journals import find_session
-from casaprov.recording.late_states import with_late_digests, with_present_states, without_remains
-from casaprov.recording.unfinished_calls import UnfinishedCalls
+from casaprov.recording.explanations import UnfinishedCalls
+from casaprov.recording.late_states import PresentFiles, with_present_states, without_lost_remains
 from casaprov.records.model import Document
 from casaprov.tasks.specs import load_specs
 
@@ -45,13 +45,13 @@ def export_notebook(
         If the record holds no call.
     """
     journal, recorded, folders = _recorded(notebook)
-    document = without_remains(_contributing(recorded, folders), folders)
+    document = without_lost_remains(_contributing(recorded, folders), folders)
     _check_target(out, notebook, document, folders)
     if not document.activities:
         raise RecordError(f"The record of {notebook} holds no task call.", hint="Run its cells, then export again.")
-    document = with_late_digests(document, folders, journal, measure)
+    files = PresentFiles(folders=folders, journal=journal, measure=measure)
     unfinished = UnfinishedCalls(recorded, folders, load_specs())
-    document = with_present_states(document, folders, measure, recorded.entities, unfinished.describe)
+    document = with_present_states(document, files, recorded.entities, unfinished)
     items = choose_payload(document, folders, policy, measure=measure)
     return pack(document, notebook=notebook, journal=journal, items=items, out=out, title=title)
 

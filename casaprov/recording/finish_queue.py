@@ -1,8 +1,8 @@
-"""Calls that have ended, while casaprov still reads what they left.
+"""Queue of the records that are finished while the user's code goes on.
 
-The user's code goes on meanwhile. Whoever is about to change one of these
-files waits first: the recorder for the calls that it records,
-:mod:`casaprov.recording.write_guard` for all other code.
+It keeps two promises of :mod:`casaprov.recording`: final records are written in order by one thread, and a writer to
+a path waits for the records that read it. The recorder waits for the calls that it records,
+:mod:`casaprov.recording.write_guard` makes all other code wait.
 """
 
 from __future__ import annotations
@@ -17,153 +17,175 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from casaprov.processes.exempt import THREADS, ExemptLock, is_own_work
+from casaprov.processes.exempt import THREAD_PREFIX, ExemptLock, is_exempt
 
 __all__ = ["FinishQueue"]
 
 _log = logging.getLogger(__name__)
 
-_PATIENCE_S = 2.0
+_LONG_WAIT_S = 2.0
+"""Time after which a user is told what the wait is for."""
 
 
-class _UnderWay(NamedTuple):
-    """An ending under way: what it reads, the same by all names, and whether some of it lies elsewhere."""
+class _Unfinished(NamedTuple):
+    """A record that is not finished.
+
+    Attributes
+    ----------
+    files
+        Paths that its digests are read from.
+    names
+        The same paths, and what they are when links are followed.
+    refers_elsewhere
+        Tells whether some of its content lies at other paths.
+    finished
+        Set when the record is finished, or could not be.
+    """
 
     files: frozenset[Path]
-    paths: frozenset[Path]
-    elsewhere: Callable[[], bool]
+    names: frozenset[Path]
+    refers_elsewhere: Callable[[], bool]
     finished: threading.Event
 
 
 class FinishQueue:
-    """Finishes records in the order in which their calls ended, in a thread of its own. Safe for threads.
+    """Finishes records in the order in which their calls ended, in one thread. Safe for threads.
 
     Parameters
     ----------
     on_long_wait
-        Called with the names of what is still read, when somebody has waited for two seconds.
+        Called with the names of the files that are still read, when code has waited for them for two seconds.
     """
 
     def __init__(self, on_long_wait: Callable[[list[str]], None] = lambda _names: None) -> None:
         self._on_long_wait = on_long_wait
         self._process = os.getpid()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"{THREADS}-ending")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"{THREAD_PREFIX}-finish")
         self._lock = ExemptLock()
-        self._reading: list[_UnderWay] = []  # in the order in which they finish
-        self._used: set[Path] = set()
+        self._unfinished: list[_Unfinished] = []  # in the order in which they will be finished
+        self._read_by_calls: set[Path] = set()
         self._waited_s = 0.0
 
     @property
     def busy(self) -> bool:
-        """Whether an ending is under way."""
-        return bool(self._reading) and os.getpid() == self._process
+        """Whether a record is not finished."""
+        # A fork has a copy of the list, and no thread that would ever shorten it.
+        return bool(self._unfinished) and os.getpid() == self._process
 
-    def put(
-        self, files: Iterable[Path], finish: Callable[[], None], *, elsewhere: Callable[[], bool] = lambda: False
+    def add(
+        self, files: Iterable[Path], finish: Callable[[], None], *, refers_elsewhere: Callable[[], bool] = lambda: False
     ) -> None:
-        """Call `finish` when its turn has come, in another thread; at once where Python is ending and has none any more.
+        """Call `finish` after all that was added before, in another thread.
 
         Parameters
         ----------
         files
-            What it reads.
-        elsewhere
-            Tells whether some of that lies at other paths: a table that refers to another one, a link.
+            Paths that are read for the record.
+        refers_elsewhere
+            Tells whether some of their content lies at other paths: a table that refers to another one, a link.
         """
         files = frozenset(files)
-        under_way = _UnderWay(files, files | {path.resolve() for path in files}, elsewhere, threading.Event())
+        record = _Unfinished(files, files | {path.resolve() for path in files}, refers_elsewhere, threading.Event())
+        # Listed and submitted under one lock: otherwise another call could be listed before and finished after.
         with self._lock:
-            self._reading.append(under_way)
+            self._unfinished.append(record)
             with suppress(RuntimeError):
-                self._thread.submit(self._finish, under_way, finish)
+                self._thread.submit(self._finish, record, finish)
                 return
-        self._finish(under_way, finish)
+        self._finish(record, finish)  # Python is shutting down and starts no thread
 
-    def use(self, paths: Iterable[Path]) -> None:
-        """Take note that a call is about to read these files; CASA may touch what it reads."""
+    def note_reader(self, paths: Iterable[Path]) -> None:
+        """Note that a call is about to read these paths. CASA may write into tables that it only reads."""
         with self._lock:
-            if self._reading:
-                self._used.update(paths)
+            if self._unfinished:
+                self._read_by_calls.update(paths)
 
-    def is_used(self, path: Path) -> bool:
-        """Tell whether a call may have touched a file since it is read here."""
+    def may_be_touched(self, path: Path) -> bool:
+        """Tell whether a noted call may have written at a path, above it or below it."""
         with self._lock:
-            return any(_holds(path, other) or _holds(other, path) for other in self._used)
+            return any(_holds(path, other) or _holds(other, path) for other in self._read_by_calls)
 
-    def settle(self, timeout_s: float | None = None) -> None:
-        """Wait until all that has ended is recorded; no more than a look if nothing is under way.
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Wait until all records are finished.
 
         Parameters
         ----------
         timeout_s
-            Most that is waited; by default there is no limit, and who waits long is told.
+            Longest wait. Without a limit, a long wait is reported to `on_long_wait`.
         """
         if self.busy:
             with self._lock:
-                last = self._reading[-1] if self._reading else None
-            self._wait(last, timeout_s)
+                last = self._unfinished[-1] if self._unfinished else None
+            self._wait_until(last, timeout_s)
 
-    def settle_for(self, paths: Iterable[Path], *, below: bool = True) -> None:
-        """Wait until what reads one of these paths is recorded, reads what they are part of, or what they hold.
+    def wait_for(self, paths: Iterable[Path], *, below: bool = True) -> None:
+        """Wait until the records that read one of these paths are finished, and all records before them.
+
+        A record that reads a folder above a path counts as well.
 
         Parameters
         ----------
         paths
-            With all names that they have.
+            Every path under all its names.
         below
-            Whether what they hold matters.
+            Whether a record that reads something below a path counts, too.
         """
         if self.busy:
-            self._wait(self._last_of(tuple(paths), below=below))
+            self._wait_until(self._last_reader(tuple(paths), below=below))
 
-    def _last_of(self, paths: Collection[Path], *, below: bool) -> _UnderWay | None:
+    def take_waited(self) -> float:
+        """Return the seconds that code waited here since the last call of this method."""
         with self._lock:
-            reading = self._reading[::-1]
-        is_there = any(os.path.lexists(path) for path in paths)  # nobody reads what is only to come
-        for under_way in reading:
-            if is_there and under_way.elsewhere():
-                return under_way
-            for other in under_way.paths:
-                if any(_holds(other, path) or (below and _holds(path, other)) for path in paths):
-                    return under_way
+            waited, self._waited_s = self._waited_s, 0.0
+            return waited
+
+    # -- parts -----------------------------------------------------------------
+
+    def _last_reader(self, paths: Collection[Path], *, below: bool) -> _Unfinished | None:
+        """Return the last record that reads one of these paths; records are finished in order."""
+        with self._lock:
+            newest_first = self._unfinished[::-1]
+        # A record whose content lies elsewhere may read any path, but none where nothing is yet.
+        exists = any(os.path.lexists(path) for path in paths)
+        for record in newest_first:
+            if exists and record.refers_elsewhere():
+                return record
+            for name in record.names:
+                if any(_holds(name, path) or (below and _holds(path, name)) for path in paths):
+                    return record
         return None
 
-    def _wait(self, last: _UnderWay | None, timeout_s: float | None = None) -> None:
-        if last is None or is_own_work():
+    def _wait_until(self, last: _Unfinished | None, timeout_s: float | None = None) -> None:
+        if last is None or is_exempt():
             return
         began = time.monotonic()
         try:
-            if not last.finished.wait(_PATIENCE_S if timeout_s is None else timeout_s) and timeout_s is None:
+            if not last.finished.wait(_LONG_WAIT_S if timeout_s is None else timeout_s) and timeout_s is None:
                 with suppress(Exception):  # the user's stderr may be closed
-                    self._on_long_wait(self._names(last))
+                    self._on_long_wait(self._names_until(last))
                 last.finished.wait()
         finally:
             with self._lock:
                 self._waited_s += time.monotonic() - began
 
-    def _names(self, last: _UnderWay) -> list[str]:
-        """Names of what is read until an ending is finished."""
+    def _names_until(self, last: _Unfinished) -> list[str]:
+        """Return the names of the files that are read until a record is finished."""
         with self._lock:
-            waited_for = self._reading[: self._reading.index(last) + 1] if last in self._reading else []
-        return sorted({path.name for under_way in waited_for for path in under_way.files})
+            until = self._unfinished[: self._unfinished.index(last) + 1] if last in self._unfinished else []
+        return sorted({path.name for record in until for path in record.files})
 
-    def take_waited(self) -> float:
-        """Seconds that were waited here since this was last asked."""
-        with self._lock:
-            waited, self._waited_s = self._waited_s, 0.0
-            return waited
-
-    def _finish(self, under_way: _UnderWay, finish: Callable[[], None]) -> None:
+    def _finish(self, record: _Unfinished, finish: Callable[[], None]) -> None:
         try:
             finish()
-        except Exception:  # noqa: BLE001 - the next one has its turn all the same
+        except Exception:  # noqa: BLE001 - one failure must not stop the records after it
             _log.info("a record was not finished", exc_info=True)
         finally:
             with self._lock:
-                self._reading.remove(under_way)
-                if not self._reading:
-                    self._used.clear()
-            under_way.finished.set()
+                self._unfinished.remove(record)
+                if not self._unfinished:
+                    self._read_by_calls.clear()
+            # Only now: a waiter that goes on must find the record gone from the list.
+            record.finished.set()
 
 
 def _holds(folder: Path, path: Path) -> bool:

@@ -1,11 +1,12 @@
-"""A call between its beginning and its record: what it found, and what lies there after it."""
+"""Call between its beginning and its final record: what is fixed, what is learnt, what it changed."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from casaprov.digests.measurement import Measurement
 from casaprov.files.snapshot import Snapshot
@@ -15,42 +16,99 @@ from casaprov.records.model import Activity, Entity, Tier
 from casaprov.tasks.calls import FileTable, TaskCall
 from casaprov.tasks.specs import FileUse
 
-__all__ = ["Changes", "OpenCall", "Written", "changed_within", "remains"]
+__all__ = ["CallProgress", "Changes", "EndedCall", "OpenCall", "Written", "find_changes"]
 
 
 @dataclass
-class OpenCall:
-    """A call that has begun: what its end needs to know about its beginning.
+class CallProgress:
+    """Facts about a call that are learnt between its beginning and its final record.
 
     Attributes
     ----------
-    tiers
-        How much is read of each path that it reads or changes.
+    found
+        States that the call found, by path.
+    children
+        Ids of the calls that it made, and of theirs.
     between
-        States that the call itself left between the calls that it made.
+        States that the call itself left between two of these calls, by id.
+    waited_s
+        Seconds that the user waited for casaprov.
+    problems
+        Sentences about what could not be recorded.
     """
 
-    call: TaskCall
-    activity: Activity
-    files: FileTable | None
-    uses: tuple[FileUse, ...]
-    stamps: dict[Path, Stamps]
-    tiers: dict[Path, Tier]
-    pending: dict[Path, Future[Measurement]]
-    walked: Snapshot
     found: dict[Path, Entity] = field(default_factory=dict)
     children: set[str] = field(default_factory=set)
     between: dict[str, Entity] = field(default_factory=dict)
     waited_s: float = 0.0
     problems: list[str] = field(default_factory=list)
 
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class OpenCall:
+    """A call that has begun: facts that its end needs.
+
+    Attributes
+    ----------
+    activity
+        The Activity as it was when the call began.
+    files
+        What is declared about its files; None if nothing is.
+    uses
+        Files that it reads, changes or deletes.
+    stamps
+        Stamps at its beginning, of these files and of its outputs.
+    tiers
+        How much is read of each path that it reads or changes.
+    measurements
+        Measurements of these paths, begun before the call runs.
+    before
+        The working directory at its beginning.
+    progress
+        What is learnt about the call from then on.
+    """
+
+    call: TaskCall
+    activity: Activity
+    files: FileTable | None
+    uses: tuple[FileUse, ...]
+    stamps: Mapping[Path, Stamps]
+    tiers: Mapping[Path, Tier]
+    measurements: Mapping[Path, Future[Measurement]]
+    before: Snapshot
+    progress: CallProgress = field(default_factory=CallProgress)
+
+    def with_parameters(self, parameters: dict[str, Any]) -> OpenCall:
+        """Return the same call with parameters that became known while it ran; all of them count as given."""
+        return replace(self, activity=replace(self.activity, parameters=parameters, given=tuple(parameters)))
+
     def had(self, path: Path) -> bool:
         """Tell whether the call found something at `path`."""
-        return bool(self.stamps.get(path) or self.walked.saw(path))
+        return bool(self.stamps.get(path) or self.before.saw(path))
+
+    def has_changed(self, path: Path, current: Entity | None) -> bool:
+        """Tell whether a path changed after the call began.
+
+        Parameters
+        ----------
+        current
+            The last known state of the path.
+        """
+        if current is not None and current.generated_by in {self.activity.id, *self.progress.children}:
+            return True
+        before = self.stamps.get(path)
+        if before is None and path.is_relative_to(self.before.folder):
+            before = self.before.saw(path)
+            if before is None:
+                # Either it is new, or the snapshot ignores its name: only the time of the file tells. File times lag
+                # behind the clock by up to one step of the file system.
+                began_ns = self.before.taken_ns - LONGEST_NS
+                return self.before.complete and stamp(path).newest_ns >= began_ns
+        return before is not None and stamp(path) != before
 
 
 class Written(NamedTuple):
-    """A path whose stamps a call changed, and whether something says that it writes there."""
+    """A path whose stamps a call changed, and whether the call is declared to write there."""
 
     parameter: str | None
     path: Path
@@ -58,53 +116,84 @@ class Written(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """What lies on disk when a call has ended.
+    """Changes on disk between the beginning and the end of a call.
 
     Attributes
     ----------
+    written, gone
+        Paths that are new or different, and paths that are not there any more.
     stamps
-        Of all that it read and wrote.
+        Stamps at the end of the call, of all paths that it read or wrote.
+    problems
+        Sentences about what the snapshot at the end did not see.
     """
 
     written: tuple[Written, ...]
     gone: tuple[Path, ...]
-    stamps: dict[Path, Stamps]
+    stamps: Mapping[Path, Stamps]
+    problems: tuple[str, ...]
 
 
-def remains(opened: OpenCall, after: Snapshot) -> Changes:
-    """Find out what a call wrote and deleted; what the walk after it could not do joins its problems."""
-    outputs = opened.files.outputs(opened.call.parameters, opened.call.cwd) if opened.files else ()
-    named: dict[Path, tuple[str | None, bool]] = {}
-    for use in outputs:
-        named.setdefault(use.path, (use.parameter, True))
-    for use in opened.uses:
-        named.setdefault(use.path, (use.parameter, use.role == "changed" and opened.files is not None))
-    opened.problems.extend(problem for problem in after.problems if problem not in opened.problems)
-    changed = after.changed_since(opened.walked)
+@dataclass(frozen=True, eq=False, kw_only=True)
+class EndedCall:
+    """A call that has ended and is still being measured.
+
+    Attributes
+    ----------
+    activity
+        The Activity, without the states that are not known yet.
+    parents
+        The calls that it is part of, the outermost first.
+    changes
+        What it wrote and removed.
+    measurements
+        Measurements of what it wrote.
+    awaited
+        Stamps of the paths that are measured while other code runs. If they move before, the measurement is not of
+        what the call left.
+    """
+
+    open_call: OpenCall
+    activity: Activity
+    parents: tuple[OpenCall, ...]
+    changes: Changes
+    measurements: Mapping[Path, Future[Measurement]]
+    awaited: Mapping[Path, Stamps]
+
+
+def find_changes(open_call: OpenCall, after: Snapshot) -> Changes:
+    """Find what a call wrote and removed.
+
+    Parameters
+    ----------
+    after
+        The working directory at the end of the call.
+    """
+    named = _named_paths(open_call)
+    changed = after.changed_since(open_call.before)
     for path in changed:
-        if named.keys().isdisjoint(path.parents):  # a file of a folder that is named is part of it
+        if named.keys().isdisjoint(path.parents):  # a file in a folder that is named is part of the folder
             named.setdefault(path, (None, False))
-    stamps = {path: after.at(path) for path in {**named, **opened.pending}}
+    before = open_call.stamps
+    stamps = {path: after.at(path) for path in {**named, **open_call.measurements}}
     written = tuple(
         Written(parameter, path, declared)
         for path, (parameter, declared) in named.items()
-        if path.exists() and (path not in opened.stamps or stamps[path] != opened.stamps[path])
+        if path.exists() and (path not in before or stamps[path] != before[path])
     )
-    gone = [path for path in opened.stamps if opened.stamps[path] and not path.exists()]
-    missed = (opened.walked.folder / name for name in opened.walked.products if name not in after.products)
-    # What changed may be a link that leads nowhere now.
+    gone = [path for path in before if before[path] and not path.exists()]
+    missed = (open_call.before.folder / name for name in open_call.before.products if name not in after.products)
+    # A path that changed may not exist all the same: a link that leads nowhere now.
     gone += [path for path in (*missed, *changed) if not path.exists() and path not in gone]
-    return Changes(written, tuple(gone), stamps)
+    return Changes(written, tuple(gone), stamps, after.problems)
 
 
-def changed_within(opened: OpenCall, path: Path, current: Entity | None) -> bool:
-    """Tell whether something changed `path` after a call began."""
-    if current is not None and current.generated_by in {opened.activity.id, *opened.children}:
-        return True
-    before = opened.stamps.get(path)
-    if before is None and path.is_relative_to(opened.walked.folder):
-        before = opened.walked.saw(path)
-        if before is None:  # it is new, or not looked at
-            began_ns = opened.walked.taken_ns - LONGEST_NS
-            return opened.walked.complete and stamp(path).newest_ns >= began_ns
-    return before is not None and stamp(path) != before
+def _named_paths(open_call: OpenCall) -> dict[Path, tuple[str | None, bool]]:
+    """Return the paths that a call names, with the parameter, and whether it is declared to write there."""
+    call, files = open_call.call, open_call.files
+    named: dict[Path, tuple[str | None, bool]] = {}
+    for use in files.outputs(call.parameters, call.cwd) if files else ():
+        named.setdefault(use.path, (use.parameter, True))
+    for use in open_call.uses:
+        named.setdefault(use.path, (use.parameter, use.role == "changed" and files is not None))
+    return named

@@ -1,8 +1,9 @@
-"""What is at each path now, as far as a session knows: one Entity for each state."""
+"""Present state of each path that a session knows: one Entity for each state."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Mapping
+from collections.abc import Collection, Container
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
@@ -10,59 +11,96 @@ from casaprov.digests.measurement import Measurement, facts_of
 from casaprov.errors import CasaprovError
 from casaprov.files.stamps import Stamps
 from casaprov.processes.exempt import ExemptLock
-from casaprov.records.model import Checksum, Entity, Locator, Session
+from casaprov.recording.explanations import Background, Explanations
+from casaprov.records.model import Entity, Session
 from casaprov.records.wording import sentences
 
-__all__ = ["Measured", "PathStates", "is_still"]
+__all__ = ["Finding", "Measured", "PathStates", "classify_found", "is_still"]
 
-_LATER = "The session that left it ended before it was digested; its files have the names, sizes and times that they had then."
-_TOUCHED = "Its files were written since they were read; only samples of them say that the content is what it was."
+_RECOGNISED = "The session that left it ended before it was digested; its files have the names, sizes and times that they had then."
+_TOUCHED = "Its files were written since they were read; only samples of them show that the content is what it was."
 
 Measured = Measurement | CasaprovError
-"""What measuring a path gave, or why it could not be measured."""
+"""Measurement of a path, or the reason why it could not be measured."""
 
 
-class PathStates:
-    """The present Entity of every path that a session knows of; safe for threads.
+class Finding(Enum):
+    """Kinds of state that a call can find at a path (``docs/explanation/recording.md`` has the table)."""
+
+    STILL = auto()
+    """The last known state."""
+    TOUCHED = auto()
+    """Files that were written since, with the same samples: a gap."""
+    RECOGNISED = auto()
+    """A state that an earlier session left and did not digest."""
+    COPIED = auto()
+    """A content that is known from another path."""
+    LEFT_BY_CALLER = auto()
+    """A change by the call that made this one."""
+    CHANGED = auto()
+    """A change by no recorded call: a gap."""
+    NEW = auto()
+    """A path of which nothing is known: an external input, or the remains of a call that never ended."""
+    UNREADABLE = auto()
+    """The same, for a path that cannot be measured."""
+
+
+def classify_found(
+    known: Entity | None, measured: Measured, *, stamps: Stamps, source: Entity | None, by_caller: bool
+) -> Finding:
+    """Decide which kind of state a call finds at a path.
 
     Parameters
     ----------
     known
-        Entity of each path that earlier sessions left.
-    locate
-        Tells where else an external input can be found.
-    describe
-        Says what was changed by no call, from the state before, what is there
-        now, and the ids of the last call that knew the one and the first that
-        found the other.
-    checksums
-        Tells what an archive says of an external input that is not read as a whole.
-    describe_new
-        Says what is known of an external input.
-    left_by
-        Says which call that never ended may have left what is known of nobody; nothing if none.
+        The last known state of the path.
+    measured
+        The measurement of the path.
+    stamps
+        Stamps of the path when the call began.
+    source
+        The last state with the measured content, at any path.
+    by_caller
+        Whether the path changed while the call ran that made this one.
+    """
+    if isinstance(measured, CasaprovError):
+        return Finding.UNREADABLE if known is None else Finding.STILL
+    if known is not None:
+        if is_still(known, measured):
+            return Finding.STILL
+        if known.content_digest == measured.content_digest and not by_caller:
+            return Finding.TOUCHED
+        if known.is_undigested and known.stamp == stamps.digest:
+            return Finding.RECOGNISED
+    if source is not None and source is not known:
+        return Finding.COPIED
+    if by_caller:
+        return Finding.LEFT_BY_CALLER
+    return Finding.NEW if known is None else Finding.CHANGED
+
+
+class PathStates:
+    """Present Entity of every path that a session knows; safe for threads.
+
+    Parameters
+    ----------
+    session
+        The session whose states these are.
+    background
+        States that earlier sessions left, and facts about external inputs.
+    explanations
+        Says what is known of states that no call of this session left.
     """
 
-    def __init__(
-        self,
-        session: Session,
-        known: Mapping[str, Entity],
-        locate: Callable[[Path], tuple[Locator, ...]],
-        describe: Callable[[Entity, Measurement, str, str], str],
-        checksums: Callable[[Path], tuple[Checksum, ...]] = lambda _: (),
-        describe_new: Callable[[Path, Measurement], str] = lambda _path, _measured: "",
-        left_by: Callable[[Path], str] = lambda _path: "",
-    ) -> None:
+    def __init__(self, session: Session, background: Background, explanations: Explanations) -> None:
+        known = background.states
         self._session = session
         self._folder = Path(session.folder)
+        self._background = background
+        self._explanations = explanations
         self._current = dict(known)
         self._by_content = {e.content_digest: e for e in known.values() if e.content_digest}
-        self._locate = locate
-        self._describe = describe
-        self._checksums = checksums
-        self._describe_new = describe_new
-        self._left_by = left_by
-        self._seen = {key: entity.generated_by or "" for key, entity in known.items()}  # by which call, last
+        self._last_calls = {key: entity.generated_by or "" for key, entity in known.items()}
         self._lock = ExemptLock()
         self._count = 0
 
@@ -75,52 +113,57 @@ class PathStates:
         """Return the last known state of a path."""
         return self._current.get(self.key(path))
 
-    def found(self, path: Path, measured: Measured, stamps: Stamps, *, by: str, within: str | None = None) -> Entity:
-        """Return the state that the call `by` finds at `path`.
-
-        That is the last known one if its content is still there. Content that
-        is known from another path was copied or moved from there. Any other
-        change is a gap, and so is what a call that never ended may have left;
-        else a path not known before is an external input.
+    def found(self, path: Path, measured: Measured, stamps: Stamps, *, by: str, caller: str | None = None) -> Entity:
+        """Return the state that a call finds at `path`; :func:`classify_found` decides of which kind it is.
 
         Parameters
         ----------
         stamps
-            What it had when the call began.
-        within
-            Id of the call that made this one, if the change happened while it
-            ran: then it is no gap, but that call's.
+            Stamps of the path when the call began.
+        by
+            Id of the call.
+        caller
+            Id of the call that made this one, if the path changed while that ran.
         """
         with self._lock:
-            current = self.at(path)
-            last = self._see(path, by)
-            if isinstance(measured, CasaprovError):
-                return current or self._new_remains(path, measured) or self._new(path, measured)
-            if current is not None and is_still(current, measured):
-                return current
-            if current is not None and current.content_digest == measured.content_digest and within is None:
-                return self._new(path, measured, revision_of=current.id, gap=True, note=_TOUCHED)
-            if current is not None and current.is_undigested and stamps.digest == current.stamp:
-                return self._new(path, measured, copy_of=current.id, note=_LATER)
-            source = self._by_content.get(measured.content_digest)
-            if source is not None and source is not current:
-                return self._new(path, measured, copy_of=source.id)
-            if within is not None:
-                before = current.id if current is not None else None
-                return self._new(path, measured, generated_by=within, revision_of=before)
-            if current is not None:
-                note = self._describe(current, measured, last, by)
-                return self._new(path, measured, revision_of=current.id, gap=True, note=note)
-            note = self._describe_new(path, measured)
-            if not note and (remains := self._new_remains(path, measured)):
-                return remains
-            checksums = self._checksums(path) if measured.tier == "fast" else ()
-            return self._new(path, measured, locators=self._locate(path), checksums=checksums, note=note)
+            known = self.at(path)
+            last_call = self._note_call(path, by)
+            source = self._by_content.get(measured.content_digest) if isinstance(measured, Measurement) else None
+            finding = classify_found(known, measured, stamps=stamps, source=source, by_caller=caller is not None)
+            before = known.id if known is not None else None
+            facts: dict[str, Any]
+            match finding:
+                case Finding.STILL:
+                    assert known is not None
+                    return known
+                case Finding.TOUCHED:
+                    facts = {"revision_of": before, "gap": True, "note": _TOUCHED}
+                case Finding.RECOGNISED:
+                    facts = {"copy_of": before, "note": _RECOGNISED}
+                case Finding.COPIED:
+                    assert source is not None
+                    facts = {"copy_of": source.id}
+                case Finding.LEFT_BY_CALLER:
+                    facts = {"generated_by": caller, "revision_of": before}
+                case Finding.CHANGED:
+                    assert known is not None
+                    assert isinstance(measured, Measurement)
+                    note = self._explanations.gap(known, measured, after=last_call, until=by)
+                    facts = {"revision_of": before, "gap": True, "note": note}
+                case Finding.NEW | Finding.UNREADABLE:
+                    facts = self._origin(path, measured)
+            return self._new(path, measured, **facts)
 
-    def _new_remains(self, path: Path, measured: Measured) -> Entity | None:
-        """Return a gap if a call that never ended may have left what lies at a path that nothing is known of."""
-        note = self._left_by(path)
-        return self._new(path, measured, gap=True, note=note) if note else None
+    def _origin(self, path: Path, measured: Measured) -> dict[str, Any]:
+        """Return what is known of a path that no record tells of."""
+        note = self._explanations.new_input(path, measured) if isinstance(measured, Measurement) else ""
+        # What another notebook left, or the user made in a pause, is not the remains of a call that was killed.
+        if not note and (remains := self._explanations.remains(path)):
+            return {"gap": True, "note": remains}
+        if not isinstance(measured, Measurement):
+            return {}
+        checksums = self._background.checksums(path) if measured.tier == "fast" else ()
+        return {"locators": self._background.locate(path), "checksums": checksums, "note": note}
 
     def left(
         self,
@@ -132,22 +175,21 @@ class PathStates:
         before: Entity | None,
         declared: bool,
     ) -> Entity | None:
-        """Return the state that a call left at `path`, None if it did not change the content.
+        """Return the state that a call left at `path`; None if it did not change the content.
 
         Parameters
         ----------
         by
             Id of the call.
         children
-            Ids of calls that it made; what one of them left is theirs.
+            Ids of the calls that it made. A state that one of them left stays theirs.
         before
             The state that the call found there and may have changed in place.
         declared
-            Whether the call says that it writes there. Else the same content
-            as before was not made again, only touched.
+            Whether the call is declared to write there. An undeclared file with its former content was only touched.
         """
         with self._lock:
-            self._see(path, by)
+            self._note_call(path, by)
             if isinstance(measured, Measurement):
                 if before is not None and is_still(before, measured):
                     return None
@@ -160,10 +202,10 @@ class PathStates:
             return self._new(path, measured, generated_by=by, revision_of=before.id if before else None)
 
     def copied(self, path: Path, measured: Measured, *, by: str, results: Container[str]) -> Entity | None:
-        """Return the state of something that a task wrote in and is not said to write, if it is a copy; else None.
+        """Return the state of a path that a task wrote and did not declare, if it is a copy; else None.
 
-        CASA writes in tables that it only reads: who copies an image and makes it again sees the copy written as well. And
-        a table that has two names, by links, is changed under both.
+        CASA writes into tables that it only reads. A task that makes an image again may so touch the user's copy of
+        it as well. And a table with two names, by links, changes under both.
 
         Parameters
         ----------
@@ -178,21 +220,26 @@ class PathStates:
             current, source = self.at(path), self._by_content.get(measured.content_digest)
             if source is None or source.path == self.key(path) or (current is not None and is_still(current, measured)):
                 return None
-            # What has a past is a copy of what the call says it left; what has none, of anything that was there before as well.
+            # A path with a known state counts as a copy only of a declared result of this call. A path without one
+            # may be a copy of any state that was there before the call.
             if source.id not in results and (current is not None or source.generated_by == by):
                 return None
             return self._new(path, measured, copy_of=source.id)
 
-    def _see(self, path: Path, by: str) -> str:
-        """Note that a call knew a path; return which one did before. Records are not finished in the order of beginnings."""
-        last = self._seen.get(self.key(path), "")
-        self._seen[self.key(path)] = max(last, by, key=lambda call: (len(call), call))
-        return last
-
-    def gone(self, path: Path) -> None:
-        """Note that nothing is at `path` any more."""
+    def forget(self, path: Path) -> None:
+        """Forget the state of a path where nothing is any more."""
         with self._lock:
             self._current.pop(self.key(path), None)
+
+    # -- parts -----------------------------------------------------------------
+
+    def _note_call(self, path: Path, call: str) -> str:
+        """Note that a call read or left a path; return the last one that did before."""
+        last = self._last_calls.get(self.key(path), "")
+        # The later id wins: records are not finished in the order in which their calls began. Ids are compared by their
+        # length first, because call 10000 comes after call 9999.
+        self._last_calls[self.key(path)] = max(last, call, key=lambda id_: (len(id_), id_))
+        return last
 
     def _new(self, path: Path, measured: Measured, **facts: Any) -> Entity:
         if isinstance(measured, Measurement):
@@ -203,7 +250,7 @@ class PathStates:
         self._count += 1
         entity = Entity(id=f"{self._session.id}/e{self._count:04d}", path=self.key(path), **facts)
         self._current[entity.path] = entity
-        if entity.content_digest and entity.copy_of is None:
+        if entity.content_digest and entity.copy_of is None:  # a copy of a copy names the first state
             self._by_content[entity.content_digest] = entity
         return entity
 
@@ -211,6 +258,6 @@ class PathStates:
 def is_still(known: Entity, measured: Measurement) -> bool:
     """Tell whether a state is there as it was.
 
-    Files of which only samples are known (they have a stamp) may not have been written either: samples may miss what was changed.
+    Where only samples were read, the stamps must be the same, too: the samples may miss a change.
     """
     return (known.content_digest, known.stamp) == (measured.content_digest, measured.stamp)

@@ -1,12 +1,15 @@
-"""Finishing a record: what a call found and left becomes Entities once it is measured."""
+"""Writer of the records of calls: what they found and left becomes Entities, and lines of the journal.
+
+It keeps two promises of :mod:`casaprov.recording`: a call with pending digests is written twice, by stamps and then
+by digests; and if stamps moved before their files were digested, the record says so.
+"""
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from casaprov.digests.measurement import Measurement
@@ -14,333 +17,258 @@ from casaprov.errors import CasaprovError, DigestError, JournalError
 from casaprov.files.stamps import Stamps, stamp
 from casaprov.journal.writer import Journal
 from casaprov.processes.exempt import ExemptLock
-from casaprov.recording.gaps import CallElsewhere, Pauses, UnfinishedCall, describe_gap
-from casaprov.recording.open_call import Changes, OpenCall, changed_within
-from casaprov.recording.path_states import Measured, PathStates, is_still
-from casaprov.records.model import UNDIGESTED, Activity, Checksum, Entity, Locator, Tier, Usage
-from casaprov.records.wording import sentences
+from casaprov.recording.open_call import EndedCall, OpenCall, Written
+from casaprov.recording.path_states import Measured, PathStates
+from casaprov.recording.provisional_states import ProvisionalStates
+from casaprov.records.model import UNDIGESTED, Activity, Entity, LogSegment, Usage
 from casaprov.tasks.calls import error_text
-from casaprov.tasks.specs import FileUse, TaskSpec
+from casaprov.tasks.specs import TaskSpec
 
-__all__ = ["Ended", "RecordWriter", "Recorded"]
+__all__ = ["RecordWriter", "Recorded"]
 
 Recorded = tuple[Activity, tuple[Entity, ...]]
-"""A finished record: the Activity, and the Entities it names."""
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A call that has ended: its Activity, as far as it is known, and what is being measured.
-
-    Attributes
-    ----------
-    parents
-        The calls that it is part of, the outermost first.
-    pending
-        What it wrote.
-    awaited
-        Stamps of what is measured while other code runs: if they change before, it is not what the call left.
-    """
-
-    opened: OpenCall
-    activity: Activity
-    parents: tuple[OpenCall, ...]
-    left: Changes
-    pending: Mapping[Path, Future[Measurement]]
-    awaited: Mapping[Path, Stamps]
+"""A finished record: the Activity, and the Entities that it names."""
 
 
 class RecordWriter:
-    """Finishes the records of one session, in the order in which its calls ended.
+    """Writes the records of one session; final ones in the order in which their calls ended.
 
     Parameters
     ----------
     journal
-        Where records go; also names the session.
-    states
-        Last known Entity of each path, from earlier sessions of the notebook.
-    locate, checksums, unfinished, elsewhere
-        As for :class:`casaprov.recorder.Recorder`.
+        Takes the records.
+    states, provisional
+        States of the finished and of the unfinished records.
     may_be_touched
-        Tells whether a later call reads a path that is still being measured: CASA touches what it reads.
+        Tells whether a later call reads a path that is still being measured. CASA may write into tables that it only
+        reads: stamps that moved say nothing then.
     """
 
     def __init__(
         self,
         *,
         journal: Journal,
-        states: Mapping[str, Entity],
-        locate: Callable[[Path], tuple[Locator, ...]],
-        checksums: Callable[[Path], tuple[Checksum, ...]],
-        unfinished: UnfinishedCall,
-        elsewhere: CallElsewhere,
+        states: PathStates,
+        provisional: ProvisionalStates,
         may_be_touched: Callable[[Path], bool],
     ) -> None:
         self._journal = journal
-        self.pauses = Pauses()
-        told = (self._describe_gap, checksums, self._describe_new, lambda path: unfinished(path, None))
-        self._states = PathStates(journal.session, states, locate, *told)
-        self._unfinished = unfinished
-        self._elsewhere = elsewhere
-        self._locate = locate
+        self._states = states
+        self._provisional = provisional
         self._may_be_touched = may_be_touched
         self._lock = ExemptLock()
-        self._tasks: dict[str, str] = {}  # by id of the call
-        # By path: what a call left or found for the first time while its record is not finished, and which call.
-        # None: nothing, or what is not known yet.
-        self._promised: dict[str, tuple[str, Entity | None]] = {}
-        self._numbers = itertools.count(1)
-        self._written: set[str] = set()
+        self._written: set[str] = set()  # ids of the Entities that are in the journal
 
-    # -- the beginning of a call -----------------------------------------------
+    def write_begin(self, open_call: OpenCall, parents: tuple[OpenCall, ...]) -> None:
+        """Write that a call begins, with the states that it is about to change.
 
-    def key(self, path: Path) -> str:
-        """Return `path` as records write it."""
-        return self._states.key(path)
-
-    def tier(self, path: Path) -> Tier | None:
-        """How much was read of a path so far; None if it is not known."""
-        known = self._states.at(path)
-        return known.tier if known is not None else None
-
-    def unchanged(self, path: Path, measured: Future[Measurement]) -> Entity | None:
-        """Return the last known state of a path if it is measured already, that again, and no unfinished record says more of it."""
-        if self._states.key(path) in self._promised or not measured.done() or measured.cancelled():
-            return None
-        current = self._states.at(path)
-        known = current is not None and measured.exception() is None and is_still(current, measured.result())
-        return current if known else None
-
-    def begin(self, opened: OpenCall, parents: tuple[OpenCall, ...]) -> None:
-        """Find out what a call is about to change, and write that it begins."""
-        self._tasks[opened.activity.id] = opened.call.task
-        for use in opened.uses:
+        Parameters
+        ----------
+        parents
+            The calls that it is part of, the outermost first.
+        """
+        for use in open_call.uses:
             if use.role == "changed":
-                opened.found[use.path] = self._found(opened, use.path, parents)
-        self._write(self._journal.begin, opened, opened.activity, list(opened.found.values()))
+                open_call.progress.found[use.path] = self._found(open_call, use.path, parents)
+        for parent in parents:
+            parent.progress.children.add(open_call.activity.id)
+        self._write(self._journal.begin, open_call, open_call.activity, list(open_call.progress.found.values()))
 
-    # -- the end of a call -----------------------------------------------------
+    def write_log(self, open_call: OpenCall, text: str) -> LogSegment | None:
+        """Store the log of a call; None if it is empty or cannot be stored."""
+        if not text:
+            return None
+        try:
+            number = open_call.activity.number_in_session
+            path = self._journal.write_log(f"{number:04d}-{open_call.call.task}", text)
+        except JournalError as error:
+            open_call.progress.problems.append(str(error))
+            return None
+        lines = text.splitlines()
+        levels = [line.split("\t")[1] for line in lines if line.count("\t") > 1]
+        return LogSegment(path=path, lines=len(lines), warnings=levels.count("WARN"), errors=levels.count("SEVERE"))
 
-    def promise(self, ended: Ended) -> None:
-        """Write that a call ended, what it read and where it wrote, while that is not digested: all that is known if this process is killed."""
-        opened = ended.opened
-        found = {use.path: known for use in opened.uses if (known := self._expected(ended, use))}
-        left = [self._undigested(ended, written.path, made=True) for written in ended.left.written]
-        open_ends = {use.path for use in opened.uses if use.role == "used"} - found.keys()
-        with self._lock:
-            for path in (open_ends - {written.path for written in ended.left.written}).union(ended.left.gone):
-                self._promised[self._states.key(path)] = (ended.activity.id, None)
+    def write_provisional(self, ended: EndedCall) -> None:
+        """Write how a call ended, and the files that it read and wrote, while they are not digested."""
+        found, left = self._provisional.add(ended)
+        uses, written = ended.open_call.uses, ended.changes.written
+        used = tuple(Usage(entity=found[u.path].id, parameter=u.parameter) for u in uses if u.path in found)
+        generated = tuple(_usage(state, of) for state, of in zip(left, written, strict=True))
         activity = replace(
             ended.activity,
-            used=tuple(
-                Usage(entity=found[use.path].id, parameter=use.parameter) for use in opened.uses if use.path in found
-            ),
-            generated=tuple(
-                Usage(entity=entity.id, parameter=written.parameter, declared=written.declared)
-                for entity, written in zip(left, ended.left.written, strict=True)
-            ),
-            deleted=tuple(self._states.key(path) for path in ended.left.gone),
-            problems=(*opened.problems, UNDIGESTED),
+            used=used,
+            generated=generated,
+            deleted=self._deleted(ended),
+            problems=(*ended.open_call.progress.problems, UNDIGESTED),
         )
-        self._write(self._journal.end, opened, activity, [*found.values(), *left])
+        self._write(self._journal.end, ended.open_call, activity, [*found.values(), *left])
 
-    def _expected(self, ended: Ended, use: FileUse) -> Entity | None:
-        """Return the state that a call found at a path, as far as it can be told now; None if it cannot."""
-        path = use.path
-        if path in ended.opened.found or use.role != "used":
-            return ended.opened.found.get(path)
-        promised = self._promised.get(self._states.key(path))
-        if promised is not None:
-            state = promised[1]
-            return state if state is not None and state.stamp == ended.opened.stamps[path].digest else None
-        if self._states.at(path) is None:  # an external input
-            return self._undigested(ended, path, made=False)
-        return self.unchanged(path, ended.opened.pending[path])
-
-    def _undigested(self, ended: Ended, path: Path, *, made: bool) -> Entity:
-        """Return the state of a path that the call left, or found for the first time."""
-        call, stamps = ended.activity.id, (ended.left.stamps if made else ended.opened.stamps)[path]
-        entity = Entity(
-            id=f"{ended.activity.session}/u{next(self._numbers):04d}",
-            path=self._states.key(path),
-            kind="File",
-            content_digest=None,
-            size_bytes=stamps.size_bytes,
-            stamp=stamps.digest,
-            tier=ended.opened.tiers.get(path, "full"),
-            generated_by=call if made else None,
-            locators=() if made else self._locate(path),
-            note=UNDIGESTED,
-        )
-        with self._lock:
-            self._promised[entity.path] = (call, entity)
-        return entity
-
-    def _redeem(self, activity: Activity) -> None:
-        """Forget what was promised of a call: its record is written."""
-        with self._lock:
-            for path in [path for path, (call, _) in self._promised.items() if call == activity.id]:
-                del self._promised[path]
-
-    def finish(self, ended: Ended, waits_since: float | None = None) -> Recorded:
+    def write_final(self, ended: EndedCall, waits_since: float | None = None) -> Recorded:
         """Write the whole record of a call, as soon as everything is measured.
 
         Parameters
         ----------
         waits_since
-            Since when the user waits for it, on the monotonic clock; None if he does not.
+            Time on the monotonic clock since when the user waits for it; None if the user does not.
         """
-        opened = ended.opened
+        progress = ended.open_call.progress
         used = self._used(ended)
-        generated = [Usage(entity=entity, declared=False) for entity in opened.between]
-        entities = {entity.id: entity for _, entity in used} | opened.between
-        for parameter, path, declared in ended.left.written:
-            results = {usage.entity for usage in generated if usage.declared}
-            entity = self._left(ended, path, results, declared=declared)
-            if entity is None:
-                continue
-            entities[entity.id] = entity
-            if entity.copy_of is None:  # else it came about beside the call
-                generated = [usage for usage in generated if usage.entity != entity.id]
-                generated.append(Usage(entity=entity.id, parameter=parameter, declared=declared))
-        for path in ended.left.gone:
-            self._states.gone(path)
+        generated, left = self._generated(ended)
+        for path in ended.changes.gone:
+            self._states.forget(path)
         if waits_since is not None:
-            opened.waited_s += time.monotonic() - waits_since
+            progress.waited_s += time.monotonic() - waits_since
         activity = replace(
             ended.activity,
             used=tuple(usage for usage, _ in used),
             generated=tuple(generated),
-            deleted=tuple(self._states.key(path) for path in ended.left.gone),
-            waited_s=round(opened.waited_s, 4),
-            problems=tuple(opened.problems),
+            deleted=self._deleted(ended),
+            waited_s=round(progress.waited_s, 4),
+            problems=tuple(progress.problems),
         )
-        self._write(self._journal.end, opened, activity, list(entities.values()))
-        self._redeem(activity)
-        return replace(activity, problems=tuple(opened.problems)), tuple(entities.values())
+        entities = {entity.id: entity for _, entity in used} | left
+        self._write(self._journal.end, ended.open_call, activity, list(entities.values()))
+        self._provisional.remove(activity.id)
+        # The line itself may have been a problem.
+        return replace(activity, problems=tuple(progress.problems)), tuple(entities.values())
 
-    def fail(self, opened: OpenCall, activity: Activity, error: BaseException) -> Recorded:
-        """Write how a call ended though what it read and wrote cannot be recorded."""
-        told = f"What it read and wrote was not recorded ({type(error).__name__}: {error_text(error)})."
-        opened.problems.append(told)
-        activity = replace(activity, problems=tuple(opened.problems))
-        entities = tuple(opened.found.values())
-        self._write(self._journal.end, opened, activity, list(entities))
-        self._redeem(activity)
+    def write_failed(self, open_call: OpenCall, activity: Activity, error: BaseException) -> Recorded:
+        """Write how a call ended, without what it read and wrote: recording that failed."""
+        progress = open_call.progress
+        text = f"{type(error).__name__}: {error_text(error)}"
+        progress.problems.append(f"What it read and wrote was not recorded ({text}).")
+        activity = replace(activity, problems=tuple(progress.problems))
+        entities = tuple(progress.found.values())
+        self._write(self._journal.end, open_call, activity, list(entities))
+        self._provisional.remove(activity.id)
         return activity, entities
 
-    # -- parts -----------------------------------------------------------------
+    # -- what a call found and left --------------------------------------------
 
-    def _used(self, ended: Ended) -> list[tuple[Usage, Entity]]:
-        opened, used = ended.opened, []
-        for use in opened.uses:
+    def _used(self, ended: EndedCall) -> list[tuple[Usage, Entity]]:
+        """Return the states that a call read, changed or deleted."""
+        open_call, used = ended.open_call, []
+        found = open_call.progress.found
+        for use in open_call.uses:
             if use.role == "used":
-                # What it wrote all the same is looked at below.
-                awaited = ended.awaited.get(use.path) if use.path not in ended.pending else None
-                opened.found[use.path] = self._found(opened, use.path, ended.parents, awaited)
-            entity = opened.found.get(use.path) or self._states.at(use.path)
-            if entity is not None:  # what is deleted need not be known
+                # If the call wrote there all the same, its stamps have moved: they are checked for the state it left.
+                awaited = ended.awaited.get(use.path) if use.path not in ended.measurements else None
+                found[use.path] = self._found(open_call, use.path, ended.parents, awaited)
+            entity = found.get(use.path) or self._states.at(use.path)
+            if entity is not None:  # the state of a path that is deleted need not be known
                 used.append((Usage(entity=entity.id, parameter=use.parameter), entity))
         return used
 
     def _found(
-        self, opened: OpenCall, path: Path, parents: tuple[OpenCall, ...], awaited: Stamps | None = None
+        self, open_call: OpenCall, path: Path, parents: tuple[OpenCall, ...], awaited: Stamps | None = None
     ) -> Entity:
-        """Return the state of `path` that the call finds; what its caller left there is the caller's."""
-        measured = self._measured(opened, path, opened.pending[path], awaited)
-        maker = parents[-1] if parents and changed_within(parents[-1], path, self._states.at(path)) else None
-        within = maker.activity.id if maker else None
-        entity = self._states.found(path, measured, opened.stamps[path], by=opened.activity.id, within=within)
-        if maker is not None and entity.generated_by == maker.activity.id:
-            maker.between[entity.id] = entity
-        return entity
+        """Return the state of a path that a call finds; a change that its caller made is the caller's."""
+        measured = self._measured(open_call, path, open_call.measurements[path], awaited)
+        caller = parents[-1] if parents and parents[-1].has_changed(path, self._states.at(path)) else None
+        caller_id = caller.activity.id if caller is not None else None
+        state = self._states.found(path, measured, open_call.stamps[path], by=open_call.activity.id, caller=caller_id)
+        if caller is not None and state.generated_by == caller_id:
+            caller.progress.between[state.id] = state
+        return state
 
-    def _left(self, ended: Ended, path: Path, results: Container[str], *, declared: bool) -> Entity | None:
-        """Return the new state that the call left at `path`, a copy if that came about otherwise; None if the content is what it was.
+    def _generated(self, ended: EndedCall) -> tuple[list[Usage], dict[str, Entity]]:
+        """Return the states that a call left as usages, and all states that came about with it by id."""
+        between = ended.open_call.progress.between
+        generated = [Usage(entity=entity, declared=False) for entity in between]
+        entities = dict(between)
+        for written in ended.changes.written:
+            results = {usage.entity for usage in generated if usage.declared}
+            state = self._left(ended, written, results)
+            if state is None:
+                continue
+            entities[state.id] = state
+            if state.copy_of is None:  # a copy came about beside the call, and is no result of it
+                generated = [usage for usage in generated if usage.entity != state.id]
+                generated.append(_usage(state, written))
+        return generated, entities
+
+    def _left(self, ended: EndedCall, written: Written, results: Container[str]) -> Entity | None:
+        """Return the new state of a path that a call wrote; None if the content is what it was.
 
         Parameters
         ----------
         results
-            Ids of the states that the call is known to have left elsewhere.
+            Ids of the declared states that the call is known to have left elsewhere.
         """
-        opened, awaited = ended.opened, ended.awaited.get(path)
-        measured = self._measured(opened, path, ended.pending[path], awaited, observed=not declared)
-        by, before = opened.activity.id, opened.found.get(path)
-        if before is None and not declared and opened.had(path):
-            known = self._states.at(path)
-            if isinstance(opened.files, TaskSpec) and (
+        path, declared = written.path, written.declared
+        open_call, awaited = ended.open_call, ended.awaited.get(path)
+        measured = self._measured(open_call, path, ended.measurements[path], awaited, declared=declared)
+        by, children = open_call.activity.id, open_call.progress.children
+        before = open_call.progress.found.get(path)
+        if before is None and not declared and open_call.had(path):
+            # Only a task is known to say all that it writes; other code may have written this on purpose.
+            if isinstance(open_call.files, TaskSpec) and (
                 copy := self._states.copied(path, measured, by=by, results=results)
             ):
                 return copy
-            if known is not None and known.generated_by not in {by, *opened.children}:
+            known = self._states.at(path)
+            if known is not None and known.generated_by not in {by, *children}:
                 before = known
-        return self._states.left(path, measured, by=by, children=opened.children, before=before, declared=declared)
+        return self._states.left(path, measured, by=by, children=children, before=before, declared=declared)
 
     def _measured(
         self,
-        opened: OpenCall,
+        open_call: OpenCall,
         path: Path,
-        future: Future[Measurement],
+        measurement: Future[Measurement],
         awaited: Stamps | None,
         *,
-        observed: bool = False,
+        declared: bool = True,
     ) -> Measured:
-        """Wait for a measurement and keep its tree.
+        """Wait for a measurement and store its tree; a failure becomes a problem of the record.
 
         Parameters
         ----------
         awaited
-            The stamps that the path has afterwards, unless other code changed it meanwhile.
-        observed
-            Whether nobody said that the call writes there. If it changes again, something else writes there, and
-            did so perhaps while the call ran: nothing of the call's is missing then.
+            Stamps that the path must still have if other code ran during the measurement.
+        declared
+            Whether the call is declared to read or write there. If not, and the stamps moved, something else writes
+            there and perhaps did so while the call ran: the record misses nothing of the call.
         """
         try:
-            measured = future.result()
+            measured = measurement.result()
             if awaited is not None and stamp(path) != awaited and not self._may_be_touched(path):
-                changed = DigestError("It was changed before casaprov had read it, and by no call that is recorded.")
-                if observed:
-                    return changed
-                raise changed
+                moved = DigestError("It was changed before casaprov had read it, and by no call that is recorded.")
+                if not declared:
+                    return moved
+                raise moved
         except CasaprovError as error:
-            opened.problems.append(f"{self._states.key(path)} could not be digested: {error.message}")
+            open_call.progress.problems.append(f"{self._states.key(path)} could not be digested: {error.message}")
             return error
         if measured.tree is not None:
             try:
                 self._journal.write_tree(measured.content_digest, measured.tree)
             except JournalError as error:
-                opened.problems.append(str(error))
+                open_call.progress.problems.append(str(error))
         return measured
 
-    def _describe_gap(self, before: Entity, now: Measurement, after: str, until: str) -> str:
-        tree = self._journal.read_tree(before.content_digest)
-        told = describe_gap(before, tree, now, after=self._named(after), until=self._named(until))
-        number = int(after.rpartition("/")[2]) if after in self._tasks else 0
-        unfinished = "" if number else self._unfinished(Path(self._journal.session.folder) / before.path, before)
-        elsewhere = self._elsewhere(now.content_digest, Path(before.path).name)
-        return sentences(told, elsewhere, unfinished, self.pauses.describe(after_call=number))
+    # -- lines -----------------------------------------------------------------
 
-    def _describe_new(self, path: Path, now: Measurement) -> str:
-        return sentences(self._elsewhere(now.content_digest, path.name), self.pauses.describe_new(path))
-
-    def _named(self, call: str) -> str:
-        number = call.rpartition("/")[2]
-        if call in self._tasks:
-            return f"call {number} ({self._tasks[call]})"
-        return f"call {number} of an earlier session" if call else "an earlier session"
+    def _deleted(self, ended: EndedCall) -> tuple[str, ...]:
+        return tuple(self._states.key(path) for path in ended.changes.gone)
 
     def _write(
         self,
         write: Callable[[Activity, list[Entity]], None],
-        opened: OpenCall,
+        open_call: OpenCall,
         activity: Activity,
         entities: list[Entity],
     ) -> None:
-        with self._lock:
+        """Write a line with the Entities that no earlier line contains."""
+        with self._lock:  # the user's thread writes beginnings while the queue's thread writes final records
             new = [entity for entity in entities if entity.id not in self._written]
             try:
                 write(activity, new)
             except JournalError as error:
-                opened.problems.append(str(error))
+                open_call.progress.problems.append(str(error))
             else:
                 self._written.update(entity.id for entity in new)
+
+
+def _usage(state: Entity, written: Written) -> Usage:
+    return Usage(entity=state.id, parameter=written.parameter, declared=written.declared)

@@ -1,8 +1,8 @@
-"""Makes code wait that is about to change files which casaprov still reads.
+"""Guard that makes code wait before it changes files which casaprov still reads.
 
-Python reports what it is about to do with files and programs to audit hooks
-(:pep:`578`). Code that is not Python's is not seen: what it changes too early
-shows in the stamps of the files, and the record says so.
+It keeps the third promise of :mod:`casaprov.recording` for code that is no recorded call. Python reports file
+operations and new programs to audit hooks (:pep:`578`) before they happen. A C library that writes by itself is not
+seen; its change shows in the stamps of the file, and the record says so.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from casaprov.processes.exempt import is_own_work
+from casaprov.processes.exempt import is_exempt
 from casaprov.recording.finish_queue import FinishQueue
 
 __all__ = ["guard_writes"]
 
 _log = logging.getLogger(__name__)
 
-_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
-# Events that change files: where among their arguments a path is, and the folder that it starts from (none: -1).
-# What changes only times and modes counts, too: it would look like a change of the content.
+# Audit events that change files: the index of each argument that is a path, and the index of the argument with the
+# folder that a relative path starts from (-1: there is none). Changes of times and modes are among them: the stamps
+# would move, and the record would take that for a change of the content.
 _CHANGES = {
     "os.chmod": ((0, 2),),
     "os.chown": ((0, 3),),
@@ -39,7 +40,7 @@ _CHANGES = {
     "os.utime": ((0, 3),),
 }
 
-# Events that begin a program or a process, which may change anything.
+# Audit events that start a program or a process, which may change any file.
 _PROGRAMS = {
     "os.exec",
     "os.fork",
@@ -50,76 +51,77 @@ _PROGRAMS = {
     "subprocess.Popen",
 }
 
-_endings: FinishQueue | None = None
-_looking: int | None = None
+_finish_queue: FinishQueue | None = None
+_read_only_thread: int | None = None
 _installed = False
 
 
-def guard_writes(endings: FinishQueue | None, *, looking: bool = False) -> None:
-    """Make code of this process wait for `endings` from now on; None for no more.
-
-    A hook cannot be taken out again; it does nothing then.
+def guard_writes(finish_queue: FinishQueue | None, *, read_only_programs: bool = False) -> None:
+    """Make code of this process wait for `finish_queue` from now on; None ends that.
 
     Parameters
     ----------
-    looking
-        Whether programs that this thread begins need not wait: they are known to change nothing.
+    read_only_programs
+        Whether programs that this thread starts are known to change nothing, and need not wait.
     """
-    global _endings, _looking, _installed  # noqa: PLW0603 - one process, one hook
-    _endings, _looking = endings, threading.get_ident() if looking else None
-    if not _installed and endings is not None:
+    global _finish_queue, _read_only_thread, _installed  # noqa: PLW0603 - one process, one hook
+    _finish_queue, _read_only_thread = finish_queue, threading.get_ident() if read_only_programs else None
+    if not _installed and finish_queue is not None:  # Python has no way to remove a hook: it is added once
         _installed = True
         sys.addaudithook(_hook)
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
-    endings = _endings
-    if endings is None or not endings.busy:
+    # Python calls this for every event of the process: the cheapest test comes first. The variable is read once,
+    # because another thread may change it.
+    finish_queue = _finish_queue
+    if finish_queue is None or not finish_queue.busy:
         return
     if event not in _PROGRAMS and event not in _CHANGES and event != "open":
         return
-    if is_own_work():
+    if is_exempt():
         return
     if event not in _PROGRAMS:
-        _wait_for(endings, event, arguments)
-    elif threading.get_ident() != _looking:
-        endings.settle()
+        _wait_before(event, arguments, finish_queue)
+    elif threading.get_ident() != _read_only_thread:
+        finish_queue.wait()
 
 
-def _wait_for(endings: FinishQueue, event: str, arguments: tuple[Any, ...]) -> None:
+def _wait_before(event: str, arguments: tuple[Any, ...], finish_queue: FinishQueue) -> None:
     try:
-        paths = tuple(_changed(event, arguments))
+        paths = tuple(_changed_paths(event, arguments))
     except LookupError:  # it may be any path
-        endings.settle()
+        finish_queue.wait()
         return
-    except Exception:  # noqa: BLE001 - whatever it is, it is not ours to refuse
+    except Exception:  # noqa: BLE001 - wrong arguments are Python's to refuse
         _log.info("%s%r is not understood", event, arguments, exc_info=True)
         return
     if paths:
-        # Nobody opens a folder to write, unless it is for a file without a name in it.
-        endings.settle_for(paths, below=event != "open")
+        # A folder is opened for writing only to hold a file without a name: that changes nothing below it.
+        finish_queue.wait_for(paths, below=event != "open")
 
 
-def _changed(event: str, arguments: tuple[Any, ...]) -> Iterator[Path]:
-    """Yield the paths that are about to change, as they are named and as they are."""
+def _changed_paths(event: str, arguments: tuple[Any, ...]) -> Iterator[Path]:
+    """Yield the paths that are about to change, as they are named and with links followed."""
     if event == "open":
         path, mode, flags = arguments
-        if flags & _WRITES and not isinstance(path, int):
+        if flags & _WRITE_FLAGS and not isinstance(path, int):
+            # Without a mode it is os.open, whose event does not contain the folder that a path starts from.
             if mode is None and not Path(os.fsdecode(path)).is_absolute():
                 raise LookupError("os.open does not tell which folder a path starts from")
-            yield from _paths(path, "")
+            yield from _names_of(path, "")
         return
     for index, start in _CHANGES[event]:
         folder = arguments[start] if start >= 0 else -1
-        yield from _paths(arguments[index], _of_descriptor(folder) if folder >= 0 else "")
+        yield from _names_of(arguments[index], _path_of_descriptor(folder) if folder >= 0 else "")
 
 
-def _paths(path: Any, folder: str) -> Iterator[Path]:
-    text = _of_descriptor(path) if isinstance(path, int) else os.fsdecode(path)
+def _names_of(path: Any, folder: str) -> Iterator[Path]:
+    text = _path_of_descriptor(path) if isinstance(path, int) else os.fsdecode(path)
     absolute = os.path.abspath(os.path.join(folder, text))  # noqa: PTH100, PTH118 - a link is not its target
     yield Path(absolute)
     yield Path(absolute).resolve()
 
 
-def _of_descriptor(number: int) -> str:
+def _path_of_descriptor(number: int) -> str:
     return str(Path(f"/dev/fd/{number}").resolve())

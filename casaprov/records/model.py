@@ -46,6 +46,7 @@ __all__ = [
     "Step",
     "Tier",
     "Usage",
+    "number_in_session",
 ]
 
 DOCUMENT_FORMAT: Final = "casaprov/document/1"
@@ -275,6 +276,16 @@ class Activity:
         if self.ended_at is None:
             return None
         return (datetime.fromisoformat(self.ended_at) - datetime.fromisoformat(self.started_at)).total_seconds()
+
+    @property
+    def number_in_session(self) -> int:
+        """Number of the call in its session, from 1."""
+        return number_in_session(self.id)
+
+
+def number_in_session(activity_id: str) -> int:
+    """Return the number of a call in its session, from 1; the id of an Activity ends with it."""
+    return int(activity_id.rpartition("/")[2])
 
 
 @dataclass(frozen=True, kw_only=True)

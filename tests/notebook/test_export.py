@@ -22,7 +22,7 @@ from casaprov.journal.folder import journal_folder, tree_path
 from casaprov.journal.writer import Journal
 from casaprov.notebook.bundle import BUNDLE_MIME
 from casaprov.notebook.export import export_notebook, find_journal, record_of
-from casaprov.recording.late_states import without_remains
+from casaprov.recording.late_states import without_lost_remains
 from casaprov.records.consistency import record_issues
 from casaprov.records.model import UNDIGESTED, Outcome, Tier, Usage
 from casaprov.records.serialise import unstructure
@@ -262,7 +262,7 @@ def test_removed_remains_of_an_interrupted_call_are_left_out(tmp_path: Path, out
     story.call("tclean", used=["a.ms"], generated=["gone.psf", "kept.psf", "used.psf"], outcome=outcome)
     story.call("imstat", used=["used.psf"])
     (tmp_path / "kept.psf").mkdir()
-    document = without_remains(story.document, {story.session.id: tmp_path})
+    document = without_lost_remains(story.document, {story.session.id: tmp_path})
     left = [document.entity(usage.entity).path for usage in document.activities[0].generated]
     gone = ["gone.psf"] if outcome == "completed" else []
     assert left == [*gone, "kept.psf", "used.psf"]

@@ -58,10 +58,10 @@ class Waiting(Notebook):
     """A notebook whose last call left out.txt, which is not digested before the gate is opened."""
 
     def __init__(self, folder: Path) -> None:
-        self.endings = FinishQueue()
+        self.finish_queue = FinishQueue()
         self.gated = GatedDigester()
-        super().__init__(folder, digester=self.gated, endings=self.endings)
-        guard_writes(self.endings)
+        super().__init__(folder, digester=self.gated, finish_queue=self.finish_queue)
+        guard_writes(self.finish_queue)
         self.recorded = self.call_soon(
             "copy", lambda: (folder / "out.txt").write_text("made") and None, source="in.txt", target="out.txt"
         )
@@ -79,7 +79,7 @@ def waiting(tmp_path: Path) -> Iterator[Waiting]:
     notebook = Waiting(tmp_path)
     yield notebook
     notebook.open()
-    notebook.endings.settle()
+    notebook.finish_queue.wait()
     guard_writes(None)
 
 
@@ -113,7 +113,7 @@ def held(action: Callable[[], Any], waiting: Waiting) -> None:
 def test_the_end_of_a_call_does_not_wait_for_digests(waiting: Waiting) -> None:
     assert waiting.recorded == []
     waiting.open()
-    waiting.endings.settle()
+    waiting.finish_queue.wait()
     (activity,) = waiting.recorded
     assert (activity.outcome, activity.problems) == ("completed", ())
     assert waiting.digest_of("out.txt") == digest_of(b"made")
@@ -130,7 +130,7 @@ def digest_of(content: bytes) -> str:
 
 def test_what_is_all_known_is_recorded_at_once(tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text("raw")
-    notebook = Notebook(tmp_path, endings=FinishQueue(), digester=HereDigester())
+    notebook = Notebook(tmp_path, finish_queue=FinishQueue(), digester=HereDigester())
     (activity,) = notebook.call_soon("look", lambda: None, file="in.txt")
     assert activity.used
     assert notebook.journal.path.read_text().count('"type":"end"') == 1
@@ -141,14 +141,14 @@ def test_a_short_call_does_not_wait_for_the_one_before_it(waiting: Waiting) -> N
     later = waiting.call_soon("look", lambda: None, file="other.txt")
     assert later == []
     waiting.open()
-    waiting.endings.settle()
+    waiting.finish_queue.wait()
     assert [activity.task for activity in (*waiting.recorded, *later)] == ["copy", "look"]
 
 
 def test_what_a_call_left_is_what_the_next_one_reads(waiting: Waiting) -> None:
     later = waiting.call_soon("look", lambda: None, file="out.txt")
     waiting.open()
-    waiting.endings.settle()
+    waiting.finish_queue.wait()
     assert later[0].used[0].entity == waiting.recorded[0].generated[0].entity
 
 
@@ -202,7 +202,7 @@ def test_a_call_that_changes_something_else_does_not_wait(waiting: Waiting, what
     again = waiting.call_soon("copy", lambda: other.write_text("2") and None, source="in.txt", target=other.name)
     assert (waiting.recorded, done, again) == ([], [], [])
     waiting.open()
-    waiting.endings.settle()
+    waiting.finish_queue.wait()
     first, second, third = (calls[0] for calls in (waiting.recorded, done, again))
     assert first.used[0].entity == second.used[0].entity == state
     assert [activity.problems for activity in (first, second, third)] == [(), (), ()]
@@ -225,7 +225,7 @@ def test_what_a_product_elsewhere_consists_of_is_waited_for(waiting: Waiting, wh
     (folder / "link").symlink_to("../other.txt") if what == "link" else None
     (folder / "table.dat").write_bytes(b"RefTable") if what == "reference" else None
     waiting.open()
-    waiting.endings.settle()
+    waiting.finish_queue.wait()
     waiting.gated.gate.clear()
     call = TaskCall(task="look", package="p", parameters={}, given=(), cwd=waiting.folder)
     opened = waiting.recorder.begin(call, DeclaredFiles(used=["d"]))
@@ -256,7 +256,7 @@ def test_a_call_that_changes_what_an_unfinished_record_tells_of_waits(waiting: W
         other.write_text("x") if what == "touched" else other.unlink()
 
     waiting.open()
-    waiting.endings.settle()
+    waiting.finish_queue.wait()
     waiting.gated.gate.clear()
     waiting.recorded = waiting.call_soon("copy", work, source="in.txt", target=out.name)
     other.write_text("x")
@@ -264,16 +264,16 @@ def test_a_call_that_changes_what_an_unfinished_record_tells_of_waits(waiting: W
 
 
 def test_code_that_changes_a_file_waits_for_no_later_record(waiting: Waiting) -> None:
-    endings, gates = FinishQueue(), (threading.Event(), threading.Event())
+    finish_queue, gates = FinishQueue(), (threading.Event(), threading.Event())
 
     def pass_gate(number: int) -> None:
         assert gates[number].wait(LONG_S)
 
-    endings.put([waiting.folder / "a.txt"], lambda: pass_gate(0))
-    endings.put([waiting.folder / "b.txt"], lambda: pass_gate(1))
-    first = in_thread(lambda: endings.settle_for([waiting.folder / "a.txt"]))
-    second = in_thread(lambda: endings.settle_for([waiting.folder]))
-    third = in_thread(lambda: endings.settle_for([waiting.folder], below=False))
+    finish_queue.add([waiting.folder / "a.txt"], lambda: pass_gate(0))
+    finish_queue.add([waiting.folder / "b.txt"], lambda: pass_gate(1))
+    first = in_thread(lambda: finish_queue.wait_for([waiting.folder / "a.txt"]))
+    second = in_thread(lambda: finish_queue.wait_for([waiting.folder]))
+    third = in_thread(lambda: finish_queue.wait_for([waiting.folder], below=False))
     third.result(LONG_S)
     gates[0].set()
     first.result(LONG_S)
@@ -302,16 +302,16 @@ def test_the_wait_is_told_with_the_next_call(waiting: Waiting) -> None:
 
 
 def test_who_waits_long_is_told_for_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("casaprov.recording.finish_queue._PATIENCE_S", 0.05)
+    monkeypatch.setattr("casaprov.recording.finish_queue._LONG_WAIT_S", 0.05)
     told: list[list[str]] = []
-    gate, endings = threading.Event(), FinishQueue(told.append)
-    endings.put([tmp_path / "b.ms"], lambda: pytest.fail("it hangs") if not gate.wait(LONG_S) else None)
-    endings.put([tmp_path / "a.ms", tmp_path / "b.ms"], lambda: None)
-    endings.put([tmp_path / "cube.image"], lambda: None)
-    some = in_thread(lambda: endings.settle_for([tmp_path / "a.ms"]))
+    gate, finish_queue = threading.Event(), FinishQueue(told.append)
+    finish_queue.add([tmp_path / "b.ms"], lambda: pytest.fail("it hangs") if not gate.wait(LONG_S) else None)
+    finish_queue.add([tmp_path / "a.ms", tmp_path / "b.ms"], lambda: None)
+    finish_queue.add([tmp_path / "cube.image"], lambda: None)
+    some = in_thread(lambda: finish_queue.wait_for([tmp_path / "a.ms"]))
     while not told:
         time.sleep(0.01)
-    everything = in_thread(endings.settle)
+    everything = in_thread(finish_queue.wait)
     while len(told) < 2:
         time.sleep(0.01)
     gate.set()
@@ -402,7 +402,7 @@ def test_code_that_changes_nothing_of_it_does_not_wait(waiting: Waiting, how: st
 
 
 def test_only_programs_of_the_thread_that_looks_do_not_wait(waiting: Waiting) -> None:
-    guard_writes(waiting.endings, looking=True)
+    guard_writes(waiting.finish_queue, read_only_programs=True)
     subprocess.run(["true"], check=True)
     other = in_thread(lambda: CHANGES["a program"](waiting.folder))
     with pytest.raises(TimeoutError):
@@ -424,7 +424,7 @@ def test_a_change_that_python_does_not_see_is_told(waiting: Waiting) -> None:
     libc = ctypes.CDLL(None)
     assert libc.rename(bytes(waiting.folder / "link.txt"), bytes(waiting.folder / "out.txt")) == 0
     waiting.open()
-    waiting.endings.settle()
+    waiting.finish_queue.wait()
     (activity,) = waiting.recorded
     assert activity.problems == (
         "out.txt could not be digested: It was changed before casaprov had read it, and by no call that is recorded.",
@@ -439,14 +439,14 @@ from pathlib import Path
 from casaprov.recording.finish_queue import FinishQueue
 from casaprov.recording.write_guard import guard_writes
 from casaprov.files.stamps import stamp
-path, gate, endings = Path("f.txt").absolute(), threading.Event(), FinishQueue()
+path, gate, finish_queue = Path("f.txt").absolute(), threading.Event(), FinishQueue()
 path.write_text("x")
-guard_writes(endings)
-endings.put({path: stamp(path)}, gate.wait)
+guard_writes(finish_queue)
+finish_queue.add({path: stamp(path)}, gate.wait)
 pid = ctypes.PyDLL(None).fork()  # Python does not see it, and does not wait before
 if not pid:
     path.write_text("y")
-    endings.settle()
+    finish_queue.wait()
     os._exit(7)
 print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 gate.set()
@@ -458,7 +458,7 @@ def test_a_file_that_something_else_writes_all_the_time_is_no_problem(waiting: W
     (waiting.folder / "new").write_text("another, longer")
     assert ctypes.CDLL(None).rename(bytes(waiting.folder / "new"), bytes(waiting.folder / "log")) == 0
     waiting.open()
-    waiting.endings.settle()
+    waiting.finish_queue.wait()
     assert later[0].problems == ()
     entity = {e.path: e for e in waiting.document().entities}["log"]
     assert (entity.content_digest, later[0].generated[0].declared) == (None, False)
@@ -496,7 +496,7 @@ def test_a_call_reads_what_the_one_before_left_though_neither_is_digested(waitin
 def test_a_process_that_is_killed_between_two_records_leaves_what_was_known(waiting: Waiting) -> None:
     waiting.call_soon("look", lambda: None, file="out.txt")
     waiting.open()
-    waiting.endings.settle()
+    waiting.finish_queue.wait()
     lines = waiting.journal.path.read_text().splitlines(keepends=True)
     waiting.journal.path.write_text("".join(lines[:-1]))
     document = waiting.document()
@@ -509,7 +509,7 @@ def test_a_process_that_is_killed_between_two_records_leaves_what_was_known(wait
 def test_an_input_that_was_not_digested_is_an_input_of_the_next_session(waiting: Waiting) -> None:
     killed = waiting.journal.path.read_text()
     waiting.open()
-    waiting.endings.settle()
+    waiting.finish_queue.wait()
     waiting.journal.path.write_text(killed)
     session = replace(SESSION, id="20260601T000000-000000", folder=waiting.folder.as_posix())
     recorder = open_recorder(session, waiting.journal.folder, HereDigester())
@@ -540,7 +540,7 @@ def test_what_changed_behind_the_record_is_not_said_to_be_read(waiting: Waiting)
 
 def test_a_call_that_fails_takes_no_state_from_the_one_before_it(waiting: Waiting) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(waiting.endings, "put", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(waiting.finish_queue, "add", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             waiting.call_soon("look", lambda: None, file="out.txt")
     first, second = waiting.document().activities
@@ -557,7 +557,7 @@ def test_what_a_call_only_touched_is_left_out_rather_than_guessed(waiting: Waiti
     waiting.call_soon("look", lambda: (waiting.folder / "in.txt").write_text("raw") and None, file="more.txt")
     waiting.call_soon("look", lambda: None, file="in.txt")
     waiting.open()
-    waiting.endings.settle()
+    waiting.finish_queue.wait()
     lines = waiting.journal.path.read_text().splitlines(keepends=True)
     waiting.journal.path.write_text("".join(lines[:-1]))  # killed before the last record was finished
     last = waiting.document().activities[-1]
@@ -578,11 +578,11 @@ def test_a_folder_that_holds_the_journal_can_be_read(waiting: Waiting) -> None:
 
 
 def test_a_broken_stderr_does_not_break_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("casaprov.recording.finish_queue._PATIENCE_S", 0.01)
-    endings = FinishQueue(lambda _names: (_ for _ in ()).throw(ValueError("I/O operation on closed file")))
-    endings.put([], lambda: time.sleep(0.1))
-    endings.settle()
-    assert not endings.busy
+    monkeypatch.setattr("casaprov.recording.finish_queue._LONG_WAIT_S", 0.01)
+    finish_queue = FinishQueue(lambda _names: (_ for _ in ()).throw(ValueError("I/O operation on closed file")))
+    finish_queue.add([], lambda: time.sleep(0.1))
+    finish_queue.wait()
+    assert not finish_queue.busy
 
 
 def test_what_a_killed_session_left_is_known_again_though_it_is_gone_when_that_is_read(waiting: Waiting) -> None:
@@ -590,9 +590,9 @@ def test_what_a_killed_session_left_is_known_again_though_it_is_gone_when_that_i
     waiting.open()
     guard_writes(None)
     states = {e.path: e for e in Lineage(killed).products()}
-    gated, endings = GatedDigester(), FinishQueue()
+    gated, finish_queue = GatedDigester(), FinishQueue()
     following = Notebook(
-        waiting.folder, states=states, session="20260601T000000-000000", digester=gated, endings=endings
+        waiting.folder, states=states, session="20260601T000000-000000", digester=gated, finish_queue=finish_queue
     )
     gated.at_once.add("out.txt")
     following.call_soon("look", lambda: None, file="in.txt")
@@ -601,7 +601,7 @@ def test_what_a_killed_session_left_is_known_again_though_it_is_gone_when_that_i
     time.sleep(0.1)
     gated.gate.set()
     removed.result(LONG_S)
-    endings.settle()
+    finish_queue.wait()
     found = [e for e in following.document().entities if e.path == "out.txt" and e.session.startswith("20260601")]
     assert [(e.gap, e.copy_of) for e in found] == [(False, killed.activities[0].generated[0].entity)]
 
@@ -621,7 +621,7 @@ def test_the_next_session_knows_the_files_again(waiting: Waiting) -> None:
 def test_what_is_known_again_stays_known(waiting: Waiting) -> None:
     killed = waiting.journal.path.read_text()
     waiting.open()
-    waiting.endings.settle()
+    waiting.finish_queue.wait()
     waiting.journal.path.write_text(killed)  # as if the process had not come to that
     found: list[Entity] = []
     for number in (1, 2):
@@ -639,7 +639,7 @@ def test_what_is_known_again_stays_known(waiting: Waiting) -> None:
 def test_a_file_that_was_changed_since_is_a_gap(waiting: Waiting) -> None:
     killed = waiting.document()
     waiting.open()
-    waiting.endings.settle()
+    waiting.finish_queue.wait()
     (waiting.folder / "out.txt").write_text("changed")
     states = {e.path: e for e in Lineage(killed).products()}
     _, entities = Notebook(waiting.folder, states=states, session="20260601T000000-000000").call(
@@ -652,7 +652,7 @@ def test_a_file_that_was_changed_since_is_a_gap(waiting: Waiting) -> None:
 
 def test_a_finished_record_replaces_what_was_known_before(waiting: Waiting) -> None:
     waiting.open()
-    waiting.endings.settle()
+    waiting.finish_queue.wait()
     document = waiting.document()
     assert {e.path for e in document.entities if e.content_digest is None} == set()
     named = {u.entity for a in document.activities for u in (*a.used, *a.generated)}
@@ -778,10 +778,10 @@ QUEUED = [("edit nothing", "a.txt", ""), ("copy", "a.txt", "c.txt")]
 def test_who_waits_makes_no_difference_to_the_record(steps: list[tuple[str, str, str]], seed: int) -> None:
     with TemporaryDirectory() as one, TemporaryDirectory() as other:
         expected = play(Notebook(Path(one)), steps)
-        endings = FinishQueue()
-        guard_writes(endings)
+        finish_queue = FinishQueue()
+        guard_writes(finish_queue)
         try:
-            tardy = Notebook(Path(other), digester=TardyDigester(seed), endings=endings)
+            tardy = Notebook(Path(other), digester=TardyDigester(seed), finish_queue=finish_queue)
             found = play(tardy, steps)
         finally:
             guard_writes(None)

@@ -366,7 +366,7 @@ def test_a_link_that_leads_nowhere_is_not_gone(notebook: Notebook, folder: Path)
     (folder / "link").symlink_to("nowhere")
     with pytest.MonkeyPatch.context() as patch:
         forgotten: list[Path] = []
-        patch.setattr(PathStates, "gone", lambda _self, path: forgotten.append(path))
+        patch.setattr(PathStates, "forget", lambda _self, path: forgotten.append(path))
         notebook.call("look", lambda: None, file="in.txt")
         assert forgotten == []
         notebook.call("look", (folder / "link").unlink, file="in.txt")

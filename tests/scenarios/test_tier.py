@@ -32,6 +32,7 @@ from casaprov.readers.casacore_tables import CasacoreReader
 from casaprov.readers.installed import fits_reader
 from casaprov.recorder import Recorder
 from casaprov.recording.archive_checksums import checksums_beside
+from casaprov.recording.explanations import Background
 from casaprov.records.model import Checksum, Entity, Environment, Session, Tier
 from casaprov.replays.report import REPORT_FORMAT, ReplayReport
 from casaprov.tasks.calls import TaskCall, TaskResult
@@ -212,8 +213,7 @@ class Story:
             journal=Journal(folder / ".casaprov" / "n", self.session),
             digester=digester,
             specs=load_specs(),
-            checksums=checksums_beside,
-            tier=tier_by_size(config),
+            background=Background(checksums=checksums_beside, tier=tier_by_size(config)),
         )
 
     def call(self, task: str, change: Any = lambda: None, **parameters: Any) -> tuple[Entity, ...]:

@@ -15,6 +15,7 @@ from casaprov.files.stamps import Stamps
 from casaprov.journal.document import read_document
 from casaprov.journal.writer import Journal
 from casaprov.recorder import Digester, Recorder
+from casaprov.recording.explanations import Background
 from casaprov.recording.finish_queue import FinishQueue
 from casaprov.recording.open_call import OpenCall
 from casaprov.records.model import Activity, Document, Entity, Tier
@@ -71,7 +72,7 @@ class Notebook:
         folder: Path,
         *,
         digester: Digester | None = None,
-        endings: FinishQueue | None = None,
+        finish_queue: FinishQueue | None = None,
         states: dict[str, Entity] | None = None,
         session: str = SESSION.id,
     ) -> None:
@@ -83,8 +84,8 @@ class Notebook:
             digester=digester or HereDigester(),
             specs=SPECS,
             clock=lambda: f"2026-05-01T10:00:{next(seconds):02d}.000000+00:00",
-            endings=endings,
-            states=states,
+            finish_queue=finish_queue,
+            background=Background(states=states or {}),
         )
 
     def call(

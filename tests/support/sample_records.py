@@ -12,7 +12,7 @@ from casaprov.crates.payload import PayloadPolicy, choose_payload
 from casaprov.digests.tree import ColumnLeaf, FitsUnit, Outline, TableNode, Tree, content_digest
 from casaprov.errors import DigestError
 from casaprov.hashing import Digest, digest_bytes
-from casaprov.journal.folder import journal_folder
+from casaprov.journal.folder import journal_folder, tree_path, trees_folder
 from casaprov.journal.writer import Journal
 from casaprov.records.model import (
     Activity,
@@ -100,11 +100,11 @@ def make_reduction(folder: Path) -> Reduction:
         if activity.log is not None:
             (journal / activity.log.path).parent.mkdir(parents=True, exist_ok=True)
             (journal / activity.log.path).write_text(f"INFO\t{activity.task}\tBegin Task\n")
-    (journal / "trees").mkdir()
+    trees_folder(journal).mkdir()
     present = [(e, folder / e.path) for e in document.entities if (folder / e.path).exists()]
     for tree in (_fits_tree(_FAR_AWAY), *(tree_of(path, entity.kind) for entity, path in present)):
         if tree is not None:
-            (journal / "trees" / f"{content_digest(tree).removeprefix('sha256:')}.json").write_text(json.dumps(tree))
+            tree_path(journal, content_digest(tree)).write_text(json.dumps(tree))
     return Reduction(folder, notebook, journal, document)
 
 

@@ -17,7 +17,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -321,9 +321,9 @@ class ToolHook:
             given=tuple(parameters),
             cwd=Path.cwd(),
         )
-        opened = self._recording.begin(call, batch)
-        if opened is not None:
-            self._batches[key] = (weakref.ref(instance), _TOOLS[name].flush, batch, opened)
+        open_call = self._recording.begin(call, batch)
+        if open_call is not None:
+            self._batches[key] = (weakref.ref(instance), _TOOLS[name].flush, batch, open_call)
         return batch
 
     def _product(self, tool: _Tool, instance: Any) -> Path | None:
@@ -350,14 +350,12 @@ class ToolHook:
     def _end(self, key: int, *, closed: bool = False) -> None:
         if key not in self._batches:
             return
-        ref, flush, batch, opened = self._batches.pop(key)
+        ref, flush, batch, open_call = self._batches.pop(key)
         if flush and not closed:
             with suppress(Exception):  # what is not open, or not there any more, has nothing to write
                 getattr(ref(), flush)()
-        activity = opened.activity
-        parameters = {**activity.parameters, "calls": dict(batch.calls)}
-        opened.activity = replace(activity, parameters=parameters, given=tuple(parameters))
-        self._recording.end(opened, TaskResult(error=batch.error))
+        parameters = {**open_call.activity.parameters, "calls": dict(batch.calls)}
+        self._recording.end(open_call.with_parameters(parameters), TaskResult(error=batch.error))
 
 
 def _whole(path: Path | None) -> Path | None:

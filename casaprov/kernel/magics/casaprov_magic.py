@@ -268,7 +268,7 @@ class CasaprovMagic:
         word = " ".join(words)
         here = [a for a in document.activities if a.session == self._recording.session_id] or list(document.activities)
         if word.isdecimal():
-            found = [a for a in here if int(a.id.rpartition("/")[2]) == int(word)]
+            found = [a for a in here if a.number_in_session == int(word)]
         else:
             found = [a for a in document.activities if word in {a.id, a.task}]
         if not found:
@@ -299,7 +299,7 @@ class CasaprovMagic:
                 document = self._document()
                 for activity in document.activities if document is not None else ():
                     if activity.session == self._recording.session_id:
-                        yield str(int(activity.id.rpartition("/")[2]))
+                        yield str(activity.number_in_session)
                 yield from sorted({a.task for a in document.activities} if document is not None else ())
             case ["config"]:
                 yield from Config.names()

@@ -103,7 +103,7 @@ def _being_digested(lineage: Lineage, pending: Iterable[Activity]) -> Line:
     for activity in pending:
         states = [lineage.entities[usage.entity] for usage in (*activity.generated, *activity.used)]
         paths = list(dict.fromkeys(state.path for state in states if state.note == UNDIGESTED))
-        told.append(f"call {_number(activity)}, {activity.task}" + (f" ({', '.join(paths)})" if paths else ""))
+        told.append(f"call {activity.number_in_session}, {activity.task}" + (f" ({', '.join(paths)})" if paths else ""))
     return Line(f"{'; '.join(told[:_MAX_LISTED])}. What follows leaves it out.", "Still being digested:")
 
 
@@ -131,7 +131,9 @@ def _oddities(lineage: Lineage, order: CellOrder, session: str) -> list[Part]:
     ]
     if gaps:
         parts.append(Table(f"⚠️ {len(gaps)} changed outside of tasks", ("path", "what"), tuple(gaps[:_MAX_LISTED])))
-    problems = [(_number(a), a.task, "; ".join(a.problems)) for a in lineage.document.activities if a.problems]
+    problems = [
+        (str(a.number_in_session), a.task, "; ".join(a.problems)) for a in lineage.document.activities if a.problems
+    ]
     if problems:
         parts.append(Table("⚠️ Incomplete records", ("call", "task", "problem"), tuple(problems[-_MAX_LISTED:])))
     if not parts:
@@ -143,7 +145,7 @@ def calls_table(activities: Sequence[Activity], order: CellOrder) -> Table:
     """All calls of a session with what their logs hold."""
     rows = tuple(
         (
-            _number(a),
+            str(a.number_in_session),
             a.task,
             order.named(a),
             a.outcome,
@@ -184,7 +186,7 @@ def call_page(activity: Activity, lineage: Lineage, order: CellOrder, journal: P
         for name, value in sorted(activity.parameters.items(), key=lambda item: item[0] not in given)
     )
     parts: list[Part] = [
-        Table(f"Call {_number(activity)}: {activity.task}", (), tuple(facts)),
+        Table(f"Call {activity.number_in_session}: {activity.task}", (), tuple(facts)),
         Table("Parameters", ("name", "value", ""), parameters),
     ]
     for title, usages in (("Used", activity.used), ("Generated", activity.generated)):
@@ -192,7 +194,7 @@ def call_page(activity: Activity, lineage: Lineage, order: CellOrder, journal: P
         for usage in usages:
             entity = lineage.entities[usage.entity]
             maker = lineage.generator(entity)
-            origin = f"call {_number(maker)}" if maker is not None and maker.id != activity.id else ""
+            origin = f"call {maker.number_in_session}" if maker is not None and maker.id != activity.id else ""
             origin = "changed outside of tasks" if entity.gap else origin
             rows.append((entity.path, entity.kind, usage.parameter or "", entity.content_digest or "none", origin))
         head = ("path", "kind", "parameter", "content digest", "from" if title == "Used" else "")
@@ -209,10 +211,6 @@ def settings_table(config: Config) -> Table:
     """All settings, and who chose them."""
     rows = tuple((name, config.text(name), config.sources.get(name, "default")) for name in Config.names())
     return Table("", ("setting", "value", "chosen by"), rows)
-
-
-def _number(activity: Activity) -> str:
-    return activity.id.rpartition("/")[2].lstrip("0") or "0"
 
 
 def _names(paths: Iterable[str]) -> str:

@@ -9,8 +9,7 @@ import pytest
 
 from casaprov.hashing import Digest
 from casaprov.journal.writer import Journal
-from casaprov.recording.other_notebooks import OtherNotebooks
-from casaprov.recording.unfinished_calls import UnfinishedCalls
+from casaprov.recording.explanations import OtherNotebooks, UnfinishedCalls
 from casaprov.records.wording import clock
 from casaprov.tasks.specs import load_specs
 from records import Story

@@ -1,0 +1,109 @@
+"""States of calls that have ended and are not digested: stamps stand for their contents.
+
+They are named by the first of the two records of a call with pending digests (:mod:`casaprov.recording`). If the
+process is killed before the second, they are all that is known of its files.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+
+from casaprov.digests.measurement import Measurement
+from casaprov.processes.exempt import ExemptLock
+from casaprov.recording.open_call import EndedCall
+from casaprov.recording.path_states import PathStates, is_still
+from casaprov.records.model import UNDIGESTED, Entity, Locator
+from casaprov.tasks.specs import FileUse
+
+__all__ = ["ProvisionalStates"]
+
+
+class ProvisionalStates:
+    """States that unfinished records tell of; safe for threads.
+
+    Parameters
+    ----------
+    states
+        States of the finished records.
+    locate
+        Returns the places where an external input can be found elsewhere.
+    """
+
+    def __init__(self, states: PathStates, locate: Callable[[Path], tuple[Locator, ...]]) -> None:
+        self._states = states
+        self._locate = locate
+        self._lock = ExemptLock()
+        # The last unfinished call that tells of each path, and the state after it; None: nothing, or not known.
+        self._pending: dict[str, tuple[str, Entity | None]] = {}
+        self._numbers = itertools.count(1)
+
+    def certain(self, path: Path, measurement: Future[Measurement]) -> Entity | None:
+        """Return the last known state of a path; None if unfinished records may replace it.
+
+        It is certain only if the path is measured already and has the same content.
+        """
+        if self._states.key(path) in self._pending or not measurement.done() or measurement.cancelled():
+            return None
+        current = self._states.at(path)
+        if current is None or measurement.exception() is not None or not is_still(current, measurement.result()):
+            return None
+        return current
+
+    def add(self, ended: EndedCall) -> tuple[dict[Path, Entity], list[Entity]]:
+        """Return the states that a call found, by path and as far as they are known, and those that it left.
+
+        The latter are in the order of ``ended.changes.written``.
+        """
+        uses, changes = ended.open_call.uses, ended.changes
+        found = {use.path: state for use in uses if (state := self._found(ended, use)) is not None}
+        left = [self._stamped(ended, written.path, made=True) for written in changes.written]
+        unknown = {use.path for use in uses if use.role == "used"} - found.keys()
+        unknown -= {written.path for written in changes.written}
+        with self._lock:
+            for path in unknown.union(changes.gone):
+                self._pending[self._states.key(path)] = (ended.activity.id, None)
+        return found, left
+
+    def remove(self, call: str) -> None:
+        """Forget the states of a call, whose record is finished."""
+        with self._lock:
+            # A later call that tells of the same path has taken the place of this one there.
+            for path in [path for path, (owner, _) in self._pending.items() if owner == call]:
+                del self._pending[path]
+
+    # -- parts -----------------------------------------------------------------
+
+    def _found(self, ended: EndedCall, use: FileUse) -> Entity | None:
+        """Return the state that a call found at a path, if it can be told before digests are known."""
+        path, call = use.path, ended.open_call
+        if path in call.progress.found or use.role != "used":
+            return call.progress.found.get(path)
+        pending = self._pending.get(self._states.key(path))
+        if pending is not None:
+            state = pending[1]
+            return state if state is not None and state.stamp == call.stamps[path].digest else None
+        if self._states.at(path) is None:  # an external input
+            return self._stamped(ended, path, made=False)
+        return self.certain(path, call.measurements[path])
+
+    def _stamped(self, ended: EndedCall, path: Path, *, made: bool) -> Entity:
+        """Return a state with the stamps of a path: one that the call left, or an external input that it read."""
+        call, stamps = ended.activity.id, (ended.changes if made else ended.open_call).stamps[path]
+        state = Entity(
+            id=f"{ended.activity.session}/u{next(self._numbers):04d}",
+            path=self._states.key(path),
+            kind="File",
+            content_digest=None,
+            size_bytes=stamps.size_bytes,
+            stamp=stamps.digest,
+            tier=ended.open_call.tiers.get(path, "full"),
+            generated_by=call if made else None,
+            locators=() if made else self._locate(path),
+            note=UNDIGESTED,
+        )
+        with self._lock:
+            self._pending[state.path] = (call, state)
+        return state
