@@ -1,4 +1,4 @@
-"""Recording what is no CASA task: functions, blocks of code and programs.
+"""Activities that are no CASA tasks: functions, blocks of code and programs.
 
 .. code-block:: python
 
@@ -8,7 +8,7 @@
     with casaprov.activity("aoflagger", changed=["n.ms"], parameters={"strategy": "vla.lua"}):
         subprocess.run(["aoflagger", "-strategy", "vla.lua", "n.ms"], check=True)
 
-Where nothing is being recorded, both do nothing but run the code.
+Where nothing is recorded, both only run the code.
 """
 
 from __future__ import annotations
@@ -44,39 +44,40 @@ _BLOCK = "__main__"  # the package of a block of code, as of functions of a note
 
 
 class Recording(Protocol):
-    """What activities are recorded with; a kernel has one."""
+    """Recording of a process; a kernel has one."""
 
     def begin(self, call: TaskCall, files: FileTable | None) -> Any:
-        """Record that something begins; return what :meth:`end` wants, None if it cannot be recorded."""
+        """Record that an activity begins; return an argument for :meth:`end`, None if it cannot be recorded."""
         ...
 
-    def end(self, opened: Any, result: TaskResult) -> None:
-        """Record how it ended."""
+    def end(self, open_call: Any, result: TaskResult) -> None:
+        """Record how an activity ended."""
         ...
 
 
-_Opened = tuple[Recording, Any] | None
+# The recording that an activity began with, and what its begin() returned; None if nothing is recorded.
+_Begun = tuple[Recording, Any] | None
 _recording: Recording | None = None
 
 
 def attach(recording: Recording | None) -> None:
-    """Record activities of this process from now on, or not any more."""
+    """Record the activities of this process from now on; None ends that."""
     global _recording  # noqa: PLW0603 - one process, one recording
     _recording = recording
 
 
 @dataclass(frozen=True)
 class DeclaredFiles:
-    """The files that somebody says an activity reads and writes.
+    """Files that an activity is declared to read and write.
 
     Attributes
     ----------
     changed, used, generated
-        Paths, also with ``*``, ``?`` and ``[]``. In a string, ``{name}`` stands
-        for the value of an argument, and a string that is the name of an
-        argument for the path or paths that are its value.
+        Paths, also with ``*``, ``?`` and ``[]``. In a string, ``{name}`` is
+        replaced by the value of an argument. A string that is the name of an
+        argument stands for the path or paths that are its value.
     arguments
-        What the function was called with.
+        Arguments of the call, by name.
     """
 
     changed: Names = ()
@@ -88,15 +89,15 @@ class DeclaredFiles:
         for role in ("changed", "used", "generated"):
             names = getattr(self, role)
             if isinstance(names, str | os.PathLike):
-                told = f"casaprov.activity: {role}={names!r} is one name, not a list."
-                raise UsageError(told, hint=f"Write {role}=[{names!r}].")
+                message = f"casaprov.activity: {role}={names!r} is one name, not a list."
+                raise UsageError(message, hint=f"Write {role}=[{names!r}].")
 
     def inputs(self, _parameters: Mapping[str, Any], cwd: Path) -> tuple[FileUse, ...]:
-        """Return the files that are there to be read or changed."""
+        """Return the existing files that are read or changed."""
         return (*self._uses("changed", self.changed, cwd), *self._uses("used", self.used, cwd))
 
     def outputs(self, _parameters: Mapping[str, Any], cwd: Path) -> tuple[FileUse, ...]:
-        """Return the files that can have been made."""
+        """Return the existing files that may have been made."""
         return self._uses("generated", self.generated, cwd)
 
     def _uses(self, role: Role, names: Names, cwd: Path) -> tuple[FileUse, ...]:
@@ -115,7 +116,7 @@ class DeclaredFiles:
 def _filled(text: str, parameters: Mapping[str, Any]) -> str:
     try:
         return text.format_map(parameters)
-    except Exception:  # noqa: BLE001 - a name with a brace, or an argument that cannot be printed
+    except Exception:  # noqa: BLE001 - the name contains a brace, or an argument cannot be printed
         return text
 
 
@@ -130,26 +131,28 @@ def _paths(text: str, cwd: Path) -> Iterator[Path]:
 
 
 class _Activity:
-    """One declaration; as a context manager it records a block, as a decorator every call of a function."""
+    """Declaration of an activity: a context manager for a block, and a decorator for a function."""
 
     def __init__(self, name: str, files: DeclaredFiles, parameters: Mapping[str, Any]) -> None:
         self._name = name
         self._files = files
         self._parameters = parameters
-        self._open: list[_Opened] = []
+        self._begun: list[_Begun] = []  # a block may be entered again before it is left
 
     def __enter__(self) -> None:
         if not self._name:
             raise UsageError("casaprov.activity: a block needs a name.", hint="Write: with casaprov.activity('name'):")
-        self._open.append(self._begin(self._name, _BLOCK, {}))
+        self._begun.append(self._begin(self._name, _BLOCK, {}))
 
     def __exit__(self, _type: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self._end(self._open.pop(), TaskResult(error=error))
+        self._end(self._begun.pop(), TaskResult(error=error))
 
     def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            told = f"casaprov.activity: {function.__qualname__} is a generator, which does not run when it is called."
-            raise UsageError(told, hint="Record the loop instead: with casaprov.activity('name'):")
+            message = (
+                f"casaprov.activity: {function.__qualname__} is a generator, which does not run when it is called."
+            )
+            raise UsageError(message, hint="Record the loop instead: with casaprov.activity('name'):")
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
@@ -173,49 +176,50 @@ class _Activity:
     def _recorded(
         self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Iterator[list[Any]]:
-        """Record a call; what the function returned is to be put into the list."""
-        opened = self._begin_call(function, args, kwargs)
+        """Record a call; the code inside puts the returned value into the list."""
+        begun = self._begin_call(function, args, kwargs)
         returned: list[Any] = []
         try:
             yield returned
         except BaseException as error:
-            self._end(opened, TaskResult(error=error))
+            self._end(begun, TaskResult(error=error))
             raise
-        self._end(opened, TaskResult(returned=returned[0]))
+        self._end(begun, TaskResult(returned=returned[0]))
 
-    def _begin_call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Opened:
+    def _begin_call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Begun:
         try:
             bound = inspect.signature(function).bind(*args, **kwargs)
-        except TypeError:  # the call itself will say what is wrong with it
+        except TypeError:  # the arguments do not fit: Python says so when the function is called
             return None
         given = tuple(bound.arguments)
         bound.apply_defaults()
         name = self._name or function.__qualname__.rpartition("<locals>.")[2]
         return self._begin(name, function.__module__ or _BLOCK, bound.arguments, given)
 
-    def _begin(self, name: str, package: str, arguments: Mapping[str, Any], given: tuple[str, ...] = ()) -> _Opened:
+    def _begin(self, name: str, package: str, arguments: Mapping[str, Any], given: tuple[str, ...] = ()) -> _Begun:
         recording, files = _recording, self._files
         if recording is None:
             return None
-        told = {**self._parameters, **arguments}
+        values = {**self._parameters, **arguments}
         try:
             call = TaskCall(
                 task=name,
                 package=package,
-                parameters={key: summarise(to_json(value), _MAX_PARAMETER_BYTES) for key, value in told.items()},
+                parameters={key: summarise(to_json(value), _MAX_PARAMETER_BYTES) for key, value in values.items()},
                 given=(*self._parameters, *given),
                 cwd=Path.cwd(),
             )
-            declared = replace(files, arguments=told) if files.changed or files.used or files.generated else None
+            declared = replace(files, arguments=values) if files.changed or files.used or files.generated else None
             return recording, recording.begin(call, declared)
         except Exception:  # noqa: BLE001 - a recorder failure never breaks a cell
             _log.info("%s is not recorded", name, exc_info=True)
             return None
 
     @staticmethod
-    def _end(opened: _Opened, result: TaskResult) -> None:
-        if opened is not None and opened[1] is not None:
-            opened[0].end(opened[1], result)
+    def _end(begun: _Begun, result: TaskResult) -> None:
+        if begun is not None and begun[1] is not None:
+            recording, open_call = begun
+            recording.end(open_call, result)
 
 
 @overload
@@ -244,19 +248,19 @@ def activity(
     Parameters
     ----------
     name
-        What it is called in the record; by default the function's name.
+        Name in the record; by default that of the function.
     used, changed, generated
         Names of files that it reads, changes in place, and makes; see
-        :class:`DeclaredFiles`. Without any, files that parameters name count
-        as files that it may change; what changes in the working directory is
-        noticed either way.
+        :class:`DeclaredFiles`. Without any, the files that parameters name
+        count as files that it may change. Changes in the working directory
+        are noticed in either case.
     parameters
-        What else is worth recording, by name.
+        Further values to record, by name.
 
     Raises
     ------
     UsageError
-        If it cannot be used in this way; the message says how.
+        If it cannot be used in this way; the hint says how it can.
 
     Examples
     --------
@@ -265,9 +269,9 @@ def activity(
     >>> with casaprov.activity("wsclean", used=["n.ms"], generated=["n-*.fits"]):
     ...     subprocess.run(["wsclean", "-name", "n", "n.ms"], check=True)
     """
-    declared, shown = DeclaredFiles(changed, used, generated), parameters or {}
+    declared, parameters = DeclaredFiles(changed, used, generated), parameters or {}
     if callable(name):
-        return _Activity("", declared, shown)(name)
+        return _Activity("", declared, parameters)(name)
     if not isinstance(name, str):
         raise UsageError(f"casaprov.activity: {name!r} is no name.", hint="Write: with casaprov.activity('name'):")
-    return _Activity(name, declared, shown)
+    return _Activity(name, declared, parameters)

@@ -1,7 +1,7 @@
 """Checksums that an archive delivers beside a file: ``x.fits.md5``, ``SHA256SUMS``.
 
-They are recorded as they are given. Nobody verified them here: for files that
-are too large to be read, they are what ties the record to the archive.
+They are recorded as they are given, and not verified. They tie the record to the archive where a file is too large
+to be read as a whole.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _MAX_BYTES = 2**22
 
 
 def checksums_beside(path: Path) -> tuple[Checksum, ...]:
-    """Return what files beside a file or folder say of its bytes, in the form of coreutils (``md5sum``).
+    """Return the checksums of a file or folder in files beside it, in the form of coreutils (``md5sum``).
 
-    Looked for are ``NAME.md5``, ``NAME.md5sum``, ``MD5SUMS`` and ``md5sum.txt``, and the same for
+    These files are ``NAME.md5``, ``NAME.md5sum``, ``MD5SUMS``, ``md5sum.txt`` and ``md5sums.txt``, and the same for
     sha1, sha256 and sha512.
     """
     return tuple(_found(path))
@@ -37,12 +37,13 @@ def _found(path: Path) -> Iterator[Checksum]:
         lists = (f"{algorithm.upper()}SUMS", f"{algorithm}sum.txt", f"{algorithm}sums.txt")
         for source in (*own, *lists):
             for line in _lines(path.with_name(source)):
-                told = _LINE.fullmatch(line.strip())
-                if told is None or len(told[1]) != length:
+                parts = _LINE.fullmatch(line.strip())
+                if parts is None or len(parts[1]) != length:
                     continue
-                named = Path(told[2]).name if told[2] else path.name if source in own else ""
+                # A line without a name can only mean the file that its own name says.
+                named = Path(parts[2]).name if parts[2] else path.name if source in own else ""
                 if named == path.name:
-                    yield Checksum(algorithm=algorithm, value=told[1].lower(), source=source)
+                    yield Checksum(algorithm=algorithm, value=parts[1].lower(), source=source)
                     break
 
 

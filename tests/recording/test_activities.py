@@ -116,15 +116,15 @@ def test_large_arguments_are_not_copied_into_the_record(listener: Listener) -> N
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         (lambda: casaprov.activity("a", used="n.ms"), "one name, not a list"),
         (lambda: casaprov.activity(3), "no name"),  # type: ignore[call-overload]
         (lambda: casaprov.activity("a")(lambda: (yield)), "generator"),
     ],
 )
-def test_wrong_use_is_told_with_the_right_one(wrong: Any, told: str) -> None:
-    with pytest.raises(UsageError, match=told) as caught:
+def test_wrong_use_is_refused_with_the_right_one(wrong: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
         wrong()
     assert caught.value.hint
 

@@ -118,9 +118,11 @@ def test_a_call_of_another_notebook_that_left_a_content_is_named(story: Story, n
     (notebooks.folder / "broken").mkdir()
     for number, text in enumerate((f"{made.content_digest}\n", f'[{{"{made.content_digest}": 1}}]\n', "")):
         (notebooks.folder / "broken" / f"z{number}.jsonl").write_text(text)
-    told = f"split of calibrate.ipynb, which began at {_began(story)}, left it."
-    assert notebooks.describe(made.content_digest, "b.ms") == told
-    assert notebooks.describe(made.content_digest, "c.ms") == told.replace("left it", "left the same content at b.ms")
+    sentence = f"split of calibrate.ipynb, which began at {_began(story)}, left it."
+    assert notebooks.describe(made.content_digest, "b.ms") == sentence
+    assert notebooks.describe(made.content_digest, "c.ms") == sentence.replace(
+        "left it", "left the same content at b.ms"
+    )
     assert notebooks.describe(given.content_digest, "a.ms") == ""  # it was used there, too
     assert notebooks.describe(None, "a.ms") == ""
 
@@ -131,8 +133,8 @@ def test_a_record_of_the_notebook_itself_is_no_other(story: Story, notebooks: No
     notebooks.add(story, "_unnamed")
     assert "split of _unnamed.ipynb, which" in notebooks.describe(made.content_digest, "b.ms")
     notebooks.add(story, "image")  # it has a name now, and its journal was copied
-    told = f"split of another session of this notebook, which began at {_began(story)}, left it."
-    assert notebooks.describe(made.content_digest, "b.ms") == told
+    sentence = f"split of another session of this notebook, which began at {_began(story)}, left it."
+    assert notebooks.describe(made.content_digest, "b.ms") == sentence
 
 
 def test_what_a_session_left_itself_is_not_told(story: Story, notebooks: Notebooks) -> None:
@@ -147,10 +149,10 @@ def test_the_last_call_that_left_a_content_is_named(story: Story, notebooks: Not
     first, last = story.entities
     story.entities[1] = replace(last, content_digest=first.content_digest)
     notebooks.add(story, "old")
-    told = f"mstransform of old.ipynb, which began at {_began(story)}, left it."
-    assert notebooks.describe(first.content_digest, "b.ms") == told
+    sentence = f"mstransform of old.ipynb, which began at {_began(story)}, left it."
+    assert notebooks.describe(first.content_digest, "b.ms") == sentence
     notebooks.add(story, "new", "20260601T100000-abcdef")
-    assert notebooks.describe(first.content_digest, "b.ms") == told.replace("old", "new")
+    assert notebooks.describe(first.content_digest, "b.ms") == sentence.replace("old", "new")
 
 
 def test_empty_files_are_alike(story: Story, notebooks: Notebooks) -> None:

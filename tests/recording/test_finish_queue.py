@@ -228,9 +228,9 @@ def test_what_a_product_elsewhere_consists_of_is_waited_for(waiting: Waiting, wh
     waiting.finish_queue.wait()
     waiting.gated.gate.clear()
     call = TaskCall(task="look", package="p", parameters={}, given=(), cwd=waiting.folder)
-    opened = waiting.recorder.begin(call, DeclaredFiles(used=["d"]))
+    open_call = waiting.recorder.begin(call, DeclaredFiles(used=["d"]))
     waiting.recorded = []
-    waiting.recorder.end_soon(opened, TaskResult(), lambda activity, _: waiting.recorded.append(activity))
+    waiting.recorder.end_soon(open_call, TaskResult(), lambda activity, _: waiting.recorded.append(activity))
     held(lambda: waiting.begin("edit", file="other.txt"), waiting)
 
 
@@ -303,21 +303,21 @@ def test_the_wait_is_told_with_the_next_call(waiting: Waiting) -> None:
 
 def test_who_waits_long_is_told_for_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("casaprov.recording.finish_queue._LONG_WAIT_S", 0.05)
-    told: list[list[str]] = []
-    gate, finish_queue = threading.Event(), FinishQueue(told.append)
+    reported: list[list[str]] = []
+    gate, finish_queue = threading.Event(), FinishQueue(reported.append)
     finish_queue.add([tmp_path / "b.ms"], lambda: pytest.fail("it hangs") if not gate.wait(LONG_S) else None)
     finish_queue.add([tmp_path / "a.ms", tmp_path / "b.ms"], lambda: None)
     finish_queue.add([tmp_path / "cube.image"], lambda: None)
     some = in_thread(lambda: finish_queue.wait_for([tmp_path / "a.ms"]))
-    while not told:
+    while not reported:
         time.sleep(0.01)
     everything = in_thread(finish_queue.wait)
-    while len(told) < 2:
+    while len(reported) < 2:
         time.sleep(0.01)
     gate.set()
     some.result(LONG_S)
     everything.result(LONG_S)
-    assert told == [["a.ms", "b.ms"], ["a.ms", "b.ms", "cube.image"]]
+    assert reported == [["a.ms", "b.ms"], ["a.ms", "b.ms", "cube.image"]]
 
 
 def test_the_session_is_closed_when_all_is_recorded(waiting: Waiting) -> None:
@@ -569,8 +569,8 @@ def test_what_a_call_only_touched_is_left_out_rather_than_guessed(waiting: Waiti
 def test_a_folder_that_holds_the_journal_can_be_read(waiting: Waiting) -> None:
     """The journal is written meanwhile: nobody waits for himself."""
     call = TaskCall(task="pack", package="p", parameters={}, given=(), cwd=waiting.folder)
-    opened = waiting.recorder.begin(call, DeclaredFiles(used=["."]))
-    waiting.recorder.end_soon(opened, TaskResult(), lambda *_: None)
+    open_call = waiting.recorder.begin(call, DeclaredFiles(used=["."]))
+    waiting.recorder.end_soon(open_call, TaskResult(), lambda *_: None)
     later = in_thread(lambda: waiting.call_soon("look", lambda: None, file="in.txt"))
     time.sleep(0.1)
     waiting.open()
@@ -628,8 +628,8 @@ def test_what_is_known_again_stays_known(waiting: Waiting) -> None:
         session = replace(SESSION, id=f"2026060{number}T000000-000000", folder=waiting.folder.as_posix())
         recorder = open_recorder(session, waiting.journal.folder, HereDigester())
         call = TaskCall(task="f", package="p", parameters={}, given=(), cwd=waiting.folder)
-        opened = recorder.begin(call, DeclaredFiles(used=["out.txt"]))
-        found += recorder.end(opened, TaskResult())[1]
+        open_call = recorder.begin(call, DeclaredFiles(used=["out.txt"]))
+        found += recorder.end(open_call, TaskResult())[1]
         os.utime(waiting.folder / "out.txt")  # the same content, at another time
     first, second = found
     assert (first.gap, first.content_digest) == (False, digest_of(b"made"))
@@ -694,9 +694,9 @@ STEPS = st.tuples(
 def within(notebook: Notebook, action: Callable[[], Any], *used: str) -> None:
     """Record an activity in which something is called."""
     call = TaskCall(task="enclose", package="p", parameters={}, given=(), cwd=notebook.folder)
-    opened = notebook.recorder.begin(call, DeclaredFiles(used=used))
+    open_call = notebook.recorder.begin(call, DeclaredFiles(used=used))
     action()
-    notebook.recorder.end_soon(opened, TaskResult(), lambda *_: None)
+    notebook.recorder.end_soon(open_call, TaskResult(), lambda *_: None)
 
 
 def play(notebook: Notebook, steps: list[tuple[str, str, str]]) -> Document:

@@ -151,23 +151,23 @@ def test_golden_fast_digests(ms: Path, tmp_path: Path) -> None:
     file = tmp_path / "raw.bin"
     file.write_bytes(bytes(range(256)) * 1000)
     blocks = [file.read_bytes()[4096 * place :][:4096] for place in sample_places(63).tolist()]
-    told = f'["casaprov/file-samples/1",256000,"{hashlib.sha256(b"".join(blocks)).hexdigest()}"]'
-    assert _here(file, "fast").content_digest == "sha256:" + hashlib.sha256(told.encode()).hexdigest()
+    record = f'["casaprov/file-samples/1",256000,"{hashlib.sha256(b"".join(blocks)).hexdigest()}"]'
+    assert _here(file, "fast").content_digest == "sha256:" + hashlib.sha256(record.encode()).hexdigest()
     with casacore.table(str(ms), ack=False) as table:
         values = table.getcol("DATA").reshape(-1)[sample_places(ROWS * 32)].tobytes()
     stream = f'["casaprov/values/1",{len(values)},["{hashlib.sha256(values).hexdigest()}"]]'
     stream = hashlib.sha256(stream.encode()).hexdigest()
-    told = f'["casaprov/column-samples/1","complex64",[[{ROWS},[8,4]]],"sha256:{stream}"]'
+    record = f'["casaprov/column-samples/1","complex64",[[{ROWS},[8,4]]],"sha256:{stream}"]'
     tree = _here(ms, "fast").tree
     assert tree is not None
-    assert tree["table"]["columns"]["DATA"]["digest"] == "sha256:" + hashlib.sha256(told.encode()).hexdigest()
+    assert tree["table"]["columns"]["DATA"]["digest"] == "sha256:" + hashlib.sha256(record.encode()).hexdigest()
 
 
 def test_golden_digest_of_stamps(tmp_path: Path) -> None:
     (tmp_path / "b").write_bytes(b"12")
     os.utime(tmp_path / "b", ns=(0, 1_700_000_000_123_456_789))
-    told = '["casaprov/stamps/1",[["b",2,1700000000123456789]]]'
-    assert stamp(tmp_path).digest == "sha256:" + hashlib.sha256(told.encode()).hexdigest()
+    record = '["casaprov/stamps/1",[["b",2,1700000000123456789]]]'
+    assert stamp(tmp_path).digest == "sha256:" + hashlib.sha256(record.encode()).hexdigest()
 
 
 def test_verdicts_name_the_tier(ms: Path) -> None:
@@ -222,9 +222,9 @@ class Story:
         call = TaskCall(
             task=task, package=spec.package, parameters=parameters, given=tuple(parameters), cwd=self.folder
         )
-        opened = self.recorder.begin(call)
+        open_call = self.recorder.begin(call)
         change()
-        return self.recorder.end(opened, TaskResult())[1]
+        return self.recorder.end(open_call, TaskResult())[1]
 
 
 @pytest.fixture
@@ -300,8 +300,8 @@ def test_checksums_beside_a_file_are_read_as_coreutils_writes_them(
 ) -> None:
     sums = {"md5": "1" * 32, "sha256": "2" * 64, "sha512": "3" * 128, "other": "4" * 64}
     (tmp_path / name).write_text(text.format(**sums))
-    told = checksums_beside(tmp_path / "x.fits")
-    assert [(c.algorithm, c.value, c.source) for c in told] == ([(found, sums[found], name)] if found else [])
+    checksums = checksums_beside(tmp_path / "x.fits")
+    assert [(c.algorithm, c.value, c.source) for c in checksums] == ([(found, sums[found], name)] if found else [])
 
 
 def test_a_pipe_in_the_place_of_checksums_is_not_opened(tmp_path: Path) -> None:

@@ -92,17 +92,17 @@ class Notebook:
         self, task: str, action: Callable[[], Any], error: BaseException | None = None, **parameters: Any
     ) -> tuple[Activity, dict[str, Entity]]:
         """Run `action` as a task; return the record and the entities by id."""
-        opened = self.begin(task, **parameters)
+        open_call = self.begin(task, **parameters)
         returned = action()
-        activity, entities = self.recorder.end(opened, TaskResult(returned=returned, error=error))
+        activity, entities = self.recorder.end(open_call, TaskResult(returned=returned, error=error))
         return activity, {entity.id: entity for entity in entities}
 
     def call_soon(self, task: str, action: Callable[[], Any], **parameters: Any) -> list[Activity]:
         """Run `action` as a task; return a list where the finished record will be."""
         recorded: list[Activity] = []
-        opened = self.begin(task, **parameters)
+        open_call = self.begin(task, **parameters)
         returned = action()
-        self.recorder.end_soon(opened, TaskResult(returned=returned), lambda activity, _: recorded.append(activity))
+        self.recorder.end_soon(open_call, TaskResult(returned=returned), lambda activity, _: recorded.append(activity))
         return recorded
 
     def document(self) -> Document:
