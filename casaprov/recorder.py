@@ -118,7 +118,7 @@ class Recorder:
     # -- begin ---------------------------------------------------------------
 
     def begin(self, call: TaskCall, files: FileTable | None = None, *, encloses: bool = True) -> OpenCall:
-        """Record that `call` is about to run; what it changes is digested when this returns.
+        """Record that `call` is about to run; files that it changes are digested when this returns.
 
         Parameters
         ----------
@@ -131,6 +131,7 @@ class Recorder:
         files = files or self._spec(call)
         uses = files.inputs(call.parameters, call.cwd) if files else guess_inputs(call.parameters, call.cwd)
         outputs = files.outputs(call.parameters, call.cwd) if files else ()
+        # Before the snapshot and the stamps: they are to show the files as the call finds them.
         waited_s = self._wait_for_earlier(call, files, uses, outputs)
         # A call deletes a file without reading it.
         tiers = {use.path: self._tier_of(use.path) for use in uses if use.role != "deleted"}
@@ -142,7 +143,7 @@ class Recorder:
         }
         # A path that the call reads and then writes over must be read before the call starts.
         wait([measurements[use.path] for use in outputs if use.path in measurements])
-        with self._lock:
+        with self._lock:  # calls may begin in several threads
             self._calls += 1
             number = self._calls
         parents = self._open.get()
@@ -172,6 +173,7 @@ class Recorder:
         )
         self._explanations.note_call(open_call.activity)
         self._writer.write_begin(open_call, parents)
+        # A new tuple, never a change of the old one: other asyncio tasks hold it, too.
         if encloses:
             self._open.set((*parents, open_call))
         open_call.progress.waited_s += waited_s + time.monotonic() - began
@@ -236,7 +238,7 @@ class Recorder:
         on_recorded: OnRecorded,
         on_ended: OnEnded = lambda _activity, _paths: None,
     ) -> None:
-        """Record that a call ended, and what it read and wrote as soon as that is digested.
+        """Record that a call ended, and the files that it read and wrote as soon as these are digested.
 
         Parameters
         ----------
@@ -257,6 +259,7 @@ class Recorder:
                 self.wait()
                 on_recorded(*self._writer.write_final(replace(ended, awaited={}), began))
             else:
+                # Written before it is queued: from then on, the queue's thread may write the final record.
                 progress.waited_s += time.monotonic() - began
                 self._writer.write_provisional(ended)
                 finish_queue.add(
@@ -283,7 +286,7 @@ class Recorder:
     def _ended(
         self, open_call: OpenCall, result: TaskResult, ended_at: str, parents: tuple[OpenCall, ...]
     ) -> EndedCall:
-        """Find what a call changed, and start to measure it."""
+        """Find the changes of a call, and start to measure them."""
         changes = find_changes(open_call, self._snapshot(open_call.call.cwd))
         open_call.progress.problems.extend(changes.problems)
         returned = to_json(result.returned)
@@ -334,7 +337,7 @@ class Recorder:
         self._digester = digester
 
     def was_paused(self, since: str, until: str) -> None:
-        """Note that nothing was recorded between two times: it explains what changed then."""
+        """Note that nothing was recorded between two times: this explains changes of that time."""
         self._explanations.note_pause(since, until, after_call=self._calls)
 
     def close(self) -> None:
@@ -357,5 +360,5 @@ class Recorder:
 
 
 def _lies_elsewhere(path: Path, stamps: Stamps) -> bool:
-    """Tell whether a product may consist of more than what lies at its path."""
+    """Tell whether a product may consist of files at other paths, too."""
     return stamps.linked or not is_self_contained(path, stamps)

@@ -67,7 +67,7 @@ class Journal:
         self._write({"type": "begin", "activity": unstructure(activity), "entities": unstructure(tuple(entities))})
 
     def end(self, activity: Activity, entities: Iterable[Entity] = ()) -> None:
-        """Write how a call ended; `activity` replaces what earlier lines say of it."""
+        """Write the end of a call; `activity` replaces that of earlier lines."""
         self._write({"type": "end", "activity": unstructure(activity), "entities": unstructure(tuple(entities))})
 
     def close(self, ended_at: str) -> None:

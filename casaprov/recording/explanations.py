@@ -83,7 +83,7 @@ class Explanations:
         self._pauses.append(_Pause(since, until, after_call))
 
     def gap(self, before: Entity, now: Measurement, *, after: str, until: str) -> str:
-        """Say which part of a product changed between two calls, and what may have changed it.
+        """Name the changed parts of a product, and the known circumstances of the change.
 
         Parameters
         ----------
@@ -111,7 +111,7 @@ class Explanations:
         return sentences(text, self._other_call(now, Path(before.path)), unfinished, paused)
 
     def new_input(self, path: Path, now: Measurement) -> str:
-        """Say where a file comes from that no call here left: from another notebook, or from a pause."""
+        """Name the origin of a file that no call here left: another notebook, or a pause of the recording."""
         paused = ""
         changed_s = stamp(path).newest_ns / 1e9 if self._pauses else 0
         for pause in self._pauses:
@@ -186,7 +186,7 @@ class UnfinishedCalls:
         ]
 
     def describe(self, path: Path, known: Entity | None = None) -> str:
-        """Name the call that may have left what lies at `path`; empty if none may.
+        """Name the call that may have left the files at `path`; empty if none may.
 
         It is the last one that writes there and began before the file was last changed.
 

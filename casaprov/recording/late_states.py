@@ -115,7 +115,7 @@ def with_present_states(
 
 
 def _with_late_digests(document: Document, files: PresentFiles) -> Document:
-    """Digest what is still there as it was left. A kernel has only seconds to end."""
+    """Digest the files that are still as they were left. A kernel that ends has no time for that."""
     # A later session that recognised a state digested it as a copy of that.
     copies = {entity.copy_of: entity for entity in document.entities if entity.content_digest}
     digested = {}
@@ -146,7 +146,7 @@ def _with_present_problems(activity: Activity, entities: Mapping[str, Entity]) -
 def _with_gaps(
     document: Document, files: PresentFiles, recorded: Iterable[Entity], unfinished: UnfinishedCalls
 ) -> Document:
-    """Add a gap for every product that is not what its last call left.
+    """Add a gap for every product that changed after its last call.
 
     That may be a product that cannot be read: a task that was killed leaves half a table.
     """

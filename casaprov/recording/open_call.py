@@ -1,4 +1,4 @@
-"""Call between its beginning and its final record: what is fixed, what is learnt, what it changed."""
+"""Call between its beginning and its final record: fixed facts, progress, changes on disk."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ class EndedCall:
 
 
 def find_changes(open_call: OpenCall, after: Snapshot) -> Changes:
-    """Find what a call wrote and removed.
+    """Find the paths that a call wrote and removed.
 
     Parameters
     ----------

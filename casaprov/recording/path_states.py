@@ -68,10 +68,13 @@ def classify_found(
     if known is not None:
         if is_still(known, measured):
             return Finding.STILL
+        # The samples are the same and the stamps are not. A caller's change needs no such note: it is a product of
+        # the caller, whatever the samples miss.
         if known.content_digest == measured.content_digest and not by_caller:
             return Finding.TOUCHED
         if known.is_undigested and known.stamp == stamps.digest:
             return Finding.RECOGNISED
+    # Before the caller is credited: a copy that its code made is described best as a copy.
     if source is not None and source is not known:
         return Finding.COPIED
     if by_caller:
@@ -155,7 +158,7 @@ class PathStates:
             return self._new(path, measured, **facts)
 
     def _origin(self, path: Path, measured: Measured) -> dict[str, Any]:
-        """Return what is known of a path that no record tells of."""
+        """Return the facts that are known of a path without any record."""
         note = self._explanations.new_input(path, measured) if isinstance(measured, Measurement) else ""
         # What another notebook left, or the user made in a pause, is not the remains of a call that was killed.
         if not note and (remains := self._explanations.remains(path)):
@@ -193,6 +196,7 @@ class PathStates:
             if isinstance(measured, Measurement):
                 if before is not None and is_still(before, measured):
                     return None
+                # The state may have been made since the call found the path: by a call inside this one.
                 current = self.at(path)
                 if current is not None and is_still(current, measured):
                     if current.generated_by == by or current.generated_by in children:

@@ -1,4 +1,4 @@
-"""Writer of the records of calls: what they found and left becomes Entities, and lines of the journal.
+"""Writer of the records of calls: files become Entities, and these become lines of the journal.
 
 It keeps two promises of :mod:`casaprov.recording`: a call with pending digests is written twice, by stamps and then
 by digests; and if stamps moved before their files were digested, the record says so.
@@ -89,7 +89,7 @@ class RecordWriter:
         return LogSegment(path=path, lines=len(lines), warnings=levels.count("WARN"), errors=levels.count("SEVERE"))
 
     def write_provisional(self, ended: EndedCall) -> None:
-        """Write how a call ended, and the files that it read and wrote, while they are not digested."""
+        """Write the end of a call, and the files that it read and wrote, while these are not digested."""
         found, left = self._provisional.add(ended)
         uses, written = ended.open_call.uses, ended.changes.written
         used = tuple(Usage(entity=found[u.path].id, parameter=u.parameter) for u in uses if u.path in found)
@@ -112,6 +112,7 @@ class RecordWriter:
             Time on the monotonic clock since when the user waits for it; None if the user does not.
         """
         progress = ended.open_call.progress
+        # In this order: the states that the call found are the last known ones until those that it left replace them.
         used = self._used(ended)
         generated, left = self._generated(ended)
         for path in ended.changes.gone:
@@ -133,7 +134,7 @@ class RecordWriter:
         return replace(activity, problems=tuple(progress.problems)), tuple(entities.values())
 
     def write_failed(self, open_call: OpenCall, activity: Activity, error: BaseException) -> Recorded:
-        """Write how a call ended, without what it read and wrote: recording that failed."""
+        """Write the end of a call without its files: recording them failed."""
         progress = open_call.progress
         text = f"{type(error).__name__}: {error_text(error)}"
         progress.problems.append(f"What it read and wrote was not recorded ({text}).")
@@ -167,6 +168,7 @@ class RecordWriter:
         caller = parents[-1] if parents and parents[-1].has_changed(path, self._states.at(path)) else None
         caller_id = caller.activity.id if caller is not None else None
         state = self._states.found(path, measured, open_call.stamps[path], by=open_call.activity.id, caller=caller_id)
+        # It may be a state that was known before, or a copy: those are no products of the caller.
         if caller is not None and state.generated_by == caller_id:
             caller.progress.between[state.id] = state
         return state
@@ -188,7 +190,7 @@ class RecordWriter:
         return generated, entities
 
     def _left(self, ended: EndedCall, written: Written, results: Container[str]) -> Entity | None:
-        """Return the new state of a path that a call wrote; None if the content is what it was.
+        """Return the new state of a path that a call wrote; None if it has its former content.
 
         Parameters
         ----------

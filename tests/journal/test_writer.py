@@ -1,4 +1,4 @@
-"""The journal: what was recorded before a crash is still there and says so."""
+"""The journal: records from before a crash are still there."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from reductions import Reduction, reduce
 
 @dataclass
 class Listener:
-    """Notes what is recorded."""
+    """Notes the calls that are recorded."""
 
     begun: list[tuple[TaskCall, FileTable | None]] = field(default_factory=list)
     ended: list[TaskResult] = field(default_factory=list)

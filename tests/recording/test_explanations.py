@@ -1,4 +1,4 @@
-"""Which call, that never ended or was another notebook's, may have left what nobody recorded."""
+"""Explanations: calls that never ended, and calls of other notebooks, are named for files without a record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records that are finished while other code runs: they say what they would have said, and nobody is too early."""
+"""Records that are finished while other code runs: they are the same, and no writer is too early."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def test_a_call_does_not_delete_by_another_name_before(waiting: Waiting) -> None
 
 @pytest.mark.parametrize("what", ["edit", "remove"])
 def test_a_call_that_changes_something_else_does_not_wait(waiting: Waiting, what: str) -> None:
-    """A cube of 50 GB is read for half a minute: who flags the MeasurementSet that it was made of does not notice."""
+    """A cube of 50 GB is read for half a minute: flagging the MeasurementSet that it was made of does not wait."""
     state, other = known_beside(waiting), waiting.folder / "other.txt"
     done = waiting.call_soon(what, other.unlink if what == "remove" else lambda: other.write_text("1"), file=other.name)
     again = waiting.call_soon("copy", lambda: other.write_text("2") and None, source="in.txt", target=other.name)
@@ -235,7 +235,7 @@ def test_what_a_product_elsewhere_consists_of_is_waited_for(waiting: Waiting, wh
 
 
 def test_an_activity_that_changes_something_waits_for_everything(waiting: Waiting) -> None:
-    """What is no task may do more than it declares: 'ia.rename' writes over another image."""
+    """Code that is no task may do more than it declares: 'ia.rename' writes over another image."""
     known_beside(waiting)
     call = TaskCall(task="rename", package="casatools", parameters={}, given=(), cwd=waiting.folder)
     held(lambda: waiting.recorder.begin(call, DeclaredFiles(changed=["other.txt"])), waiting)
@@ -567,7 +567,7 @@ def test_what_a_call_only_touched_is_left_out_rather_than_guessed(waiting: Waiti
 
 
 def test_a_folder_that_holds_the_journal_can_be_read(waiting: Waiting) -> None:
-    """The journal is written meanwhile: nobody waits for himself."""
+    """The journal is written meanwhile: its writer does not wait for itself."""
     call = TaskCall(task="pack", package="p", parameters={}, given=(), cwd=waiting.folder)
     open_call = waiting.recorder.begin(call, DeclaredFiles(used=["."]))
     waiting.recorder.end_soon(open_call, TaskResult(), lambda *_: None)

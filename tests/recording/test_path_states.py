@@ -1,4 +1,4 @@
-"""States of paths: the decision what a call found, as the documentation tells it."""
+"""States of paths: each finding of a call is the one that the documentation names."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ LAST_STATES = {
 
 @dataclass(frozen=True)
 class Case:
-    """What is known when a call finds something, in the words of the table."""
+    """Facts about a path that a call finds, in the words of the table."""
 
     measured: str
     last_state: str

@@ -1,4 +1,4 @@
-"""The recorder: what a call read, wrote, changed and removed, declared or not."""
+"""The recorder: files that a call read, wrote, changed and removed, declared or not."""
 
 from __future__ import annotations
 

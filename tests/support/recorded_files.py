@@ -106,11 +106,11 @@ class Notebook:
         return recorded
 
     def document(self) -> Document:
-        """Return what the journal says now."""
+        """Return the Document of the journal as it is now."""
         return read_document(self.journal.folder, "n.ipynb")
 
     def begin(self, task: str, **parameters: Any) -> OpenCall:
-        """Begin a task; whoever began it ends it."""
+        """Begin a task that the test ends."""
         given = tuple(parameters)
         call = TaskCall(task=task, package="casatasks", parameters=parameters, given=given, cwd=self.folder)
         return self.recorder.begin(call)
