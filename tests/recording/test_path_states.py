@@ -35,7 +35,7 @@ LAST_STATES = {
     "none": None,
     "same": _state("x.ms"),
     "touched": _state("x.ms", tier="fast", stamp=digest_bytes(b"earlier")),
-    "undigested": _state("x.ms", content_digest=None, stamp=STAMPS.told),
+    "undigested": _state("x.ms", content_digest=None, stamp=STAMPS.digest),
     "other": _state("x.ms", content_digest=OTHER_CONTENT),
 }
 

@@ -190,7 +190,7 @@ def test_a_replay_says_of_which_inputs_only_samples_were_compared() -> None:
     )  # fmt: skip
     out = io.StringIO()
     Console(file=out, width=120).print(replay_view(report))
-    assert "by samples, and found by them (tier fast): raw.ms" in out.getvalue()
+    assert "Only samples of these inputs were recorded and compared (tier fast): raw.ms" in out.getvalue()
 
 
 # -- recording ---------------------------------------------------------------------------------
