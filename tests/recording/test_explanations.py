@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from casaprov.hashing import Digest
+from casaprov.digests.measurement import Measurement
+from casaprov.hashing import Digest, digest_bytes
 from casaprov.journal.writer import Journal
-from casaprov.recording.explanations import OtherNotebooks, UnfinishedCalls
+from casaprov.recording.explanations import Background, Explanations, OtherNotebooks, UnfinishedCalls
 from casaprov.records.wording import clock
 from casaprov.tasks.specs import load_specs
 from records import Story
@@ -161,3 +162,67 @@ def test_empty_files_are_alike(story: Story, notebooks: Notebooks) -> None:
     story.entities[0] = replace(made, size_bytes=0)
     notebooks.add(story, "other")
     assert notebooks.describe(made.content_digest, "o.txt") == ""
+
+
+# -- one object for all of these --------------------------------------------------
+
+
+def _explanations(story: Story, folder: Path, background: Background | None = None) -> Explanations:
+    """Explanations of a session in `folder` whose calls are those of the story."""
+    session = replace(story.session, folder=folder.as_posix())
+    explanations = Explanations(Journal(folder / ".casaprov" / "n", session), background or Background())
+    for activity in story.activities:
+        explanations.note_call(activity)
+    return explanations
+
+
+def _measured(path: Path) -> Measurement:
+    return Measurement(kind="File", content_digest=digest_bytes(path.name.encode()), size_bytes=1)
+
+
+def test_a_gap_lies_between_two_calls_of_the_session_or_after_an_earlier_one(story: Story, tmp_path: Path) -> None:
+    story.call("tclean", generated=["x.psf"])
+    story.call("imstat", used=["x.psf"])
+    (known,) = story.entities
+    explanations, now = _explanations(story, tmp_path), _measured(tmp_path / "x.psf")
+    first, second = story.ids
+    changed = "Something that is no recorded call changed its content between "
+    until = "and call 0002 (imstat)."
+    assert explanations.gap(known, now, after=first, until=second) == f"{changed}call 0001 (tclean) {until}"
+    earlier = "20260401T100000-abcdef/0012"
+    assert explanations.gap(known, now, after=earlier, until=second) == (
+        f"{changed}call 0012 of an earlier session {until}"
+    )
+    assert explanations.gap(known, now, after="", until=second) == f"{changed}an earlier session {until}"
+
+
+def test_a_gap_is_put_down_to_pauses_since_the_last_call_that_knew_the_state(story: Story, tmp_path: Path) -> None:
+    story.call("tclean", generated=["x.psf"])
+    story.call("imstat", used=["x.psf"])
+    explanations, now = _explanations(story, tmp_path), _measured(tmp_path / "x.psf")
+    first, second = story.ids
+    times = [f"2026-05-01T1{hour}:00:00.000000+00:00" for hour in range(4)]
+    explanations.note_pause(times[0], times[1], after_call=0)
+    explanations.note_pause(times[2], times[3], after_call=1)
+    text = explanations.gap(story.entities[0], now, after=first, until=second)
+    assert text.endswith("Recording was paused from 2026-05-01 12:00:00 UTC to 2026-05-01 13:00:00 UTC.")
+
+
+def test_an_unfinished_call_explains_only_changes_from_before_the_session(story: Story, tmp_path: Path) -> None:
+    story.call("tclean", generated=["x.psf"])
+    story.call("tclean", parameters={"imagename": "x"}, outcome="unfinished")
+    calls = UnfinishedCalls(story.document, {story.session.id: tmp_path}, load_specs())
+    known, now, first = story.entities[0], _measured(tmp_path / "x.psf"), story.ids[0]
+    here = _explanations(story, tmp_path, Background(unfinished=calls))
+    later = _explanations(Story(), tmp_path, Background(unfinished=calls))
+    assert "had not ended" not in here.gap(known, now, after=first, until=first)
+    assert "had not ended" in later.gap(known, now, after=first, until=first)
+    assert "had not ended" in here.remains(tmp_path / "x.psf")
+    assert here.remains(tmp_path / "y.psf") == ""
+
+
+def test_a_file_that_was_made_in_a_pause_comes_from_it(story: Story, tmp_path: Path) -> None:
+    explanations, path = _explanations(story, tmp_path), tmp_path / "x.psf"
+    assert explanations.new_input(path, _measured(path)) == ""
+    explanations.note_pause("2026-05-01T10:00:00.000000+00:00", "2999-01-01T00:00:00.000000+00:00", after_call=0)
+    assert explanations.new_input(path, _measured(path)).startswith("It was made or changed while recording was paused")
