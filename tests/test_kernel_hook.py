@@ -38,7 +38,7 @@ def kill():
     os.kill(os.getpid(), 9)
 
 threading.Thread(target=kill).start()
-tclean(vis="n.ms", imagename="n", imsize=512, cell="5arcsec", niter=100000, specmode="cube")
+tclean(vis="n.ms", imagename="n", imsize=128, cell="15arcsec", niter=10**8, specmode="cube")
 """
 
 
