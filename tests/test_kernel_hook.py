@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import nbclient
 import nbformat
 import pytest
 
+from casaprov.casa.installed.data import DataSource
 from casaprov.cli.commands import main
 from casaprov.journal.document import read_document
 from casaprov.journal.folder import journal_folder
@@ -22,6 +24,7 @@ from casaprov.notebook.notebook_name import UNNAMED
 from casaprov.records.model import Activity, Document
 from casaprov.records.schema import validate_record
 from reductions import Reduction, write_notebook
+from watched_kernel import SETTLE, Corner, WatchedKernel, corner
 
 pytestmark = [pytest.mark.casa, pytest.mark.usefixtures("casa_site_config")]
 
@@ -38,7 +41,7 @@ def kill():
     os.kill(os.getpid(), 9)
 
 threading.Thread(target=kill).start()
-tclean(vis="n.ms", imagename="n", imsize=512, cell="5arcsec", niter=100000, specmode="cube")
+tclean(vis="n.ms", imagename="n", imsize=128, cell="15arcsec", niter=10**8, specmode="cube")
 """
 
 
@@ -110,52 +113,109 @@ def test_a_tool_that_is_dropped_ends_at_once(tmp_path: Path) -> None:
     assert [cell.outputs[0].text for cell in read(result).cells[1:]] == ["True\n"] * 3
 
 
-def test_a_tool_that_wrote_and_is_dropped_closes_its_table(tmp_path: Path, ngc5921_fits: Path) -> None:
+@pytest.fixture(scope="module")
+def shared(
+    casa_site_config: DataSource, tmp_path_factory: pytest.TempPathFactory, ngc5921_fits: Path
+) -> Iterator[WatchedKernel]:
+    """A kernel that records, with casatools and all tasks imported and n.ms made."""
+    folder = tmp_path_factory.mktemp("hook")
+    write_notebook(folder / "k.ipynb", ["%load_ext casaprov"])
+    kernel = WatchedKernel(folder, "k.ipynb")
+    kernel.run("%load_ext casaprov\nfrom casatasks import *\nimport asyncio, casatools, gc, shutil, weakref")
+    assert kernel.run(f"importuvfits({str(ngc5921_fits)!r}, 'all.ms')").error == ""
+    assert kernel.run("split('all.ms', 'n.ms', scan='1', datacolumn='data')").error == ""
+    yield kernel
+    kernel.close()
+
+
+@pytest.fixture
+def kernel(shared: WatchedKernel) -> Iterator[Corner]:
+    """A folder of its own, with n.ms, in the shared kernel, where nobody collects garbage."""
+    with corner(shared) as folder:
+        folder.run("shutil.copytree('../n.ms', 'n.ms')\ngc.collect()\ngc.disable()")
+        yield folder
+        folder.run("gc.enable()")
+
+
+def calls_in(corner: Corner) -> list[Activity]:
+    document = read_document(journal_folder(corner.kernel.folder / "k.ipynb"), "k.ipynb")
+    return [call for call in document.activities if call.cwd == corner.name]
+
+
+def test_a_tool_that_wrote_and_is_dropped_closes_its_table(kernel: Corner) -> None:
     """Nothing waits for a lock, and the record is that of what it left."""
-    result = run(
-        tmp_path,
-        "%load_ext casaprov\nfrom casatasks import *\nimport casatools, weakref",
-        IMPORT.format(fits=str(ngc5921_fits)),
+    shown = kernel.run(
         "def work():\n    tb = casatools.table()\n    tb.open('n.ms', nomodify=False)\n    tb.putkeyword('MINE', 1)\n"
-        "    return weakref.ref(tb)\nwritten = work()\nprint(written() is None)",
-        "def look():\n    tb = casatools.table()\n    tb.open('n.ms')\n    row = tb.row()\n    return row, weakref.ref(tb)\n"
-        "row, lent = look()\ndel row\nprint(lent() is None)",
+        "    return weakref.ref(tb)\nwritten = work()\nprint(written() is None)"
     )
-    assert result.failure is None
-    assert [cell.outputs[0].text for cell in read(result).cells[2:]] == ["True\n"] * 2
-    _, written = recorded(result)
+    assert shown.streams["stdout"] == "True\n"
+    shown = kernel.run(
+        "def look():\n    tb = casatools.table()\n    tb.open('n.ms')\n    row = tb.row()\n    return row, weakref.ref(tb)\n"
+        "row, lent = look()\ndel row\nprint(lent() is None)"
+    )
+    assert shown.streams["stdout"] == "True\n"
+    kernel.run(SETTLE)
+    (written,) = calls_in(kernel)
     assert (written.task, written.problems) == ("table.putkeyword", ())
     assert len(written.generated) == 1
 
 
-def test_a_tool_that_fails_while_recording_is_paused_ends(tmp_path: Path, ngc5921_fits: Path) -> None:
-    result = run(
-        tmp_path,
-        "%load_ext casaprov\nfrom casatasks import *\nimport casatools, gc, weakref\ngc.disable()",
-        IMPORT.format(fits=str(ngc5921_fits)),
-        "%casaprov pause",
-        "def fail():\n    tb = casatools.table()\n    tb.open('n.ms', nomodify=False)\n    try:\n        tb.putcell('NONE', 0, 1)\n"
-        "    except RuntimeError:\n        return weakref.ref(tb)\nfailed = fail()\nprint(failed() is None)",
-    )
-    assert result.failure is None
-    assert read(result).cells[-1].outputs[-1].text == "True\n"
+def test_a_tool_that_fails_while_recording_is_paused_ends(kernel: Corner) -> None:
+    kernel.run("%casaprov pause")
+    try:
+        shown = kernel.run(
+            "def fail():\n    tb = casatools.table()\n    tb.open('n.ms', nomodify=False)\n"
+            "    try:\n        tb.putcell('NONE', 0, 1)\n    except RuntimeError:\n        return weakref.ref(tb)\n"
+            "failed = fail()\nprint(failed() is None)"
+        )
+    finally:
+        kernel.run("%casaprov resume")
+    assert shown.streams["stdout"] == "True\n"
 
 
-def test_what_a_task_or_a_tool_that_failed_had_open_is_closed(tmp_path: Path, ngc5921_fits: Path) -> None:
-    result = run(
-        tmp_path,
-        "%load_ext casaprov\nfrom casatasks import *\nimport casatools, gc\n"
+def test_what_a_task_or_a_tool_that_failed_had_open_is_closed(kernel: Corner) -> None:
+    kernel.run(
         "kinds = casatools.agentflagger, casatools.ms, casatools.table\n"
-        "def tools():\n    return [id(thing) for thing in gc.get_objects() if isinstance(thing, kinds)]",
-        IMPORT.format(fits=str(ngc5921_fits)),
-        "gc.collect()\ngc.disable()\nbefore = tools()",
-        "try:\n    flagdata('n.ms', scan='99')\nexcept RuntimeError:\n    pass",
-        "tb = casatools.table()\ntb.open('n.ms', nomodify=False)\ntry:\n    tb.putcell('NONE', 0, 1)\nexcept RuntimeError:\n    pass",
-        "del tb",
-        "set(tools()) - set(before)",
+        "def tools():\n    return [id(thing) for thing in gc.get_objects() if isinstance(thing, kinds)]\nbefore = tools()"
     )
-    assert result.failure is None
-    assert read(result).cells[-1].outputs[0].data["text/plain"] == "set()"
+    kernel.run("try:\n    flagdata('n.ms', scan='99')\nexcept RuntimeError:\n    pass")
+    kernel.run(
+        "tb = casatools.table()\ntb.open('n.ms', nomodify=False)\ntry:\n    tb.putcell('NONE', 0, 1)\n"
+        "except RuntimeError:\n    pass"
+    )
+    kernel.run("del tb")
+    assert kernel.run("set(tools()) - set(before)").of("text/plain") == ["set()"]
+
+
+def test_calls_from_several_threads_are_of_one_session(kernel: Corner) -> None:
+    # CASA's own tools are not safe for threads: these calls are refused before they reach one.
+    shown = kernel.run(
+        "calls = [asyncio.to_thread(listobs, f'not there {n}.ms') for n in range(4)]\n"
+        "len(await asyncio.gather(*calls, return_exceptions=True))"
+    )
+    assert shown.error == ""
+    kernel.run(SETTLE)
+    assert [(a.task, a.outcome, a.problems) for a in calls_in(kernel)] == [("listobs", "failed", ())] * 4
+    assert len(list(journal_folder(kernel.kernel.folder / "k.ipynb").glob("*.jsonl"))) == 1
+
+
+def test_a_call_that_casa_refuses_is_recorded_as_failed(kernel: Corner) -> None:
+    assert kernel.run("listobs(vis='not there.ms')").error
+    kernel.run(SETTLE)
+    (activity,) = calls_in(kernel)
+    assert activity.outcome == "failed"
+    assert activity.failure is not None
+    assert "not there.ms" in activity.failure.message
+
+
+def test_a_failing_task_raises_what_it_always_raised(kernel: Corner) -> None:
+    shown = kernel.run(
+        "try:\n    imstat(imagename='n.ms')\nexcept Exception as error:\n    print('caught', type(error).__name__)"
+    )
+    assert shown.error == ""
+    assert shown.streams["stdout"].startswith("caught ")
+    kernel.run(SETTLE)
+    assert [call.outcome for call in calls_in(kernel)] == ["failed"]
 
 
 def test_a_folder_that_was_moved_continues_its_record(tmp_path: Path, ngc5921_fits: Path) -> None:
@@ -165,11 +225,6 @@ def test_a_folder_that_was_moved_continues_its_record(tmp_path: Path, ngc5921_fi
     second = run(tmp_path / "new", "from casatasks import *\nlistobs('n.ms')")
     assert [a.task for a in recorded(second)] == ["listobs"]
     assert recorded(second)[0].used[0].entity == recorded(first)[0].generated[0].entity
-
-
-def test_tasks_imported_after_the_extension_are_recorded(tmp_path: Path, ngc5921_fits: Path) -> None:
-    result = run(tmp_path, "%load_ext casaprov", "from casatasks import *", IMPORT.format(fits=str(ngc5921_fits)))
-    assert [a.task for a in recorded(result)] == ["importuvfits"]
 
 
 CASA_FIRST = """
@@ -201,19 +256,6 @@ def test_the_extension_may_be_loaded_twice_and_unloaded(tmp_path: Path, ngc5921_
     assert [a.task for a in recorded(result)] == ["importuvfits", "visstat"]
 
 
-def test_calls_from_several_threads_are_of_one_session(tmp_path: Path) -> None:
-    # CASA's own tools are not safe for threads: these calls are refused before they reach one.
-    result = run(
-        tmp_path,
-        "%load_ext casaprov\nimport asyncio\nfrom casatasks import listobs",
-        "calls = [asyncio.to_thread(listobs, f'not there {n}.ms') for n in range(4)]\n"
-        "len(await asyncio.gather(*calls, return_exceptions=True))",
-    )
-    assert result.failure is None
-    assert [(a.task, a.outcome, a.problems) for a in recorded(result)] == [("listobs", "failed", ())] * 4
-    assert len(list(journal_folder(tmp_path / "k.ipynb").glob("*.jsonl"))) == 1
-
-
 def test_signatures_help_and_pickles_are_as_without(tmp_path: Path) -> None:
     look = (
         "import inspect, pickle, io, contextlib, pydoc, casatasks\n"
@@ -233,26 +275,6 @@ def test_signatures_help_and_pickles_are_as_without(tmp_path: Path) -> None:
     texts = ["".join(o["text"] for o in nb.cells[1].outputs if o.get("name") == "stdout") for nb in (with_it, notebook)]
     assert texts[0] == texts[1]
     assert "vis=" in texts[0]
-
-
-def test_a_call_that_casa_refuses_is_recorded_as_failed(tmp_path: Path) -> None:
-    result = run(tmp_path, "%load_ext casaprov\nfrom casatasks import *", "listobs(vis='not there.ms')")
-    assert result.failure is not None
-    (activity,) = recorded(result)
-    assert activity.outcome == "failed"
-    assert activity.failure is not None
-    assert "not there.ms" in activity.failure.message
-
-
-def test_a_failing_task_raises_what_it_always_raised(tmp_path: Path, ngc5921_fits: Path) -> None:
-    result = run(
-        tmp_path,
-        "%load_ext casaprov\nfrom casatasks import *",
-        IMPORT.format(fits=str(ngc5921_fits)),
-        "try:\n    imstat(imagename='n.ms')\nexcept Exception as error:\n    print('caught', type(error).__name__)",
-    )
-    assert result.failure is None
-    assert recorded(result)[-1].outcome == "failed"
 
 
 @pytest.mark.parametrize("part", ["begin", "end_soon"])

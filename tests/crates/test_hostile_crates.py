@@ -48,7 +48,7 @@ def running(command: str) -> Callable[[dict[str, dict[str, Any]]], None]:
 
     def change(calls: dict[str, dict[str, Any]]) -> None:
         flagdata = calls["flagdata"]
-        flags = f"mode='rflag' spw='0' timedev=__import__('os').system('{shell}')"
+        flags = f"mode='rflag' spw='0' antenna='1&2' timedev=__import__('os').system('{shell}')"
         flagdata["parameters"] |= {"mode": "list", "inpfile": [flags]}
         flagdata["given"] = sorted({*flagdata["given"], "mode", "inpfile"})
 

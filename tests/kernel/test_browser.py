@@ -113,6 +113,7 @@ def check_second_run(notebook: NotebookPage, made: list[str]) -> None:
     assert notebook.dialogs == []
 
 
+@pytest.mark.long  # a browser without a graphics card draws for minutes
 def test_the_example_runs_in_the_casa_kernel(window: Browser, alone: JupyterServer) -> None:
     # One test, in which both run at the same time: tests in two processes would run both twice.
     example = nbformat.read(EXAMPLE, as_version=4)

@@ -30,7 +30,7 @@ TCLEAN = (
     "import threading, time\nfrom pathlib import Path\n"
     "def tell():\n    while not Path('n.residual').exists():\n        time.sleep(0.01)\n    Path('reached').touch()\n"
     "threading.Thread(target=tell, daemon=True).start()\n"
-    "tclean(vis='n.ms', imagename='n', imsize=512, cell='5arcsec', niter=100000, specmode='cube')"
+    "tclean(vis='n.ms', imagename='n', imsize=128, cell='15arcsec', niter=10**8, specmode='cube')"
 )
 
 

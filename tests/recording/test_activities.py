@@ -23,7 +23,8 @@ from casaprov.lineage.graph import Lineage
 from casaprov.recording.activities import DeclaredFiles, attach
 from casaprov.records.model import Activity
 from casaprov.tasks.calls import FileTable, TaskCall, TaskResult
-from reductions import Reduction, reduce
+from made_once import made_once
+from reductions import Reduction, reduce, reduction_in
 
 # -- decorators and blocks, without a kernel ------------------------------------
 
@@ -197,7 +198,7 @@ CELLS = (
 
 @pytest.fixture(scope="module")
 def reduced(ngc5921_fits: Path, tmp_path_factory: pytest.TempPathFactory, casa_site_config: DataSource) -> Reduction:
-    return reduce(tmp_path_factory.mktemp("activities") / "n", ngc5921_fits, CELLS)
+    return reduction_in(made_once(tmp_path_factory, "activities", lambda folder: reduce(folder, ngc5921_fits, CELLS)))
 
 
 def activities(reduction: Reduction) -> tuple[Activity, ...]:

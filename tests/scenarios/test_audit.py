@@ -14,7 +14,6 @@ import pytest
 
 from audit.compare import Difference, Recorded, differences, explanations, recorded_calls
 from audit.trace import Accesses, command, read_trace
-from casaprov.casa.installed import data
 from checkout import SUPPORT
 
 EXPLAINED = explanations(SUPPORT / "audit" / "explained.toml")
@@ -42,19 +41,11 @@ def tracer(tmp_path_factory: pytest.TempPathFactory) -> None:
         pytest.skip(f"strace may not trace here (a container needs --cap-add=SYS_PTRACE): {tried.stderr.strip()}")
 
 
-@pytest.fixture(scope="module")
-def audit(
-    tracer: None,
-    observations: Path,
-    casadata_path: Path,
-    casa_site_config: data.DataSource,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Audit:
-    """Run all tasks of the audit once, traced."""
-    place = tmp_path_factory.mktemp("audit").resolve()
+def audit(place: Path, casadata: Path, *observations: Path) -> Audit:
+    """Run tasks, traced: all of the audit with observations, else a few."""
     folder, output, snapshots, failures = (place / name for name in ("work", "trace", "snapshots", "failures"))
     folder.mkdir()
-    run = [sys.executable, "-m", "audit.run", str(observations), str(casadata_path), str(snapshots), str(failures)]
+    run = [sys.executable, "-m", "audit.run", *map(str, (casadata, snapshots, failures, *observations))]
     ran = subprocess.run(
         [*command(output), *run],
         cwd=folder,
@@ -73,20 +64,41 @@ def audit(
     )
 
 
-# One test, because workers that share tests would each run an audit of their own.
+def unexplained(audit: Audit) -> list[Difference]:
+    return [found for found in audit.differences if not any(one.explains(found) for one in EXPLAINED)]
+
+
+def untraced(audit: Audit) -> list[int]:
+    """Numbers of calls of which nothing was seen: a trace that saw nothing would agree with any record."""
+    return [number for number, _ in enumerate(audit.calls, start=1) if number not in audit.accesses]
+
+
 @pytest.mark.casa
 @pytest.mark.slow
+@pytest.mark.usefixtures("tracer", "casa_site_config")
+def test_what_flagging_touched_is_in_its_record_and_nothing_else(casadata_path: Path, tmp_path: Path) -> None:
+    found = audit(tmp_path.resolve(), casadata_path)
+    assert unexplained(found) == []
+    assert found.failures == ()
+    assert {call.activity.task for call in found.calls} >= {"importuvfits", "split", "flagdata", "flagmanager"}
+    assert untraced(found) == []
+
+
+@pytest.mark.casa
+@pytest.mark.long
 @pytest.mark.observations
 @pytest.mark.timeout(1200)
-def test_every_file_that_a_task_touched_is_in_its_record_and_no_other(audit: Audit) -> None:
-    unexplained = [found for found in audit.differences if not any(one.explains(found) for one in EXPLAINED)]
-    assert unexplained == []
-    assert audit.failures == ()
-    completed = {call.activity.task for call in audit.calls if call.activity.outcome == "completed"}
+@pytest.mark.usefixtures("tracer", "casa_site_config")
+def test_every_file_that_a_task_touched_is_in_its_record_and_no_other(
+    observations: Path, casadata_path: Path, tmp_path: Path
+) -> None:
+    found = audit(tmp_path.resolve(), casadata_path, observations)
+    assert unexplained(found) == []
+    assert found.failures == ()
+    completed = {call.activity.task for call in found.calls if call.activity.outcome == "completed"}
     assert len(completed) >= MIN_TASKS
-    # A trace that saw nothing would agree with any record.
-    assert [number for number, _ in enumerate(audit.calls, start=1) if number not in audit.accesses] == []
-    needed = {one for one in EXPLAINED for found in audit.differences if one.explains(found)}
+    assert untraced(found) == []
+    needed = {one for one in EXPLAINED for difference in found.differences if one.explains(difference)}
     assert [one.reason for one in EXPLAINED if one not in needed] == []
 
 

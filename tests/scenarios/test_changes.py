@@ -12,7 +12,8 @@ from casaprov.journal.document import read_document
 from casaprov.journal.folder import journal_folder
 from casaprov.lineage.graph import Lineage
 from casaprov.records.model import Activity, Document, Entity
-from reductions import Reduction, reduce
+from made_once import made_once
+from reductions import Reduction, reduce, reduction_in
 
 pytestmark = [pytest.mark.casa, pytest.mark.slow]
 
@@ -83,7 +84,7 @@ tb.close()
 
 @pytest.fixture(scope="module")
 def changed(ngc5921_fits: Path, tmp_path_factory: pytest.TempPathFactory, casa_site_config: DataSource) -> Reduction:
-    return reduce(tmp_path_factory.mktemp("changes") / "n", ngc5921_fits, CELLS)
+    return reduction_in(made_once(tmp_path_factory, "changes", lambda folder: reduce(folder, ngc5921_fits, CELLS)))
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,7 @@ from casaprov.notebook.kernelspec import DISPLAY_NAME, NAME
 from casaprov.records.model import Activity, Document
 from casaprov.records.schema import validate_record
 from checkout import EXAMPLES
+from made_once import made_once
 
 NOTEBOOK = EXAMPLES / "continuum.ipynb"
 
@@ -81,14 +82,18 @@ def calls() -> dict[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def executed(casa_site_config: Any, gui: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executed]:
-    folder = tmp_path_factory.mktemp("continuum")
+    def execute(folder: Path) -> None:
+        (folder / "run").mkdir()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("JUPYTER_DATA_DIR", str(folder / "nothing"))
+            patch.setenv("JUPYTER_PATH", str(folder / "share" / "jupyter"))
+            assert main(["kernel", "install", "--prefix", str(folder)]) == 0
+            assert main(["run", str(NOTEBOOK), "-o", str(folder / "run" / "continuum.ipynb")]) == 0
+
+    folder = made_once(tmp_path_factory, "continuum", execute)
     path = folder / "run" / "continuum.ipynb"
-    path.parent.mkdir()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JUPYTER_DATA_DIR", str(folder / "nothing"))
         patch.setenv("JUPYTER_PATH", str(folder / "share" / "jupyter"))
-        assert main(["kernel", "install", "--prefix", str(folder)]) == 0
-        assert main(["run", str(NOTEBOOK), "-o", str(path)]) == 0
         notebook = nbformat.read(path, as_version=4)
         code = {cell.id: cell for cell in notebook.cells if cell.cell_type == "code"}
         yield Executed(path, code, notebook.metadata, read_document(journal_folder(path), path.name))

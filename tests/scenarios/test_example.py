@@ -14,6 +14,7 @@ import pytest
 from nbformat import NotebookNode
 
 from checkout import EXAMPLES
+from made_once import made_once
 
 NOTEBOOK = EXAMPLES / "ngc5921.ipynb"
 
@@ -32,12 +33,17 @@ TABLES = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("example")
+    return made_once(tmp_path_factory, "example", execute)
 
 
 @pytest.fixture(scope="module")
 def executed(folder: Path) -> NotebookNode:
     """Return the notebook with its outputs, run by the interpreter that runs this test."""
+    return nbformat.read(folder / "executed.ipynb", as_version=4)
+
+
+def execute(folder: Path) -> None:
+    """Run the notebook in a folder, without the command line of casaprov."""
     from jupyter_client.kernelspec import KernelSpecManager
     from jupyter_client.manager import AsyncKernelManager
     from nbclient import NotebookClient
@@ -53,7 +59,7 @@ def executed(folder: Path) -> NotebookNode:
     work.mkdir()
     client = NotebookClient(notebook, km=manager, timeout=600, resources={"metadata": {"path": str(work)}})
     client.execute(cleanup_kc=True)  # the manager came from here, so nbclient would leave its sockets open
-    return notebook
+    nbformat.write(notebook, folder / "executed.ipynb")
 
 
 def printed(notebook: NotebookNode, cell_id: str) -> str:

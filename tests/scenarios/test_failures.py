@@ -24,6 +24,7 @@ from casaprov.notebook.execute import run_notebook
 from casaprov.notebook.notebook_name import NOTEBOOK_VARIABLE
 from casaprov.readers.installed import open_digester
 from casaprov.records.model import Activity, Document, Entity
+from made_once import made_once
 from reductions import write_notebook
 
 pytestmark = [pytest.mark.casa, pytest.mark.slow, pytest.mark.usefixtures("casa_site_config")]
@@ -58,10 +59,12 @@ FAILING = (
 
 @pytest.fixture(scope="module")
 def failing(ngc5921_fits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    notebook = tmp_path_factory.mktemp("failing") / "k.ipynb"
-    write_notebook(notebook, (START.format(str(ngc5921_fits)), *FAILING))
-    assert run_notebook(notebook, notebook).failure is None
-    return notebook
+
+    def run(folder: Path) -> None:
+        notebook = write_notebook(folder / "k.ipynb", (START.format(str(ngc5921_fits)), *FAILING))
+        assert run_notebook(notebook, notebook).failure is None
+
+    return made_once(tmp_path_factory, "failing", run) / "k.ipynb"
 
 
 def document_of(notebook: Path) -> Document:

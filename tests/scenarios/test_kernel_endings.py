@@ -15,7 +15,7 @@ from casaprov.journal.folder import journal_folder
 from casaprov.notebook.bundle import BUNDLE_MIME
 from casaprov.records.model import Document
 from reductions import write_notebook
-from watched_kernel import SETTLE, Shown, WatchedKernel
+from watched_kernel import SETTLE, Corner, Shown, WatchedKernel, corner
 
 pytestmark = [pytest.mark.casa, pytest.mark.usefixtures("casa_site_config")]
 
@@ -32,23 +32,6 @@ def slow(pending):
     return measure(pending)
 ParallelMeasurement.measure = slow
 """
-
-
-class Corner:
-    """A folder of its own in a kernel that several tests share."""
-
-    def __init__(self, kernel: WatchedKernel, name: str) -> None:
-        self.kernel = kernel
-        self.name = name
-        self.folder = kernel.folder / name
-
-    def run(self, source: str, cell: str = "") -> Shown:
-        """Run a cell in this folder."""
-        return self.kernel.run(source, cell)
-
-    def path(self, name: str) -> str:
-        """Return the name of a file of this folder as records have it."""
-        return f"{self.name}/{name}" if self.name else name
 
 
 def start(folder: Path, fits: Path) -> WatchedKernel:
@@ -72,10 +55,10 @@ def shared(
 @pytest.fixture
 def kernel(shared: WatchedKernel) -> Iterator[Corner]:
     """A folder of its own, with n.ms, in the kernel that most tests share; it is slow by a second."""
-    corner = Corner(shared, f"corner{sum(1 for _ in shared.folder.glob('corner*'))}")
-    shared.run(f"os.mkdir({corner.name!r})\nos.chdir({corner.name!r})\nos.symlink('../n.ms', 'n.ms')\ntakes_s = 1")
-    yield corner
-    assert shared.run(f"takes_s = 0\n{SETTLE}\nos.chdir({str(shared.folder)!r})").error == ""
+    with corner(shared) as folder:
+        folder.run("os.symlink('../n.ms', 'n.ms')\ntakes_s = 1")
+        yield folder
+        folder.run("takes_s = 0")
 
 
 @pytest.fixture

@@ -26,8 +26,6 @@ from reductions import write_notebook
 
 pytestmark = [pytest.mark.casa, pytest.mark.slow, pytest.mark.usefixtures("casa_site_config")]
 
-KILLS = 50
-FOLDERS = 10
 LONGEST_S = 0.7
 
 
@@ -172,27 +170,30 @@ def victim(kernels: Kernels, folder: Path) -> Victim:
     return Victim(notebook, ended, known, before, kernels.start(notebook, ended))
 
 
-def test_whatever_had_ended_is_recorded_when_a_kernel_is_killed(kernels: Kernels, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kills", "folders"), [(6, 2), pytest.param(50, 10, marks=pytest.mark.long)])
+def test_whatever_had_ended_is_recorded_when_a_kernel_is_killed(
+    kernels: Kernels, tmp_path: Path, kills: int, folders: int
+) -> None:
     seed = int(os.environ.get("CASAPROV_KILL_SEED", time.time_ns()))
     print("CASAPROV_KILL_SEED =", seed)  # noqa: T201 - shown if the test fails
     chance = random.Random(seed)
-    folders = [tmp_path / f"f{kill % FOLDERS}" for kill in range(KILLS)]
-    following = victim(kernels, folders[0])
-    for folder in [*folders[1:], None]:
+    places = [tmp_path / f"f{kill % folders}" for kill in range(kills)]
+    following = victim(kernels, places[0])
+    for folder in [*places[1:], None]:
         # The next kernel starts while this one is checked.
         now, following = following, following if folder is None else victim(kernels, folder)
         now.kill_at(chance.uniform(0, LONGEST_S))
         now.check()
-    for folder in set(folders):
+    for folder in set(places):
         works("export", folder / "k.ipynb", "-o", folder / "k.zip")
         works("validate", folder / "k.zip")
-        continued(journal_folder(folder / "k.ipynb"))
+        continued(journal_folder(folder / "k.ipynb"), kills // folders)
 
 
-def continued(journal: Path) -> None:
+def continued(journal: Path, kernels: int) -> None:
     """Each kernel goes on from what the one before it left; a gap is where that was killed within a call."""
     document = read_document(journal, "k.ipynb")
-    assert len(document.sessions) == KILLS // FOLDERS
+    assert len(document.sessions) == kernels
     order = [session.id for session in document.sessions]
     cut_short = [order.index(call.session) for call in document.activities if call.outcome == "unfinished"]
     entities = {entity.id: entity for entity in document.entities}

@@ -214,8 +214,9 @@ def pair(ngc5921_fits: Path, tmp_path_factory: pytest.TempPathFactory) -> Pair:
     return Pair(folder)
 
 
-def test_a_call_ends_as_it_would_without_recording(pair: Pair) -> None:
-    @settings(max_examples=250, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.parametrize("count", [60, pytest.param(1000, marks=pytest.mark.long)])
+def test_a_call_ends_as_it_would_without_recording(pair: Pair, count: int) -> None:
+    @settings(max_examples=count, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(call=calls())
     def ends_the_same(call: dict[str, Any]) -> None:
         pair.call(call)

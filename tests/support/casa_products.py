@@ -146,8 +146,9 @@ def models(fits: str, niter: int) -> list[str]:
     from casatasks import ft, importuvfits, setjy, tclean
     from casatools import table
 
-    for name in ("set.ms", "bare.ms", "cleaned.ms", "ft.ms"):
-        importuvfits(fitsfile=fits, vis=name)
+    importuvfits(fitsfile=fits, vis="set.ms")
+    for name in ("bare.ms", "cleaned.ms", "ft.ms"):
+        shutil.copytree("set.ms", name)
     tb = table()
     tb.open("bare.ms", nomodify=False)
     tb.removekeyword("SOURCE")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -118,3 +120,33 @@ class WatchedKernel:
         """Make the kernel end."""
         self._client.stop_channels()
         self._manager.shutdown_kernel(now=True)
+
+
+class Corner:
+    """A folder of its own in a kernel that several tests share."""
+
+    def __init__(self, kernel: WatchedKernel, name: str) -> None:
+        self.kernel = kernel
+        self.name = name
+        self.folder = kernel.folder / name
+
+    def run(self, source: str, cell: str = "") -> Shown:
+        """Run a cell in this folder."""
+        return self.kernel.run(source, cell)
+
+    def path(self, name: str) -> str:
+        """Return the name of a file of this folder as records have it."""
+        return f"{self.name}/{name}" if self.name else name
+
+
+@contextmanager
+def corner(kernel: WatchedKernel) -> Iterator[Corner]:
+    """Make a new folder below the kernel's, in which its cells run until the records of their calls are finished."""
+    name = f"corner{sum(1 for _ in kernel.folder.glob('corner*'))}"
+    (kernel.folder / name).mkdir()
+    kernel.run(f"import os\nos.chdir({str(kernel.folder / name)!r})")
+    try:
+        yield Corner(kernel, name)
+    finally:
+        left = kernel.run(f"{SETTLE}\nos.chdir({str(kernel.folder)!r})")
+    assert left.error == ""

@@ -22,6 +22,7 @@ from casaprov.errors import RecordError
 from casaprov.tasks import specs
 from casaprov.tasks.specs import FileUse, load_specs, read_specs
 from checkout import ROOT, SUPPORT
+from made_once import made_once
 
 SPECS = load_specs()
 
@@ -509,13 +510,14 @@ def test_every_parameter_that_smells_of_a_file_is_described() -> None:
 @pytest.fixture(scope="module")
 def calls(casa_site_config: data.DataSource, ngc5921_fits: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What real tasks did in a folder, and what their TaskSpecs said they would do."""
-    folder = tmp_path_factory.mktemp("ngc5921")
-    command = [sys.executable, str(SUPPORT / "run_tasks.py"), str(ngc5921_fits), str(folder / "results.json")]
-    ran = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False
-    )
-    assert ran.returncode == 0, ran.stderr[-3000:]
-    return json.loads((folder / "results.json").read_text())
+
+    def run(folder: Path) -> None:
+        command = [sys.executable, str(SUPPORT / "run_tasks.py"), str(ngc5921_fits), str(folder / "results.json")]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment, check=False)
+        assert ran.returncode == 0, ran.stderr[-3000:]
+
+    return json.loads((made_once(tmp_path_factory, "tasks", run) / "results.json").read_text())
 
 
 @pytest.mark.casa

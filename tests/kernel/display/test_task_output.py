@@ -191,7 +191,7 @@ def test_profiles_of_a_cube_are_shown_once_whether_they_are_saved_or_not(kernel:
     assert (kernel.folder / "profiles.png").is_file()
 
 
-@pytest.mark.slow
+@pytest.mark.long  # CASA computes the atmosphere's opacity for a minute
 @pytest.mark.observations
 def test_the_weather_of_an_observation_is_shown(kernel: WatchedKernel, observations: Path) -> None:
     name = "X5707_1spw_1scan_10chan_1time_1bl_noatm.ms"

@@ -7,26 +7,31 @@ from pathlib import Path
 
 from audit.recording import Audited
 
-__all__ = ["edit", "flag", "import_", "look"]
+__all__ = ["edit", "flag", "import_", "import_ngc5921", "look"]
 
 
 def import_(casa: Audited, observations: Path, casadata: Path) -> None:
-    """n.ms is NGC 5921 with ten antennas; the rest is small as it comes."""
+    """Make n.ms, which is NGC 5921 with ten antennas; the rest is small as it comes."""
     for archive in sorted(observations.glob("*/*.tar.gz")):
         if archive.name.startswith(("X57", "day2", "atca", "sma.ms.dcal", "sma.ms.bcal")):
             with tarfile.open(archive) as packed:
                 packed.extractall(casa.folder, filter="data")
     Path("X5707_1spw_1scan_10chan_1time_1bl_noatm.ms").rename("alma.ms")
     Path("day2_TDEM0003_10s_norx_1src_1spw.ms").rename("evla.ms")
-    casa.importuvfits(fitsfile=str(casadata / "demo" / "NGC5921.fits"), vis="full.ms")
+    import_ngc5921(casa, casadata)
     casa.importuvfits(str(observations / "vlba_m87_2006" / "mojave.uvfits"), "vlba.ms")
     casa.importmiriad(mirfile="atca_miriad", vis="atca.ms")
-    casa.split(vis="full.ms", outputvis="n.ms", antenna="0~9&&", datacolumn="data")
-    casa.rmtables("full.*")
     casa.exportuvfits(vis="n.ms", fitsfile="n.uvfits", datacolumn="data")
     casa.exportasdm(vis="n.ms", asdm="n.asdm")
     casa.importasdm(asdm="n.asdm", vis="back.ms", savecmds=True, flagbackup=True)
     casa.asdmsummary("n.asdm")
+
+
+def import_ngc5921(casa: Audited, casadata: Path) -> None:
+    """Make n.ms, which is NGC 5921 with ten antennas."""
+    casa.importuvfits(fitsfile=str(casadata / "demo" / "NGC5921.fits"), vis="full.ms")
+    casa.split(vis="full.ms", outputvis="n.ms", antenna="0~9&&", datacolumn="data")
+    casa.rmtables("full.*")
 
 
 def look(casa: Audited) -> None:
