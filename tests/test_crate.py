@@ -135,7 +135,7 @@ def test_a_crate_zipped_with_the_folder_around_it_is_told(packed: Packed, tmp_pa
     with zipfile.ZipFile(packed.path) as old, zipfile.ZipFile(tmp_path / "y.zip", "w") as new:
         for name in old.namelist():
             new.writestr(f"my crate/{name}", old.read(name))
-    with pytest.raises(CrateError, match="in its folder 'my crate'") as caught:
+    with pytest.raises(CrateError, match="its folder 'my crate' is one") as caught:
         open_crate(tmp_path / "y.zip", tmp_path / "o")
     assert "cd 'my crate' && zip -r ../crate.zip ." in caught.value.message
 

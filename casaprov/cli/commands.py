@@ -13,7 +13,7 @@ import logging
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.logging import RichHandler
@@ -35,6 +35,9 @@ from casaprov.cli.kernel import kernel
 from casaprov.cli.terminal import plain, visible
 from casaprov.errors import CasaprovError, MissingDependency, RecordError, UsageError
 from casaprov.version import __version__
+
+if TYPE_CHECKING:
+    from casaprov.doctor import Finding
 
 __all__ = ["EXIT_CODES", "cli", "main"]
 
@@ -371,13 +374,20 @@ def doctor(as_json: bool) -> int:
     """
     from casaprov.casa.checks import CHECKS as CASA_CHECKS
     from casaprov.casa.plots.checks import CHECKS as PLOT_CHECKS
-    from casaprov.cli.render import findings_json, findings_view
+    from casaprov.cli.render import findings_view
     from casaprov.doctor import CHECKS, examine
     from casaprov.notebook.kernelspec import CHECKS as KERNEL_CHECKS
 
     findings = examine((*CASA_CHECKS, *PLOT_CHECKS, *CHECKS, *KERNEL_CHECKS))
-    show(findings_json(findings) if as_json else findings, as_json, findings_view)
+    show([_members(finding) for finding in findings] if as_json else findings, as_json, findings_view)
     return EXIT_COULD_NOT_RUN if any(finding.status == "missing" for finding in findings) else 0
+
+
+def _members(finding: Finding) -> dict[str, Any]:
+    """Return a finding as JSON values: programs know its message by the key ``told``."""
+    from casaprov.records.serialise import unstructure
+
+    return {("told" if name == "message" else name): value for name, value in unstructure(finding).items()}
 
 
 @cli.command()

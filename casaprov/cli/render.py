@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
@@ -18,14 +17,12 @@ from casaprov.doctor import Finding
 from casaprov.errors import CasaprovError, CrateError
 from casaprov.lineage.graph import Lineage
 from casaprov.records.model import Activity, Document, Entity
-from casaprov.records.serialise import unstructure
 from casaprov.replays.report import ReplayReport
 
 __all__ = [
     "calls_table",
     "comparison_view",
     "error_view",
-    "findings_json",
     "findings_view",
     "graph_view",
     "issues_view",
@@ -293,14 +290,6 @@ def findings_view(findings: Iterable[Finding]) -> Table:
     for finding in findings:
         table.add_row(styles[finding.status], plain(finding.name), plain(finding.message), plain(finding.remedy))
     return table
-
-
-def findings_json(findings: Iterable[Finding]) -> list[dict[str, Any]]:
-    """Return findings as JSON values; programs that read them know the message by the key ``told``."""
-    return [
-        {("told" if name == "message" else name): value for name, value in unstructure(finding).items()}
-        for finding in findings
-    ]
 
 
 def issues_view(issues: Iterable[object]) -> str:

@@ -172,7 +172,7 @@ class _Chooser:
     def _input_refusal(self, entity: Entity, source: Path) -> str:
         if not self._policy.ship_inputs:
             if not _is_local(entity):
-                return "an input that its locators lead to"
+                return "an input, to be found by its locators"
             if entity.size_bytes > self._local_limit(entity):
                 if self._was_changed(entity):
                     return _CHANGED_IN_PLACE
@@ -213,7 +213,7 @@ class _Chooser:
         try:
             measured = self._measure(source, tier=entity.tier)
         except CasaprovError as error:
-            return f"no longer readable ({error.message})"
+            return f"not readable any more ({error.message})"
         return "" if measured.content_digest == entity.content_digest else _CHANGED
 
     def _worth(self, entity: Entity) -> str:

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from casaprov.cli import commands
-from casaprov.cli.commands import main
+from casaprov.cli.commands import _members, main
+from casaprov.doctor import Finding
 from casaprov.errors import CasaprovError
 from checkout import ROOT
 from sample_records import make_reduction, pack_reduction
@@ -202,3 +203,11 @@ def test_the_module_runs_like_the_command() -> None:
 def test_completion_can_be_had(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["completion", shell]) == 0
     assert "_CASAPROV_COMPLETE" in capsys.readouterr().out
+
+
+def test_findings_keep_their_keys_in_json() -> None:
+    assert _members(Finding("git", "warning", "There is no git.")) == {
+        "name": "git",
+        "status": "warning",
+        "told": "There is no git.",
+    }

@@ -34,7 +34,7 @@ def test_what_a_restore_needs_is_shipped_and_visibilities_are_not(reduction: Red
         "n.listobs", "n.ms.flagversions", "n.gcal", "cube.image", "mom0.fits",
     }  # fmt: skip
     assert chosen["n.ms"].reason == "visibilities, referenced by digest"
-    assert chosen["data/N.fits"].reason == "an input that its locators lead to"
+    assert chosen["data/N.fits"].reason == "an input, to be found by its locators"
     assert chosen["n.gcal"].source == reduction.folder / "n.gcal"
 
 
@@ -123,7 +123,7 @@ def test_what_cannot_be_digested_any_more_is_not_shipped(reduction: Reduction) -
 
     items = choose_payload(reduction.document, reduction.folders, PayloadPolicy(), measure=broken)
     assert {item.decision for item in items} == {"referenced"}
-    assert "no longer readable (n.gcal is damaged.)" in {item.reason for item in items}
+    assert "not readable any more (n.gcal is damaged.)" in {item.reason for item in items}
 
 
 def test_products_are_measured_even_if_not_shipped_and_inputs_to_be_found_elsewhere_are_not(

@@ -131,13 +131,13 @@ def test_an_array_of_long_strings_comes_back_and_a_bomb_does_not() -> None:
     texts = np.array(["x" * 300_000, ""])
     assert from_json(json.loads(json.dumps(to_json(texts)))).tolist() == texts.tolist()
     for bomb in ({"@array": ["x"] * 9, "dtype": "<U50000000", "shape": [9]}, {"@scalar": "x", "dtype": "<U500000000"}):
-        with pytest.raises(ValueError, match="no type of recorded values"):
+        with pytest.raises(ValueError, match=r"take no more than|no type of recorded values"):
             from_json(bomb)
 
 
 def test_arrays_of_a_value_take_no_more_together_than_one_may() -> None:
     bomb = {"@array": ["x"], "dtype": "<U40000000", "shape": [1]}
-    with pytest.raises(ValueError, match="no type of recorded values"):
+    with pytest.raises(ValueError, match="take no more than"):
         from_json([bomb, {"a": bomb}])
 
 
