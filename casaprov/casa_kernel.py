@@ -1,7 +1,7 @@
-"""The CASA kernel: an IPython kernel that is given this module as an extension.
+"""The CASA kernel: an IPython kernel with this module as an extension.
 
-It starts CASA's shell and recording, both by :mod:`casaprov.kernel_hook`. A kernel always starts: what is missing is said
-in one sentence above the output of the first cell.
+It starts CASA's shell and recording, both by :mod:`casaprov.kernel_hook`. The kernel always starts: for each part that
+is missing, a sentence stands above the output of the first cell.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     """Start CASA and recording in this kernel."""
     troubles = [trouble for trouble in (_start_casa(shell), _start_recording(shell)) if trouble]
     if troubles:
-        _say_before_the_first_cell(shell, troubles)
+        _print_before_first_cell(shell, troubles)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
@@ -39,8 +39,8 @@ def _start_casa(shell: InteractiveShell) -> str:
         missing = start_casa(shell)
     except Exception as error:  # noqa: BLE001 - a kernel without CASA is better than none
         _log.info("CASA did not start", exc_info=True)
-        return f"CASA did not start ({type(error).__name__}: {error}); 'casaprov doctor' finds out why."
-    return f"{missing} 'casaprov doctor' says more." if missing is not None else ""
+        return f"CASA did not start ({type(error).__name__}: {error}); 'casaprov doctor' finds the reason."
+    return f"{missing} 'casaprov doctor' tells more." if missing is not None else ""
 
 
 def _start_recording(shell: InteractiveShell) -> str:
@@ -52,16 +52,16 @@ def _start_recording(shell: InteractiveShell) -> str:
         record(shell)
     except Exception as error:  # noqa: BLE001 - recording never breaks a kernel
         _log.info("recording did not start", exc_info=True)
-        return f"Calls are not recorded ({type(error).__name__}: {error}); 'casaprov doctor' finds out why."
+        return f"Calls are not recorded ({type(error).__name__}: {error}); 'casaprov doctor' finds the reason."
     return ""
 
 
-def _say_before_the_first_cell(shell: InteractiveShell, sentences: list[str]) -> None:
-    """Wait with it: what a kernel prints before the first cell is shown nowhere."""
+def _print_before_first_cell(shell: InteractiveShell, sentences: list[str]) -> None:
+    """Print sentences when the first cell runs; front ends show nothing that a kernel prints before."""
 
-    def say(_info: ExecutionInfo) -> None:
-        shell.events.unregister("pre_run_cell", say)
+    def print_once(_info: ExecutionInfo) -> None:
+        shell.events.unregister("pre_run_cell", print_once)
         for sentence in sentences:
-            print(f"casaprov: {sentence}", file=sys.stderr)  # noqa: T201 - a kernel's stderr is its way to speak
+            print(f"casaprov: {sentence}", file=sys.stderr)  # noqa: T201 - a kernel has no other way to speak
 
-    shell.events.register("pre_run_cell", say)
+    shell.events.register("pre_run_cell", print_once)

@@ -1,4 +1,4 @@
-"""What ``casaprov doctor`` finds out about CASA and its data."""
+"""Checks of ``casaprov doctor``: CASA and its data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from casaprov.doctor import Check, Finding
 __all__ = ["CHECKS", "RELEASES"]
 
 RELEASES: Mapping[tuple[int, int], str] = {(3, 11): "6.7.0.31", (3, 12): "6.7.5.18", (3, 13): "6.7.5.18"}
-"""Release of casatasks and casatools that works on each Python, as ``pyproject.toml`` pins it."""
+"""Release of casatasks and casatools known to work on each Python, as ``pyproject.toml`` pins it."""
 
 _IMPORT_TIMEOUT_S = 180
 _OLD_DAYS = 365
@@ -30,10 +30,10 @@ import json
 from casaprov.casa.installed.data import import_casatasks
 from casaprov.errors import MissingDependency
 try:
-    told = {"version": import_casatasks().version_string()}
+    answer = {"version": import_casatasks().version_string()}
 except MissingDependency as error:
-    told = {"kind": type(error).__name__, "message": error.message, "hint": error.hint}
-print(json.dumps(told))
+    answer = {"kind": type(error).__name__, "message": error.message, "hint": error.hint}
+print(json.dumps(answer))
 """
 _IMPORT_CASACORE = """
 import json
@@ -43,14 +43,14 @@ print(json.dumps({}))
 
 
 def casa() -> Finding:
-    """Whether CASA can be imported."""
-    told = _in_child(_IMPORT_CASA)
-    if "version" in told:
-        return Finding("CASA", "ok", f"CASA {told['version']} loads.")
-    if told["kind"] == "CasaDataMissing":
-        return Finding("CASA", "missing", told["message"], told["hint"])
+    """Check the import of CASA."""
+    answer = _in_child(_IMPORT_CASA)
+    if "version" in answer:
+        return Finding("CASA", "ok", f"CASA {answer['version']} loads.")
+    if answer["kind"] == "CasaDataMissing":
+        return Finding("CASA", "missing", answer["message"], answer["hint"])
     found = installed("casatools")
-    message = told["message"]
+    message = answer["message"]
     if "libssl" in message or "libcrypto" in message:
         message += (
             f" The wheel of casatools {found} brings a libssl that does not fit the libcrypto of this system;"
@@ -67,7 +67,7 @@ def casa() -> Finding:
 
 
 def shell() -> Finding:
-    """Whether CASA's shell, which the CASA kernel needs, is there."""
+    """Check CASA's shell, which the CASA kernel needs."""
     if found := installed("casashell"):
         return Finding("CASA's shell", "ok", f"casashell {found}: the CASA kernel has inp, go and default.")
     release = RELEASES.get(sys.version_info[:2])
@@ -79,16 +79,16 @@ def shell() -> Finding:
 
 
 def data() -> Finding:
-    """Whether CASA's run-time data are there, and who says where."""
+    """Check CASA's run-time data, and name the setting that leads to them."""
     source = prepare()
     folders = data_folders()
     found = next((folder for folder in folders if measures_tables(folder)), None)
     if found is None:
         places = ", ".join(str(folder) for folder in folders)
-        told = f"There are no CASA data in {places}."
+        message = f"There are no CASA data in {places}."
         if source.site_config is not None and not source.site_config.is_file():
-            told += f" CASASITECONFIG names {source.site_config}, which does not exist."
-        return Finding("CASA data", "missing", told, "Run 'pip install casadata' (350 MB).")
+            message += f" CASASITECONFIG names {source.site_config}, which does not exist."
+        return Finding("CASA data", "missing", message, "Run 'pip install casadata' (350 MB).")
     if found == casadata_path():
         return Finding("CASA data", "ok", f"casadata {installed('casadata')} in {found}.")
     config = f"the site configuration {source.site_config}" if source.origin == "site" else "your CASA configuration"
@@ -96,41 +96,42 @@ def data() -> Finding:
 
 
 def leap_seconds(today: date | None = None) -> Finding:
-    """How old the leap-second and IERS tables are."""
+    """Check the age of the leap-second and IERS tables."""
     today = today or datetime.now(UTC).date()
     tables: dict[str, tuple[date, str]] = {}
     for folder in data_folders():
         tables = tables or measures_tables(folder)
     if "TAI_UTC" not in tables:
-        told = "CASA's data have no leap-second table."
-        return Finding("leap seconds", "missing", told, "Run 'pip install casadata' (350 MB).")
+        message = "CASA's data have no leap-second table."
+        return Finding("leap seconds", "missing", message, "Run 'pip install casadata' (350 MB).")
     dated = min(day for day, _ in tables.values())
-    told = ", ".join(f"{name} of {day.isoformat()}" for name, (day, _) in sorted(tables.items()))
+    versions = ", ".join(f"{name} of {day.isoformat()}" for name, (day, _) in sorted(tables.items()))
     if (today - dated).days <= _OLD_DAYS:
-        return Finding("leap seconds", "ok", f"CASA's time tables are recent: {told}.")
-    told = (
-        f"CASA's time tables are older than a year ({told}), so CASA logs 'Leap second table TAI_UTC seems"
-        f" out-of-date'. Data observed before {dated.isoformat()} are not affected; for later ones a leap second"
-        " announced since is not known, and Earth orientation is predicted or absent. Every record names these tables."
+        return Finding("leap seconds", "ok", f"CASA's time tables are recent: {versions}.")
+    message = (
+        f"CASA's time tables are older than a year ({versions}), so CASA logs 'Leap second table TAI_UTC seems"
+        f" out-of-date'. Data observed before {dated.isoformat()} are not affected. For later data, leap seconds that"
+        " were announced since are not known, and Earth orientation is predicted or absent. Every record names these"
+        " tables."
     )
     remedy = (
-        "Run 'pip install --upgrade casadata'; where that is the newest, name a data folder that CASA keeps up to"
+        "Run 'pip install --upgrade casadata'. If that is the newest already, name a data folder that CASA keeps up to"
         " date as measurespath in ~/.casa/config.py."
     )
-    return Finding("leap seconds", "warning", told, remedy)
+    return Finding("leap seconds", "warning", message, remedy)
 
 
 def casacore() -> Finding:
-    """Whether python-casacore can be imported."""
-    told = _in_child(_IMPORT_CASACORE)
-    if "kind" not in told:
+    """Check the import of python-casacore."""
+    answer = _in_child(_IMPORT_CASACORE)
+    if "kind" not in answer:
         return Finding("python-casacore", "ok", f"python-casacore {installed('python-casacore')} loads.")
-    message = f"Digests are read through CASA itself, three times slower: {told['message']}"
+    message = f"Tables are read through CASA itself, three times slower: {answer['message']}"
     return Finding("python-casacore", "warning", message, "Run 'pip install python-casacore'.")
 
 
 def confinement() -> Finding:
-    """Whether a replay can confine the CASA that runs a stranger's crate."""
+    """Check the confinement of CASA, without which no crate of a stranger is replayed."""
     version = landlock_version()
     if version:
         return Finding("confinement", "ok", f"A replay confines CASA to its work folder (Landlock {version}).")
@@ -146,7 +147,7 @@ CHECKS: tuple[Check, ...] = (casa, shell, data, leap_seconds, casacore, confinem
 
 
 def _in_child(code: str) -> dict[str, Any]:
-    """Run `code` in another Python and return the JSON object of its last line, or why there is none."""
+    """Run `code` in another Python; return the JSON object of its last line, or the kind and message of its failure."""
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     # CASA leaves a log file in its working directory.
     with tempfile.TemporaryDirectory(prefix="casaprov-") as folder:
@@ -166,8 +167,8 @@ def _in_child(code: str) -> dict[str, Any]:
         except subprocess.TimeoutExpired:
             return {"kind": "Timeout", "message": f"The import did not end within {_IMPORT_TIMEOUT_S} s."}
     if done.returncode == 0:
-        told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        return told
+        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return answer
     if done.returncode < 0:
         return {"kind": "Crash", "message": f"The import ended with signal {-done.returncode}."}
     last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]

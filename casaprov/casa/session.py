@@ -1,4 +1,4 @@
-"""Opening a session: the one place where a recorder is put together."""
+"""The begin of a session: here a recorder is put together."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def open_recorder(
     tier: Callable[[Path], Tier] = lambda _: "full",
     finish_queue: FinishQueue | None = None,
 ) -> Recorder:
-    """Return a recorder for `session` that knows what earlier sessions left behind.
+    """Return a recorder for `session` that knows the products of earlier sessions.
 
     Parameters
     ----------
     tier
-        Tells how much is read of an input that is not known yet.
+        Returns how much is read of an input that is not known yet.
     finish_queue
-        Finishes records while other code runs; else whoever ends a call waits.
+        Finishes records while other code runs; without it the end of a call waits for its record.
     """
     specs = load_specs()
     earlier = _earlier_sessions(journal_folder, session)
@@ -81,7 +81,7 @@ def open_recorder(
 
 
 def _earlier_sessions(journal_folder: Path, session: Session) -> Document:
-    """What earlier sessions recorded, if they started from the same folder."""
+    """Return the record of earlier sessions; nothing if they started from another folder."""
     nothing = Document(notebook=session.notebook)
     try:
         document = read_document(journal_folder, session.notebook)
@@ -95,18 +95,18 @@ def _earlier_sessions(journal_folder: Path, session: Session) -> Document:
 
 
 def _last_states(document: Document) -> dict[str, Entity]:
-    """Last recorded state of each path."""
+    """Return the last recorded state of each path."""
     lineage = Lineage(document)
-    inputs = [entity for entity in lineage.inputs() if not entity.is_undigested]  # of others nothing is known
+    inputs = [entity for entity in lineage.inputs() if not entity.is_undigested]  # the content of others is not known
     last = {entity.path: entity for entity in (*inputs, *lineage.last_states())}
-    for entity in document.entities:  # what a session left undigested and a later one knew again
+    for entity in document.entities:  # states that one session left undigested and a later one recognised
         if entity.path in last and entity.copy_of == last[entity.path].id:
             last[entity.path] = entity
     return last
 
 
 def tier_by_size(config: Config) -> Callable[[Path], Tier]:
-    """Return what tells, as the settings say, how much is read of an input."""
+    """Return a function that chooses, by the settings, how much is read of an input."""
 
     def tier(path: Path) -> Tier:
         return "fast" if config.digest == "fast" and stamp(path).size_bytes >= config.fast_above else "full"
@@ -115,7 +115,7 @@ def tier_by_size(config: Config) -> Callable[[Path], Tier]:
 
 
 def locate(path: Path) -> tuple[Locator, ...]:
-    """Tell where else an external input can be found: in CASA's own data, or where it is."""
+    """Return the locators of an external input: its place in CASA's own data, and its path."""
     data = casadata_path()
     here = Locator(scheme="file", value=path.as_posix())
     if data is not None and path.is_relative_to(data):

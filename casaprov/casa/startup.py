@@ -1,12 +1,13 @@
-"""CASA's own shell in a plain IPython kernel: its names are there from the first cell.
+"""CASA's own shell in a plain IPython kernel: its names and its calls without parentheses.
 
-The shell of CASA is IPython with start scripts of the package casashell. Three
-of them make what users know: tasks that take their parameters from global
-variables, instances of the tools (``tb``, ``ia``, ``qa``, ...), and ``inp``, ``go``,
-``default``, ``tget``, ``tput``. They run here as they are. Those left out are for a
-terminal: they set the prompt, open a logger window, write to ``~/.casa``, and end
-the process if data are missing. Left out too is the filter that refuses to
-assign to CASA's names: it also refuses ``from casatasks import tclean``.
+The shell of CASA is IPython with start scripts of the package casashell. Three of them define the names that users
+know: tasks that take their parameters from global variables, instances of the tools (``tb``, ``ia``, ``qa``, ...), and
+``inp``, ``go``, ``default``, ``tget``, ``tput``. They run here unchanged. The other scripts are left out: they are for a
+terminal, set the prompt, open a logger window, write to ``~/.casa``, and end the process if data are missing. The
+filter that refuses to assign to CASA's names is left out too: it also refuses ``from casatasks import tclean``.
+
+CASA's shell also calls a word that stands alone in a line: ``inp tclean`` means ``inp(tclean)``. An input transformer
+does that here, for cells that hold nothing else.
 """
 
 from __future__ import annotations
@@ -32,26 +33,33 @@ __all__ = ["SCRIPTS", "WORDS", "start_casa", "without_parentheses"]
 SCRIPTS = ("load_tasks.py", "load_tools.py", "init_subparam.py")
 """Start scripts of casashell that run in the user's namespace, in this order."""
 
+WORDS = ("inp", "go", "default", "tget", "tput", "saveinputs")
+"""Words of CASA's shell that need no parentheses.
+
+CASA's shell lets IPython call everything that can be called (``autocall=2``). In a notebook that would also call an
+object that is only looked at, such as a model of astropy.
+"""
+
+_LINE = re.compile(rf"({'|'.join(WORDS)})(?:[ \t]+([A-Za-z_]\w*))?[ \t]*(;?)")
 _HELP_SCRIPT = "init_doc.py"
 _HELP = ("doc", "taskhelp", "toolhelp")
 
-_NO_SHELL = "casashell is not installed, so inp, go, default and the tools' instances are not there."
+_NO_SHELL = "casashell is not installed, so inp, go, default and the tools' instances are missing."
 _NO_SHELL_HINT = "Run 'pip install \"casaprov[kernel]\"' and restart the kernel."
 
 
 def start_casa(shell: Any) -> MissingDependency | None:
-    """Put what CASA's own shell offers into the namespace of an IPython shell.
+    """Put the names of CASA's own shell into the namespace of an IPython shell.
 
     Parameters
     ----------
     shell
-        The ``InteractiveShell`` of the kernel. Whatever its namespace already holds under one
-        of CASA's names is replaced.
+        The ``InteractiveShell`` of the kernel. Values that its namespace holds under CASA's names are replaced.
 
     Returns
     -------
     MissingDependency or None
-        What is missing. Without casashell the tasks of casatasks are there, without CASA nothing.
+        The error if a package is missing. Without casashell there are only the tasks of casatasks, without CASA nothing.
     """
     namespace = shell.user_ns
     try:
@@ -74,7 +82,7 @@ def _start_shell(shell: Any, casatasks: ModuleType) -> None:
     namespace = shell.user_ns
     casashell: Any = importlib.import_module("casashell")
     config = casashell.casa_config_master
-    # casashell itself would set these from its command line, which is none of a kernel's.
+    # casashell itself would set these from its command line; that of a kernel has other options.
     quiet = {"log2term": config.log2term, "nologger": True, "nogui": config.nogui, "agg": config.agg}
     config.flags = casashell.flags = SimpleNamespace(pipeline=False, execute=[], **quiet)
     folder = Path(casashell.__file__).parent / "private"
@@ -114,17 +122,17 @@ def _execfile(namespace: dict[str, Any]) -> Any:
 
 
 def _window_tasks(casa_inp_go_state: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001 - looked for by its name
-    """Tasks with a window, in the form that knows ``inp`` and ``go``, where they are installed.
+    """Return the installed tasks with a window, in the form that works with ``inp`` and ``go``.
 
     Parameters
     ----------
     casa_inp_go_state
-        What ``default`` and ``go`` share; when their modules are imported, they look for
-        a local variable of this name in the frames that call them.
+        State shared by ``default`` and ``go``. The modules of the tasks, when they are imported, look for a local
+        variable of this name in the frames above.
     """
     found = {}
     for name, package in GUI_PACKAGES.items():
-        # Other people's packages, which may lack a library of the system: the kernel starts all the same.
+        # These packages may lack a library of the system; the kernel starts without them.
         with contextlib.suppress(Exception):
             if importlib.util.find_spec(package) is not None:
                 task = getattr(importlib.import_module(f"{package}.gotasks.{name}"), name)
@@ -134,7 +142,7 @@ def _window_tasks(casa_inp_go_state: dict[str, Any]) -> dict[str, Any]:  # noqa:
 
 
 def _show_defaults(task: Any, original: Any) -> None:
-    """Let the signature of a task of the shell name the defaults, as that of casatasks does: its own says None."""
+    """Put the defaults of casatasks into the signature of a task of the shell, whose own are None."""
     call: Any = type(task).__call__
     own, public = inspect.signature(call), inspect.signature(type(original).__call__).parameters
     parameters = [
@@ -144,28 +152,21 @@ def _show_defaults(task: Any, original: Any) -> None:
     call.__signature__ = own.replace(parameters=parameters)
 
 
-# CASA's shell asks IPython to call whatever can be called (``autocall=2``). In a notebook that would also call an
-# object that is only looked at, such as a model of astropy; so ``inp tclean`` means ``inp(tclean)`` for these words only.
-WORDS = ("inp", "go", "default", "tget", "tput", "saveinputs")
-
-
-_LINE = re.compile(rf"({'|'.join(WORDS)})(?:[ \t]+([A-Za-z_]\w*))?[ \t]*(;?)")
-
-
 def without_parentheses(namespace: Mapping[str, Any]) -> Callable[[list[str]], list[str]]:
-    """Return an input transformer of IPython that calls a word which is all that a cell says.
+    """Return an input transformer of IPython that adds parentheses to a cell of one word, with an argument or not.
 
     Parameters
     ----------
     namespace
-        The user's, in which the words now mean what CASA's shell means by them.
+        The user's namespace, with the functions of CASA's shell. A word that is bound to another value later is left
+        as it is.
     """
-    meant = {word: namespace[word] for word in WORDS if word in namespace}
+    functions = {word: namespace[word] for word in WORDS if word in namespace}
 
     def transform(lines: list[str]) -> list[str]:
-        said = _LINE.fullmatch("".join(lines).strip())
-        if said is None or namespace.get(said[1]) is not meant.get(said[1], transform):
+        found = _LINE.fullmatch("".join(lines).strip())
+        if found is None or namespace.get(found[1]) is not functions.get(found[1], transform):
             return lines
-        return [f"{said[1]}({said[2] or ''}){said[3]}\n"]
+        return [f"{found[1]}({found[2] or ''}){found[3]}\n"]
 
     return transform

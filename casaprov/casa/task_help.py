@@ -1,8 +1,7 @@
-"""What CASA's task XML says about a task: parameters, types, defaults, allowed values, sub-parameters.
+"""Descriptions of tasks from CASA's task XML: parameters, types, defaults, allowed values, sub-parameters.
 
-Each package of tasks ships one file per task in its folder ``__xml__``, from
-which CASA generates the tasks themselves. They are found and read without
-importing CASA.
+Each package of tasks ships one file per task in its folder ``__xml__``, from which CASA generates the tasks themselves.
+The files are found and read without importing CASA.
 """
 
 from __future__ import annotations
@@ -33,14 +32,14 @@ _TYPES: Mapping[str, str] = {
     "boolVec": "list of bool", "boolArray": "list of bool", "pathVec": "list of paths", "record": "dict",
     "floatVec": "list of float", "variant": "any",
 }  # fmt: skip
-_ESCAPED = re.compile(r"\\([^\w\s\\])")  # the texts are written for another page, in which \* is an asterisk
+_ESCAPED = re.compile(r"\\([^\w\s\\])")  # the texts are written for a markup in which \* is an asterisk
 _LISTS = ("vector", "Vec", "Array")
 _OTHERS = "other tasks"
 
 
 @dataclass(frozen=True)
 class Condition:
-    """When a sub-parameter counts: its parent has this value, or has not.
+    """Condition under which a sub-parameter counts: its parent has this value, or has another one.
 
     Attributes
     ----------
@@ -49,9 +48,9 @@ class Condition:
     value
         The parent's value, as one would write it in Python.
     equal
-        Whether the parent must have that value, or any other.
+        True if the parent must have the value, False if it must have another one.
     default
-        The sub-parameter's default then.
+        The sub-parameter's default under this condition.
     """
 
     parent: str
@@ -70,14 +69,14 @@ class Parameter:
     Attributes
     ----------
     name, types, default
-        As in Python; of a sub-parameter the default where no condition says otherwise. No default
-        is empty: the parameter must be given.
+        As in Python; for a sub-parameter the default unless a condition has another one. The default is empty if the
+        parameter must be given.
     allowed
         The only values it can have; empty if there is no such list.
     short, long
-        What it means: in a line, and in full.
+        Its meaning, in a line and in full.
     conditions
-        When it counts; empty for a parameter that always does.
+        Conditions under which it counts; empty for a parameter that always counts.
     """
 
     name: str
@@ -98,7 +97,7 @@ class TaskSummary:
     categories
         Kinds of tasks that it belongs to.
     short
-        What it does.
+        Its purpose.
     """
 
     name: str
@@ -114,7 +113,7 @@ class TaskHelp(TaskSummary):
     parameters: tuple[Parameter, ...]
 
     def depth(self, parameter: Parameter) -> int:
-        """How deep a parameter is below one that always counts."""
+        """Return the depth of a parameter below one that always counts."""
         known = {one.name: one for one in self.parameters}
         deep = 0
         while parameter.conditions and parameter.conditions[0].parent in known and deep < len(known):
@@ -129,7 +128,7 @@ def task_files() -> Mapping[str, Path]:
     found: dict[str, Path] = {}
     for package in PACKAGES:
         for folder in _folders(package):
-            # Files are named after tasks; the table of them in casatasks confuses three.
+            # Files are named after tasks. casatasks has a table of them, but it is wrong for three tasks.
             found |= {file.stem: file for file in sorted((folder / "__xml__").glob("*.xml"))}
     for name, package in GUI_PACKAGES.items():
         for folder in _folders(package):
@@ -140,7 +139,7 @@ def task_files() -> Mapping[str, Path]:
 
 @functools.cache
 def read_task_help(name: str) -> TaskHelp:
-    """Read what is known about a task.
+    """Read the description of a task.
 
     Raises
     ------
@@ -155,7 +154,7 @@ def read_task_help(name: str) -> TaskHelp:
     file = files[name]
     if file.suffix == ".py":
         module = read_task_module(file, name)
-        parameters = [_only_told(one, default, module) for one, default in module.defaults.items()]
+        parameters = [_without_xml(one, default, module) for one, default in module.defaults.items()]
         return TaskHelp(name, module.categories or (_OTHERS,), module.short, "", tuple(parameters))
     task = _task(file)
     inputs = _child(task, "input")
@@ -183,18 +182,18 @@ def tasks_by_category() -> Mapping[str, tuple[TaskSummary, ...]]:
     for name, file in sorted(_present().items()):
         if file.suffix == ".py":
             module = read_task_module(file, name)
-            told = TaskSummary(name, module.categories or (_OTHERS,), module.short)
+            summary = TaskSummary(name, module.categories or (_OTHERS,), module.short)
         else:
             task = _task(file)
-            told = TaskSummary(name, _categories(task), _line(task))
-        for category in told.categories:
-            found.setdefault(category, []).append(told)
+            summary = TaskSummary(name, _categories(task), _line(task))
+        for category in summary.categories:
+            found.setdefault(category, []).append(summary)
     return {category: tuple(found[category]) for category in sorted(found, key=lambda key: (key == _OTHERS, key))}
 
 
 def _present() -> Mapping[str, Path]:
     if importlib.util.find_spec("casatasks") is None or not (files := task_files()):
-        raise CasaMissing("casatasks is not installed in this Python.", hint="'casaprov doctor' says what to do.")
+        raise CasaMissing("casatasks is not installed in this Python.", hint="'casaprov doctor' shows the remedy.")
     return files
 
 
@@ -214,8 +213,8 @@ def _task(file: Path) -> ET.Element:
 
 
 def _no_such_task(name: str, files: Mapping[str, Path]) -> UsageError:
-    if told := why_absent(name):
-        return UsageError(told)
+    if reason := why_absent(name):
+        return UsageError(reason)
     near = [known for known in sorted(files) if len(name) > 2 and name.lower() in known]
     near += [known for known in difflib.get_close_matches(name.lower(), sorted(files)) if known not in near]
     hint = f"Did you mean {' or '.join(near[:4])}?" if near else "'%casahelp' lists all tasks."
@@ -242,7 +241,7 @@ def _line(element: ET.Element) -> str:
     return short or _text(element.find("description")).partition("\n")[0]
 
 
-def _only_told(name: str, default: str, module: TaskModule) -> Parameter:
+def _without_xml(name: str, default: str, module: TaskModule) -> Parameter:
     meaning = module.meanings.get(name, "")
     return Parameter(name, (), default, (), meaning, "")
 
@@ -257,7 +256,7 @@ def _parameter(element: ET.Element, conditions: Mapping[str, list[Condition]], m
     return Parameter(
         name=name,
         types=tuple(dict.fromkeys(_TYPES.get(kind, kind) for kind in types)),
-        # The XML's own default is not always that of the task: it can be a sub-parameter's, or a wrong type.
+        # The default in the XML can be that of a sub-parameter, or of a wrong type: the task's own comes first.
         default=module.defaults[name] if name in module.defaults else _value(element.find("value")),
         allowed=_allowed(element.find("allowed"), element.get("type", "")),
         short=_line(element),
@@ -267,7 +266,7 @@ def _parameter(element: ET.Element, conditions: Mapping[str, list[Condition]], m
 
 
 def _value(element: ET.Element | None) -> str:
-    """A value as one would write it in Python."""
+    """Return a value as one would write it in Python."""
     if element is None:
         return "''"
     parts = [_written((part.text or "").strip()) for part in element.findall("value")]

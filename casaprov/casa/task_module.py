@@ -1,8 +1,7 @@
-"""What the Python module of a task says, read from its source without importing CASA.
+"""Descriptions of tasks from their Python modules, read without importing CASA.
 
-CASA generates one module per task, with a class ``_<task>`` whose ``__call__`` has
-the parameters and their true defaults. Packages without task XML, such as
-casaplotms, say nothing anywhere else.
+CASA generates one module per task, with a class ``_<task>`` whose ``__call__`` has the parameters and their true
+defaults. For packages without task XML, such as casaplotms, there is no other description.
 """
 
 from __future__ import annotations
@@ -30,14 +29,14 @@ class TaskModule:
     Attributes
     ----------
     short
-        What it does, in a line.
+        Its purpose, in a line.
     categories
         Kinds of tasks that it belongs to.
     defaults
         Defaults of the parameters, as one would write them, in the order of the signature; empty
         for one that must be given.
     meanings
-        What each parameter means.
+        Meaning of each parameter.
     """
 
     short: str = ""
@@ -47,9 +46,9 @@ class TaskModule:
 
 
 def read_task_module(path: Path, name: str) -> TaskModule:
-    """Read the module of a task; one that cannot be understood says nothing."""
+    """Read the module of a task; the description is empty if the module cannot be understood."""
     try:
-        with warnings.catch_warnings():  # their docstrings have escapes that Python does not know
+        with warnings.catch_warnings():  # docstrings of CASA have escapes that Python does not know
             warnings.simplefilter("ignore")
             tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError):
@@ -57,8 +56,8 @@ def read_task_module(path: Path, name: str) -> TaskModule:
     kind = next((node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == f"_{name}"), None)
     if kind is None:
         return TaskModule()
-    told = inspect.cleandoc(ast.get_docstring(kind, clean=False) or "")
-    title, section = _TITLE.match(told), _SECTION.search(told)
+    text = inspect.cleandoc(ast.get_docstring(kind, clean=False) or "")
+    title, section = _TITLE.match(text), _SECTION.search(text)
     call = next((node for node in kind.body if isinstance(node, ast.FunctionDef) and node.name == "__call__"), None)
     defaults = _defaults(call) if call is not None else {}
     return TaskModule(
@@ -77,7 +76,7 @@ def _defaults(call: ast.FunctionDef) -> dict[str, str]:
 
 
 class _Casts(ast.NodeTransformer):
-    """Turns ``int(1)``, as CASA's modules say, into ``1``."""
+    """Turns ``int(1)``, as CASA's modules have it, into ``1``."""
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         if isinstance(node.func, ast.Name) and node.func.id in _CASTS:

@@ -1,8 +1,7 @@
-"""In which order the cells of a notebook stand, as far as its kernel can know.
+"""Order of the cells of a notebook, as far as its kernel can know it.
 
-The kernel sees no notebook, only requests to run cells. The saved file tells
-the order. A cell that is not in it counts as standing below the one that ran
-before it did for the first time, which is how a notebook is written.
+The kernel sees no notebook, only requests to run cells; the saved file has the order. A cell that is not in the file
+counts as standing below the cell that ran before it did for the first time, which is how a notebook is written.
 """
 
 from __future__ import annotations
@@ -22,21 +21,21 @@ __all__ = ["CellOrder", "cell_order", "stale_notes", "used_stale"]
 
 @dataclass(frozen=True)
 class CellOrder:
-    """Where the cells of calls stand, and how they are called.
+    """Places and names of the cells that calls ran in.
 
     Attributes
     ----------
     numbers
-        By id of the Activity: cells further down have larger ones.
+        Place of the cell by id of the Activity; larger further down.
     saved
-        Number among the code cells of the saved notebook; of cells that are not in it none.
+        Number among the code cells of the saved notebook by id of the Activity, for cells that are in it.
     """
 
     numbers: Mapping[str, int]
     saved: Mapping[str, int]
 
     def named(self, activity: Activity) -> str:
-        """Name of the cell that a call ran in: its number, its ``In [n]``, or both."""
+        """Return the name of the cell that a call ran in: its number, its ``In [n]``, or both."""
         count = activity.step.execution_count if activity.step is not None else None
         names = [f"cell {self.saved[activity.id]}"] if activity.id in self.saved else []
         names += [f"In [{count}]"] if count is not None else []
@@ -50,7 +49,7 @@ def cell_order(document: Document, notebook: Path) -> CellOrder:
     except (OSError, CasaprovError):
         saved = {}
     places: dict[str, tuple[int, int]] = {}  # of each cell
-    last = 0  # saved cell that ran before
+    last = 0  # number of the last saved cell that ran
     in_cells = {a.id: _cell(a.step) for a in document.activities if a.step is not None}
     for activity, cell in in_cells.items():
         last = saved.get(activity, last)
@@ -64,7 +63,7 @@ def _cell(step: Step) -> str:
 
 
 def stale_notes(lineage: Lineage, order: CellOrder) -> list[tuple[str, str]]:
-    """Return products that are stale, and why."""
+    """Return the path of each stale product, with the reason."""
     return [
         (
             found.product.path,
@@ -78,7 +77,7 @@ def stale_notes(lineage: Lineage, order: CellOrder) -> list[tuple[str, str]]:
 
 
 def used_stale(lineage: Lineage, order: CellOrder, calls: Iterable[str]) -> list[str]:
-    """Say which of these calls used something stale, and what to run again.
+    """Return a sentence for each stale product that these calls used, with the cell to run again.
 
     Parameters
     ----------
@@ -96,22 +95,22 @@ def used_stale(lineage: Lineage, order: CellOrder, calls: Iterable[str]) -> list
     for call, used_states in used.items():
         own = order.numbers.get(call)
         if own not in stale_for:
-            # What a cell further down left in a table is no reason: to run that one first would be no help.
+            # A cell further down that changed a table makes nothing stale above: running it first would not help.
             above = {other: number for other, number in order.numbers.items() if own is None or number <= own}
             stale_for[own] = {stale.product.id: stale for stale in find_stale(lineage, above, states.values())}
         found = stale_for[own]
-        # Much can be stale for one reason: it is told once.
+        # Many products can be stale for one reason, which is given once.
         causes: dict[tuple[str, str, str], list[Stale]] = {}
         for stale in (found[state] for state in used_states if state in found):
             causes.setdefault((stale.call.id, stale.used.id, stale.changer.id), []).append(stale)
         for same in causes.values():
-            maker = order.named(same[0].call)
+            producer = order.named(same[0].call)
             paths = list(dict.fromkeys(stale.product.path for stale in same))
             notes.append(
                 f"{lineage.activities[call].task} used {_listed(paths)}, which {'is' if len(paths) == 1 else 'are'} "
-                f"stale: {same[0].call.task} ({maker}) used {same[0].source} as it was before "
+                f"stale: {same[0].call.task} ({producer}) used {same[0].source} as it was before "
                 f"{same[0].changer.task} ({order.named(same[0].changer)}) ran again. "
-                f"Run {maker} again, then this cell."
+                f"Run {producer} again, then this cell."
             )
     return list(dict.fromkeys(notes))
 

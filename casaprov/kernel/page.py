@@ -1,7 +1,7 @@
 """Small pages for a cell's output: tables, texts and sentences, as HTML and as plain text.
 
-Plain HTML without scripts and without styles that matter, so that it looks
-the same in a notebook that is not trusted.
+The HTML has no scripts, and no styles that it needs: it looks the same in a notebook that is not trusted. A terminal,
+which has no front end, gets the plain text.
 """
 
 from __future__ import annotations
@@ -22,44 +22,44 @@ _MAX_CELL = 60
 
 
 class Part(Protocol):
-    """What a page is made of."""
+    """Part of a page."""
 
     def html(self) -> str:
-        """As HTML."""
+        """Return the part as HTML."""
         ...
 
     def plain(self) -> str:
-        """As plain text."""
+        """Return the part as plain text."""
         ...
 
 
 @dataclass(frozen=True)
 class Line:
-    """A sentence; with `title`, in bold, before it."""
+    """A sentence, with `title` in bold before it."""
 
     text: str
     title: str = ""
 
     def html(self) -> str:
-        """As HTML."""
+        """Return the part as HTML."""
         title = f"<b>{_escaped(self.title)}</b> " if self.title else ""
         return f"<div>{title}{_escaped(self.text)}</div>"
 
     def plain(self) -> str:
-        """As plain text."""
+        """Return the part as plain text."""
         return f"{self.title} {self.text}".strip()
 
 
 @dataclass(frozen=True)
 class Preformatted:
-    """Text with its own line breaks, behind a fold or not."""
+    """Text with its own line breaks, folded away behind `title` or open."""
 
     text: str
     title: str = ""
     folded: bool = False
 
     def html(self) -> str:
-        """As HTML."""
+        """Return the part as HTML."""
         text = preformatted(self.text)
         if not self.title:
             return text
@@ -67,7 +67,7 @@ class Preformatted:
         return f"<details{opened}><summary>{_escaped(self.title)}</summary>{text}</details>"
 
     def plain(self) -> str:
-        """As plain text; of what is folded only the title."""
+        """Return the part as plain text; of a folded text only the title."""
         if self.folded and self.title:
             return self.title
         return "\n".join(part for part in (self.title, self.text) if part)
@@ -75,7 +75,7 @@ class Preformatted:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with a title and notes below it; columns of numbers stand right.
+    """A table with a title and notes below it; columns of numbers are aligned to the right.
 
     Attributes
     ----------
@@ -89,7 +89,7 @@ class Table:
     notes: tuple[str, ...] = ()
 
     def html(self) -> str:
-        """As HTML."""
+        """Return the part as HTML."""
         right = self._numeric()
         head = "".join(_cell("th", *column) for column in zip(self.head, right, strict=False))
         rows = ("".join(_cell("td", *column) for column in zip(row, right, strict=False)) for row in self.rows)
@@ -100,7 +100,7 @@ class Table:
         return "".join([*parts, *(f"<div>{_escaped(note)}</div>" for note in self.notes)])
 
     def plain(self) -> str:
-        """As plain text."""
+        """Return the part as plain text."""
         lines = [self.title] if self.title else []
         rows = [_short(row) for row in (*([self.head] if self.head else []), *self.rows)]
         if self.rows:
@@ -109,18 +109,18 @@ class Table:
         return "\n".join([*lines, *(line for note in self.notes for line in textwrap.wrap(note, _WIDTH))])
 
     def _numeric(self) -> list[bool]:
-        """Which columns hold nothing but numbers."""
+        """Return True for each column that holds only numbers."""
         columns = len(self.rows[0]) if self.rows else 0
         return [all(_is_number(row[column]) for row in self.rows if column < len(row)) for column in range(columns)]
 
 
 def preformatted(text: str) -> str:
-    """Return text with its own line breaks as HTML, in letters of one width also in JupyterLab."""
+    """Return text with its own line breaks as HTML, in a fixed-width font also in JupyterLab."""
     return f'<pre style="overflow-x: auto"><code style="white-space: pre">{_escaped(text)}</code></pre>'
 
 
 def bundle_of(parts: Sequence[Part]) -> dict[str, str]:
-    """Return a page as what a display publishes."""
+    """Return a page by media type, ready to be published."""
     return {
         "text/html": "".join(part.html() for part in parts),
         "text/plain": "\n".join(part.plain() for part in parts),
@@ -132,13 +132,13 @@ def _escaped(text: str) -> str:
 
 
 def _cell(tag: str, text: str, right: bool) -> str:
-    # Front ends put all cells to the right; where styles are taken out it stays so.
+    # Front ends align all cells to the right. Without styles, as in a notebook that is not trusted, they stay there.
     style = "" if right else ' style="text-align: left"'
     return f"<{tag}{style}>{_escaped(text)}</{tag}>"
 
 
 def _short(row: Sequence[str]) -> tuple[str, ...]:
-    """Cells that are a line each; only the last may be long."""
+    """Return the cells of a row as one line each, clipped but for the last."""
     lines = [" ".join(cell.split()) for cell in row]
     return (*(_clipped(line) for line in lines[:-1]), *lines[-1:])
 
@@ -164,5 +164,5 @@ def _aligned(row: Sequence[str], widths: Sequence[int], numeric: Sequence[bool])
 
 
 def has_front_end(shell: InteractiveShell) -> bool:
-    """Tell whether a shell is that of a kernel; a terminal shows no HTML and has no outputs to update."""
+    """Return True for the shell of a kernel; a terminal shows no HTML and has no outputs to update."""
     return getattr(shell, "kernel", None) is not None

@@ -1,7 +1,7 @@
-"""Cells that only look: ``!ls -l``, ``%ls``, ``!du -sh *.ms | head``.
+"""Cells of programs that change no file: ``!ls -l``, ``%ls``, ``!du -sh *.ms | head``.
 
-A program may change any file, and waits until nothing is digested any more
-(:mod:`casaprov.recording.write_guard`). These need not: what they do is known by their names.
+A program may change any file; so it waits until no file is being digested (:mod:`casaprov.recording.write_guard`).
+The programs here are known by name to change none, and need not wait.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 import shlex
 from collections.abc import Callable, Mapping
 
-__all__ = ["only_looks"]
+__all__ = ["is_read_only"]
 
 _PROGRAMS = frozenset({
     "cat", "cksum", "cmp", "column", "cut", "date", "df", "diff", "du", "echo", "egrep", "fgrep", "free", "grep", "head",
@@ -19,26 +19,26 @@ _PROGRAMS = frozenset({
     "readlink", "realpath", "sha1sum", "sha256sum", "stat", "strings", "tail", "top", "tr", "uname", "uptime", "wc",
     "which", "whoami", "zcat", "zgrep",
 })  # fmt: skip
-"""Programs that change no file, whatever their arguments: ``sort``, ``sed`` and ``find`` are none of them."""
+"""Programs that change no file, whatever their arguments; ``sort``, ``sed`` and ``find`` can write."""
 
 _EXPANDED = frozenset("$`{\n")
-"""Characters from which the shell or IPython makes something else."""
+"""Characters that the shell or IPython expands, so that the words that run are not those in the cell."""
 
 _BETWEEN = frozenset(("|", "||", "&&", ";"))
 
 _LINE = re.compile(r"\s*(?:[!%#]|\w+ *= *!|$)")
-"""How each line of such a cell begins; one that is alone may also be an alias without its sign."""
+"""Begin of each line of such a cell; a single line may also begin with an alias without its ``%``."""
 
 
-def only_looks(cell: str, to_python: Callable[[str], str], aliases: Mapping[str, str]) -> bool:
-    """Tell whether a cell does nothing but run programs that change no file.
+def is_read_only(cell: str, to_python: Callable[[str], str], aliases: Mapping[str, str]) -> bool:
+    """Return True if a cell only runs programs that change no file.
 
     Parameters
     ----------
     to_python
-        Returns what IPython makes of its code; called only for a cell that may be one.
+        Returns the Python code that IPython makes of a cell; called only for a cell that may be read-only.
     aliases
-        Commands that are magics, by name: ``%ls`` is one of IPython's.
+        Shell commands that are magics, by name; ``%ls`` is one of IPython's.
     """
     lines = cell.strip().splitlines()
     alone = len(lines) == 1 and lines[0].split()[0] in aliases
@@ -48,10 +48,10 @@ def only_looks(cell: str, to_python: Callable[[str], str], aliases: Mapping[str,
         statements = ast.parse(to_python(cell)).body
     except (SyntaxError, ValueError):
         return False
-    return bool(statements) and all(_looks(statement, aliases) for statement in statements)
+    return bool(statements) and all(_reads_only(statement, aliases) for statement in statements)
 
 
-def _looks(statement: ast.stmt, aliases: Mapping[str, str]) -> bool:
+def _reads_only(statement: ast.stmt, aliases: Mapping[str, str]) -> bool:
     match statement:
         case (
             ast.Expr(value=ast.Call(func=function, args=given))

@@ -1,4 +1,4 @@
-"""The settings of a kernel: what files and variables say, and what was chosen in the session."""
+"""The settings of a kernel: from files and variables, and chosen in the session."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class Settings:
     Parameters
     ----------
     folder
-        Where ``pyproject.toml`` is looked for, here and above.
+        Folder in which, and above which, ``pyproject.toml`` is looked for.
     on_change
-        Called with the settings whenever one was chosen.
+        Called with the settings after each choice.
 
     Attributes
     ----------
     config
-        The settings now. The defaults, if a file or a variable cannot be understood.
+        The settings now; the defaults if a file or a variable cannot be understood.
     trouble
-        What could not be understood; empty if all could.
+        The reason why a file or a variable cannot be understood; empty if there is none.
     """
 
     def __init__(self, folder: Path, on_change: Callable[[Config], None] = lambda _config: None) -> None:

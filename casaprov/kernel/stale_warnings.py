@@ -1,4 +1,4 @@
-"""Warns below a cell whose calls used something stale, after cells were run again."""
+"""Warnings below a cell whose calls used a stale product, after cells were run again."""
 
 from __future__ import annotations
 
@@ -20,42 +20,43 @@ _log = logging.getLogger(__name__)
 
 
 class StaleWarnings:
-    """Remembers the calls of a notebook as they are recorded. Safe for threads.
+    """Remembers the calls of a notebook as they are recorded; safe for threads.
 
     Parameters
     ----------
     notebook
-        Returns where it is. Its saved file, if there is one, tells the order of cells; its journal, what earlier sessions did.
+        Returns the path of the notebook. The order of cells comes from the saved file, if there is one, and the calls
+        of earlier sessions from its journal.
 
     Attributes
     ----------
     again
-        Whether a cell ran more than once: only then something can be stale.
+        True if a cell ran more than once; before that nothing can be stale.
     """
 
     def __init__(self, notebook: Callable[[], Path]) -> None:
         self._notebook = notebook
         self._activities: dict[str, Activity] = {}
         self._entities: dict[str, Entity] = {}
-        self._new: list[str] = []
+        self._new: list[str] = []  # ids of the calls since the last warnings
         self._executions: dict[str, set[object]] = {}  # by cell
-        self._known = False
+        self._knows_earlier = False
         self._lock = ExemptLock()
         self.again = False
 
-    def ran(self, activity: Activity) -> None:
-        """Take note that a call ended; what it read and wrote need not be known yet."""
+    def note_end(self, activity: Activity) -> None:
+        """Take note of the end of a call, whose inputs and products need not be known yet."""
         try:
             with self._lock:
-                if not self._known:
-                    self._known = True
-                    self._remember(activity.session)
+                if not self._knows_earlier:
+                    self._knows_earlier = True
+                    self._read_earlier(activity.session)
                 self._count(activity)
         except Exception:  # noqa: BLE001 - a warning is not worth a record
             _log.info("%s is not watched for staleness", activity.task, exc_info=True)
 
-    def note(self, activity: Activity, entities: Iterable[Entity]) -> None:
-        """Take note of a call that was recorded."""
+    def note_record(self, activity: Activity, entities: Iterable[Entity]) -> None:
+        """Take note of the finished record of a call."""
         try:
             with self._lock:
                 self._add(activity, entities)
@@ -63,8 +64,8 @@ class StaleWarnings:
         except Exception:  # noqa: BLE001 - a warning is not worth a record
             _log.info("%s is not watched for staleness", activity.task, exc_info=True)
 
-    def warnings(self) -> list[Line]:
-        """Say which calls since the last time used something stale."""
+    def take(self) -> list[Line]:
+        """Return a warning for each stale product that a call used since the last time."""
         try:
             return self._warnings()
         except Exception:  # noqa: BLE001 - a warning is not worth a cell
@@ -87,7 +88,8 @@ class StaleWarnings:
             for note in used_stale(Lineage(document), order, new)
         ]
 
-    def _remember(self, session: str) -> None:
+    def _read_earlier(self, session: str) -> None:
+        """Read the calls of all sessions of the notebook but `session`."""
         if all(path.stem == session for path in journals(journal_folder(self._notebook()))):
             return
         try:
@@ -99,7 +101,7 @@ class StaleWarnings:
             if activity.session != session:
                 named = (usage.entity for usage in (*activity.used, *activity.generated))
                 self._add(activity, [entities[name] for name in named if name in entities])
-        # What is not named by a call, but stands between states.
+        # States that no call names, but that lead from one named state to another.
         for entity in document.entities:
             if entity.session != session:
                 self._entities.setdefault(entity.id, entity)

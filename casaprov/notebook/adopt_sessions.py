@@ -1,8 +1,7 @@
-"""A renamed or copied notebook takes its record along.
+"""Adoption of the sessions of a renamed or copied notebook into its own journal folder.
 
-The journal of a notebook lies in a folder named after it. When the name
-changes, or was not known to the kernel, the sessions that the notebook shows
-are in the folder of another name: they are brought into its own.
+The journal of a notebook lies in a folder named after it. When the name changes, or was not known to the kernel, the
+sessions that the notebook shows are in the folder of another name; they are copied from there.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ _log = logging.getLogger(__name__)
 
 
 def shown_sessions(notebook: Path) -> frozenset[str]:
-    """Ids of the sessions that the outputs of a notebook file mention, else of those that its metadata mention.
+    """Return the ids of the sessions in the outputs of a notebook file, else of those in its metadata.
 
-    Empty as well if the file cannot be read.
+    There are none if the file cannot be read.
     """
     try:
         content = json.loads(notebook.read_bytes())
@@ -43,8 +42,8 @@ def shown_sessions(notebook: Path) -> frozenset[str]:
 def adopt_sessions(notebook: Path) -> None:
     """Copy the sessions that `notebook` shows, and those that they build on, into its own journal folder.
 
-    They come from other folders beside it. A session that still grows there
-    is copied again. What cannot be copied stays where it is; that is logged.
+    They come from other folders beside it. A session that still grows there is copied again. A session that cannot be
+    copied stays where it is, which is logged.
     """
     own = journal_folder(notebook)
     seen: set[str] = set()
@@ -55,7 +54,7 @@ def adopt_sessions(notebook: Path) -> None:
 
 
 def _adopt(session: str, notebook: Path, own: Path) -> frozenset[str]:
-    """Bring a session to `own` if it is not there; return the sessions that it builds on."""
+    """Copy a session to `own` if it is not there; return the sessions that it builds on."""
     found = find_session(notebook, session)
     if found is None or found.parent == own:
         return frozenset()
@@ -73,7 +72,7 @@ def _copy_session(journal: Path, entities: Iterable[Entity], own: Path) -> None:
     trees = (tree_path(journal.parent, digest) for digest in digests)
     logs = (journal.parent / journal.stem).rglob("*")
     _share((path for path in (*trees, *logs) if path.is_file()), journal.parent, own)
-    part = own / f"{journal.name}.{os.getpid()}.part"  # last, so that what it names is there
+    part = own / f"{journal.name}.{os.getpid()}.part"  # last, so that the files it names are there
     try:
         shutil.copyfile(journal, part)
         part.replace(own / journal.name)
@@ -82,7 +81,7 @@ def _copy_session(journal: Path, entities: Iterable[Entity], own: Path) -> None:
 
 
 def _share(files: Iterable[Path], source: Path, target: Path) -> None:
-    """Have `files` below `target` as they are below `source`; they are written once and never changed."""
+    """Link or copy `files` from below `source` to below `target`; they are written once and never changed."""
     target.mkdir(parents=True, exist_ok=True)
     for path in files:
         there = target / path.relative_to(source)

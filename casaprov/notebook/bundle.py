@@ -1,7 +1,6 @@
-"""What a notebook says of its calls: display bundles and ``metadata.casaprov``.
+"""The short form of a call, in display bundles and in ``metadata.casaprov``.
 
-Both hold the same short form of a call. The journal has the whole truth;
-these travel with the .ipynb file and lead to it.
+The journal has the whole record; the short forms travel with the .ipynb file and lead to the journal.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from casaprov.records.values import summarise
 __all__ = ["BUNDLE_FORMAT", "BUNDLE_MIME", "MAX_CALL_BYTES", "bundle", "call_summary", "display_data"]
 
 BUNDLE_MIME = "application/vnd.casaprov.v1+json"
-"""Media type of the display bundle; front ends that do not know it show nothing."""
+"""Media type of the display bundle; front ends, which do not know it, show nothing."""
 
 BUNDLE_FORMAT = "casaprov/bundle/1"
 MAX_CALL_BYTES = 5000
-"""A call takes at most this much of a notebook."""
+"""Limit for the short form of a call."""
 
 _MAX_GIVEN_BYTES = 1500
 
@@ -36,9 +35,8 @@ def display_data(session: str, calls: Iterable[dict[str, Any]], *, with_text: bo
     Parameters
     ----------
     with_text
-        Whether an empty text is beside it: VS Code, which complains where it
-        knows no media type of an output, shows that; in JupyterLab it has no
-        height. A terminal would print it as an empty line.
+        True to put an empty text beside it. VS Code complains about an output of unknown media types only, and shows the
+        text; in JupyterLab the text has no height. A terminal would print it as an empty line.
     """
     text = {"text/plain": ""} if with_text else {}
     return {BUNDLE_MIME: bundle(session, calls), **text}

@@ -1,4 +1,4 @@
-"""Executing the cells of a notebook: nbclient, with a time limit, and signals that lose nothing."""
+"""Execution of a notebook's cells: nbclient with a time limit, and with signals that lose no output."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from nbformat import NotebookNode
 
 __all__ = ["CellRun"]
 
-# CASA's C++ hears an interrupt only when it is back in Python; then the kernel ends in the middle of a call.
+# CASA's C++ notices an interrupt only when it is back in Python. A cell that goes on for longer than this, in seconds,
+# is ended with its kernel.
 _GRACE_S = 10.0
 
-# A cell may catch an interrupt, and the system may give it to a thread of the kernel that sleeping code does not hear.
+# One interrupt may not be enough: a cell can catch it, and the system may deliver it to a thread of the kernel that does
+# not wake code that sleeps.
 _INTERRUPTS = 4
 
-# How long the output of a cell that has ended may be under way. nbclient goes on without it after four seconds.
+# Time, in seconds, that the output of a cell may take to arrive after its end. nbclient's own limit is four seconds.
 _OUTPUT_S = 60
 
 _AWAKE_S = 0.2
@@ -29,11 +31,11 @@ _SETTLE = "import sys; 'casaprov.kernel_hook' in sys.modules and sys.modules['ca
 
 
 class _Stopped(Exception):
-    """No further cell is to be executed."""
+    """Raised to execute no further cell."""
 
 
 class _Client(NotebookClient):  # type: ignore[misc]
-    """nbclient, with something to do before the kernel is shut down."""
+    """nbclient with a hook that runs before the kernel is shut down."""
 
     before_shutdown: Callable[[], Awaitable[None]] | None = None
 
@@ -55,13 +57,13 @@ class CellRun:
     notebook
         Its outputs are filled in, cell by cell.
     folder
-        Where the kernel starts.
+        Folder that the kernel starts in.
     kernel
         Name of the kernelspec; by default the notebook's own.
     timeout_s
         Longest time for one cell, in seconds; None for no limit.
     unlimited
-        A cell that the limit is not for.
+        A cell without this limit.
     on_cell
         Called with each code cell before it is executed.
 
@@ -70,7 +72,7 @@ class CellRun:
     signal
         Number of the signal that stopped it; None if none did.
     timed_out
-        Whether a cell took longer than `timeout_s`.
+        True if a cell took longer than `timeout_s`.
     """
 
     def __init__(
@@ -101,8 +103,8 @@ class CellRun:
             on_cell_start=self._check,
             on_cell_execute=self._begin,
             on_cell_executed=self._end,
-            # ipykernel warns about TCP on every start, and complains when it is stopped in a
-            # cell; what goes wrong in a cell is in the notebook.
+            # ipykernel warns about TCP on every start, and about being stopped in a cell; the errors of cells are in the
+            # notebook.
             extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
             **({"kernel_name": kernel} if kernel else {}),
         )
@@ -111,14 +113,13 @@ class CellRun:
     def execute(self, environment: Mapping[str, str]) -> None:
         """Execute all cells, in a kernel with this environment; return when it has ended.
 
-        What nbclient raises comes through, unless a signal or the time limit
-        was the reason.
+        Errors of nbclient are raised, unless a signal or the time limit was the reason.
         """
-        # nbclient answers signals by shutting the kernel down under its own feet, but only in
-        # the main thread. In another one they are ours, and the main thread hears them.
+        # In the main thread nbclient would handle signals itself and shut the kernel down while it waits for it. It runs
+        # in another thread, so that the main thread handles them.
         with ThreadPoolExecutor(1, thread_name_prefix="casaprov-run") as pool:
             running = pool.submit(asyncio.run, self._execute(dict(environment)))
-            # The system may give a signal to any thread. Its handler runs in this one, when it is awake.
+            # The system may deliver a signal to any thread; Python runs the handler in this one, once it is awake.
             while not running.done():
                 wait([running], _AWAKE_S)
             running.result()
@@ -162,11 +163,11 @@ class CellRun:
             raise _Stopped
 
     async def _settle(self) -> None:
-        """Let the kernel finish its records: a kernel that is shut down has a few seconds."""
-        if self._in_cell or not self._ready:  # it does not answer, or never did
+        """Wait until the kernel has finished its records; a kernel that is shut down has only a few seconds."""
+        if self._in_cell or not self._ready:  # the kernel does not answer, or has not started
             return
-        self._in_cell = True  # a signal may interrupt it
-        if self.signal is not None:  # whoever sent it does not wait for ever
+        self._in_cell = True  # a signal may interrupt this, too
+        if self.signal is not None:  # the sender of the signal does not wait for ever
             self._timers.append(asyncio.get_running_loop().call_later(_GRACE_S, self._cancel))
         with contextlib.suppress(Exception):  # the kernel has died
             await self._client.async_wait_for_reply(self._client.kc.execute(_SETTLE, silent=True, store_history=False))

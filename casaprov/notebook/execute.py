@@ -1,4 +1,4 @@
-"""``casaprov run``: executing a notebook under recording."""
+"""``casaprov run``: execution of a notebook under recording."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _LOAD = "%load_ext casaprov"
 
 @dataclass(frozen=True, kw_only=True)
 class CellFailure:
-    """Why a run stopped before its last cell; `number` counts code cells from 1, 0 is the kernel's start."""
+    """The reason why a run stopped early; `number` counts code cells from 1, 0 is the kernel's start."""
 
     number: int
     message: str
@@ -41,18 +41,18 @@ class CellFailure:
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """An executed notebook, what was recorded of it, and where it stopped, if it did.
+    """An executed notebook, its record, and the cell that it stopped in, if it did.
 
     Attributes
     ----------
     notebook
-        Where it was written: not where it was asked for, if that was not possible.
+        Path of the executed notebook; another one than the target if that could not be written.
     document
         Record of the calls of this run; None if no task was called, or it is lost.
     signal
         Number of the signal that stopped it, in the cell that `failure` names.
     problems
-        What could not be kept as asked for.
+        Errors in writing the record or the notebook.
     """
 
     notebook: Path
@@ -72,9 +72,8 @@ def run_notebook(
 ) -> RunResult:
     """Execute `source` in the folder of `target` and write it there with its record.
 
-    A notebook that does not load casaprov itself is recorded all the same. A
-    failing cell ends the run, and so do the signals that end a process;
-    everything up to it is written.
+    A notebook that does not load casaprov itself is recorded all the same. A failing cell ends the run, and so do the
+    signals that end a process; all cells before are written.
 
     Parameters
     ----------
@@ -83,16 +82,14 @@ def run_notebook(
     timeout_s
         Longest time for one cell, in seconds; None for no limit.
     on_cell
-        Called before each code cell with its number from 1, their count and
-        its source, in another thread.
+        Called before each code cell with its number from 1, the count of code cells and its source; in another thread.
 
     Raises
     ------
     UsageError
         If `source` is no notebook, or there is no such kernel.
     RecordError
-        If the executed notebook cannot be written: before the run to the
-        folder of `target`, after it to nowhere.
+        If the executed notebook cannot be written: before the run to the folder of `target`, after it to any folder.
     """
     notebook = read_notebook(source)
     recorded = records_itself(_command(notebook, source, kernel))
@@ -106,7 +103,7 @@ def run_notebook(
         nonlocal reached
         if id(cell) in numbers:
             reached = numbers[id(cell)]
-            with contextlib.suppress(OSError):  # nobody listens any more: the run goes on
+            with contextlib.suppress(OSError):  # the reader of the progress is gone: the run goes on
                 on_cell(reached, len(code), cell.source)
 
     run = CellRun(notebook, target.parent, kernel=kernel, timeout_s=timeout_s, unlimited=loader, on_cell=before)
@@ -118,7 +115,7 @@ def run_notebook(
             run.execute({**os.environ, NOTEBOOK_VARIABLE: str(target.resolve())})
         except CellExecutionError as error:
             message = f"{error.ename}: {error.evalue}"
-        except Exception as error:  # noqa: BLE001 - whatever nbclient met, what was executed is kept
+        except Exception as error:  # noqa: BLE001 - after any error of nbclient the executed cells are kept
             message = (str(error).strip().splitlines() or [type(error).__name__])[0]
         if run.timed_out:
             message = f"It took longer than the {timeout_s:g} s that --timeout allows."
@@ -136,9 +133,15 @@ def run_notebook(
 
 
 def _command(notebook: NotebookNode, source: Path, kernel: str | None) -> list[str]:
-    """Return the command that starts the kernel, if there is such a kernel."""
+    """Return the command that starts the kernel.
+
+    Raises
+    ------
+    UsageError
+        If there is no such kernel, or it is not one of Python.
+    """
     name = kernel or notebook.metadata.get("kernelspec", {}).get("name") or NATIVE_KERNEL_NAME
-    hint = "'jupyter kernelspec list' shows what there is; name one with --kernel."
+    hint = "'jupyter kernelspec list' shows all kernels; name one with --kernel."
     try:
         spec = KernelSpecManager().get_kernel_spec(name)
     except NoSuchKernel:
@@ -160,14 +163,14 @@ def _add_loader(notebook: NotebookNode) -> NotebookNode | None:
 def _index(
     notebook: NotebookNode, target: Path, earlier: frozenset[str]
 ) -> tuple[Document | None, CasaprovError | None]:
-    """Index what this run recorded, None if it called no task; and why a record is missing."""
+    """Index the calls of this run; return their record, None if there are none, and the error if a record is missing."""
     folder = journal_folder(target)
     sessions = _sessions(target) - earlier
     problem: CasaprovError | None = None
     if lost := recorded_sessions(notebook) - earlier - sessions:
         problem = JournalError(
             f"Of {len(lost)} session(s) of this run there is no record in {folder}.",
-            hint="The cells that called tasks say why. Run the notebook again when there is space and permission.",
+            hint="The cells that called tasks give the reason. Run the notebook again with space and permission.",
         )
     if sessions:
         try:

@@ -1,4 +1,4 @@
-"""``casaprov export``: from a notebook and its journal to a crate."""
+"""``casaprov export``: a crate of a notebook and its journal."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def export_notebook(
     Raises
     ------
     UsageError
-        If there is no such notebook, or `out` is something that must not be replaced.
+        If there is no such notebook, or `out` must not be replaced.
     JournalError
         If nothing is recorded of it.
     RecordError
@@ -57,7 +57,7 @@ def export_notebook(
 
 
 def _check_target(out: Path, notebook: Path, document: Document, folders: Mapping[str, Path]) -> None:
-    """Refuse to write a crate over what somebody needs."""
+    """Refuse to write a crate over the notebook, a file of the record, or a file that is no crate."""
     hint = "Name another file with --output, one that ends in .zip."
     target = out.resolve()
     if target == notebook.resolve():
@@ -79,18 +79,18 @@ def _is_crate(path: Path) -> bool:
 
 
 def find_journal(notebook: Path) -> Path:
-    """Return the journal folder of a notebook; sessions that it shows and that are in another one are brought there.
+    """Return the journal folder of a notebook, after copying the sessions into it that it shows.
 
     Raises
     ------
     JournalError
-        If there is none.
+        If nothing is recorded of the notebook.
     """
     adopt_sessions(notebook)
     named = journal_folder(notebook)
     if journals(named):
         return named
-    for session in sorted(shown_sessions(notebook)):  # in a folder where nothing can be written
+    for session in sorted(shown_sessions(notebook)):  # the sessions could not be copied
         if (found := find_session(notebook, session)) is not None:
             return found.parent
     raise JournalError(
@@ -100,7 +100,7 @@ def find_journal(notebook: Path) -> Path:
 
 
 def record_of(notebook: Path) -> Document:
-    """Return the sessions that what is on disk now came from, and the last one.
+    """Return the sessions that the products on disk came from, and the last one.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def record_of(notebook: Path) -> Document:
 
 
 def _recorded(notebook: Path) -> tuple[Path, Document, dict[str, Path]]:
-    """Return the journal of a notebook, all that is in it, and where the folder of each session is now."""
+    """Return the journal of a notebook, its Document, and the present folder of each session."""
     read_notebook(notebook)
     journal = find_journal(notebook)
     document = read_document(journal, notebook.name)
@@ -123,6 +123,6 @@ def _contributing(document: Document, folders: Mapping[str, Path]) -> Document:
     lineage = Lineage(document)
     last = document.sessions[-1].id
     present = [e for e in lineage.products() if (folders[e.session] / e.path).exists()]
-    looked_at = [lineage.entities[u.entity] for a in document.activities if a.session == last for u in a.used]
-    contributed = {lineage.activities[a].session for a in lineage.upstream([*present, *looked_at])}
+    used = [lineage.entities[u.entity] for a in document.activities if a.session == last for u in a.used]
+    contributed = {lineage.activities[a].session for a in lineage.upstream([*present, *used])}
     return lineage.only(contributed | {last})

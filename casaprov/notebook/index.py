@@ -1,7 +1,7 @@
-"""``metadata.casaprov``: the index of a notebook's calls, lifted from its outputs.
+"""``metadata.casaprov``: the index of a notebook's calls, made from its outputs and its journal.
 
-The kernel never writes the .ipynb; whoever does (``casaprov run``, the
-server's pre-save hook, ``casaprov sync``) asks this module what to write.
+The kernel never writes the .ipynb. The three writers build the index here: ``casaprov run``, the pre-save hook of
+Jupyter Server, and ``casaprov sync``, which is :func:`sync_notebook`. :class:`NotebookCells` finds the cell of a call.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from casaprov.hashing import digest_bytes
 from casaprov.journal.document import read_document
+from casaprov.lineage.saved_cells import source_digest
 from casaprov.notebook.bundle import BUNDLE_MIME, call_summary
 from casaprov.records.model import Activity, Document, Session
 
 if TYPE_CHECKING:
-    from nbformat import NotebookNode  # loads the grammars of its schema: two seconds that no kernel has to spare
+    from nbformat import NotebookNode  # loads the grammars of its schema, which takes two seconds
 
 __all__ = [
     "METADATA_FORMAT",
@@ -38,8 +38,8 @@ def index_notebook(notebook: NotebookNode, document: Document, journal: Path) ->
     Parameters
     ----------
     document
-        What the journal says; calls of the sessions that the notebook's
-        outputs mention are indexed, all sessions if the outputs were cleared.
+        The content of the journal. The index has the calls of the sessions in the notebook's outputs, or of all
+        sessions if the outputs were cleared.
     journal
         The journal folder, relative to the notebook.
     """
@@ -59,10 +59,7 @@ def index_notebook(notebook: NotebookNode, document: Document, journal: Path) ->
 
 
 def complete_bundles(notebook: NotebookNode, document: Document) -> None:
-    """Write what is known now of their calls into the bundles of a notebook's outputs.
-
-    A bundle that was published before a record was finished says less.
-    """
+    """Complete the bundles in a notebook's outputs, some of which were published before their records were finished."""
     whole = {activity.id: summary for activity, summary in _summaries(document)}
     for cell in notebook.cells:
         for bundle in _bundles(cell) if _is_code(cell) else ():
@@ -77,12 +74,12 @@ def _summaries(document: Document) -> Iterator[tuple[Activity, dict[str, Any]]]:
 
 
 def recorded_sessions(notebook: Mapping[str, Any]) -> frozenset[str]:
-    """Ids of the sessions that the notebook's outputs mention."""
+    """Return the ids of the sessions in a notebook's outputs."""
     return NotebookCells(notebook).sessions
 
 
 def indexed_sessions(notebook: Mapping[str, Any]) -> frozenset[str]:
-    """Ids of the sessions that the notebook's metadata mention."""
+    """Return the ids of the sessions in a notebook's metadata."""
     index = _dict(_dict(notebook.get("metadata")).get("casaprov"))
     sessions = index.get("sessions") if index.get("format") == METADATA_FORMAT else None
     found = [_dict(session).get("id") for session in sessions] if isinstance(sessions, list) else []
@@ -90,7 +87,7 @@ def indexed_sessions(notebook: Mapping[str, Any]) -> frozenset[str]:
 
 
 def session_entry(session: Session, journal: Path) -> dict[str, Any]:
-    """Return what the index says of a session, whose journal is the file `journal`, relative to the notebook."""
+    """Return the entry of a session in the index; its journal is the file `journal`, relative to the notebook."""
     return {
         "id": session.id,
         "started_at": session.started_at,
@@ -101,17 +98,17 @@ def session_entry(session: Session, journal: Path) -> dict[str, Any]:
 
 
 class NotebookCells:
-    """Which cell a call ran in: by the bundle in its output, by its id, or by its source.
+    """Finds the cell that a call ran in: by the bundle in its output, by its id, or by its source.
 
     Parameters
     ----------
     notebook
-        JSON values of a notebook of format 4; what is odd in it is passed over.
+        JSON values of a notebook of format 4; parts that are not valid are passed over.
 
     Attributes
     ----------
     sessions
-        Ids of the sessions that the outputs mention.
+        Ids of the sessions in the outputs.
     """
 
     def __init__(self, notebook: Mapping[str, Any]) -> None:
@@ -121,7 +118,7 @@ class NotebookCells:
         self.sessions = frozenset(bundle["session"] for _, bundle in bundles)
         self._by_call: dict[str, str | None] = {call: cell for cell, bundle in bundles for call in _call_ids(bundle)}
         self._ids = {cell.get("id") for cell in code} - {None}
-        self._by_source: dict[str, str | None] = {_source_digest(cell): cell.get("id") for cell in code}
+        self._by_source: dict[str, str | None] = {source_digest(cell): cell.get("id") for cell in code}
 
     def of(self, activity: Activity) -> str | None:
         """Return the id of the cell that made a call; None if it is not known."""
@@ -134,7 +131,7 @@ class NotebookCells:
         return self._by_source.get(activity.step.source_digest)
 
     def made(self, activity: Activity) -> bool:
-        """Whether a cell of this very notebook made a call, going by the cell's id, which is random."""
+        """Return True if a cell of this very notebook made a call; the id of a cell, which is random, shows it."""
         return activity.step is not None and activity.step.cell_id in self._ids
 
 
@@ -158,12 +155,6 @@ def _call_ids(bundle: Mapping[str, Any]) -> Iterator[str]:
             yield call_id
 
 
-def _source_digest(cell: Mapping[str, Any]) -> str:
-    source = cell.get("source", "")
-    text = "".join(map(str, source)) if isinstance(source, list) else str(source)
-    return digest_bytes(text.encode("utf-8", "surrogatepass"))
-
-
 def _dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
@@ -176,7 +167,7 @@ def sync_notebook(path: Path) -> dict[str, Any]:
     UsageError, JournalError
         If there is no such notebook, or nothing is recorded of it.
     """
-    # A kernel loads this module; it needs no nbformat for that.
+    # A kernel loads this module, and must not load nbformat with it.
     from casaprov.notebook.export import find_journal
     from casaprov.notebook.ipynb import read_notebook, write_notebook
 

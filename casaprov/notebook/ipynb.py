@@ -1,4 +1,4 @@
-"""Reading and writing .ipynb files: checked, in one piece, never lost."""
+""".ipynb files: read with checks, written in one piece, never lost."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def read_notebook(path: Path) -> NotebookNode:
         If the file is missing or no notebook.
     """
     try:
-        # nbformat.read does the same, but logs what is wrong besides raising it.
+        # nbformat.read does the same, but logs an error before it raises it.
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about cells without ids, which older notebooks have not
+            warnings.simplefilter("ignore")  # cells of older notebooks have no ids
             notebook: NotebookNode = nbformat.convert(reader.reads(path.read_text(encoding="utf-8")), 4)
             nbformat.validate(notebook)
     except FileNotFoundError:
@@ -41,9 +41,9 @@ def read_notebook(path: Path) -> NotebookNode:
         if zipfile.is_zipfile(path):
             hint = f"'casaprov replay {path}' runs a crate again, 'casaprov inspect {path}' shows it."
             raise UsageError(f"{path} is no notebook, but a zip file.", hint=hint) from error
-        told = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise UsageError(
-            f"{path} is no notebook that can be read: {told}.", hint="Open it in Jupyter and save it again."
+            f"{path} is no notebook that can be read: {reason}.", hint="Open it in Jupyter and save it again."
         ) from error
     return notebook
 
@@ -56,7 +56,7 @@ def write_notebook(notebook: NotebookNode, path: Path) -> None:
     RecordError
         If it cannot be written.
     """
-    # Half a character, which no file can hold, becomes the JSON escape that it came from.
+    # A lone surrogate, which UTF-8 cannot hold, becomes the JSON escape that it was read from.
     data = (nbformat.writes(notebook) + "\n").encode("utf-8", "backslashreplace")
     part = path.with_name(f".{path.name}.part")
     try:
@@ -68,12 +68,12 @@ def write_notebook(notebook: NotebookNode, path: Path) -> None:
 
 
 def save_notebook(notebook: NotebookNode, path: Path) -> tuple[Path, RecordError | None]:
-    """Write a notebook that took long to make: if not to `path`, then to a new folder elsewhere.
+    """Write a notebook that took long to make: to `path`, or if that fails to a new folder elsewhere.
 
     Returns
     -------
     tuple
-        Where it is, and why it is not at `path`.
+        Its path, and the error if that is not `path`.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def save_notebook(notebook: NotebookNode, path: Path) -> tuple[Path, RecordError
 
 
 def check_target(path: Path) -> None:
-    """Find out whether a notebook can be written to `path`, before the time for its run is spent.
+    """Try to write to the folder of `path`, before the time for a run is spent.
 
     Raises
     ------
@@ -113,8 +113,8 @@ def check_target(path: Path) -> None:
             if file.write(_PROBE) != len(_PROBE):
                 raise RecordError(f"There is no space left for the executed notebook in {path.parent}.", hint=_NOT_RUN)
     except OSError as error:
-        told = f"The executed notebook cannot be written to {path.parent}: {error.strerror or error}."
-        raise RecordError(told, hint=_NOT_RUN) from error
+        message = f"The executed notebook cannot be written to {path.parent}: {error.strerror or error}."
+        raise RecordError(message, hint=_NOT_RUN) from error
 
 
 _NOT_RUN = "Nothing was run. Name another folder with --output."

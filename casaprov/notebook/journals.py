@@ -1,4 +1,4 @@
-"""Journals as they grow: read once, then only what is new, with short forms of the calls at hand."""
+"""Journals as they grow: read once, then only their new lines, with the short forms of calls kept."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from casaprov.journal.reader import JournalReader
 from casaprov.notebook.bundle import call_summary
 from casaprov.records.model import Activity, Session
 
-__all__ = ["Followed", "Journals", "find_session"]
+__all__ = ["JournalContent", "Journals", "find_session"]
 
 _log = logging.getLogger(__name__)
 
 _MAX_JOURNALS = 200
-"""More than this many journals are not kept in memory."""
+"""Most journals that are kept in memory."""
 
 
 @dataclass(frozen=True)
-class Followed:
-    """What a journal says now: its session, and each call with its short form."""
+class JournalContent:
+    """The content of a journal: its session, and each call with its short form."""
 
     path: Path
     session: Session
@@ -32,23 +32,23 @@ class Followed:
 
 
 class Journals:
-    """The journals that were asked for, kept in memory. For one thread."""
+    """Journals that were read, kept in memory; for one thread."""
 
     def __init__(self) -> None:
         self._readers: dict[Path, JournalReader] = {}
         self._summaries: dict[Path, dict[str, tuple[Activity, dict[str, Any]]]] = {}
 
-    def read(self, paths: Iterable[Path]) -> list[Followed]:
-        """Return what these journals say now, oldest session first; one that cannot be read is left out."""
+    def read(self, paths: Iterable[Path]) -> list[JournalContent]:
+        """Return the present content of journals, oldest session first, without those that cannot be read."""
         found = []
         for path in dict.fromkeys(paths):
             try:
                 found.append(self._read(path))
             except JournalError as error:
                 _log.info("%s", error)
-        return sorted(found, key=lambda followed: followed.session.started_at)
+        return sorted(found, key=lambda content: content.session.started_at)
 
-    def _read(self, path: Path) -> Followed:
+    def _read(self, path: Path) -> JournalContent:
         reader = self._readers.pop(path, None) or JournalReader(path)
         record = reader.read(whole_lines=True)
         known = self._summaries.pop(path, {})
@@ -62,18 +62,18 @@ class Journals:
                 touched = [by_id[u.entity] for u in (*activity.used, *activity.generated) if u.entity in by_id]
                 calls[activity.id] = (activity, call_summary(activity, touched))
         self._readers[path], self._summaries[path] = reader, calls
-        for old in list(self._readers)[:-_MAX_JOURNALS]:  # the one not asked for longest
+        for old in list(self._readers)[:-_MAX_JOURNALS]:  # those that were read longest ago
             del self._readers[old], self._summaries[old]
-        return Followed(path, record.session, tuple(calls.values()))
+        return JournalContent(path, record.session, tuple(calls.values()))
 
 
 def find_session(notebook: Path, session: str) -> Path | None:
-    """Return the journal of a session of `notebook`, also of one that ran when it had another name; None if there is none.
+    """Return the journal of a session of `notebook`, which may have had another name; None if there is none.
 
-    A session may have several journals: a renamed notebook takes a copy along
-    while its kernel goes on with the first. The longest is the whole.
+    A session may have several journals: a renamed notebook gets a copy while its kernel goes on with the first. The
+    longest one is complete.
     """
-    if Path(session).name != session:  # it comes from a notebook, which anybody may have written
+    if Path(session).name != session:  # the id comes from a notebook, which a stranger may have written
         return None
     named = journal_folder(notebook)
     try:

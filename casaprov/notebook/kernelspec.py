@@ -1,7 +1,7 @@
-"""The kernelspec "CASA (casaprov)": how Jupyter starts a kernel in which CASA and recording are there.
+"""The kernelspec "CASA (casaprov)", with which Jupyter starts a kernel with CASA and recording.
 
-It is ipykernel with one more extension (:mod:`casaprov.casa_kernel`), no kernel
-of its own. See https://jupyter-client.readthedocs.io/en/stable/kernels.html
+It is ipykernel with one more extension (:mod:`casaprov.casa_kernel`), no kernel of its own. See
+https://jupyter-client.readthedocs.io/en/stable/kernels.html
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NAME = "casaprov"
 """Name of the kernelspec unless the user chooses another one."""
 
 DISPLAY_NAME = "CASA (casaprov)"
-"""What front ends show, in launchers and menus."""
+"""Name of the kernel in launchers and menus."""
 
 _EXTENSION = "casaprov.casa_kernel"
 _LOGO = Path(__file__).with_name("logo")
@@ -34,18 +34,18 @@ _PROBE_TIMEOUT_S = 60
 
 @dataclass(frozen=True, order=True)
 class InstalledKernel:
-    """A kernelspec of ours.
+    """A kernelspec of casaprov.
 
     Attributes
     ----------
     name
-        What ``metadata.kernelspec.name`` of a notebook says.
+        Its name in ``metadata.kernelspec`` of a notebook.
     display_name
-        What front ends show.
+        Its name in launchers and menus.
     folder
-        Where it is.
+        The folder with its ``kernel.json``.
     python
-        The interpreter that it starts; it may be gone.
+        The interpreter that it starts, which may be gone.
     """
 
     name: str
@@ -55,12 +55,12 @@ class InstalledKernel:
 
     @property
     def startable(self) -> bool:
-        """Whether its interpreter is there."""
+        """True if its interpreter is there."""
         return shutil.which(self.python) is not None
 
 
 def install(name: str = NAME, display_name: str = DISPLAY_NAME, *, prefix: str | None = None) -> InstalledKernel:
-    """Add the kernelspec for this Python; one of ours with that name is replaced.
+    """Add the kernelspec for this Python; one of casaprov with that name is replaced.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def install(name: str = NAME, display_name: str = DISPLAY_NAME, *, prefix: str |
     Raises
     ------
     UsageError
-        If that is no name for a kernel, or the kernel of that name is not ours.
+        If that is no name for a kernel, or the kernel of that name is not casaprov's.
     ImportError
         If ipykernel or jupyter_client is not installed.
     """
@@ -82,28 +82,28 @@ def install(name: str = NAME, display_name: str = DISPLAY_NAME, *, prefix: str |
     for parent in (target, *manager.kernel_dirs):  # one elsewhere would be hidden by ours, or hide it
         there = Path(parent, name.lower())
         if (there / "kernel.json").exists() and _ours(there) is None:
-            told = f"There is a kernel {name!r} in {there} that is not casaprov's."
-            raise UsageError(told, hint="Choose another --name.")
+            message = f"There is a kernel {name!r} in {there} that is not casaprov's."
+            raise UsageError(message, hint="Choose another --name.")
     spec = get_kernel_dict(extra_arguments=["--ext", _EXTENSION]) | {"display_name": display_name}
     with tempfile.TemporaryDirectory(prefix="casaprov-") as made:
         source = Path(made, "kernel")
         shutil.copytree(_LOGO, source)
         (source / "kernel.json").write_text(json.dumps(spec, indent=1) + "\n", encoding="utf-8")
-        try:  # jupyter_client would take an empty name for none given
+        try:  # jupyter_client would replace an empty name by a default
             placed = manager.install_kernel_spec(str(source), name or " ", user=prefix is None, prefix=prefix)
         except ValueError as error:
-            told = f"A kernel cannot be named {name!r}."
-            raise UsageError(told, hint="Use letters, digits, '-', '_' and '.'.") from error
+            message = f"A kernel cannot be named {name!r}."
+            raise UsageError(message, hint="Use letters, digits, '-', '_' and '.'.") from error
     return InstalledKernel(name.lower(), display_name, Path(placed), sys.executable)
 
 
 def installed() -> tuple[InstalledKernel, ...]:
-    """Return all kernelspecs of ours that Jupyter finds from here."""
+    """Return all kernelspecs of casaprov that Jupyter finds from this Python."""
     return tuple(sorted(_everywhere()))
 
 
 def remove(name: str = NAME) -> tuple[InstalledKernel, ...]:
-    """Remove the kernelspecs of ours with that name; return what was removed.
+    """Remove the kernelspecs of casaprov with that name, and return them.
 
     Raises
     ------
@@ -120,26 +120,26 @@ def remove(name: str = NAME) -> tuple[InstalledKernel, ...]:
 
 
 def records_itself(argv: Sequence[str]) -> bool:
-    """Whether the command of a kernelspec starts a kernel of ours, which records from its first cell on."""
+    """Return True if the command of a kernelspec starts a kernel of casaprov, which records from its first cell on."""
     return _EXTENSION in argv
 
 
 def casa_kernel() -> Finding:
-    """Whether the kernelspec is there, and what it starts."""
+    """Check the kernelspec, and the Python that it starts."""
     kernels = installed()
     for kernel in kernels:
-        told = f"The kernel {kernel.name!r} in {kernel.folder} names the Python {kernel.python}"
+        message = f"The kernel {kernel.name!r} in {kernel.folder} names the Python {kernel.python}"
         again, away = (f"'casaprov kernel {command} --name {kernel.name}'" for command in ("install", "remove"))
         remedy = f"Run {again} to make it anew, or {away}."
         if not kernel.startable:
-            return Finding("CASA kernel", "warning", f"{told}, which does not exist.", remedy)
+            return Finding("CASA kernel", "warning", f"{message}, which does not exist.", remedy)
         if not _has_casaprov(kernel.python):
-            return Finding("CASA kernel", "warning", f"{told}, in which casaprov is not installed.", remedy)
+            return Finding("CASA kernel", "warning", f"{message}, in which casaprov is not installed.", remedy)
     if kernels:
-        told = ", ".join(f"{kernel.display_name!r} ({kernel.name}) starts {kernel.python}" for kernel in kernels)
-        return Finding("CASA kernel", "ok", f"{told}.")
-    told = f"The kernel {DISPLAY_NAME!r} is not installed: a notebook has to import CASA and load casaprov itself."
-    return Finding("CASA kernel", "warning", told, "Run 'casaprov kernel install'.")
+        names = ", ".join(f"{kernel.display_name!r} ({kernel.name}) starts {kernel.python}" for kernel in kernels)
+        return Finding("CASA kernel", "ok", f"{names}.")
+    message = f"The kernel {DISPLAY_NAME!r} is not installed: a notebook has to import CASA and load casaprov itself."
+    return Finding("CASA kernel", "warning", message, "Run 'casaprov kernel install'.")
 
 
 CHECKS: tuple[Check, ...] = (casa_kernel,)
@@ -156,11 +156,11 @@ def _everywhere() -> Iterator[InstalledKernel]:
 
 
 def _ours(folder: Path) -> dict[str, Any] | None:
-    """The kernelspec in a folder if it is one of ours."""
+    """Return the kernelspec in a folder if it is casaprov's, else None."""
     try:
         spec = json.loads((folder / "kernel.json").read_text(encoding="utf-8"))
         return spec if records_itself(spec["argv"]) else None
-    except (OSError, ValueError, KeyError, TypeError):  # somebody else's, and damaged
+    except (OSError, ValueError, KeyError, TypeError):  # damaged, and so not known as casaprov's
         return None
 
 

@@ -1,4 +1,4 @@
-"""Which notebook a kernel belongs to."""
+"""The notebook that a kernel belongs to, as far as front ends name it."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ NOTEBOOK_VARIABLE = "CASAPROV_NOTEBOOK"
 """Environment variable with the notebook's path, set by ``casaprov run``."""
 
 UNNAMED = "_unnamed.ipynb"
-"""Stands for a notebook whose name the kernel cannot know (nbclient, papermill)."""
+"""Name in place of one that the kernel cannot know (nbclient, papermill)."""
 
 
 def notebook_path(user_ns: Mapping[str, Any], folder: Path) -> Path:
     """Return the notebook of this kernel; below `folder` if only its name is known.
 
-    In this order: what ``casaprov run`` says, what VS Code says, what Jupyter
-    Server says. The last may be stale after a rename, so a file that is not
-    there does not count.
+    The name comes from ``casaprov run``, from VS Code, or from Jupyter Server, in this order. That of Jupyter Server may
+    be stale after a rename, so it counts only if there is such a file.
     """
     candidates = (
         os.environ.get(NOTEBOOK_VARIABLE),
@@ -39,8 +38,8 @@ def notebook_path(user_ns: Mapping[str, Any], folder: Path) -> Path:
 class NotebookName:
     """The notebook of this kernel, also after it was renamed while it was open.
 
-    What Jupyter Server says is what the notebook was called when the kernel
-    started; the file is then known by its inode, which a rename keeps and a save too.
+    Jupyter Server gives the name that the notebook had when the kernel started. From then on the file is known by its
+    inode, which a rename keeps and a save too.
 
     Parameters
     ----------
@@ -50,12 +49,12 @@ class NotebookName:
 
     def __init__(self, user_ns: Mapping[str, Any], folder: Path) -> None:
         self._user_ns = user_ns
-        self._folder = folder
+        self.folder = folder
         self._known = notebook_path(user_ns, folder)
         self._file = _identity(self._known)
 
     def path(self) -> Path:
-        """Return where the notebook is now."""
+        """Return the present path of the notebook."""
         if self._file is not None:
             if _identity(self._known) == self._file:
                 return self._known
@@ -63,8 +62,8 @@ class NotebookName:
                 if _identity(path) == self._file:
                     self._known = path
                     return path
-        # Not known yet (VS Code tells after the kernel has started), or saved by a program that replaces it.
-        self._known = notebook_path(self._user_ns, self._folder)
+        # Not known yet (VS Code gives the name after the kernel has started), or saved by a program that replaces it.
+        self._known = notebook_path(self._user_ns, self.folder)
         self._file = _identity(self._known)
         return self._known
 

@@ -1,7 +1,7 @@
-"""Which sessions a notebook that is being saved shows, and the index of them.
+"""The index for a notebook that is being saved, made of the sessions that it shows.
 
-Nothing is added to a notebook unless its own outputs or cells show that it was
-recorded: journals of another notebook that had the same name do not count.
+Nothing is added to a notebook unless its own outputs or cells show that it was recorded: journals of another notebook
+that had the same name do not count.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from casaprov.errors import SchemaError
-from casaprov.journal.folder import journal_folder, journals
+from casaprov.journal.folder import journal_folder
+from casaprov.journal.folder import journals as journal_files
 from casaprov.notebook.index import METADATA_FORMAT, NotebookCells, indexed_sessions, session_entry
 from casaprov.notebook.journals import Journals, find_session
 from casaprov.records.schema import validate_record
@@ -24,7 +25,7 @@ __all__ = ["Outline", "lift"]
 
 @dataclass(frozen=True)
 class Outline:
-    """What the index of a notebook depends on, small and free of its outputs."""
+    """The parts of a notebook that its index depends on, small and without its outputs."""
 
     cells: NotebookCells
     sessions: frozenset[str]
@@ -32,36 +33,35 @@ class Outline:
 
     @classmethod
     def of(cls, notebook: Mapping[str, Any]) -> Outline:
-        """Take it from the JSON values of a notebook."""
+        """Make the outline of a notebook, given as JSON values."""
         metadata = notebook.get("metadata")
         index = metadata.get("casaprov") if isinstance(metadata, dict) else None
         return cls(NotebookCells(notebook), indexed_sessions(notebook), index)
 
     @property
     def foreign(self) -> bool:
-        """Whether the metadata were written by a newer casaprov, or somebody else; they are not to be touched."""
+        """True if the metadata come from a newer casaprov or another program, and must not be touched."""
         return self.index is not None and (
             not isinstance(self.index, dict) or self.index.get("format") != METADATA_FORMAT
         )
 
 
-def lift(outline: Outline, notebook: Path, following: Journals) -> dict[str, Any] | None:
-    """Return the index that the notebook at `notebook` should carry; None to leave its metadata as they are.
+def lift(outline: Outline, notebook: Path, journals: Journals) -> dict[str, Any] | None:
+    """Return the index for the notebook at `notebook`; None to leave its metadata as they are.
 
-    Sessions whose journal is not there, as in a copy elsewhere, keep what the
-    metadata say of them, if that is valid.
+    A session whose journal is missing, as in a copy elsewhere, keeps its entries in the metadata if these are valid.
     """
     wanted = outline.cells.sessions or outline.sessions
-    shown = following.read(path for path in (find_session(notebook, session) for session in wanted) if path)
-    if not outline.cells.sessions:  # cleared: what its cells made is still its own
-        known = {followed.session.id for followed in shown}
-        rest = following.read(path for path in journals(journal_folder(notebook)) if path.stem not in known)
-        mine = [f for f in rest if any(outline.cells.made(activity) for activity, _ in f.calls)]
-        shown = sorted((*shown, *mine), key=lambda followed: followed.session.started_at)
-    sessions, calls = _kept(outline, wanted - {followed.session.id for followed in shown})
-    for followed in shown:
-        sessions.append(session_entry(followed.session, followed.path.relative_to(notebook.parent)))
-        calls += [{**summary, "cell": outline.cells.of(activity)} for activity, summary in followed.calls]
+    shown = journals.read(path for path in (find_session(notebook, session) for session in wanted) if path)
+    if not outline.cells.sessions:  # the outputs were cleared: sessions with calls of these cells still count
+        known = {content.session.id for content in shown}
+        rest = journals.read(path for path in journal_files(journal_folder(notebook)) if path.stem not in known)
+        own = [content for content in rest if any(outline.cells.made(activity) for activity, _ in content.calls)]
+        shown = sorted((*shown, *own), key=lambda content: content.session.started_at)
+    sessions, calls = _kept(outline, wanted - {content.session.id for content in shown})
+    for content in shown:
+        sessions.append(session_entry(content.session, content.path.relative_to(notebook.parent)))
+        calls += [{**summary, "cell": outline.cells.of(activity)} for activity, summary in content.calls]
     if not sessions:
         return None
     sessions.sort(key=lambda session: str(session["started_at"]))
@@ -71,7 +71,7 @@ def lift(outline: Outline, notebook: Path, following: Journals) -> dict[str, Any
 
 
 def _kept(outline: Outline, missing: Iterable[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Sessions and calls of the present index whose journals are missing."""
+    """Return the sessions and calls of the present index whose journals are missing."""
     ids = outline.sessions & set(missing)
     if not ids:
         return [], []
@@ -81,7 +81,7 @@ def _kept(outline: Outline, missing: Iterable[str]) -> tuple[list[dict[str, Any]
     return sessions, [call for call in outline.index["calls"] if _session_of(call) in ids]
 
 
-@lru_cache(maxsize=8)  # half a second for a thousand calls, at every save
+@lru_cache(maxsize=8)  # validation takes half a second for a thousand calls, and is needed at every save
 def _valid(index: str) -> bool:
     try:
         validate_record(json.loads(index), "notebook-metadata-1")

@@ -1,9 +1,8 @@
 """The extension of Jupyter Server: on every save, the index of the calls goes into the notebook.
 
-JupyterLab, Notebook 7 and jupyter-collaboration save through the server's
-contents manager, which calls :class:`SaveHook` with the notebook in memory,
-before it is written. Reading journals happens in a thread of its own, for which
-a save waits no longer than :data:`WAIT_S`; what is late is in the next save.
+JupyterLab, Notebook 7 and jupyter-collaboration save through the server's contents manager, which calls
+:class:`SaveHook` with the notebook in memory, before it is written. Journals are read in a thread of its own, for which
+a save waits no longer than :data:`WAIT_S`; an index that is late goes into the next save.
 """
 
 from __future__ import annotations
@@ -44,40 +43,38 @@ def _load_jupyter_server_extension(server: ServerApp) -> None:
 
 
 class SaveHook:
-    """What is called with each notebook that is about to be saved; it never raises."""
+    """A hook for notebooks that are about to be saved; it never raises."""
 
     __name__ = "casaprov"  # jupyter_server names its hooks when it logs
 
     def __init__(self, wait_s: float = WAIT_S) -> None:
         self._wait_s = wait_s
-        self._following = Journals()
-        self._asked: queue.SimpleQueue[tuple[Outline, Path, Future[dict[str, Any] | None]]] = queue.SimpleQueue()
+        self._journals = Journals()
+        self._requests: queue.SimpleQueue[tuple[Outline, Path, Future[dict[str, Any] | None]]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._late: Future[dict[str, Any] | None] | None = None
         self._lifted: dict[Path, dict[str, Any]] = {}
 
     def __call__(self, model: dict[str, Any], path: str, contents_manager: Any, **_facts: Any) -> None:
-        """Write ``metadata.casaprov`` into a notebook in memory, if it has calls to show."""
+        """Write ``metadata.casaprov`` into a notebook in memory, if it has calls."""
         try:
             content = model.get("content")
             if model.get("type") != "notebook" or not isinstance(content, dict):
                 return
-            if not isinstance(
-                contents_manager, FileManagerMixin
-            ):  # notebooks that are no files have no journals beside
-                return
+            if not isinstance(contents_manager, FileManagerMixin):
+                return  # a notebook that is no file has no journal beside it
             outline = Outline.of(content)
             if outline.foreign:
                 return
             index = self._index(outline, Path(to_os_path(ApiPath(path), contents_manager.root_dir)))
             if index is not None:
                 content.setdefault("metadata", {})["casaprov"] = index
-        except Exception as error:  # noqa: BLE001 - nothing may ever stand between a user and a saved notebook
+        except Exception as error:  # noqa: BLE001 - a notebook must be saved under all circumstances
             _log.warning("casaprov: %s is saved without its index (%s: %s).", path, type(error).__name__, error)
             _log.debug("", exc_info=True)
 
     def _index(self, outline: Outline, notebook: Path) -> dict[str, Any] | None:
-        # An answer that is late is waited for once: on a file system that hangs, saves go on.
+        # While an answer is late, later saves do not wait: on a file system that hangs, saves go on.
         if self._late is not None and not self._late.done():
             return self._lifted.get(notebook)
         answer: Future[dict[str, Any] | None] = Future()
@@ -96,12 +93,12 @@ class SaveHook:
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="casaprov-index", daemon=True)
             self._thread.start()
-        self._asked.put((outline, notebook, answer))
+        self._requests.put((outline, notebook, answer))
 
     def _work(self) -> None:
         while True:
-            outline, notebook, answer = self._asked.get()
+            outline, notebook, answer = self._requests.get()
             try:
-                answer.set_result(lift(outline, notebook, self._following))
-            except Exception as error:  # noqa: BLE001 - told where the answer is waited for
+                answer.set_result(lift(outline, notebook, self._journals))
+            except Exception as error:  # noqa: BLE001 - raised again where the answer is waited for
                 answer.set_exception(error)

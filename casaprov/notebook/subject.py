@@ -1,4 +1,4 @@
-"""What ``casaprov inspect`` looks at: the record of a notebook or in a crate, and the notebook's cells."""
+"""The subject of ``casaprov inspect``: the record of a notebook or in a crate, with the numbers of the cells."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def open_subject(path: Path) -> tuple[Document, dict[str, int]]:
         If there is no record in it.
     """
     if path == Path():
-        raise UsageError("It is not said what to inspect.", hint="Name a notebook or a crate.")
+        raise UsageError("Nothing to inspect is named.", hint="Name a notebook or a crate.")
     if not path.exists():
         raise UsageError(f"There is no {path}.", hint="Name a notebook or a crate.")
     if path.suffix == ".ipynb":
@@ -32,7 +32,7 @@ def open_subject(path: Path) -> tuple[Document, dict[str, int]]:
 
         document = record_of(path)
         return document, cell_numbers(path.read_bytes(), document)
-    from casaprov.crate import open_crate  # takes a second to load, which a kernel that asks for cell numbers must not
+    from casaprov.crate import open_crate  # takes a second to load; a kernel loads this module for cell numbers only
 
     with tempfile.TemporaryDirectory(prefix="casaprov-") as folder:
         crate = open_crate(path, Path(folder), verify=False)
@@ -46,8 +46,8 @@ def cell_numbers(notebook: bytes, document: Document) -> dict[str, int]:
     Parameters
     ----------
     notebook
-        What the .ipynb holds. Cells are found by their id, else by their
-        source; a call whose cell is gone, or could be one of several, is left out.
+        Content of the .ipynb file. Cells are found by their id, else by their source; a call whose cell is gone, or
+        could be one of several, is left out.
     """
     code = code_cells(notebook)
     ids = {cell["id"]: number for number, cell in enumerate(code, start=1) if isinstance(cell.get("id"), str)}

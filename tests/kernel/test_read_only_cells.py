@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
-from casaprov.kernel.read_only_cells import only_looks
+from casaprov.kernel.read_only_cells import is_read_only
 
 ALIASES = {"ls": "ls -F --color", "ll": "ls -F -o --color", "cat": "cat", "rm": "rm", "mine": "cp a.txt b.txt"}
 LOOK = [
@@ -78,18 +78,18 @@ MAY_CHANGE = [
 
 @pytest.mark.parametrize("cell", LOOK)
 def test_a_cell_that_only_looks_is_known(cell: str) -> None:
-    assert only_looks(cell, TransformerManager().transform_cell, ALIASES)
+    assert is_read_only(cell, TransformerManager().transform_cell, ALIASES)
 
 
 @pytest.mark.parametrize("cell", MAY_CHANGE)
 def test_a_cell_that_may_change_something_is_not_taken_for_one(cell: str) -> None:
-    assert not only_looks(cell, TransformerManager().transform_cell, ALIASES)
+    assert not is_read_only(cell, TransformerManager().transform_cell, ALIASES)
 
 
 def test_a_cell_of_python_is_not_looked_into_further() -> None:
     def never(_cell: str) -> str:
         raise AssertionError("it takes as long as to run a short cell")
 
-    assert not only_looks(r'y = "\d"', never, ALIASES)
-    assert not only_looks("x = 1\ny = 2", never, ALIASES)
-    assert not only_looks("!ls\nflagdata('n.ms')", never, ALIASES)
+    assert not is_read_only(r'y = "\d"', never, ALIASES)
+    assert not is_read_only("x = 1\ny = 2", never, ALIASES)
+    assert not is_read_only("!ls\nflagdata('n.ms')", never, ALIASES)

@@ -1,10 +1,8 @@
-"""The tasks of the CASA shell, which do not pass through the classes of casatasks.
+"""Tasks of the CASA shell, which do not pass through the classes of casatasks.
 
-A module ``casashell.private.gaincal`` holds a class ``_gaincal`` of its own and
-its own reference ``_gaincal_t`` to the task function of casatasks. Its tasks
-can be called without arguments: their parameters are then the global variables
-of the same names, as ``inp``, ``default``, ``tget`` and ``go`` use them. An
-argument that is None counts as not given.
+A module ``casashell.private.gaincal`` holds a class ``_gaincal`` of its own and its own reference ``_gaincal_t`` to the
+task function of casatasks. Its tasks can be called without arguments: their parameters are then the global variables of
+the same names, as ``inp``, ``default``, ``tget`` and ``go`` use them. An argument of None counts as not given.
 """
 
 from __future__ import annotations
@@ -23,9 +21,9 @@ _PACKAGE = "casashell.private"
 
 
 def shell_modules() -> tuple[str, ...]:
-    """Names of the modules of casashell that may hold a task; none if it is not installed.
+    """Return the names of the modules of casashell that may hold a task; none if it is not installed.
 
-    They are loaded one by one, and not all by the import of casashell.
+    The import of casashell does not load all of them; each is hooked when it is loaded.
     """
     spec = importlib.util.find_spec("casashell")
     folders = spec.submodule_search_locations if spec is not None else None
@@ -35,13 +33,13 @@ def shell_modules() -> tuple[str, ...]:
 
 
 def shell_task(module: ModuleType) -> str | None:
-    """Name of the task that a module of casashell is for; None for any other module."""
+    """Return the name of the task that a module of casashell defines; None for any other module."""
     package, _, name = module.__name__.rpartition(".")
     return name if package == _PACKAGE else None
 
 
 def given_in_shell(task: Any, name: str, parameters: Iterable[str], arguments: dict[str, Any]) -> dict[str, Any]:
-    """Choose what the user gave: arguments, or if there are none global variables that differ from the default.
+    """Return the parameters that the user gave: arguments, else global variables that differ from the default.
 
     Parameters
     ----------
@@ -57,17 +55,17 @@ def given_in_shell(task: Any, name: str, parameters: Iterable[str], arguments: d
         return passed
     try:
         variables = getattr(task, f"_{name}__globals_")()
-    except Exception:  # noqa: BLE001 - outside of a CASA shell the task itself says so
+    except Exception:  # noqa: BLE001 - outside of a CASA shell the task itself raises the same
         return {}
     found = {parameter: variables[parameter] for parameter in parameters if parameter in variables}
     return {parameter: value for parameter, value in found.items() if not _is_default(task, name, parameter, found)}
 
 
 def _is_default(task: Any, name: str, parameter: str, values: dict[str, Any]) -> bool:
-    """Whether a parameter has the value that it would have by itself, which can depend on the others."""
+    """Return True if a parameter has its default value, which can depend on the other parameters."""
     others = {key: value for key, value in values.items() if key != parameter}
     try:
         default = getattr(task, f"_{name}__{parameter}")(others)
         return bool(to_json(values[parameter]) == to_json(default))
-    except Exception:  # noqa: BLE001 - another generation of casashell: what was set counts as given
+    except Exception:  # noqa: BLE001 - another version of casashell: each variable that is set counts as given
         return False

@@ -1,14 +1,13 @@
-"""Recording calls of CASA tasks, however they are made.
+"""Wrappers around CASA tasks, through which every call is recorded, in whatever way it is made.
 
-A casatasks module ``casatasks.gaincal`` holds a class ``_gaincal`` whose only
-instance is what users call, and the function ``_gaincal_t`` that does the
-work with validated, coerced parameters. Two thin wrappers go in: around
-``_gaincal_t``, where the final parameters are known whatever name the user
-called the task by, and around ``_gaincal.__call__``, which alone knows what
-was given and what was defaulted, and which alone sees a call that CASA's
-validation refuses. Signatures, docstrings and identities stay as they are.
-The modules of casashell (:mod:`casaprov.casa.hooks.shell`) are built alike, around
-the same task functions: a call in the CASA shell is recorded as one of casatasks.
+A casatasks module ``casatasks.gaincal`` holds a class ``_gaincal``, whose only instance users call, and the function
+``_gaincal_t``, which does the work with validated, coerced parameters. Two thin wrappers go in. The one around
+``_gaincal_t`` sees the final parameters, under whatever name the user called the task. Only the one around
+``_gaincal.__call__`` can tell given parameters from defaults, and sees calls that CASA's validation refuses.
+Signatures, docstrings and identities stay as they are.
+
+The modules of casashell (:mod:`casaprov.casa.hooks.shell`) are built alike, around the same task functions: a call in
+the CASA shell is recorded as one of casatasks.
 """
 
 from __future__ import annotations
@@ -43,19 +42,19 @@ Run = Callable[[TaskCall, "FunctionExecutor"], TaskResult]
 
 
 def task_names(package: ModuleType) -> tuple[str, ...]:
-    """Names of the tasks that a package such as ``casatasks`` exports."""
+    """Return the names of the tasks that a package such as ``casatasks`` exports."""
     found = ((name, sys.modules.get(f"{package.__name__}.{name}")) for name in package.__all__)
     return tuple(name for name, module in found if _task_class(module, name) or _gui_class(module, name))
 
 
 def hooked_modules() -> tuple[str, ...]:
-    """Names of the modules to be handed to :meth:`TaskHook.install` once they are imported."""
+    """Return the names of the modules for :meth:`TaskHook.install`, each to be handed over once it is imported."""
     return (*TASK_PACKAGES, *shell_modules(), *_SHELL_OF_GUI)
 
 
 @dataclass
 class _UserCall:
-    """What the public call knows and the task function does not."""
+    """Facts about a call that the public call knows and the task function does not."""
 
     task: str
     given: tuple[str, ...]
@@ -71,7 +70,7 @@ class _Task:
     call
         The method by which users call it.
     in_shell
-        Whether it is the CASA shell's, which takes its parameters from global variables.
+        True for a task of the CASA shell, which takes its parameters from global variables.
 
     Attributes
     ----------
@@ -88,14 +87,14 @@ class _Task:
         self._in_shell = in_shell
 
     def given(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """Return what the user gave, by parameter."""
+        """Return the values that the user gave, by parameter."""
         arguments = self._arguments(instance, args, kwargs)
         return given_in_shell(instance, self.name, self.parameters, arguments) if self._in_shell else arguments
 
     def _arguments(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         try:
             arguments = dict(self.signature.bind(instance, *args, **kwargs).arguments)
-        except TypeError:  # the task itself will say what is wrong with the call
+        except TypeError:  # the task itself raises an error that names the mistake
             return dict(kwargs)
         arguments.pop("self", None)
         for parameter in self.signature.parameters.values():  # sdcal takes its last parameters as **kwargs
@@ -104,30 +103,39 @@ class _Task:
         return arguments
 
     def not_default(self, parameters: dict[str, Any]) -> tuple[str, ...]:
-        """Names of the parameters that somebody must have given: a method bound before the hook does not say which."""
+        """Return the names of parameters without their default value.
+
+        They stand for the given ones if the public call was bound before it was wrapped.
+        """
         defaults = {name: to_json(parameter.default) for name, parameter in self.signature.parameters.items()}
         return tuple(name for name, value in parameters.items() if to_json(value) != defaults.get(name))
 
 
 class Headless(Protocol):
-    """How tasks that would open a window are run without."""
+    """Runs tasks without the window that they would open."""
 
     def prepare(
         self, call: TaskCall, function: Callable[[Mapping[str, Any]], Any]
     ) -> tuple[TaskCall, Callable[[], Any], Callable[[], None]]:
-        """Return the call that is run in place of `call`, what runs it by means of `function`, and what shows it."""
+        """Return the call that is run in place of `call`, a function that runs it, and one that shows its pages.
+
+        Parameters
+        ----------
+        function
+            Runs the task with given parameters.
+        """
         ...
 
 
 class FunctionExecutor:
-    """Runs a task function of this process; what it raises is returned."""
+    """Runs a task function in this process, and returns its error as a result."""
 
     def __init__(self, function: Callable[[], Any], log_from: int) -> None:
         self._function = function
         self._log_from = log_from
 
     def run(self, call: TaskCall) -> TaskResult:
-        """Run the function; `call` is only what is recorded of it."""
+        """Run the function; `call` only describes it."""
         __tracebackhide__ = True
         try:
             returned = self._function()
@@ -144,7 +152,7 @@ class TaskHook:
     run
         Runs a call under recording: :meth:`casaprov.runner.Runner.run`.
     around
-        Entered for the time of each public call.
+        Context of each public call.
     gui
         Runs the tasks of :data:`casaprov.casa.plots.appimages.PLOT_TASKS`; without it they open their windows.
     """
@@ -185,7 +193,7 @@ class TaskHook:
 
     def _wrap(self, module: ModuleType, name: str, package: str, *, in_shell: bool = False) -> None:
         task_class, holder, attribute = _task_class(module, name), module, f"_{name}_t"
-        if task_class is None:  # imview fetches its function when it is called
+        if task_class is None:  # imview looks its function up when it is called
             task_class = _gui_class(module, name)
             if task_class is not None:
                 holder, attribute = importlib.import_module(f"{package}.private.task_{name}"), name
@@ -194,7 +202,7 @@ class TaskHook:
         self._wrapped.add(task_class)
         task = _Task(name, package, task_class.__call__, in_shell=in_shell)
         function = getattr(holder, attribute)
-        function = getattr(function, "casaprov_wraps", function)  # taken by another module, wrapped already
+        function = getattr(function, "casaprov_wraps", function)  # already wrapped, through another module
         self._replace(holder, attribute, function, self._recorded(task, function))
         self._replace(task_class, "__call__", task.call, self._noted(task))
 
@@ -203,7 +211,7 @@ class TaskHook:
         self._undo.append(lambda: setattr(holder, attribute, original))
 
     def _recorded(self, task: _Task, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return what is called in place of the function that does the work."""
+        """Return the wrapper of the function that does the work."""
         gui = self._gui if task.package in PLOT_PACKAGES else None
 
         @functools.wraps(function)
@@ -215,8 +223,8 @@ class TaskHook:
             own = user_call is not None and user_call.task == task.name and not user_call.reached
             if user_call is not None and own:
                 user_call.reached = True
-            # The class passes all values by position, in the order of its own parameters; some task
-            # functions call them by other names, which no user knows.
+            # The class passes all values by position, in the order of its own parameters. Some task functions have
+            # other names for them, which no user knows.
             parameters = dict(zip(task.parameters, args, strict=False)) | kwargs
             call = TaskCall(
                 task=task.name,
@@ -245,7 +253,7 @@ class TaskHook:
         return recorded
 
     def _noted(self, task: _Task) -> Callable[..., Any]:
-        """Return what is called in place of the public call."""
+        """Return the wrapper of the public call."""
 
         @functools.wraps(task.call)
         def called(instance: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -260,7 +268,7 @@ class TaskHook:
                         self._refused(task, given, error, user_call.log_from)
                     raise
 
-        # inspect.getfullargspec, which flagdata asks about itself, does not look behind wrappers.
+        # flagdata asks inspect.getfullargspec about itself, which does not look behind wrappers.
         called.__signature__ = task.signature  # type: ignore[attr-defined]
         return called
 
@@ -281,7 +289,7 @@ class TaskHook:
         call = TaskCall(task=task.name, package=task.package, parameters=given, given=tuple(given), cwd=Path.cwd())
         traceback = error.__traceback__
         self._run(call, FunctionExecutor(refuse, log_from))
-        error.__traceback__ = traceback  # the user sees where the task raised it, not that it passed here
+        error.__traceback__ = traceback  # the user sees where the task raised it, without the frames of the recorder
 
 
 def _task_class(module: ModuleType | None, name: str) -> type | None:

@@ -1,8 +1,10 @@
-"""CASA's tools end in the threads that use CASA, whatever thread finds them among the garbage.
+"""Tools of CASA end in the threads that use CASA, also if another thread collects them as garbage.
 
-A tool that an exception holds in a circle of references ends where Python happens to collect garbage. In a kernel that is
-any thread: those that finish records, and those of Jupyter. casacore is not made for that: what the tool has open is
-flushed and closed beside the task that the user's thread is in, which then fails, ends the process, or writes nonsense.
+An exception can hold a tool in a circle of references. Such a tool ends in the thread in which Python happens to collect
+garbage. In a kernel that can be any thread: one that finishes records, or one of Jupyter. casacore is not safe for
+threads: the tool's table would be flushed and closed while the user's thread runs a task on it, and the task would
+fail, end the process, or write nonsense. So the object below a tool is kept until a thread that makes tools can end it.
+
 A tool whose last reference goes ends at once, in whatever thread, as it does without casaprov.
 """
 
@@ -23,7 +25,7 @@ __all__ = ["ToolLifetimes"]
 
 
 class ToolLifetimes:
-    """Keeps what lies below each tool, so that whoever collects garbage does not end it beside a task."""
+    """Keeps the C++ object below each tool, so that the collection of garbage does not end it beside a task."""
 
     def __init__(self) -> None:
         self._process = os.getpid()
@@ -33,14 +35,14 @@ class ToolLifetimes:
         self._undo: list[Callable[[], None]] = []
 
     def install(self, package: ModuleType) -> None:
-        """Look after all tools of the package ``casatools`` that are made from now on."""
+        """Keep the tools of the package ``casatools`` that are made from now on."""
         for kind in vars(package).values():
             if isinstance(kind, type) and kind.__module__.startswith(f"{package.__name__}."):
                 self._wrap(kind)
         gc.callbacks.append(self._collecting)
 
     def remove(self) -> None:
-        """Look after no tool any more, also of those that were made."""
+        """Keep no tool any more, those included that were made before."""
         while self._undo:
             self._undo.pop()()
         with suppress(ValueError):
@@ -49,7 +51,7 @@ class ToolLifetimes:
         self.release()
 
     def release(self) -> None:
-        """Let go of the tools that were garbage in other threads, if this is a thread that makes tools."""
+        """End the tools that were garbage in other threads, if this is a thread that makes tools."""
         if not getattr(self._here, "makes_tools", False) or os.getpid() != self._process:
             return
         with suppress(IndexError):

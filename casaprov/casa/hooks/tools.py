@@ -1,9 +1,8 @@
-"""Recording what casatools change without any task: ``tb.putcol``, ``ia.putchunk``, ``ms.putdata``.
+"""Wrappers around the tools of CASA, for changes without any task: ``tb.putcol``, ``ia.putchunk``, ``ms.putdata``.
 
-One activity stands for all that a tool wrote to what it has open, from its
-first write to its ``close()``, to the next task or to the end of the cell: a
-loop over ten thousand ``putcell`` is one record, and its table is digested
-once. Tools that tasks use, and those inside ``casaprov.activity``, are theirs.
+One activity stands for all writes of a tool to its open table or image, from the first write to its ``close()``, to the
+next task or to the end of the cell: a loop over ten thousand ``putcell`` is one record, and its table is digested once.
+Writes of tools inside of a task or of ``casaprov.activity`` belong to that call.
 """
 
 from __future__ import annotations
@@ -35,38 +34,38 @@ TOOL_PACKAGE = "casatools"
 
 
 class Recording(Protocol):
-    """What tool activities are recorded with."""
+    """Records the activities of tools."""
 
     @property
     def busy(self) -> bool:
-        """Whether a task or another activity is under way here."""
+        """True while a task or another activity runs in this thread or asyncio task."""
         ...
 
-    def begin(self, call: TaskCall, files: FileTable | None) -> OpenCall | None:
-        """Record that something begins."""
+    def begin(self, call: TaskCall, files: FileTable | None, *, by_tool: bool = False) -> OpenCall | None:
+        """Record the begin of an activity; return None if it is not recorded."""
         ...
 
     def end(self, opened: OpenCall, result: TaskResult) -> None:
-        """Record how it ended."""
+        """Record the end of an activity."""
         ...
 
 
 @dataclass(frozen=True)
 class _Tool:
-    """What the methods of one tool do.
+    """Effects of the methods of one tool.
 
     Attributes
     ----------
     changes
-        Methods that change what is open; ``open`` itself may add columns.
+        Methods that change the open table or image; ``open`` itself may add columns.
     makes
-        Methods that make files, and the parameters that name them; those that are empty do not.
+        Methods that make files, with the parameters that name the files. An empty parameter names none.
     flush
-        Method that writes to disk what was changed so far.
+        Method that writes all changes so far to disk.
     names
-        Whether ``name()`` tells what is open; else it is what `opens` was given.
+        True if ``name()`` returns the open table or image; else it is known from the call that opened it.
     opens
-        Methods that open something, named by their first parameter.
+        Methods that open the table or image named by their first parameter.
     """
 
     changes: str
@@ -133,15 +132,15 @@ _TOOLS: Mapping[str, _Tool] = {
 }
 
 
-# Methods that make something of what their parameters say, whatever is open.
+# Methods that make a file of the things that their parameters name, whatever is open.
 _MAKES_ANEW = re.compile("from|newimagefrom|make|create|imagecalc|asciito")
 _EXPRESSIONS = ("infile", "pixels")
-"""Parameters, also of methods that change what is open, in which other images are named."""
+"""Parameters in which other images are named; methods that change the open image have them too."""
 _QUOTED = re.compile(r"'([^']+)'|\"([^\"]+)\"")
 
 
 class _Batch:
-    """What one tool wrote since its first write; the files of its record."""
+    """The writes of one tool since the first, and the files of their record."""
 
     def __init__(self, changed: Path | None, read: Collection[Path]) -> None:
         self.changed = changed
@@ -151,12 +150,12 @@ class _Batch:
         self.error: BaseException | None = None
 
     def inputs(self, _parameters: Mapping[str, Any], _cwd: Path) -> tuple[FileUse, ...]:
-        """Return the table or image that is open, and what else is read."""
+        """Return the open table or image, and the files that are read."""
         changed = (FileUse("changed", "open", self.changed),) if self.changed is not None else ()
         return (*changed, *(FileUse("used", "read", path) for path in self.read))
 
     def outputs(self, _parameters: Mapping[str, Any], _cwd: Path) -> tuple[FileUse, ...]:
-        """Return what was made so far."""
+        """Return the files that were made so far."""
         return tuple(FileUse("generated", None, path) for path in self.made if path.exists())
 
 
@@ -168,7 +167,7 @@ class ToolHook:
         self._process = os.getpid()
         self._lock = threading.RLock()
         self._open: dict[int, Path] = {}
-        # A tool that the user drops closes what it has open: nothing here may hold it.
+        # A tool that the user drops closes its table: no strong reference to it here.
         self._rows: WeakKeyDictionary[Any, ReferenceType[Any]] = WeakKeyDictionary()
         self._batches: dict[int, tuple[ReferenceType[Any], str, _Batch, OpenCall]] = {}
         self._undo: list[Callable[[], None]] = []
@@ -197,7 +196,7 @@ class ToolHook:
             self._undo.pop()()
 
     def settle(self) -> None:
-        """End the record of every tool that wrote something; what it writes later begins a new one."""
+        """End the record of every tool that wrote; its next write begins a new one."""
         with self._lock:
             for key in tuple(self._batches):
                 self._end(key)
@@ -253,11 +252,11 @@ class ToolHook:
         try:
             result = original(instance, *args, **kwargs)
             if batch is not None and tool.flush and type(result) is type(instance):
-                with suppress(Exception):  # it has open what was made, perhaps until after this record
+                with suppress(Exception):  # the result is a tool that has the new file open, perhaps for long
                     getattr(result, tool.flush)()
             return result
         except BaseException as error:
-            if batch is not None:  # it does not keep the error itself, whose traceback leads back here
+            if batch is not None:  # not the error itself, whose traceback leads back here and keeps the tool alive
                 interrupted = isinstance(error, KeyboardInterrupt)
                 batch.error = (
                     KeyboardInterrupt() if interrupted else TaskFailed(type(error).__name__, error_text(error))
@@ -267,7 +266,7 @@ class ToolHook:
     def _batch(
         self, name: str, tool: _Tool, original: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> _Batch | None:
-        """Return the record that a call belongs to, begun if need be; None if it is not recorded."""
+        """Return the record that a call belongs to, begun if needed; None if it is not recorded."""
         if self._recording.busy:
             return None
         try:
@@ -284,14 +283,14 @@ class ToolHook:
             read = self._read(tool, instance, method, arguments) - {changed}
             with self._lock:
                 batch = self._begun(name, method, instance, changed, read)
-                batch.calls[_told(method, arguments)] += 1
+                batch.calls[_short_form(method, arguments)] += 1
                 batch.made += [absolute(text, Path.cwd()) for text in made]
                 return batch
         except Exception:  # noqa: BLE001 - a recorder failure never breaks a cell
             return None
 
     def _read(self, tool: _Tool, instance: Any, method: str, arguments: Mapping[str, Any]) -> set[Path]:
-        """Return what a method reads: what is open, and what is named by parameters that do not name what it makes."""
+        """Return the files that a method reads: the open one, and those named by parameters that name no product."""
         made = tool.makes.get(method, "").split()
         names = arguments.keys() - made if made else _EXPRESSIONS
         texts = [text for name in names if isinstance(text := arguments.get(name), str)]
@@ -307,7 +306,7 @@ class ToolHook:
             ref, _, batch, _ = self._batches[key]
             goes_on = (ref() is instance and changed in (None, batch.changed)) or changed in batch.made
             if _MAKES_ANEW.match(method) and (batch.changed, batch.read) != (None, read):
-                goes_on = False  # what it makes has nothing to do with what was read before
+                goes_on = False  # its product does not depend on the files that the batch has read
             if goes_on and all(path in batch.read or path in batch.made or path == batch.changed for path in read):
                 return batch
             self._end(key)
@@ -321,7 +320,7 @@ class ToolHook:
             given=tuple(parameters),
             cwd=Path.cwd(),
         )
-        open_call = self._recording.begin(call, batch)
+        open_call = self._recording.begin(call, batch, by_tool=True)
         if open_call is not None:
             self._batches[key] = (weakref.ref(instance), _TOOLS[name].flush, batch, open_call)
         return batch
@@ -330,12 +329,12 @@ class ToolHook:
         """Return the table or image that a tool has open."""
         if not tool.names:
             return _whole(self._open.get(id(instance)))
-        # The image tool gives the last part of the path unless told otherwise.
+        # The image tool returns only the last part of the path by default.
         name = instance.name(strippath=False) if tool is _TOOLS["image"] else instance.name()
         return _whole(Path(name))
 
     def _lending(self, original: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """``tb.row()``: what its answer writes, the table writes."""
+        """Remember the table of a row object: rows from ``tb.row()`` write to the table."""
         row = original(instance, *args, **kwargs)
         self._rows[row] = weakref.ref(instance)
         return row
@@ -352,14 +351,14 @@ class ToolHook:
             return
         ref, flush, batch, open_call = self._batches.pop(key)
         if flush and not closed:
-            with suppress(Exception):  # what is not open, or not there any more, has nothing to write
+            with suppress(Exception):  # a tool that is closed or gone has nothing to write
                 getattr(ref(), flush)()
         parameters = {**open_call.activity.parameters, "calls": dict(batch.calls)}
         self._recording.end(open_call.with_parameters(parameters), TaskResult(error=batch.error))
 
 
 def _whole(path: Path | None) -> Path | None:
-    """Return the product that a path belongs to: of a sub-table, the table."""
+    """Return the product that a path belongs to: for a sub-table, the table."""
     if path is None or not path.is_absolute():
         return None
     while is_table(path.parent):
@@ -368,7 +367,7 @@ def _whole(path: Path | None) -> Path | None:
 
 
 def _updated(command: str) -> Path | None:
-    """Return the table that a TaQL command changes, if it does."""
+    """Return the table that a TaQL command changes; None if it changes none."""
     found = _TAQL_WRITES.match(command)
     path = absolute(found["table"].strip("'\""), Path.cwd()) if found else None
     return path if path is not None and is_table(path) else None
@@ -377,12 +376,12 @@ def _updated(command: str) -> Path | None:
 def _arguments(method: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     try:
         return dict(inspect.signature(method).bind(instance, *args, **kwargs).arguments)
-    except TypeError:  # the tool itself will say what is wrong with the call
+    except TypeError:  # the tool itself raises an error that names the mistake
         return dict(kwargs)
 
 
-def _told(method: str, arguments: Mapping[str, Any]) -> str:
-    """A call in short: its method and the column, keyword or file that it names."""
+def _short_form(method: str, arguments: Mapping[str, Any]) -> str:
+    """Return a call in short: its method and the column, keyword or file that it names."""
     named = ("columnname", "oldname", "keyword", "tablename", "newtablename", "outfile", "outputms", "infile", "pixels")
     first = next((str(arguments[name]) for name in named if isinstance(arguments.get(name), str)), "")
     return f"{method}({first})"

@@ -1,11 +1,9 @@
-"""Where CASA finds the data it needs at run time, and how it is told.
+"""The data that CASA needs at run time: where they lie, and how CASA finds them.
 
-casatools does not import without IERS tables. It takes their place from
-casaconfig: first a site configuration (``CASASITECONFIG``, else
-``/opt/casa/casasiteconfig.py``, ``/home/casa/casasiteconfig.py``, else a module
-``casasiteconfig``), then the user's ``~/.casa/config.py``, which wins. Where
-there is no site configuration and the PyPI package ``casadata`` is installed,
-:func:`prepare` supplies one that points to it. It never writes a user's file.
+casatools does not import without IERS tables. casaconfig names their folder: first a site configuration
+(``CASASITECONFIG``, else ``/opt/casa/casasiteconfig.py``, ``/home/casa/casasiteconfig.py``, else a module
+``casasiteconfig``), then the user's ``~/.casa/config.py``, which wins. Where there is no site configuration and the
+PyPI package ``casadata`` is installed, :func:`prepare` supplies one that points to it. No user's file is written.
 
 See https://casadocs.readthedocs.io/en/stable/notebooks/external-data.html
 """
@@ -33,9 +31,9 @@ _SITE_VARIABLE = "CASASITECONFIG"
 _SITE_FILES = (Path("/opt/casa/casasiteconfig.py"), Path("/home/casa/casasiteconfig.py"))
 _SITE_MODULE = "casasiteconfig"
 
-# Only measurespath: casaconfig then takes it for datapath as well, unless the user's own
-# configuration names another one. Updates are off because casaconfig would fetch newer tables
-# into the installed package, and the record of a session must hold until its end.
+# Only measurespath is set: casaconfig then uses it for datapath as well, unless the user's own configuration names
+# another one. Updates are off: casaconfig would fetch newer tables into the installed package, and the tables that a
+# session's record names at its begin must be there until its end.
 _SITE_TEMPLATE = """\
 # Written by casaprov: CASA reads its run-time data from the installed package casadata.
 # Settings in ~/.casa/config.py take precedence over these.
@@ -48,19 +46,19 @@ _HINT = (
     "Install CASA's data with 'pip install casadata' (350 MB), or fetch them with "
     "'mkdir -p ~/.casa/data' and 'python -m casaconfig --update-all'."
 )
-_CASA_HINT = "Install CASA with 'pip install \"casaprov[casa]\"'; 'casaprov doctor' says which releases work here."
+_CASA_HINT = "Install CASA with 'pip install \"casaprov[casa]\"'; 'casaprov doctor' names the releases that work here."
 
 
 @dataclass(frozen=True)
 class DataSource:
-    """Who decides where CASA looks for its data.
+    """The configuration that decides where CASA looks for its data.
 
     Attributes
     ----------
     origin
-        ``casadata``: the installed package, through a site configuration of ours.
+        ``casadata``: the installed package, through a site configuration that casaprov writes.
         ``site``: a site configuration that was there before.
-        ``user``: neither; only what ``~/.casa/config.py`` or CASA's defaults say.
+        ``user``: neither; only ``~/.casa/config.py`` and CASA's defaults.
     site_config
         The site configuration file or the module's file, if any.
     """
@@ -70,7 +68,7 @@ class DataSource:
 
 
 def casadata_path() -> Path | None:
-    """Folder of the data in the installed package ``casadata``, without importing it or CASA."""
+    """Return the data folder of the installed package ``casadata``, without importing it or CASA."""
     spec = importlib.util.find_spec("casadata")
     if spec is None or spec.origin is None:
         return None
@@ -79,20 +77,20 @@ def casadata_path() -> Path | None:
 
 
 def prepare() -> DataSource:
-    """Make sure CASA finds its data; call it before casatools is first imported.
+    """Make CASA find its data; to be called before casatools is first imported.
 
-    Changes nothing where a site configuration is in force. Else, if casadata
-    is installed, sets ``CASASITECONFIG`` for this process and its children.
+    Nothing changes where a site configuration is in force. Else, if casadata is installed, ``CASASITECONFIG`` is set
+    for this process and its children.
     """
     ours = Path(platformdirs.user_cache_dir("casaprov")) / "casa"
     data = casadata_path()
     named = os.environ.get(_SITE_VARIABLE)
-    # A file of ours comes from a parent process, whose interpreter may have another casadata.
+    # A file in our folder was named by a parent process, whose interpreter may have another casadata: it is replaced.
     if named is not None and (data is None or Path(named).parent != ours):
         return DataSource("site", Path(named))
     if named is None and (found := _site_config()) is not None:
         return DataSource("site", found)
-    # casaconfig reads its configuration once: with none of ours in force then, the user's decides.
+    # casaconfig reads its configuration once: if it has, a site configuration comes too late.
     if data is None or (named is None and "casaconfig.config" in sys.modules):
         return DataSource("user")
     config = _write_site_config(ours, data)
@@ -101,7 +99,7 @@ def prepare() -> DataSource:
 
 
 def data_folders() -> tuple[Path, ...]:
-    """Folders in which CASA looks for its data: the measures' own first.
+    """Return the folders in which CASA looks for its data, the folder of the measures first.
 
     Raises
     ------
@@ -113,12 +111,12 @@ def data_folders() -> tuple[Path, ...]:
         config = importlib.import_module("casaconfig.config")
     except ImportError as error:
         raise CasaMissing(f"CASA's configuration cannot be read: {error}.", hint=_CASA_HINT) from error
-    told = [config.measurespath, *config.datapath]
-    return tuple(dict.fromkeys(Path(folder) for folder in told if folder))
+    folders = [config.measurespath, *config.datapath]
+    return tuple(dict.fromkeys(Path(folder) for folder in folders if folder))
 
 
 def forbid_updates() -> None:
-    """Keep CASA, which must not be imported yet, from fetching newer data in this process."""
+    """Keep CASA from fetching newer data in this process; to be called before it is imported."""
     config: Any = importlib.import_module("casaconfig.config")
     config.measures_auto_update = config.data_auto_update = False
 
@@ -131,8 +129,7 @@ def import_casatasks() -> ModuleType:
     CasaMissing
         If casatasks is not installed or cannot be loaded.
     CasaDataMissing
-        If no data are found. It is raised before casatools is imported, which
-        would try to reach the network instead.
+        If no data are found. It is raised before casatools is imported, which would try to reach the network.
     """
     source = prepare()
     if importlib.util.find_spec("casatasks") is None:
@@ -146,18 +143,18 @@ def import_casatasks() -> ModuleType:
         raise CasaMissing(f"CASA is installed but does not load: {error}.", hint=_CASA_HINT) from error
     except Exception as error:
         if type(error).__module__.partition(".")[0] == "casaconfig":
-            told = f"CASA cannot use its data: {error} ({_looked_in(source, folders)})."
-            raise CasaDataMissing(told, hint=_HINT) from error
+            message = f"CASA cannot use its data: {error} ({_looked_in(source, folders)})."
+            raise CasaDataMissing(message, hint=_HINT) from error
         raise CasaMissing(f"CASA is installed but does not start: {error!r}.", hint=_CASA_HINT) from error
 
 
 def _looked_in(source: DataSource, folders: tuple[Path, ...]) -> str:
     places = ", ".join(str(folder) for folder in folders) or "no folder at all"
-    told = f"no geodetic/IERSeop2000 in {places}"
+    text = f"no geodetic/IERSeop2000 in {places}"
     if source.site_config is not None:
         missing = "" if source.site_config.is_file() else ", which does not exist"
-        told += f"; the site configuration is {source.site_config}{missing}"
-    return told
+        text += f"; the site configuration is {source.site_config}{missing}"
+    return text
 
 
 def _site_config() -> Path | None:
@@ -181,7 +178,7 @@ def _write_site_config(folder: Path, data: Path) -> Path:
 
 
 def _write_whole(path: Path, text: bytes) -> Path:
-    # Written aside and renamed: kernels that start at the same moment never read half a file.
+    # Written beside and renamed: a kernel that starts at the same moment never reads half a file.
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".site-")
     with os.fdopen(handle, "wb") as file:
         file.write(text)

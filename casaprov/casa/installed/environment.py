@@ -1,4 +1,4 @@
-"""What a session runs in: CASA, its data, Python, machine, container, repository."""
+"""The environment of a session: CASA, its data, Python, machine, container, repository."""
 
 from __future__ import annotations
 
@@ -44,13 +44,10 @@ _CONTAINER_ID = re.compile(r"/containers/([0-9a-f]{64})/")
 
 
 def current_environment(folder: Path) -> Environment:
-    """Environment of this process, for a notebook that lies in `folder`.
-
-    CASA itself is not imported.
-    """
+    """Describe the environment of this process, for a notebook in `folder`, without importing CASA."""
     packages = {name: version for name in _PACKAGES if (version := installed(name))}
     return Environment(
-        # CASA itself writes 6.7.5-18 where its distribution says 6.7.5.18.
+        # The version that CASA itself gives is 6.7.5-18 where that of its distribution is 6.7.5.18.
         casatasks=packages.get("casatasks") or _loaded_version("casatasks"),
         casatools=packages.get("casatools") or _loaded_version("casatools"),
         casadata=packages.get("casadata", ""),
@@ -66,22 +63,21 @@ def current_environment(folder: Path) -> Environment:
 
 
 def installed(distribution: str) -> str:
-    """Version of an installed distribution; empty if it is not installed."""
+    """Return the version of an installed distribution; empty if it is not installed."""
     try:
         found = metadata.distribution(distribution)
     except metadata.PackageNotFoundError:
         return ""
-    # found.version parses all of it as a mail, the package's README included.
+    # found.version parses all metadata as a mail, the package's README included, which is slow.
     header, _, _ = (found.read_text("METADATA") or "").partition("\n\n")
-    told = _VERSION.search(header)
-    return told[1] if told else found.version
+    version = _VERSION.search(header)
+    return version[1] if version else found.version
 
 
 def measures_tables(folder: Path) -> dict[str, tuple[date, str]]:
-    """Date and version of the IERS and leap-second tables below a data folder.
+    """Return date and version of the IERS and leap-second tables below a data folder.
 
-    They are read from the tables' headers, without CASA; a table that is
-    absent or of an unknown make is left out.
+    They are read from the tables' headers, without CASA; a table is left out if it is absent or of an unknown form.
     """
     found: dict[str, tuple[date, str]] = {}
     for name in _MEASURES_TABLES:
@@ -96,12 +92,12 @@ def measures_tables(folder: Path) -> dict[str, tuple[date, str]]:
 
 
 def container_name(root: Path, environ: Mapping[str, str]) -> str:
-    """Name of the container image, else of the container; empty outside of one.
+    """Return the name of the container image, else of the container; empty outside of one.
 
     Parameters
     ----------
     root
-        The root of the file system, where container engines leave their marks.
+        The root of the file system, where container engines leave marker files.
     environ
         The environment variables.
     """
@@ -121,13 +117,13 @@ def container_name(root: Path, environ: Mapping[str, str]) -> str:
 
 
 def git_state(folder: Path) -> GitState | None:
-    """Commit of the repository around `folder`; None without git, repository or commit.
+    """Return the commit of the repository around `folder`; None without git, repository or commit.
 
-    ``dirty`` tells of changes to tracked files: data products that lie
-    untracked beside a notebook do not make it another notebook.
+    ``dirty`` stands for changes of tracked files: data products beside a notebook, which are not tracked, do not make it
+    another notebook.
     """
     if "GIT_DIR" not in os.environ and not any((above / ".git").exists() for above in (folder, *folder.parents)):
-        return None  # GitPython takes longer to load than all else here
+        return None  # GitPython takes longer to load than everything else here
     try:
         # GitPython looks for the git program when imported, and raises ImportError without it.
         import git
@@ -138,7 +134,7 @@ def git_state(folder: Path) -> GitState | None:
             remote = _remote(repository)
             return GitState(commit=repository.head.commit.hexsha, dirty=repository.is_dirty(), remote=remote)
     except (git.GitError, OSError, ValueError) as error:
-        # ValueError: a repository without a commit. GitError: also one that belongs to somebody else.
+        # ValueError: the repository has no commit. GitError: among others, it belongs to another user.
         _log.debug("no git state of %s: %s", folder, error)
         return None
 
@@ -149,7 +145,7 @@ def without_credentials(url: str) -> str:
         return url
     parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")
-    # The user of ssh is part of the address ("git"); that of http may itself be a token.
+    # The user of ssh is part of the address ("git"); the user of http may itself be a token.
     keep = user.partition(":")[0] + at if parts.scheme.endswith("ssh") else ""
     return urlunsplit((parts.scheme, keep + host, parts.path, "", ""))
 
@@ -177,8 +173,8 @@ def _loaded_version(module: str) -> str:
 
 
 def _threads() -> dict[str, str]:
-    told = {name: os.environ[name] for name in _THREADS if name in os.environ}
-    return {"cpus": str(len(os.sched_getaffinity(0))), **told}
+    limits = {name: os.environ[name] for name in _THREADS if name in os.environ}
+    return {"cpus": str(len(os.sched_getaffinity(0))), **limits}
 
 
 def _text(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The CASA log file: the part that one call wrote."""
+"""The log file of CASA, read call by call."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MAX_SEGMENT_BYTES = 4 * 2**20
 
 
 def log_offset() -> int:
-    """Size of the CASA log file now; 0 if there is none."""
+    """Return the size of the CASA log file now, in bytes; 0 if there is none."""
     path = log_path()
     try:
         return path.stat().st_size if path else 0
@@ -20,7 +20,7 @@ def log_offset() -> int:
 
 
 def log_since(offset: int) -> str:
-    """What was logged since `offset`; of a very long segment the beginning and the end."""
+    """Return the text logged since `offset`; of a very long text its beginning and end."""
     path = log_path()
     if path is None:
         return ""
@@ -39,7 +39,7 @@ def log_since(offset: int) -> str:
 
 
 def log_path() -> Path | None:
-    """Return the file that casalog writes to, None before CASA is loaded or where it logs to no file."""
+    """Return the file that casalog writes to; None before CASA is loaded, or if it logs to no file."""
     casatasks = sys.modules.get("casatasks")
     if casatasks is None or not hasattr(casatasks, "casalog"):
         return None

@@ -1,8 +1,7 @@
-"""The programs that draw for plotms and imview: AppImages inside of the Python packages.
+"""The programs of plotms and imview: AppImages inside of the Python packages.
 
-An AppImage is a program with all its libraries in one file, which mounts
-itself through FUSE when it is started. Where that is not possible, as in most
-containers, it is unpacked once into the user's cache; what is unpacked starts
+An AppImage is a program with all its libraries in one file, which mounts itself through FUSE when it is started. Where
+that is not possible, as in most containers, it is unpacked once into the user's cache; an unpacked program starts
 faster, too. See https://docs.appimage.org/user-guide/run-appimages.html.
 """
 
@@ -27,10 +26,10 @@ PLOT_TASKS: Mapping[str, str] = {"plotms": "casaplotms", "imview": "casaviewer"}
 """Tasks that draw with a program of their own, and the package of each."""
 
 PLOT_PACKAGES = tuple(dict.fromkeys(PLOT_TASKS.values()))
-"""Packages of these tasks."""
+"""The packages of these tasks."""
 
 PROGRAMS_VARIABLE = "CASAPROV_PROGRAMS"
-"""Environment variable that names another folder to unpack programs into; they take 550 MB each."""
+"""Environment variable with another folder to unpack programs into; they take 550 MB each."""
 
 # casaplotms looks at its own path: under any other name it does not read --datapath (measured with 2.9.1).
 _UNPACKED = "squashfs-root"
@@ -38,7 +37,7 @@ _TIMEOUT_S = 300
 
 
 def app_image(package: str) -> Path:
-    """Return the AppImage of a package of :data:`PLOT_PACKAGES`; nothing of it is imported.
+    """Return the AppImage of a package of :data:`PLOT_PACKAGES`, without importing the package.
 
     Raises
     ------
@@ -56,18 +55,18 @@ def app_image(package: str) -> Path:
 
 
 def unpacked_programs() -> Path:
-    """Folder of the user's cache that AppImages are unpacked into."""
+    """Return the folder of the user's cache for unpacked AppImages."""
     named = os.environ.get(PROGRAMS_VARIABLE)
     return Path(named) if named else Path(platformdirs.user_cache_dir("casaprov")) / "programs"
 
 
 def unpacked(package: str) -> Path:
-    """Folder that the AppImage of a package lies in, unpacked, or would; it holds ``AppRun``."""
+    """Return the folder of the unpacked AppImage of a package; it holds ``AppRun`` once it is unpacked."""
     return unpacked_programs() / f"{package}-{installed(package)}" / _UNPACKED
 
 
 def unpack(package: str) -> Path:
-    """Unpack the AppImage of a package, unless that was done before, and return its folder.
+    """Unpack the AppImage of a package, unless it is there already, and return its folder.
 
     Raises
     ------
@@ -84,12 +83,12 @@ def unpack(package: str) -> Path:
         raise _failed(package, folder, str(error)) from error
     try:
         _extract(image, aside)
-        if not (folder / "AppRun").is_file():  # somebody else may have been faster
+        if not (folder / "AppRun").is_file():  # another process may have been faster
             shutil.rmtree(folder.parent, ignore_errors=True)
             aside.rename(folder.parent)
     except (OSError, subprocess.SubprocessError) as error:
         if not (folder / "AppRun").is_file():
-            raise _failed(package, folder, _told(error)) from error
+            raise _failed(package, folder, _reason(error)) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return folder
@@ -111,11 +110,11 @@ def _extract(image: Path, folder: Path) -> None:
     )
 
 
-def _told(error: Exception) -> str:
-    said = getattr(error, "stderr", None)
-    return said.decode(errors="replace").strip() if said else str(error)
+def _reason(error: Exception) -> str:
+    stderr = getattr(error, "stderr", None)
+    return stderr.decode(errors="replace").strip() if stderr else str(error)
 
 
-def _failed(package: str, folder: Path, why: str) -> CasaMissing:
-    told = f"The program of {package} cannot be unpacked into {folder}: {why.rstrip('.')}."
-    return CasaMissing(told, hint=f"Make room for 600 MB there, or name another folder with {PROGRAMS_VARIABLE}.")
+def _failed(package: str, folder: Path, reason: str) -> CasaMissing:
+    message = f"The program of {package} cannot be unpacked into {folder}: {reason.rstrip('.')}."
+    return CasaMissing(message, hint=f"Make room for 600 MB there, or name another folder with {PROGRAMS_VARIABLE}.")

@@ -1,9 +1,8 @@
-"""plotms and imview without a window: what is run in place of what was asked for, and how.
+"""Calls of plotms and imview without a window: changed parameters, and how the task is run with them.
 
-Both are made for a window that waits for its user. In a notebook they draw
-into a file, which the notebook shows: a file that the user names, else one
-beside the journal. What of the user's parameters this changes is kept in the
-record (``Activity.replaced``).
+Both tasks open a window and wait for their user. In a notebook they draw into a file, which the notebook shows: a file
+that the user names, else one beside the journal. Parameters that are changed for this are kept in the record as the
+user gave them (``Activity.replaced``).
 """
 
 from __future__ import annotations
@@ -22,15 +21,15 @@ from casaprov.tasks.calls import TaskCall
 
 __all__ = ["Programs", "arguments", "draw", "headless", "log_file"]
 
-_MAX_TOLD = 4
-_NOTHING_LOGGED = ("Task ", "#####", "Exporting", "<_", ">", "status =", "debug_error_string", "details =")
+_MAX_LOG_LINES = 4
+_NO_REASON = ("Task ", "#####", "Exporting", "<_", ">", "status =", "debug_error_string", "details =")
 
 
 class Programs(Protocol):
-    """What keeps the programs that draw (:class:`casaprov.casa.plots.programs.PlotPrograms`)."""
+    """Keeps the programs that draw (:class:`casaprov.casa.plots.programs.PlotPrograms`)."""
 
     def ready(self, package: str, log: str, data: str) -> Mapping[str, str]:
-        """Make sure that the program of a package runs; return its ``address`` and ``display``."""
+        """Start the program of a package unless it runs; return its ``address`` and ``display``."""
         ...
 
     def stop(self, package: str) -> None:
@@ -44,7 +43,7 @@ def headless(call: TaskCall, picture: Callable[[], str]) -> TaskCall:
     Parameters
     ----------
     picture
-        Returns the name of a PNG file for a user who names none.
+        Returns the name of a PNG file; called if the user names no file.
     """
     changes = (_headless_plotms if call.task == "plotms" else _headless_imview)(call.parameters, picture)
     changed = {name: value for name, value in changes.items() if call.parameters.get(name) != value}
@@ -72,7 +71,7 @@ def _headless_imview(parameters: Mapping[str, Any], picture: Callable[[], str]) 
 
 
 def arguments(call: TaskCall) -> dict[str, Any]:
-    """Return the values to call the task with: the program does not know the working directory."""
+    """Return the arguments of the task, with an absolute path: its program has another working directory."""
     plotfile = call.parameters.get("plotfile")
     if call.task != "plotms" or not isinstance(plotfile, str) or not plotfile:
         return dict(call.parameters)
@@ -80,30 +79,30 @@ def arguments(call: TaskCall) -> dict[str, Any]:
 
 
 def draw(call: TaskCall, function: Callable[[], Any], programs: Programs, data: str) -> Any:
-    """Run a task that draws, whose call is :func:`headless`, and return what it returns.
+    """Run a task that draws, whose call is :func:`headless`, and return its value.
 
     Parameters
     ----------
     function
         Calls the task itself.
     data
-        CASA's data.
+        Folder of CASA's data.
 
     Raises
     ------
     CasaMissing
         If its program is not installed or does not start.
     RuntimeError
-        If the program refuses the call, or ends. Whatever the task raises itself is left as it is.
+        If the program refuses the call, or ends. Errors of the task itself are left as they are.
     """
-    told = programs.ready(call.package, log_file(), data)
-    _connect(call.package, told["address"])
+    program = programs.ready(call.package, log_file(), data)
+    _connect(call.package, program["address"])
     offset = log_offset()
     try:
-        with _display(told["display"]):
+        with _display(program["display"]):
             return function()
     except KeyboardInterrupt:
-        programs.stop(call.package)  # it would go on drawing, and refuse the next call
+        programs.stop(call.package)  # the program would go on drawing and refuse the next call
         raise
     except Exception as error:
         if type(error).__module__.partition(".")[0] != "grpc":
@@ -115,15 +114,15 @@ def draw(call: TaskCall, function: Callable[[], Any], programs: Programs, data: 
 def _refusal(call: TaskCall, details: str, log: str) -> str:
     # Columns of the log are separated by tabs: time, priority, origin, text.
     columns = [line.split("\t", 3) for line in log.splitlines()]
-    said = [c[3].strip() for c in columns if len(c) == 4 and c[1].strip() in ("WARN", "SEVERE") and c[3].strip()]
-    said += [c[3].strip() for c in columns if len(c) == 4 and "match for" in c[3]]
-    said = [text for text in dict.fromkeys(said) if not text.startswith(_NOTHING_LOGGED) and "TAI_UTC" not in text]
-    told = f"{call.task} could not draw this: {details.rstrip('.')}."
-    return told + (f" The log says: {'; '.join(said[-_MAX_TOLD:])}" if said else " The log may say more.")
+    texts = [c[3].strip() for c in columns if len(c) == 4 and c[1].strip() in ("WARN", "SEVERE") and c[3].strip()]
+    texts += [c[3].strip() for c in columns if len(c) == 4 and "match for" in c[3]]
+    texts = [text for text in dict.fromkeys(texts) if not text.startswith(_NO_REASON) and "TAI_UTC" not in text]
+    reason = f" The log says: {'; '.join(texts[-_MAX_LOG_LINES:])}" if texts else " The log may say more."
+    return f"{call.task} could not draw this: {details.rstrip('.')}.{reason}"
 
 
 class _Ended:
-    """Stands for the program where a task would end it and start another that nobody watches."""
+    """Stands for the program where a task would end it, and start another one beyond our control."""
 
     def __init__(self, package: str) -> None:
         self._package = package
@@ -156,7 +155,7 @@ def _connect(package: str, address: str) -> None:
 
 
 def log_file() -> str:
-    """File that casalog writes to, and the programs with it; empty if there is none."""
+    """Return the file that casalog writes to, and the programs too; empty if there is none."""
     with suppress(ImportError):
         importlib.import_module("casatasks")
     return str(log_path() or "")
@@ -164,7 +163,7 @@ def log_file() -> str:
 
 @contextmanager
 def _display(name: str) -> Iterator[None]:
-    """Name a display while a task runs: plotms looks whether there is one, but draws elsewhere."""
+    """Set ``DISPLAY`` while a task runs: plotms looks for a display, but does not draw on it."""
     before = os.environ.get("DISPLAY")
     os.environ["DISPLAY"] = name
     try:

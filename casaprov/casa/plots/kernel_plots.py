@@ -1,7 +1,7 @@
-"""plotms and imview in a notebook: the picture comes back, is recorded, and is shown.
+"""plotms and imview in a notebook: their pictures are recorded and shown below the cell.
 
-The programs that draw are kept by a child process (:mod:`casaprov.casa.plots.server`),
-which starts with the first plot and ends with the kernel.
+A child process keeps the programs that draw (:mod:`casaprov.casa.plots.server`). It starts with the first plot and ends
+with the kernel.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class KernelPlots:
     Parameters
     ----------
     folder
-        Returns where pictures go for which the user names no file; made when needed.
+        Returns the folder for pictures for which the user names no file; it is made when needed.
     show
         Shows files, page by page, below the cell.
     """
@@ -54,7 +54,7 @@ class KernelPlots:
     def prepare(
         self, call: TaskCall, function: Callable[[Mapping[str, Any]], Any]
     ) -> tuple[TaskCall, Callable[[], Any], Callable[[], None]]:
-        """Return `call` without its window, what runs it, and what shows the pages that it drew."""
+        """Return `call` without its window, a function that runs it, and one that shows the pages that it drew."""
         prepared = headless(call, lambda: self._picture(call))
         before = {path: stamp(path) for path in _outputs(prepared)}
 
@@ -62,7 +62,7 @@ class KernelPlots:
             data = next((str(path) for path in data_folders() if (path / "geodetic").is_dir()), "")
             try:
                 returned = draw(prepared, lambda: function(arguments(prepared)), self, data)
-            except CasaprovError as error:  # a notebook shows what an exception says, and no hint beside it
+            except CasaprovError as error:  # a notebook shows the text of an exception only, without the hint
                 raise RuntimeError(f"{error.message} {error.hint}".strip()) from None
             if not self._drawn(prepared, before):
                 raise RuntimeError(f"{call.task} made no picture and gave no reason; the log may say more.")
@@ -77,9 +77,9 @@ class KernelPlots:
         return prepared, work, show
 
     def ready(self, package: str, log: str, data: str) -> Mapping[str, str]:
-        """Make sure that the program of a package runs."""
-        told: dict[str, str] = self._server().call("ready", package=package, log=log, data=data)
-        return told
+        """Start the program of a package unless it runs; return its ``address`` and ``display``."""
+        program: dict[str, str] = self._server().call("ready", package=package, log=log, data=data)
+        return program
 
     def stop(self, package: str) -> None:
         """End the program of a package."""
@@ -110,7 +110,7 @@ class KernelPlots:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError:  # a folder that may only be read, as examples often are
             folder = Path(tempfile.mkdtemp(prefix="casaprov-pictures-"))
-        # The program writes relative to a folder of its own; the record is written from the working directory.
+        # Relative to the working directory, as paths of the record are.
         return os.path.relpath(folder / f"{self._session}-{self._count:03d}-{call.task}.png", call.cwd)
 
     @staticmethod
@@ -121,6 +121,6 @@ class KernelPlots:
 
 def _outputs(call: TaskCall) -> list[Path]:
     spec = load_specs().get(call.task)
-    # A task in a version that no table describes still has the one file that it is told to write.
+    # A version of a task that no table describes still writes the one file that its parameters name.
     uses = spec.outputs(call.parameters, call.cwd) if spec is not None else ()
     return [use.path for use in uses]

@@ -1,10 +1,9 @@
 """The programs behind plotms and imview, started, watched and ended by this process.
 
-The packages start their programs themselves, but wait for ever for one that
-does not come up, leave it behind when Python is killed, and let the viewer's
-window, and with it the picture, grow with every call: its size is kept in
-``~/.casa``. Here a program gets a state of its own, says within a minute where
-it listens, and ends with this process. Tasks are then told its address.
+The packages start their programs themselves. But they wait for ever for a program that does not come up, leave it
+behind when Python is killed, and let the viewer's window, and with it the picture, grow with every call, for its size
+is kept in ``~/.casa``. Here a program gets a state of its own, has a minute to give its address, and ends with this
+process. The tasks then connect to that address.
 """
 
 from __future__ import annotations
@@ -27,16 +26,16 @@ __all__ = ["PlotPrograms"]
 
 _START_S = 60.0
 _PAUSE_S = 0.02
-_SAID_LINES = 5
+_OUTPUT_LINES = 5
 
-# What the viewer writes there itself after each call would change the size of the next picture.
+# The viewer changes this file after each call, and with it the size of the next picture.
 _VIEWER_STATE = """\
 viewer.dpg.dimensions: 1000 1000
 viewer.dpg.visible.animator: false
 viewer.dpg.visible.cursor_tracking: false
 viewer.dpg.visible.regions: false
 """
-_NOT_THEIRS = ("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "QT_QPA_PLATFORM", "LD_LIBRARY_PATH", "LD_PRELOAD")
+_WITHHELD = ("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "QT_QPA_PLATFORM", "LD_LIBRARY_PATH", "LD_PRELOAD")
 
 
 @dataclass
@@ -48,14 +47,14 @@ class _Program:
 
 
 class PlotPrograms:
-    """Programs by package; each is started when it is first asked for, and again if it ended.
+    """Programs by package; each is started when it is first needed, and again if it ended.
 
     Parameters
     ----------
     xvfb
-        Whether they draw on an X server, where one is installed.
+        True to draw on an X server, where one is installed.
     fuse
-        Whether a program may be started without unpacking it.
+        True to start a program without unpacking it, where that is possible.
     """
 
     def __init__(self, *, xvfb: bool = True, fuse: bool = True) -> None:
@@ -67,14 +66,14 @@ class PlotPrograms:
         self._starting: subprocess.Popen[bytes] | None = None
 
     def ready(self, package: str, log: str, data: str) -> dict[str, str]:
-        """Make sure that the program of a package runs, ready for the next call.
+        """Start the program of a package unless it runs, ready for the next call.
 
         Parameters
         ----------
         log
-            File that it logs to; empty for none.
+            File for its log; empty for none.
         data
-            CASA's data.
+            Folder of CASA's data.
 
         Returns
         -------
@@ -122,7 +121,7 @@ class PlotPrograms:
             return self._screen.variables
         if not self._xvfb or shutil.which("Xvfb") is None:
             return OFFSCREEN
-        for package in tuple(self._programs):  # they drew on the screen that is gone
+        for package in tuple(self._programs):  # their screen is gone
             self.stop(package)
         try:
             self._screen = Xvfb(self._folder)
@@ -137,7 +136,7 @@ class PlotPrograms:
             try:
                 return self._launch(package, app_image(package), log, data, variables)
             except (CasaMissing, OSError):
-                self._fuse = False  # no FUSE here, most likely; if it is something else, that shows below
+                self._fuse = False  # most likely there is no FUSE here; any other reason shows below
         return self._launch(package, unpack(package) / "AppRun", log, data, variables)
 
     def _launch(self, package: str, program: Path, log: str, data: str, variables: Mapping[str, str]) -> _Program:
@@ -146,12 +145,12 @@ class PlotPrograms:
         address = folder / "address"
         os.mkfifo(address)
         command = [str(program), *_arguments(package, address, log, folder), *([f"--datapath={data}"] if data else [])]
-        with (folder / "said").open("wb") as said:
+        with (folder / "output").open("wb") as output:
             process = self._starting = subprocess.Popen(
                 command,
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
-                stdout=said,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 env={**_environment(folder), **variables},
                 preexec_fn=end_with_parent,  # noqa: PLW1509 - one system call
@@ -162,10 +161,11 @@ class PlotPrograms:
             return _Program(process, folder, log, found)
         process.kill()
         process.wait()
-        lines = (folder / "said").read_text(errors="replace").strip().splitlines()[-_SAID_LINES:]
+        lines = (folder / "output").read_text(errors="replace").strip().splitlines()[-_OUTPUT_LINES:]
         shutil.rmtree(folder, ignore_errors=True)
-        told = f"The program of {package} ({program}) does not start: {' '.join(lines) or 'it says nothing'}."
-        raise CasaMissing(told, hint="'casaprov doctor' says what it needs.")
+        reason = " ".join(lines) or "it gives no reason"
+        message = f"The program of {package} ({program}) does not start: {reason}."
+        raise CasaMissing(message, hint="'casaprov doctor' tells what it needs.")
 
     @staticmethod
     def _reset(folder: Path) -> None:
@@ -181,8 +181,8 @@ def _arguments(package: str, address: Path, log: str, folder: Path) -> list[str]
 
 
 def _environment(home: Path) -> dict[str, str]:
-    """Return this process's variables with a home of the program's own, for it locks and changes files there."""
-    chosen = {name: value for name, value in os.environ.items() if name not in _NOT_THEIRS and "MPI" not in name}
+    """Return this process's variables, with a home for the program: it locks and changes files there."""
+    chosen = {name: value for name, value in os.environ.items() if name not in _WITHHELD and "MPI" not in name}
     users = Path(os.path.expanduser("~"))  # noqa: PTH111 - HOME may be unset
     with suppress(OSError):
         shutil.copy(users / ".casarc", home / ".casarc")
@@ -193,9 +193,9 @@ def _environment(home: Path) -> dict[str, str]:
 def _wait_for(address: Path, process: subprocess.Popen[bytes]) -> str:
     """Read the address that the program writes into its pipe; empty if it ends before, or takes too long."""
     descriptor = os.open(address, os.O_RDONLY | os.O_NONBLOCK)
-    told, until = b"", time.monotonic() + _START_S
+    text, until = b"", time.monotonic() + _START_S
     try:
-        while not told.endswith(b"\n") and time.monotonic() < until:
+        while not text.endswith(b"\n") and time.monotonic() < until:
             try:
                 piece = os.read(descriptor, 4096)
             except BlockingIOError:
@@ -204,7 +204,7 @@ def _wait_for(address: Path, process: subprocess.Popen[bytes]) -> str:
                 if process.poll() is not None:
                     break
                 time.sleep(_PAUSE_S)
-            told += piece
+            text += piece
     finally:
         os.close(descriptor)
-    return told.decode(errors="replace").strip()
+    return text.decode(errors="replace").strip()

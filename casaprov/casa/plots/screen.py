@@ -1,4 +1,4 @@
-"""A screen that nobody sees: Xvfb, or the memory of Qt where there is none.
+"""An invisible screen: Xvfb, or Qt's drawing into memory where Xvfb is not installed.
 
 Pictures are the same, byte for byte, on both (measured with casaplotms 2.9.1
 and casaviewer 2.4.4).
@@ -22,17 +22,17 @@ from pathlib import Path
 __all__ = ["OFFSCREEN", "Xvfb", "end_with_parent"]
 
 OFFSCREEN: Mapping[str, str] = {"QT_QPA_PLATFORM": "offscreen"}
-"""Variables with which a program of Qt draws into memory and needs no X server."""
+"""Variables that let a program of Qt draw into memory, without an X server."""
 
 _START_S = 20.0
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
-_WILD = 0xFFFF  # FamilyWild: the cookie is good for any display
+_WILD = 0xFFFF  # FamilyWild: the cookie is valid for any display
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def end_with_parent(number: int = signal.SIGKILL) -> None:
-    """Have the kernel end this process when the thread that started it ends; for a new child."""
+    """Let the Linux kernel end this process, a new child, when the thread that started it ends."""
     _libc.prctl(_DIE_WITH_PARENT, number, 0, 0, 0)
 
 
@@ -44,7 +44,7 @@ class Xvfb:
     Parameters
     ----------
     folder
-        Where its cookie lies; a folder of this user only.
+        Folder for its cookie, which only this user may read.
 
     Raises
     ------
@@ -72,9 +72,9 @@ class Xvfb:
             )
         finally:
             os.close(write_end)
-        with open(read_end, encoding="ascii") as told:  # noqa: PTH123 - a descriptor
-            ready, _, _ = select.select([told], [], [], _START_S)
-            number = told.readline().strip() if ready else ""
+        with open(read_end, encoding="ascii") as display:  # noqa: PTH123 - a descriptor
+            ready, _, _ = select.select([display], [], [], _START_S)
+            number = display.readline().strip() if ready else ""
         if not number:
             self.close()
             raise OSError("Xvfb does not start")
@@ -90,11 +90,11 @@ class Xvfb:
         return self._process.pid
 
     def runs(self) -> bool:
-        """Tell whether it still runs."""
+        """Return True while the server runs."""
         return self._process.poll() is None
 
     def close(self) -> None:
-        """End it; its lock and socket in ``/tmp`` go with it."""
+        """End the server, which removes its lock and socket in ``/tmp``."""
         self._process.terminate()
         try:
             self._process.wait(5)

@@ -1,7 +1,7 @@
 """The child process of a kernel that keeps the programs behind plotms and imview.
 
-They and their X server are children of this process, which ends with the
-kernel, whether that is shut down or killed; they end with it, and their files are removed.
+The programs and their X server are children of this process. It ends with the kernel, whether that is shut down or
+killed; the programs end with it, and their files are removed.
 """
 
 from __future__ import annotations

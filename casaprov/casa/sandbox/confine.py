@@ -1,20 +1,17 @@
-"""Confining this process before it runs what a stranger's crate asks for.
+"""Confinement of this process before it runs the calls of a stranger's crate.
 
-CASA evaluates some of its parameters as Python (flagdata's list mode) and
-hands others to a shell, so a recorded call can be any program. A replay
-therefore runs CASA in a process that the Linux kernel confines, with no help
-of root and no way back, its children included:
+CASA evaluates some of its parameters as Python (flagdata's list mode) and hands others to a shell, so a recorded call
+can be any program. A replay therefore runs CASA in a process that the Linux kernel confines, without the help of root
+and without a way back, its children included:
 
-- Landlock lets it write below given folders only, and read only them, the
-  inputs, and where the system, Python and CASA lie;
-- seccomp takes away what Landlock does not cover: sockets, memory and queues
-  shared with others, signals to them, their limits and priorities, changes of
-  modes, owners and times, new namespaces, and administration.
+- Landlock lets it write below given folders only, and read only these, the inputs, and the folders of the system, of
+  Python and of CASA;
+- seccomp covers the rest: it refuses sockets, memory and queues shared with other processes, signals to them, their
+  limits and priorities, changes of modes, owners and times, new namespaces, and administration.
 
-A program that draws for plotms or imview is talked to over TCP. A process that
-runs those gets a network of its own first (:func:`enter_own_network`), in which
-there is nothing but itself and its children and from which nothing leads out;
-sockets of the internet's kind are then left to it.
+plotms and imview talk to their programs over TCP. A process that runs these first gets a network of its own
+(:func:`enter_own_network`), with nothing in it but the process and its children, and with no way out; sockets of the
+internet's families are then allowed.
 
 See https://docs.kernel.org/userspace-api/landlock.html, seccomp(2) and namespaces(7).
 """
@@ -76,10 +73,10 @@ _SIGNALS: dict[str, tuple[int | None, int | None]] = {
     "rt_tgsigqueueinfo": (297, 240), "tgkill": (234, 131), "tkill": (200, 130),
 }  # fmt: skip
 _TRUNCATE_BY_NAME: dict[str, tuple[int | None, int | None]] = {"truncate": (76, 45)}
-# What clone3 is to do stands in memory, where a filter cannot see it; the C library then takes clone.
+# The arguments of clone3 are in memory, where a filter cannot see them. Without clone3 the C library uses clone.
 _ABSENT: dict[str, tuple[int | None, int | None]] = {"clone3": (435, 435)}
-# These answer "done" and do nothing: copying a file must not fail because its times cannot be set,
-# nor a thread because it cannot be bound to a processor.
+# These report success and do nothing: a copy of a file must not fail because its times cannot be set, nor a thread
+# because it cannot be bound to a processor.
 _IGNORED: dict[str, tuple[int | None, int | None]] = {
     "chmod": (90, None), "chown": (92, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452),
     "fchown": (93, 55), "fchownat": (260, 54), "file_setattr": (469, 469), "fremovexattr": (199, 16),
@@ -98,10 +95,10 @@ _NUMBER_AT, _MACHINE_AT, _FIRST_ARGUMENT_AT = 0, 4, 16  # in what the filter see
 _NEW_USER, _NEW_NETWORK = 0x10000000, 0x40000000
 _ANY_NAMESPACE = 0x7E020000  # clone(2): CLONE_NEWNS and all other CLONE_NEW...
 
-# Refused where an argument says so: (number on x86-64, on arm64, which argument, test, operand).
-# Of all these arguments the kernel itself takes the lower 32 bits only.
+# Calls that are refused if a test of an argument holds: (number on x86-64, on arm64, index of the argument, test,
+# operand). The kernel itself uses only the lower 32 bits of these arguments.
 _ARGUMENTS = (
-    (302, 261, 0, _ANY_BIT, 0xFFFFFFFF),  # prlimit64 of a process that is not named 0, the caller
+    (302, 261, 0, _ANY_BIT, 0xFFFFFFFF),  # prlimit64 of any process but 0, the caller
     (56, 220, 0, _ANY_BIT, _ANY_NAMESPACE),  # clone
 )
 _SIGNALS_BY_FILE = (
@@ -120,24 +117,24 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def landlock_version() -> int:
-    """Version of Landlock that this kernel has; 0 for none."""
+    """Return the version of Landlock in this kernel; 0 for none."""
     return max(0, int(_libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint(1))))
 
 
 def readable_places() -> tuple[Path, ...]:
-    """Where the system, this Python, its packages and CASA's configuration lie."""
+    """Return the folders of the system, of this Python and its packages, and of CASA's configuration."""
     packages = [Path(name) for name in sys.path if Path(name).is_absolute() and Path(name).is_dir()]
     # Some installers (uv, Nix) link packages into an environment.
     linked = [entry.resolve() for folder in packages for entry in folder.iterdir() if entry.is_symlink()]
     python = [Path(name) for name in (sys.prefix, sys.base_prefix, sys.exec_prefix)]
     site = [Path(os.environ[name]) for name in ("CASASITECONFIG",) if name in os.environ]
     own = [Path(os.path.expanduser(name)) for name in ("~/.casa", "~/.casarc")]  # noqa: PTH111 - HOME may be unset
-    told = [*python, *packages, *linked, *site, *own]
-    return (*map(Path, _SYSTEM), *(path for path in dict.fromkeys(told) if path != Path("/")))
+    places = [*python, *packages, *linked, *site, *own]
+    return (*map(Path, _SYSTEM), *(path for path in dict.fromkeys(places) if path != Path("/")))
 
 
 def enter_own_network() -> None:
-    """Move this process to a network where nobody else is, with a loopback device and nothing more.
+    """Move this process to an empty network with only a loopback device.
 
     Raises
     ------
@@ -145,7 +142,7 @@ def enter_own_network() -> None:
         If the system does not allow it.
     """
     user, group = os.geteuid(), os.getegid()
-    if _libc.unshare(_NEW_NETWORK) != 0:  # needs root; others may be root in a namespace of their own
+    if _libc.unshare(_NEW_NETWORK) != 0:  # it needs root; a user may be root in a namespace of their own
         _do(_libc.unshare(_NEW_USER | _NEW_NETWORK), _OWN_NETWORK)
         with _as_missing(_OWN_NETWORK):
             Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
@@ -156,11 +153,11 @@ def enter_own_network() -> None:
 
 
 @contextmanager
-def _as_missing(what: str) -> Iterator[None]:
+def _as_missing(feature: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _not_confined(what, str(error.strerror)) from error
+        raise _not_confined(feature, str(error.strerror)) from error
 
 
 def confine(*, write: Iterable[Path], read: Iterable[Path], own_network: bool = False) -> None:
@@ -171,16 +168,14 @@ def confine(*, write: Iterable[Path], read: Iterable[Path], own_network: bool = 
     write
         Folders that may be read and written.
     read
-        Files and folders that may be read and executed; those that are not
-        there are passed over.
+        Files and folders that may be read and executed; absent ones are passed over.
     own_network
-        Whether :func:`enter_own_network` was called before: internet sockets are allowed then.
+        True if :func:`enter_own_network` was called before: internet sockets are allowed then.
 
     Raises
     ------
     ConfinementMissing
-        If the kernel or the machine cannot do it, or a thread runs already,
-        which would stay free.
+        If the kernel or the machine cannot do it, or if another thread runs already, which would stay free.
     """
     version, machine = landlock_version(), platform.machine()
     if not version or machine not in _MACHINES:
@@ -212,7 +207,7 @@ def _allow(ruleset: int, path: Path, rights: int) -> None:
     try:
         opened = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
-        return  # what is not there, or may not be reached anyway, needs no rule
+        return  # an absent path, or one that this user cannot reach anyway, needs no rule
     try:
         rule = struct.pack("=Qi", rights if path.is_dir() else rights & _OF_FILES, opened)
         _do(_libc.syscall(_ADD_RULE, ctypes.c_int(ruleset), ctypes.c_int(1), rule, ctypes.c_uint(0)), str(path))
@@ -228,7 +223,7 @@ def _restrict_calls(version: int, machine: str, *, own_network: bool) -> None:
 
 
 def _program(version: int, machine: str, *, own_network: bool) -> Iterator[bytes]:
-    """Yield the instructions of the filter, which look at a call's machine and number, and at a few arguments."""
+    """Yield the instructions of the filter, which test a call's machine and number, and some arguments."""
     column, audit = _MACHINES[machine]
     yield struct.pack("=HBBI", _LOAD, 0, 0, _MACHINE_AT)
     yield struct.pack("=HBBI", _EQUAL, 1, 0, audit)
@@ -274,20 +269,19 @@ def _answer(test: int, number: int, answer: int) -> Iterator[bytes]:
 
 
 def _drop_capabilities() -> None:
-    """Leave root no more than reading and writing files of others, where Landlock allows it."""
+    """Drop all capabilities; root keeps that of reading and writing files of others, where Landlock allows it."""
     kept = 1 << _CAP_DAC_OVERRIDE if os.geteuid() == 0 else 0
     for capability in range(_CAP_LAST):
         if not kept >> capability & 1:
-            _libc.prctl(_DROP_BOUND, capability, 0, 0, 0)  # refused without privileges, and needless then
+            _libc.prctl(_DROP_BOUND, capability, 0, 0, 0)  # refused without privileges, and then not needed
     header = struct.pack("=Ii", 0x20080522, 0)
     _do(_libc.capset(header, struct.pack("=6I", kept, kept, 0, 0, 0, 0)), "capabilities")
 
 
-def _do(result: int, what: str) -> None:
+def _do(result: int, feature: str) -> None:
     if result < 0:
-        told = os.strerror(ctypes.get_errno())
-        raise _not_confined(what, told)
+        raise _not_confined(feature, os.strerror(ctypes.get_errno()))
 
 
-def _not_confined(what: str, told: str) -> ConfinementMissing:
-    return ConfinementMissing(f"This system does not let CASA be confined ({what}: {told}).")
+def _not_confined(feature: str, reason: str) -> ConfinementMissing:
+    return ConfinementMissing(f"This system cannot confine CASA ({feature}: {reason}).")

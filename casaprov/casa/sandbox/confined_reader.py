@@ -1,9 +1,8 @@
-"""The child process that reads what a replayed call left, confined as the call was.
+"""The child process that reads the products of a replayed call, confined as the call was.
 
-A call can leave a link, or a table that refers to a table elsewhere. Who reads
-such a product with the user's rights reads for the call what it may not read
-itself, and a report then tells of it. A module of its own, for the same reason
-as :mod:`casaprov.casa.sandbox.confined_server`.
+A call can leave a link, or a table that refers to a table elsewhere. A reader with the user's rights would follow it to
+files that the call may not read, and their content would stand in the report. This is a module of its own for the same
+reason as :mod:`casaprov.casa.sandbox.confined_server`.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ MODULE = "casaprov.casa.sandbox.confined_reader"
 
 
 def reader_environment(read: Iterable[Path]) -> Mapping[str, str]:
-    """Return the environment of a process that may read these files and folders, and where the system and CASA lie."""
+    """Return the environment of a process that may read these paths and the folders of the system and of CASA."""
     return {POLICY_VARIABLE: json.dumps({"read": [path.resolve().as_posix() for path in read]})}
 
 

@@ -1,7 +1,6 @@
-"""The child process of a replay, confined before anything of CASA is loaded.
+"""The child process of a replay, confined before CASA is loaded.
 
-A module of its own, because importing numpy starts threads, and a thread that
-runs already would stay free.
+This is a module of its own because the import of numpy starts threads, and a thread that runs already would stay free.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from casaprov.errors import CasaMissing
 __all__ = ["POLICY_VARIABLE", "main", "passed_on"]
 
 POLICY_VARIABLE = "CASAPROV_CONFINEMENT"
-"""Environment variable with what the parent allows: ``{"write": [...], "read": [...], "scratch": "...", "draws": [...]}``.
+"""Environment variable for the parent's policy: ``{"write": [...], "read": [...], "scratch": "...", "draws": [...]}``.
 
-``draws``: packages whose tasks this process runs; for those that draw it gets a network of its own.
+``draws`` names the packages with tasks that draw, for which the process gets a network of its own.
 """
 
-# Other variables hold tokens and passwords, which a call could write into a product.
+# Other variables can hold tokens and passwords, which a call could write into a product.
 _PASSED_ON = frozenset((
     # the system: the dynamic linker, the user, languages, time zones, folders, fonts
     "FONTCONFIG_FILE", "FONTCONFIG_PATH", "GLIBC_TUNABLES", "HOME", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "LD_PRELOAD",
@@ -46,26 +45,26 @@ _PASSED_ON_BEGIN = (
 
 
 def passed_on(name: str) -> bool:
-    """Whether the confined process gets a variable of the user's: what CASA, Python and the system need."""
+    """Return True for the user's variables that CASA, Python and the system need in the confined process."""
     return name in _PASSED_ON or name.startswith(_PASSED_ON_BEGIN)
 
 
 def _program(package: str) -> Path:
-    """Unpack the program of a package, which cannot be done later, and return where it lies."""
+    """Unpack the program of a package, which is not possible once confined, and return its folder."""
     try:
         return unpack(package)
     except CasaMissing:
-        return unpacked(package)  # the first call tells
+        return unpacked(package)  # the first call reports the error
 
 
 def main() -> None:
     """Confine this process, then serve until the parent closes the pipe."""
     policy = json.loads(os.environ.pop(POLICY_VARIABLE))
     try:
-        data = data_folders()  # may write CASA's site configuration into the cache; not possible later
+        data = data_folders()  # may write CASA's site configuration into the cache, which is not possible once confined
         forbid_updates()
     except CasaMissing:
-        data = ()  # the first call tells
+        data = ()  # the first call reports the error
     for name in ("TMPDIR", "MPLCONFIGDIR", "XDG_CACHE_HOME", "IPYTHONDIR"):
         os.environ[name] = policy["scratch"]
     read = (*readable_places(), *data, *map(Path, policy["read"]))

@@ -1,8 +1,7 @@
-"""Running tasks in a CASA of its own: the executor of a replay.
+"""The executor of a replay: it runs tasks in a child process with a CASA of its own.
 
-CASA runs in a child process, so that a crash in its C++ ends in a sentence
-and not in the end of the replay, and so that another Python with another CASA
-can be used.
+So a crash in CASA's C++ ends in a sentence and not in the end of the replay, and another Python with another CASA can
+be used.
 """
 
 from __future__ import annotations
@@ -33,14 +32,14 @@ class CasaProcess:
     Parameters
     ----------
     folder
-        Where the process starts and CASA writes its log; all that it may change.
+        Folder in which the process starts and CASA writes its log; the process may change nothing else.
     inputs
         Files and folders elsewhere that it may read.
     python
         The interpreter whose CASA is used; by default this one's.
     confined
-        Whether the kernel holds it to that (:mod:`casaprov.casa.sandbox.confine`). If
-        not, a call can do whatever the user can.
+        True if the Linux kernel enforces these limits (:mod:`casaprov.casa.sandbox.confine`). Else a call can do
+        everything that the user can.
     """
 
     def __init__(
@@ -74,9 +73,9 @@ class CasaProcess:
         )
 
     def unable(self, packages: Container[str]) -> dict[str, str]:
-        """Return those of `packages` whose tasks cannot be run here, and why.
+        """Return the reason for each of `packages` whose tasks cannot be run here.
 
-        Tasks that draw get a process of their own, which may do a little more than CASA alone needs to.
+        Tasks that draw get a process of their own, which has a few rights more than CASA alone needs.
         """
         draws = [package for package in PLOT_PACKAGES if package in packages]
         found: dict[str, str] = {}
@@ -90,7 +89,7 @@ class CasaProcess:
         return found
 
     def environment(self, folder: Path) -> Environment:
-        """Return what the child runs in.
+        """Return the environment of the child.
 
         Raises
         ------
@@ -100,7 +99,7 @@ class CasaProcess:
         return structure(self._worker.call("environment", folder=folder.as_posix()), Environment)
 
     def run(self, call: TaskCall) -> TaskResult:
-        """Run a call; a failing task and a dying CASA are both outcomes."""
+        """Run a call; a failed task and a crash of CASA are both returned as its result."""
         worker = self._drawing if call.package in PLOT_PACKAGES and self._drawing is not None else self._worker
         try:
             answer = worker.call(
@@ -128,14 +127,14 @@ class CasaProcess:
         self._worker.call("make_folder", path=path.as_posix())
 
     def close(self) -> None:
-        """End the child processes, and whatever a call left running."""
+        """End the child processes, and all processes that a call left running."""
         self._worker.close()
         if self._drawing is not None:
             self._drawing.close()
 
 
 def _result(task: str, answer: Any) -> TaskResult:
-    """Read what the process says of a call; a stranger's call may have written anything into the pipe."""
+    """Read the answer of the process; a stranger's call may have written anything into the pipe."""
     try:
         match answer:
             case {"error": None, "returned": returned, "log": str(log)}:
@@ -145,5 +144,5 @@ def _result(task: str, answer: Any) -> TaskResult:
             case _:
                 pass
     except (ValueError, TypeError, AttributeError, OverflowError, MemoryError, RecursionError):
-        pass  # a value that is not what it says
+        pass  # a value whose content does not fit its type
     return TaskResult(error=WorkerDied(f"The process answered the call of {task} with nonsense."))

@@ -1,4 +1,4 @@
-"""What reads the products of a replay: processes that may read no more than the calls that made them."""
+"""Readers for the products of a replay: processes with no more rights than the calls that made the products."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["ProductReaders"]
 
 
 class ProductReaders:
-    """Measures and compares what replayed calls left, confined as they are.
+    """Measures and compares the products of replayed calls, confined as the calls are.
 
     Parameters
     ----------
     digester
-        Measures products where nothing is confined.
+        Measures products if the readers are not confined.
     readable
-        The work folder, the crate and the inputs: all that may be read.
+        The work folder, the crate and the inputs: all paths that may be read.
     confined
-        Whether the kernel holds the readers to that.
+        True if the Linux kernel enforces these limits.
 
     Attributes
     ----------
@@ -40,13 +40,13 @@ class ProductReaders:
         self.digester = self._own or digester
 
     def compare(self, original: Path, path: Path, tolerance: Tolerance) -> Comparison:
-        """Compare a product with the original; what cannot be read is not verifiable."""
+        """Compare a product with the original; the verdict is "not verifiable" if one cannot be read."""
         try:
             return compare_products(original, path, tolerance, module=self._module, environment=self._environment)
         except UsageError as error:
             return Comparison("not-verifiable", (), error.message)
 
     def close(self) -> None:
-        """End the processes that were started for this."""
+        """End the reading processes."""
         if self._own is not None:
             self._own.close()

@@ -1,4 +1,4 @@
-"""The child process of a replay: runs CASA tasks named over a pipe."""
+"""The server in the child process of a replay: it runs CASA tasks that are named over a pipe."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def environment(folder: str) -> Any:
 
 
 def run(task: str, package: str, parameters: dict[str, Any], given: list[str], cwd: str) -> dict[str, Any]:
-    """Run one task in `cwd`; what it raises is part of the answer."""
+    """Run one task in `cwd`; an error of the task is part of the answer."""
     import_casatasks()
     os.chdir(cwd)
     if package in PLOT_PACKAGES:
@@ -46,21 +46,21 @@ def run(task: str, package: str, parameters: dict[str, Any], given: list[str], c
     offset = log_offset()
     try:
         returned = _drawn(task, package, function, chosen) if package in PLOT_PACKAGES else function(**chosen)
-    except Exception as error:  # noqa: BLE001 - whatever a task raises is its outcome
+    except Exception as error:  # noqa: BLE001 - every error of a task is its outcome
         failure = {"type": type(error).__name__, "message": str(error)}
         return {"returned": None, "error": failure, "log": log_since(offset)}
     return {"returned": to_json(returned), "error": None, "log": log_since(offset)}
 
 
 def ready(package: str) -> None:
-    """Make sure that the tasks of a package that draws can be run."""
+    """Start the program of a package that draws, so that its tasks can be run."""
     import_casatasks()
     accept_old_messages()
     try:
         importlib.import_module(package)
     except ImportError as error:
-        told = f"{package} cannot be loaded: {error}."
-        raise CasaMissing(told, hint="Run 'pip install \"casaprov[gui]\"'.") from error
+        message = f"{package} cannot be loaded: {error}."
+        raise CasaMissing(message, hint="Run 'pip install \"casaprov[gui]\"'.") from error
     _programs().ready(package, log_file(), str(data_folders()[0]))
 
 
@@ -71,7 +71,7 @@ def _drawn(task: str, package: str, function: Callable[..., Any], chosen: Mappin
 
 @cache
 def _programs() -> PlotPrograms:
-    # Unpacked, for nothing can be mounted where this process is confined; in memory, without an X server.
+    # Unpacked, because a confined process can mount nothing; in memory, because an X server needs Unix sockets.
     programs = PlotPrograms(xvfb=False, fuse=False)
     atexit.register(programs.close)
     return programs
@@ -80,9 +80,8 @@ def _programs() -> PlotPrograms:
 def arguments_for(signature: inspect.Signature, parameters: Mapping[str, Any], given: Sequence[str]) -> dict[str, Any]:
     """Choose the arguments that repeat a recorded call with this version of the task.
 
-    What the user gave is passed on. A recorded default is passed on only
-    where this version's default is another one, so that parameters which came
-    or went between two versions of CASA do no harm.
+    Parameters that the user gave are passed on. A recorded default is passed on only if this version has another
+    default: parameters that were added or removed between two versions of CASA do no harm.
 
     Raises
     ------
@@ -108,7 +107,7 @@ def arguments_for(signature: inspect.Signature, parameters: Mapping[str, Any], g
 
 
 def _task(package: str, task: str) -> Any:
-    # A crate may come from anybody: nothing but a task of a known package is ever called.
+    # A crate may come from a stranger: only tasks of known packages are ever called.
     if package not in TASK_PACKAGES:
         raise ReplayError(
             f"{package!r} is no package of CASA tasks.", hint=f"Tasks of {', '.join(TASK_PACKAGES)} can be replayed."

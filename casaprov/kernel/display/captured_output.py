@@ -1,8 +1,7 @@
-"""What C++ code prints straight to file descriptors 1 and 2 during a task call.
+"""Output that C++ code prints straight to file descriptors 1 and 2 during a task call.
 
-A kernel sends such text to the cell whenever it gets round to it: a listing
-comes in pieces, the last of them below another cell. Here it is taken, whole,
-for the log of the call that printed it. What Python prints goes its own way.
+A kernel sends such text to a cell when it finds the time: a listing comes in pieces, the last of them below another
+cell. Here the text is captured as a whole, for the log of the call that printed it. Python's own output is left alone.
 """
 
 from __future__ import annotations
@@ -15,17 +14,17 @@ import threading
 from collections.abc import Iterator
 from typing import BinaryIO
 
-__all__ = ["HEADING", "Printed", "joined", "taken", "unlogged"]
+__all__ = ["HEADING", "CapturedText", "add_printed", "captured", "without_logged"]
 
 HEADING = "[printed, not logged:]"
-"""Stands in a log before what was printed only."""
+"""Heading, in a log, of the text that was printed but not logged."""
 
 _MAX_BYTES = 2**20
 _STREAMS = (1, 2)
-_taking = threading.RLock()
+_capturing = threading.RLock()
 
 
-class Printed:
+class CapturedText:
     """Text in a file, while it grows and after it is complete."""
 
     def __init__(self, file: BinaryIO | None) -> None:
@@ -33,7 +32,7 @@ class Printed:
         self._complete: str | None = None
 
     def text(self) -> str:
-        """What is there by now; of very much the beginning and the end."""
+        """Return the text so far; of a very long text its beginning and end."""
         if self._complete is not None:
             return self._complete
         if self._file is None:
@@ -41,28 +40,28 @@ class Printed:
         size = os.fstat(self._file.fileno()).st_size
         data = os.pread(self._file.fileno(), min(size, _MAX_BYTES), 0)
         if size > _MAX_BYTES:
-            data += f"\n[casaprov left out what was printed here: {size} bytes in all]\n".encode()
+            data += f"\n[casaprov left out text here: {size} bytes in all]\n".encode()
             data += os.pread(self._file.fileno(), _MAX_BYTES // 8, max(_MAX_BYTES, size - _MAX_BYTES // 8))
         return data.decode("utf-8", "replace")
 
     def complete(self) -> None:
-        """Nothing more will come."""
+        """Keep the text; the file may be closed."""
         self._complete = self.text()
 
 
 @contextlib.contextmanager
-def taken() -> Iterator[Printed]:
-    """Take what is printed to the standard file descriptors, for a while.
+def captured() -> Iterator[CapturedText]:
+    """Capture the text that is printed to the standard file descriptors in a block.
 
-    There is one pair of them in a process: while one thread takes, a block in
-    another one takes nothing. A block inside has its own text.
+    A process has one pair of them: while one thread captures, a block in another thread captures nothing. A block
+    inside of another has its own text.
     """
-    if not _taking.acquire(blocking=False):
-        yield Printed(None)
+    if not _capturing.acquire(blocking=False):
+        yield CapturedText(None)
         return
     try:
         with tempfile.TemporaryFile() as file:
-            printed = Printed(file)
+            printed = CapturedText(file)
             _flush()
             saved = {stream: os.dup(stream) for stream in _STREAMS}
             try:
@@ -76,11 +75,11 @@ def taken() -> Iterator[Printed]:
                     os.close(copy)
                 printed.complete()
     finally:
-        _taking.release()
+        _capturing.release()
 
 
-def joined(log: str, printed: str) -> str:
-    """Return a log with what was printed and is not in it: CASA prints its warnings as well as logging them."""
+def add_printed(log: str, printed: str) -> str:
+    """Return a log with the printed lines added that it does not hold: CASA logs its warnings and prints them too."""
     logged = {line.strip() for line in log.splitlines()}
     lines = [line.rstrip() for line in printed.splitlines()]
     while lines and (not lines[-1] or lines[-1].strip() in logged):
@@ -91,13 +90,13 @@ def joined(log: str, printed: str) -> str:
     return "\n".join([log.rstrip("\n"), HEADING, *only, ""]).lstrip("\n")
 
 
-def unlogged(printed: str) -> str:
-    """Return what was printed without the lines that CASA logs as well."""
+def without_logged(printed: str) -> str:
+    """Return printed text without the lines that CASA logs as well, known by their tabs."""
     lines = [line for line in printed.splitlines() if line.count("\t") < 3]
     return "\n".join([*lines, ""]) if any(line.strip() for line in lines) else ""
 
 
 def _flush() -> None:
-    """Have C write out what it holds back: it buffers where it prints to no terminal."""
+    """Flush C's buffers: C holds text back where it prints to no terminal."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).fflush(None)

@@ -1,7 +1,7 @@
-"""The log of task calls below their cell: a line each, folded away behind it the log.
+"""The log of task calls below their cell: a line for each call, with the log folded away behind it.
 
-Pure text: what is shown is plain HTML (``details``, ``pre``, ``b``), which
-front ends keep in notebooks that they do not trust, beside a short plain text.
+The result is plain HTML (``details``, ``pre``, ``b``), which front ends keep in notebooks that they do not trust, with a
+short plain text beside it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from casaprov.kernel.page import preformatted
 __all__ = ["CallLog", "Running", "call_log", "log_block", "messages", "progress"]
 
 MAX_FOLDED_BYTES = 1600
-"""Most of a call's log that goes into the notebook; the journal has all of it."""
+"""Limit for the log of a call in the notebook; the journal has all of it."""
 
 _MAX_LINE = 150
 _MAX_SINGLE = 3  # calls of a cell that have a fold of their own
@@ -32,16 +32,16 @@ _PERCENT = re.compile(r"\b(\d{1,3})(?:\.\d+)? ?%")
 
 @dataclass(frozen=True, kw_only=True)
 class CallLog:
-    """What is shown of one call.
+    """The log of one call, as it is shown.
 
     Attributes
     ----------
     number
-        Of the call in its session; None if it is not recorded.
+        Number of the call in its session; None if it is not recorded.
     troubles
-        Warnings and errors, with the word that CASA has for their level, each once.
+        Warnings and errors with CASA's word for their level, each once.
     warnings, errors
-        How many there were.
+        Numbers of warnings and errors.
     excerpt
         The log, or its beginning and end.
     path
@@ -63,7 +63,7 @@ class CallLog:
 
     @property
     def summary(self) -> str:
-        """The line that stands for the call."""
+        """One line about the call."""
         parts = [_counted(self.lines, "log line")] if self.lines else []
         if self.warnings:
             parts.append(_counted(self.warnings, "warning"))
@@ -79,21 +79,21 @@ class CallLog:
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """A call that has not ended yet: how long it has taken, how far it is, what it said last."""
+    """A call that has not ended yet: its time so far, its progress, its last message."""
 
     task: str
     seconds: float
     percent: int | None = None
-    said: str = ""
+    message: str = ""
 
     @property
     def line(self) -> str:
-        """The line that stands for the call."""
+        """One line about the call."""
         parts = [_duration(self.seconds)]
         if self.percent is not None:
             parts.append(f"{self.percent} %")
-        if self.said:
-            parts.append(self.said)
+        if self.message:
+            parts.append(self.message)
         return f"{self.task} is running: {', '.join(parts)}"
 
 
@@ -116,7 +116,7 @@ def call_log(
             troubles[-1][1] += f" {message.strip()}"
         elif level in _LEVELS:
             troubles.append([level, message.strip()])
-    excerpt, cut = _cut([_shown(*entry) for entry in entries if _worth_it(*entry)])
+    excerpt, cut = _cut([_short_line(*entry) for entry in entries if _is_content(*entry)])
     return CallLog(
         task=task,
         outcome=outcome,
@@ -125,7 +125,7 @@ def call_log(
         lines=len(lines),
         warnings=sum(level == "WARN" for level, _ in troubles),
         errors=sum(level == "SEVERE" for level, _ in troubles),
-        # Where in CASA's source a message comes from stands in the log.
+        # The log has the place in CASA's source that a message comes from.
         troubles=tuple(dict.fromkeys((level, message.partition(" ... thrown by ")[0]) for level, message in troubles)),
         excerpt=excerpt,
         cut=cut,
@@ -135,7 +135,7 @@ def call_log(
 
 
 def log_block(calls: Sequence[CallLog], running: Running | None = None) -> tuple[str, str]:
-    """Return what stands below a cell, as HTML and as plain text."""
+    """Return the block below a cell, as HTML and as plain text."""
     single = calls if len(calls) <= _MAX_SINGLE + 1 else calls[:_MAX_SINGLE]
     several = calls[len(single) :]
     parts = [_folded(call) for call in single]
@@ -144,9 +144,9 @@ def log_block(calls: Sequence[CallLog], running: Running | None = None) -> tuple
         listed = [f"{_numbered(call)}{call.summary}" for call in several[:_MAX_LISTED]]
         if len(several) > _MAX_LISTED:
             listed.append(f"... and {_counted(len(several) - _MAX_LISTED, 'call')} more; '%casaprov log' lists them")
-        told = _together(several)
-        parts.append(_details(told, "\n".join(listed)))
-        plain.append(told)
+        title = _together(several)
+        parts.append(_details(title, "\n".join(listed)))
+        plain.append(title)
     troubles = _troubles(calls)
     parts += [f"<div>{_marked(level)}: {html.escape(text)}</div>" for level, text in troubles]
     plain += [f"  {_LEVELS[level]}: {text}" for level, text in troubles]
@@ -157,12 +157,12 @@ def log_block(calls: Sequence[CallLog], running: Running | None = None) -> tuple
 
 
 def progress(log: str, printed: str) -> tuple[int | None, str]:
-    """Return how far a call is, in percent if it says so, and what it said last.
+    """Return the progress of a call in percent, None if it reports none, and its last message.
 
     Parameters
     ----------
     log, printed
-        The newest part of the CASA log, and of what was printed.
+        The newest parts of the CASA log and of the printed text.
     """
     percent: int | None = None
     for meter in _METER.findall(printed):
@@ -170,36 +170,36 @@ def progress(log: str, printed: str) -> tuple[int | None, str]:
         percent = int(numbers[-1]) if int(numbers[-1]) <= 100 else percent
     entries = [_entry(line) for line in log.splitlines()]
     messages = [_RULE.sub(" ", message).strip() for _, message, _ in entries]
-    said = next((message for message in reversed(messages) if message), "")
+    last = next((message for message in reversed(messages) if message), "")
     for message in reversed(messages):
         if "progress" in message.lower() and (found := _PERCENT.findall(message)):
             percent = int(found[0])
             break
-    return percent, _clipped(said, 80)
+    return percent, _clipped(last, 80)
 
 
 def messages(log: str) -> list[str]:
-    """Return what a log says, without its times and origins, and without what frames a call."""
-    return [entry[1].rstrip() for entry in map(_entry, log.splitlines()) if _worth_it(*entry)]
+    """Return the messages of a log without their times and origins, and without the frame around a call."""
+    return [entry[1].rstrip() for entry in map(_entry, log.splitlines()) if _is_content(*entry)]
 
 
 def _entry(line: str) -> tuple[str, str, bool]:
-    """Level, message, and whether it continues the line before; the level of what is no log line is empty."""
+    """Return level, message, and True if it continues the line before; a line of no log has no level."""
     parts = line.split("\t", 3)
     if len(parts) < 4:
         return "", line, False
     return parts[1].strip(), parts[3], parts[2].rstrip().endswith("+")
 
 
-def _worth_it(level: str, message: str, _continues: bool) -> bool:
-    """Leave out frames of hashes, and the call that the log repeats with all its defaults."""
+def _is_content(level: str, message: str, _continues: bool) -> bool:
+    """Return False for frames of hashes, and for the call that the log repeats with all its defaults."""
     text = message.strip()
     framed = text.startswith("#####") and (text.endswith("#####"))
     repeated = re.fullmatch(r"\w+\( .*\)", text) is not None
     return level in _LEVELS or bool(text and not framed and not repeated and not text.startswith("Task "))
 
 
-def _shown(level: str, message: str, _continues: bool) -> str:
+def _short_line(level: str, message: str, _continues: bool) -> str:
     text = _clipped(message.rstrip(), _MAX_LINE)
     return f"{level} {text.lstrip()}" if level in _LEVELS else text
 
@@ -212,7 +212,7 @@ def _cut(lines: list[str]) -> tuple[str, bool]:
     tail: list[str] = []
     left = MAX_FOLDED_BYTES
     for number in range(len(lines)):
-        at_end = number % 3 == 2  # a third of it for the end
+        at_end = number % 3 == 2  # a third of the lines for the end
         line = lines[-1 - len(tail)] if at_end else lines[len(head)]
         left -= _size(line)
         if left < 0:
@@ -243,7 +243,7 @@ def _details(summary: str, text: str) -> str:
 
 
 def _troubles(calls: Sequence[CallLog]) -> list[tuple[str, str]]:
-    """The first warnings and errors of a cell, errors first, each once."""
+    """Return the first errors and warnings of a cell, each once."""
     found = list(dict.fromkeys(trouble for call in calls for trouble in call.troubles))
     found.sort(key=lambda trouble: trouble[0] != "SEVERE")
     shown = [(level, _clipped(text, _MAX_TROUBLE_CHARACTERS)) for level, text in found[:_MAX_TROUBLES]]
@@ -258,7 +258,7 @@ def _marked(level: str) -> str:
 
 
 def _together(calls: Sequence[CallLog]) -> str:
-    """One line for many calls."""
+    """Return one line for many calls."""
     tasks = {task: sum(call.task == task for call in calls) for task in dict.fromkeys(call.task for call in calls)}
     named = ", ".join(f"{count} × {task}" for task, count in list(tasks.items())[:5])
     more = ", ..." if len(tasks) > 5 else ""

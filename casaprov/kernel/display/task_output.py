@@ -1,7 +1,7 @@
-"""What is shown of task calls below their cell: a live line while they run, then their log, folded.
+"""Output of task calls below their cell: a live line while they run, then their log, folded, with tables and pictures.
 
-All logs of a cell are one output, which is updated; so a loop of two hundred
-calls stays one block. A terminal shows what CASA prints, as it always did.
+All logs of a cell are one output, which is updated; so a loop of two hundred calls stays one block. A terminal shows
+the text that CASA prints, as without casaprov.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from casaprov.kernel.display.captured_output import Printed, joined, taken, unlogged
+from casaprov.kernel.display.captured_output import CapturedText, add_printed, captured, without_logged
 from casaprov.kernel.display.cell_block import INTERVAL_S, CellBlock
 from casaprov.kernel.display.figures import PICTURES, Figures
 from casaprov.kernel.display.log_block import Running, call_log, progress
@@ -35,7 +35,7 @@ __all__ = ["CasaLog", "TaskOutput"]
 _log = logging.getLogger(__name__)
 
 _FIRST_S = 1.0  # a call that takes less has no live line
-_MAX_PAGES = 5  # tables of a cell
+_MAX_PAGES = 5  # of a cell: tables and texts beside the logs
 _DRAWING = ("casaplotms", "casaviewer")  # their pictures are shown where they are drawn, also while recording pauses
 
 
@@ -43,11 +43,11 @@ class CasaLog(Protocol):
     """The log file of CASA: :mod:`casaprov.casa.installed.log`."""
 
     def log_offset(self) -> int:
-        """Size of the file now."""
+        """Return the size of the file now, in bytes."""
         ...
 
     def log_since(self, offset: int) -> str:
-        """What was logged since."""
+        """Return the text that was logged since."""
         ...
 
 
@@ -69,11 +69,11 @@ class TaskOutput:
     Parameters
     ----------
     casa_log
-        Where CASA logs to.
+        The log file of CASA.
     journal
         Returns the journal folder.
     wanted
-        Whether the user wants to see logs.
+        Returns True if the user wants to see logs.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class TaskOutput:
         self._casa_log = casa_log
         self._journal = journal
         self._wanted = wanted
-        # A terminal shows no HTML, and prints what CASA prints by itself.
+        # A terminal shows no HTML; text that CASA prints reaches it without help.
         self._in_notebook = has_front_end(shell)
         self._cell: CellBlock | None = None
         self._figures = Figures(shell)
@@ -101,7 +101,7 @@ class TaskOutput:
         self.end_cell()
 
     def end_cell(self) -> None:
-        """Show what is not shown yet of the cell that ends."""
+        """Show the rest of the output of the cell that ends."""
         cell, self._cell = self._cell, None
         if cell is not None:
             with _harmless("the end of a cell"):
@@ -112,16 +112,16 @@ class TaskOutput:
 
     @contextlib.contextmanager
     def public_call(self) -> Iterator[None]:
-        """Take what CASA prints around a task: that it failed, which the user sees anyway."""
+        """Keep text from the cell that CASA prints around a task and logs too, such as the error of a failed task."""
         if not (self._in_notebook and self._wanted()):
             yield
             return
-        printed = Printed(None)
+        printed = CapturedText(None)
         try:
-            with taken() as printed:
+            with captured() as printed:
                 yield
         finally:
-            if rest := unlogged(printed.text()):
+            if rest := without_logged(printed.text()):
                 sys.stdout.write(rest)
 
     def run(
@@ -130,12 +130,12 @@ class TaskOutput:
         executor: Executor,
         run: Callable[[TaskCall, Executor], TaskResult] | None = None,
     ) -> TaskResult:
-        """Run a call and show it; calls that it makes itself are part of it.
+        """Run a call and show it; calls that the task makes itself are part of it.
 
         Parameters
         ----------
         run
-            Runs it under recording; None if it is not to be recorded.
+            Runs the call under recording; None if it is not to be recorded.
         """
         __tracebackhide__ = True
         if not self._in_notebook or getattr(self._here, "watch", None) is not None:
@@ -145,24 +145,24 @@ class TaskOutput:
         try:
             with _harmless("an earlier figure"):
                 opened = self._figures.begin_call()
-            with self._followed(watch) as printed:
-                watched = _Watched(executor, watch, printed)
+            with self._followed(watch) as capture:
+                watched = _Watched(executor, watch, capture)
                 return run(call, watched) if run is not None else watched.run(call)
         finally:
             self._here.watch = None
             with _harmless(call.task):
                 self._show(watch)
             watch.result = None  # see :class:`casaprov.tasks.calls.TaskResult`
-            with _harmless(f"what {call.task} drew"):
+            with _harmless(f"the figure of {call.task}"):
                 self._figures.end_call(opened, watch.pictures)
 
     def ended(self, activity: Activity, written: Iterable[Path]) -> None:
-        """Take note of how a call ended and which files it wrote, before it is shown."""
+        """Take in the outcome of a call and the files that it wrote, before it is shown."""
         watch = getattr(self._here, "watch", None)
         if watch is None:
             return
         if activity.task == watch.call.task:
-            watch.activity = activity  # the call ends after all that it made
+            watch.activity = activity  # calls of the same task inside have ended before, so the outer one is kept
         if activity.package not in _DRAWING:
             pictures = (path for path in written if path.suffix.lower() in PICTURES)
             watch.pictures += [path for path in pictures if path not in watch.pictures]
@@ -193,36 +193,36 @@ class TaskOutput:
     # -- while it runs -------------------------------------------------------
 
     @contextlib.contextmanager
-    def _followed(self, watch: _Watch) -> Iterator[Callable[[], contextlib.AbstractContextManager[Printed]]]:
-        """Show a live line if the call takes long."""
+    def _followed(self, watch: _Watch) -> Iterator[Callable[[], contextlib.AbstractContextManager[CapturedText]]]:
+        """Show a live line if the call takes long; yield the context in which its printed text is captured."""
         if not self._wanted():
             yield _nothing
             return
         cell = self._cell = self._cell or CellBlock(self._shell)
         ended = threading.Event()
-        current: list[Printed] = []
+        current: list[CapturedText] = []
 
         @contextlib.contextmanager
-        def printed() -> Iterator[Printed]:
-            with taken() as text:
+        def capture() -> Iterator[CapturedText]:
+            with captured() as text:
                 current.append(text)
                 yield text
 
-        # What is published belongs to the cell that this thread is in.
+        # ipykernel finds the cell of an output through context variables, which a new thread does not inherit.
         context = contextvars.copy_context()
         follower = threading.Thread(
             target=context.run, args=(self._follow, watch, cell, current, ended), name="casaprov-live", daemon=True
         )
         follower.start()
         try:
-            yield printed
+            yield capture
         finally:
             ended.set()
             follower.join()
-            cell.cleared()
+            cell.clear_running()
 
-    def _follow(self, watch: _Watch, cell: CellBlock, current: list[Printed], ended: threading.Event) -> None:
-        offset, percent, said = self._casa_log.log_offset(), None, ""
+    def _follow(self, watch: _Watch, cell: CellBlock, current: list[CapturedText], ended: threading.Event) -> None:
+        offset, percent, message = self._casa_log.log_offset(), None, ""
         pause_s = _FIRST_S
         with _harmless(watch.call.task):
             while not ended.wait(pause_s):
@@ -232,46 +232,45 @@ class TaskOutput:
                 offset = size
                 found, last = progress(news, current[0].text()[-4000:] if current else "")
                 percent = found if found is not None else percent
-                said = last or said
+                message = last or message
                 if watch.result is not None:
-                    percent, said = None, "it has ended; casaprov reads what it wrote"
-                cell.live(
-                    Running(task=watch.call.task, seconds=time.monotonic() - watch.began, percent=percent, said=said)
-                )
+                    percent, message = None, "it has ended; casaprov reads its products"
+                seconds = time.monotonic() - watch.began
+                cell.update(Running(task=watch.call.task, seconds=seconds, percent=percent, message=message))
 
 
 class _Watched:
-    """An executor whose call is watched: what it prints joins its log."""
+    """An executor that keeps the result of its call for display, with the printed text added to the log."""
 
     def __init__(
         self,
         executor: Executor,
         watch: _Watch,
-        printed: Callable[[], contextlib.AbstractContextManager[Printed]],
+        capture: Callable[[], contextlib.AbstractContextManager[CapturedText]],
     ) -> None:
         self._executor = executor
         self._watch = watch
-        self._printed = printed
+        self._capture = capture
 
     def run(self, call: TaskCall) -> TaskResult:
         """Run the call."""
         __tracebackhide__ = True
-        with self._printed() as printed:
+        with self._capture() as printed:
             result = self._executor.run(call)
-        self._watch.result = replace(result, log=joined(result.log, printed.text()))
+        self._watch.result = replace(result, log=add_printed(result.log, printed.text()))
         del result  # see :class:`casaprov.tasks.calls.TaskResult`
         return self._watch.result
 
 
 @contextlib.contextmanager
-def _nothing() -> Iterator[Printed]:
-    yield Printed(None)
+def _nothing() -> Iterator[CapturedText]:
+    yield CapturedText(None)
 
 
 @contextlib.contextmanager
-def _harmless(what: str) -> Iterator[None]:
-    """Nothing that is shown is worth breaking a cell."""
+def _harmless(name: str) -> Iterator[None]:
+    """Log all errors of a block that shows something: a failing display never breaks a cell."""
     try:
         yield
     except Exception:  # noqa: BLE001 - see above
-        _log.info("%s is not shown", what, exc_info=True)
+        _log.info("%s is not shown", name, exc_info=True)

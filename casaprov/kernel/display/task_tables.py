@@ -1,6 +1,6 @@
-"""What tasks that only print tell in a notebook: a table of what they return, or the text that they wrote.
+"""Pages for tasks that report something: a table of their return value, or the text that they wrote.
 
-The return value stays what it is; the table stands below the log of the call.
+The return value is left as it is; the page stands below the log of the call.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ Values = Mapping[str, Any]
 
 
 def page_of(call: TaskCall, result: TaskResult) -> list[Part]:
-    """Return what to show of a call; nothing for most tasks.
+    """Return the page of a call; empty for most tasks.
 
     Raises
     ------
     Exception
-        Of any kind, if a task returns something else than it used to.
+        Of any kind, if the return value of a task has another form than in the known versions of CASA.
     """
     if call.package != "casatasks" or result.error is not None or call.task not in _PAGES:
         return []
@@ -177,7 +177,7 @@ def _imhead(call: TaskCall, result: TaskResult) -> list[Part]:
 
 
 def _text(call: TaskCall, result: TaskResult, *, title: str = "", folded: bool = False) -> list[Part]:
-    """What a task wrote into its list file, printed, or logged."""
+    """Return the text that a task wrote into its list file, printed, or logged."""
     listing = call.parameters.get("listfile")
     text = ""
     if isinstance(listing, str) and listing:
@@ -186,7 +186,7 @@ def _text(call: TaskCall, result: TaskResult, *, title: str = "", folded: bool =
         title = title or listing
     elif HEADING in result.log:
         text = _PROMPT.sub("", result.log.partition(HEADING)[2])
-    elif call.task not in {"listcal", "listvis"}:  # these print, if nobody takes it, to the cell
+    elif call.task not in {"listcal", "listvis"}:  # their text was not captured, so it is in the cell already
         text = "\n".join(messages(result.log))
     text = text.strip("\n")
     if not text.strip():
@@ -200,8 +200,8 @@ def _text(call: TaskCall, result: TaskResult, *, title: str = "", folded: bool =
 # -- parts ---------------------------------------------------------------------
 
 
-def _table(title: str, head: tuple[str, ...], rows: Sequence[tuple[str, ...]], what: str) -> Table:
-    notes = (f"... {len(rows) - _MAX_ROWS} more {what}",) if len(rows) > _MAX_ROWS else ()
+def _table(title: str, head: tuple[str, ...], rows: Sequence[tuple[str, ...]], plural: str) -> Table:
+    notes = (f"... {len(rows) - _MAX_ROWS} more {plural}",) if len(rows) > _MAX_ROWS else ()
     return Table(title, head, tuple(rows[:_MAX_ROWS]), notes)
 
 
@@ -215,7 +215,7 @@ def _name(call: TaskCall, parameter: str) -> str:
 
 
 def _value(value: Any) -> str:
-    """A header's value for people: arrays without type, quantities with their unit."""
+    """Return a header's value for people: arrays without type, quantities with their unit."""
     if isinstance(value, Mapping):
         if set(value) >= {"value", "unit"}:
             return f"{_number(value['value'])} {value['unit']}".rstrip()
@@ -236,7 +236,7 @@ def _number(value: Any) -> str:
 
 
 def _time(days: float) -> str:
-    # Times of a MeasurementSet are a fraction of a millisecond beside the second that they mean.
+    # Rounding to days as float64 puts times a fraction of a millisecond beside their second.
     return f"{_MJD_ZERO + timedelta(seconds=round(float(days) * _DAY_S)):%Y-%m-%d %H:%M:%S}"
 
 

@@ -1,4 +1,4 @@
-"""``%casahelp``: what the parameters of a task mean, and which tasks there are."""
+"""``%casahelp``: the parameters of a task and their meaning, and the list of all tasks."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _COMPLETE = "complete_command"
 
 
 class TaskHelpSource(Protocol):
-    """What tells about tasks: :mod:`casaprov.casa.task_help`."""
+    """Descriptions of tasks: :mod:`casaprov.casa.task_help`."""
 
     def read_task_help(self, name: str) -> TaskHelp:
-        """Tell about one task."""
+        """Return the description of a task."""
         ...
 
     def tasks_by_category(self) -> Mapping[str, tuple[TaskSummary, ...]]:
-        """Tell about all tasks."""
+        """Return all tasks by category."""
         ...
 
 
@@ -40,7 +40,7 @@ def register_help(shell: InteractiveShell, source: Callable[[], TaskHelpSource])
     Parameters
     ----------
     source
-        Returns what tells about tasks; called when somebody asks.
+        Returns the descriptions of tasks; called when the user asks.
     """
 
     def casahelp(line: str) -> None:
@@ -49,7 +49,7 @@ def register_help(shell: InteractiveShell, source: Callable[[], TaskHelpSource])
         Usage: ``%casahelp [TASK ...]``
         """
         try:
-            for data in _shown(line.split(), source()):
+            for data in _pages(line.split(), source()):
                 shell.display_pub.publish(data)
         except CasaprovError as error:
             raise UsageError(str(error)) from error
@@ -57,7 +57,7 @@ def register_help(shell: InteractiveShell, source: Callable[[], TaskHelpSource])
     def complete(_shell: InteractiveShell, _event: Any) -> list[str]:
         try:
             return sorted({task.name for tasks in source().tasks_by_category().values() for task in tasks})
-        except CasaprovError:  # the magic itself says why
+        except CasaprovError:  # the magic itself gives the reason
             return []
 
     shell.register_magic_function(casahelp, "line", HELP_MAGIC)
@@ -65,12 +65,12 @@ def register_help(shell: InteractiveShell, source: Callable[[], TaskHelpSource])
 
 
 def unregister_help(shell: InteractiveShell) -> None:
-    """Take both out again."""
+    """Take the magic and its completion out again."""
     shell.magics_manager.magics["line"].pop(HELP_MAGIC, None)
     shell.strdispatchers[_COMPLETE].strs.pop(f"%{HELP_MAGIC}", None)
 
 
-def _shown(names: list[str], source: TaskHelpSource) -> list[dict[str, str]]:
+def _pages(names: list[str], source: TaskHelpSource) -> list[dict[str, str]]:
     if not names:
         categories = source.tasks_by_category()
         return [_bundle(list_html(categories), list_text(categories))]

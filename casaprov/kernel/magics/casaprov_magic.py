@@ -1,7 +1,7 @@
-"""``%casaprov``: ask what is recorded, and tell casaprov what to do.
+"""``%casaprov``: questions about the record, and commands to the recorder.
 
-Each subcommand is a method of :class:`CasaprovMagic` that returns the page it
-shows. What the user mistyped is answered by one sentence, never by a traceback.
+Each subcommand is a method of :class:`CasaprovMagic` that returns the page it shows. A mistyped command is answered by
+one sentence, never by a traceback.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ NAME = "casaprov"
 
 _log = logging.getLogger(__name__)
 _MAX_LOG_CHARACTERS = 100_000
-_PATIENCE_S = 0.3  # what small files take; who asks about large ones is told what is known
+_PATIENCE_S = 0.3  # long enough for small files; a page about larger ones lists them as still being digested
 
 
 class Controlled(Protocol):
-    """The recording that the magic asks and commands: that of the kernel."""
+    """The session that the magic asks and commands: :class:`casaprov.kernel.recorded_session.RecordedSession`."""
 
     settings: Settings
     paused_at: str
@@ -65,7 +65,7 @@ class Controlled(Protocol):
         ...
 
     def digester(self) -> Digester:
-        """What measures files in this session."""
+        """Return the digester of this session."""
         ...
 
 
@@ -117,7 +117,7 @@ class CasaprovMagic:
         """Answer one line."""
         try:
             self._recording.settle(_PATIENCE_S)
-            page = self._answered(line)
+            page = self._answer(line)
         except CasaprovError as error:
             page = [Line(str(error), f"%{NAME}:")]
         except Exception as error:  # noqa: BLE001 - a question about the record breaks no cell
@@ -125,7 +125,7 @@ class CasaprovMagic:
             page = [Line(f"This failed ({type(error).__name__}: {error}).", f"%{NAME}:")]
         self._shell.display_pub.publish(page if isinstance(page, dict) else bundle_of(page))
 
-    def _answered(self, line: str) -> list[Part] | dict[str, Any]:
+    def _answer(self, line: str) -> list[Part] | dict[str, Any]:
         try:
             words = shlex.split(line)
         except ValueError as error:
@@ -161,14 +161,14 @@ class CasaprovMagic:
         from casaprov.lineage.drawing import draw
 
         _none_left("graph", words)
-        self._recording.settle()  # states are joined by what they hold
+        self._recording.settle()  # states of the same content are one node, so all digests are needed
         document = self._needed()
         with tempfile.TemporaryDirectory(prefix="casaprov-") as folder:
             path = Path(folder, "graph.svg")
             draw(document, path)
             svg = path.read_text(encoding="utf-8")
-        told = f"Graph of {len(document.activities)} calls. 'casaprov inspect --graph graph.svg' writes it to a file."
-        return {"image/svg+xml": svg[svg.index("<svg") :], "text/plain": told}
+        text = f"Graph of {len(document.activities)} calls. 'casaprov inspect --graph graph.svg' writes it to a file."
+        return {"image/svg+xml": svg[svg.index("<svg") :], "text/plain": text}
 
     def _show_log(self, words: list[str]) -> list[Part]:
         from casaprov.kernel.magics.overview import calls_table
@@ -188,7 +188,7 @@ class CasaprovMagic:
             raise JournalError(f"{path} cannot be read: {error.strerror or error}.") from error
         if len(text) > _MAX_LOG_CHARACTERS:
             half = _MAX_LOG_CHARACTERS // 2
-            text = f"{text[:half]}\n... the middle is left out here; all of it is in {path} ...\n{text[-half:]}"
+            text = f"{text[:half]}\n... the middle is left out here; the whole log is in {path} ...\n{text[-half:]}"
         return [Preformatted(text, f"{activity.task}: {path}")]
 
     def _show_call(self, words: list[str]) -> list[Part]:
@@ -198,7 +198,7 @@ class CasaprovMagic:
 
         document = self._needed()
         if not words:
-            raise UsageError("It is not said which call to show.", hint="%casaprov log lists the calls.")
+            raise UsageError("No call is named.", hint="%casaprov log lists the calls.")
         activity = self._call(document, words)
         order = cell_order(document, self._recording.notebook)
         return call_page(activity, Lineage(document), order, journal_folder(self._recording.notebook))
@@ -207,7 +207,7 @@ class CasaprovMagic:
         from casaprov.kernel.magics.packing import exported
 
         if len(words) > 1:
-            raise UsageError("One file at most can be named.", hint=f"Write: %{NAME} export reduction.crate.zip")
+            raise UsageError("export takes one file at most.", hint=f"Write: %{NAME} export reduction.crate.zip")
         self._recording.settle()
         document, notebook = self._needed(), self._recording.notebook
         out = Path(words[0]).expanduser() if words else notebook.with_suffix(".crate.zip")
@@ -238,20 +238,20 @@ class CasaprovMagic:
         if self._recording.paused_at:
             return [Line("Recording is paused already. %casaprov resume goes on.")]
         self._recording.pause()
-        return [Line("Recording is paused: what you do now is not recorded. %casaprov resume goes on.")]
+        return [Line("Recording is paused: calls from now on are not recorded. %casaprov resume goes on.")]
 
     def _resume(self, words: list[str]) -> list[Part]:
         _none_left("resume", words)
         if not self._recording.paused_at:
             return [Line("Recording is not paused.")]
         self._recording.resume()
-        return [Line("Recording goes on. What changed meanwhile will show as changed outside of tasks.")]
+        return [Line("Recording goes on. Files that changed meanwhile will show as changed outside of tasks.")]
 
     # -- the record ----------------------------------------------------------
 
     def _document(self) -> Document | None:
         try:
-            # Lines are being written meanwhile: most questions do not wait for that.
+            # The journal may be written at this moment. A line that is not whole yet is left out: no question waits.
             folder = journal_folder(self._recording.notebook)
             return read_document(folder, self._recording.notebook.name, whole_lines=True)
         except JournalError:
@@ -273,15 +273,15 @@ class CasaprovMagic:
             found = [a for a in document.activities if word in {a.id, a.task}]
         if not found:
             names = sorted({a.task for a in document.activities})
-            told = f"There is no call {word}" + (f"; this session has {len(here)}" if word.isdecimal() else "")
+            count = f"; this session has {len(here)}" if word.isdecimal() else ""
             hint = "%casaprov log lists the calls." if word.isdecimal() else _close(word, names)
-            raise UsageError(f"{told}.", hint=hint)
+            raise UsageError(f"There is no call {word}{count}.", hint=hint)
         return found[-1]
 
     # -- completion ----------------------------------------------------------
 
     def _complete(self, _shell: Any, event: Any) -> list[str]:
-        """What can follow; IPython asks with every TAB on a line that begins with the magic."""
+        """Return the words that can follow; called at every TAB on a line that begins with the magic."""
         words = event.line[: len(event.line)].split()
         if event.symbol and words and words[-1] == event.symbol:
             words = words[:-1]

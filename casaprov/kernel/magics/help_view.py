@@ -1,4 +1,4 @@
-"""How ``%casahelp`` shows tasks: an HTML table that needs no script, and plain text for a terminal."""
+"""Pages of ``%casahelp``: an HTML table that needs no script, and plain text for a terminal."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ _WIDTH = 100
 _REQUIRED = "must be given"
 _LEFT = 'style="text-align:left;vertical-align:top"'
 
-# The box is made by the script: where none may run, as in a notebook that is not trusted, the
-# table is there without it.
+# The script makes the box. Where no script may run, as in a notebook that is not trusted, the table has no box.
 _FILTER = """\
 <script>
 (function () {
@@ -59,11 +58,11 @@ def task_text(task: TaskHelp) -> str:
         ((default, _), *others) = _defaults(parameter)
         types = f"  ({' or '.join(parameter.types)})" if parameter.types else ""
         lines += ("", f"{indent}{parameter.name} {'= ' if parameter.default else ''}{default}{types}")
-        told = [parameter.short]
-        told += [f"Counts if {one}." for one in _conditions(parameter)]
-        told += [f"Default {value}{when}." for value, when in others]
-        told += [f"Allowed: {', '.join(parameter.allowed)}."] if parameter.allowed else []
-        for line in filter(None, told):
+        sentences = [parameter.short]
+        sentences += [f"Counts if {one}." for one in _conditions(parameter)]
+        sentences += [f"Default {value}{when}." for value, when in others]
+        sentences += [f"Allowed: {', '.join(parameter.allowed)}."] if parameter.allowed else []
+        for line in filter(None, sentences):
             lines += textwrap.wrap(line, _WIDTH, initial_indent=indent + "    ", subsequent_indent=indent + "    ")
     return "\n".join(lines)
 
@@ -110,7 +109,7 @@ def _title(task: TaskSummary) -> str:
 
 
 def _conditions(parameter: Parameter) -> list[str]:
-    """Conditions on the same parent in one phrase."""
+    """Return the conditions of a parameter, those on the same parent as one phrase."""
     found: dict[tuple[str, bool], list[str]] = {}
     for condition in parameter.conditions:
         values = found.setdefault((condition.parent, condition.equal), [])
@@ -120,7 +119,7 @@ def _conditions(parameter: Parameter) -> list[str]:
 
 
 def _defaults(parameter: Parameter) -> list[tuple[str, str]]:
-    """The default, then others with when they hold."""
+    """Return the default, then the other defaults, each with its condition."""
     others: dict[str, list[str]] = {}
     for condition in parameter.conditions:
         if condition.default != parameter.default:

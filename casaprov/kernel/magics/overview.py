@@ -1,4 +1,4 @@
-"""What ``%casaprov`` tells of a record: its state, its calls, one call."""
+"""Pages of ``%casaprov`` about a record: its state, its calls, one call."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MAX_LISTED = 50
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
-    """What there is to tell.
+    """State of the recording of a kernel.
 
     Attributes
     ----------
@@ -32,9 +32,9 @@ class Recorded:
     session
         Id of the session of this kernel; empty before its first call.
     paused
-        Since when recording is paused; empty if it is not.
+        Time since which recording is paused; empty if it is not.
     cached_bytes
-        What the cache of digests holds; None if that is not known.
+        Size of the cache of digests; None if it is not known.
     """
 
     document: Document | None
@@ -48,7 +48,7 @@ class Recorded:
 
 
 def status_page(recorded: Recorded) -> list[Part]:
-    """What is recorded, what is odd about it, and what it cost."""
+    """Return the page of a record's state: its size, its oddities, its cost."""
     document = recorded.document
     parts: list[Part] = [_state(recorded)]
     if document is not None and document.activities:
@@ -59,8 +59,8 @@ def status_page(recorded: Recorded) -> list[Part]:
             parts.append(_being_digested(lineage, pending))
             lineage = Lineage(_without_files(document, {activity.id for activity in pending}))
         parts += _oddities(lineage, recorded.order, recorded.session)
-    told = ", ".join(f"{name} = {recorded.config.text(name)}" for name in Config.names())
-    parts.append(Line(f"{told} (change one with %casaprov config NAME VALUE)", "Settings:"))
+    settings = ", ".join(f"{name} = {recorded.config.text(name)}" for name in Config.names())
+    parts.append(Line(f"{settings} (change one with %casaprov config NAME VALUE)", "Settings:"))
     return parts
 
 
@@ -71,8 +71,11 @@ def _state(recorded: Recorded) -> Line:
     if not recorded.session:
         return Line(f"{name} is recorded from its first task call on; this kernel has made none yet.", "Ready.")
     if recorded.document is None or recorded.session not in {session.id for session in recorded.document.sessions}:
-        told = f"Nothing of this session could be written to {recorded.journal}: it is lost when this kernel ends."
-        return Line(f"{told} Give space or permission; the next call writes all that waits.", "⚠️ Not recorded yet.")
+        text = (
+            f"Nothing of this session could be written to {recorded.journal}: it is lost when this kernel ends."
+            " Give space or permission; the next call writes all that waits."
+        )
+        return Line(text, "⚠️ Not recorded yet.")
     return Line(f"{name} is recorded.", "Recording.")
 
 
@@ -99,16 +102,17 @@ def _facts(recorded: Recorded, document: Document, lineage: Lineage) -> list[tup
 
 
 def _being_digested(lineage: Lineage, pending: Iterable[Activity]) -> Line:
-    told = []
+    calls = []
     for activity in pending:
         states = [lineage.entities[usage.entity] for usage in (*activity.generated, *activity.used)]
         paths = list(dict.fromkeys(state.path for state in states if state.note == UNDIGESTED))
-        told.append(f"call {activity.number_in_session}, {activity.task}" + (f" ({', '.join(paths)})" if paths else ""))
-    return Line(f"{'; '.join(told[:_MAX_LISTED])}. What follows leaves it out.", "Still being digested:")
+        files = f" ({', '.join(paths)})" if paths else ""
+        calls.append(f"call {activity.number_in_session}, {activity.task}{files}")
+    return Line(f"{'; '.join(calls[:_MAX_LISTED])}. The lines below leave these out.", "Still being digested:")
 
 
 def _without_files(document: Document, calls: Container[str]) -> Document:
-    """Return the Document as if some calls had read and written nothing; that they ran is known."""
+    """Return the Document as if some calls had read and written nothing."""
     activities = tuple(
         replace(a, used=(), generated=(), problems=()) if a.id in calls else a for a in document.activities
     )
@@ -125,7 +129,7 @@ def _oddities(lineage: Lineage, order: CellOrder, session: str) -> list[Part]:
     if strange:
         parts.append(Preformatted("\n".join(strange[:_MAX_LISTED]), "⚠️ Run out of order"))
     gaps = [
-        (gap.path, gap.note or "Something that is no recorded call changed it.")
+        (gap.path, gap.note or "Code outside of recorded calls changed it.")
         for gap in lineage.gaps()
         if gap.session == session or not session
     ]
@@ -142,7 +146,7 @@ def _oddities(lineage: Lineage, order: CellOrder, session: str) -> list[Part]:
 
 
 def calls_table(activities: Sequence[Activity], order: CellOrder) -> Table:
-    """All calls of a session with what their logs hold."""
+    """Return a table of the calls of a session, with the size of their logs."""
     rows = tuple(
         (
             str(a.number_in_session),
@@ -159,7 +163,7 @@ def calls_table(activities: Sequence[Activity], order: CellOrder) -> Table:
 
 
 def call_page(activity: Activity, lineage: Lineage, order: CellOrder, journal: Path) -> list[Part]:
-    """All that is recorded of one call."""
+    """Return the page of one call: its whole record."""
     facts = [
         ("Cell", order.named(activity)),
         ("Outcome", activity.outcome),
@@ -208,7 +212,7 @@ def call_page(activity: Activity, lineage: Lineage, order: CellOrder, journal: P
 
 
 def settings_table(config: Config) -> Table:
-    """All settings, and who chose them."""
+    """Return a table of all settings and where each was chosen."""
     rows = tuple((name, config.text(name), config.sources.get(name, "default")) for name in Config.names())
     return Table("", ("setting", "value", "chosen by"), rows)
 

@@ -1,4 +1,4 @@
-"""``%casaprov export``: a crate of the notebook as it was saved last, from its own kernel."""
+"""``%casaprov export``: a crate of the notebook as it was last saved, packed by its own kernel."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["exported"]
 
 
 def exported(document: Document, notebook: Path, out: Path, measure: Measure[Measurement]) -> list[Part]:
-    """Pack a notebook from inside and say what was packed.
+    """Pack a notebook from inside and return a page that lists the packed files.
 
-    The kernel cannot save the notebook: what is packed is the file on disk,
-    with the record of all calls, also of those in cells that were changed since.
+    The kernel cannot save the notebook. The crate gets the file on disk with the record of all calls, those in cells
+    that were changed since included.
 
     Raises
     ------
@@ -30,11 +30,11 @@ def exported(document: Document, notebook: Path, out: Path, measure: Measure[Mea
         If it cannot be packed.
     """
     if notebook.name == UNNAMED or not notebook.is_file():
-        told = (
+        reason = (
             "This kernel does not know its notebook's file" if notebook.name == UNNAMED else f"There is no {notebook}"
         )
         raise UsageError(
-            f"{told}, so it cannot be packed.",
+            f"{reason}, so it cannot be packed.",
             hint="Save it, then run in a terminal: casaprov export NOTEBOOK.ipynb -o CRATE.zip",
         )
     packed = export_notebook(notebook, out, policy=PayloadPolicy(), measure=measure)

@@ -1,9 +1,10 @@
-"""``%%casaprov_sh``: a cell of shell commands that is recorded like a task."""
+"""``%%casaprov_sh``: a cell of shell commands, recorded like a task."""
 
 from __future__ import annotations
 
 import shlex
 from argparse import ArgumentParser
+from functools import partial
 from glob import glob, has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -16,7 +17,7 @@ from casaprov.recording.activities import activity
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["MAGIC", "run_shell_cell"]
+__all__ = ["MAGIC", "register_shell", "run_shell_cell", "unregister_shell"]
 
 MAGIC = "casaprov_sh"
 
@@ -35,15 +36,24 @@ for _role in ("used", "changed", "generated"):
     _parser.add_argument(f"--{_role}", nargs="+", action="extend", default=[])
 
 
+def register_shell(shell: InteractiveShell) -> None:
+    """Add the magic."""
+    shell.register_magic_function(partial(run_shell_cell, shell), "cell", MAGIC)
+
+
+def unregister_shell(shell: InteractiveShell) -> None:
+    """Take the magic out again."""
+    shell.magics_manager.magics["cell"].pop(MAGIC, None)
+
+
 def run_shell_cell(shell: InteractiveShell, line: str, body: str) -> None:
     """Run a cell with bash, as ``%%bash`` does, under recording.
 
     Parameters
     ----------
     line
-        A name for the record, by default that of the program, then
-        ``--used``, ``--changed`` and ``--generated`` with files and patterns. Without
-        any, words of the commands that name files count as changed.
+        A name for the record, by default that of the program, then ``--used``, ``--changed`` and ``--generated``
+        with files and patterns. Without these, all files that the commands name count as changed.
 
     Raises
     ------
@@ -53,15 +63,15 @@ def run_shell_cell(shell: InteractiveShell, line: str, body: str) -> None:
         If the last command fails.
     """
     try:
-        told = _parser.parse_args(shlex.split(line))
+        options = _parser.parse_args(shlex.split(line))
     except ValueError as error:
         raise UsageError(f"%%{MAGIC}: {error}.") from error
-    roles = {role: getattr(told, role) for role in ("used", "changed", "generated")}
+    roles = {role: getattr(options, role) for role in ("used", "changed", "generated")}
     words = _words(body)
     if not any(roles.values()):
         found = [name for word in words[1:] for name in (glob(word) if has_magic(word) else [word])]  # noqa: PTH207
         roles["changed"] = [name for name in found if Path(name).is_file() or is_table(Path(name))]
-    with activity(told.name or _program(body, words), **roles, parameters={"script": body}):
+    with activity(options.name or _program(body, words), **roles, parameters={"script": body}):
         shell.run_cell_magic("bash", "", body)
 
 
@@ -73,7 +83,7 @@ def _words(body: str) -> list[str]:
 
 
 def _program(body: str, words: list[str]) -> str:
-    """Name of the program if the cell calls one, else ``sh``."""
+    """Return the name of the program if the cell is one command, else ``sh``."""
     lines = [line for line in body.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    one = len(lines) == 1 or all(line.rstrip().endswith("\\") for line in lines[:-1])
-    return Path(words[0]).name if one and words else "sh"
+    is_one = len(lines) == 1 or all(line.rstrip().endswith("\\") for line in lines[:-1])
+    return Path(words[0]).name if is_one and words else "sh"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from casaprov.kernel.display.captured_output import HEADING, joined, taken, unlogged
+from casaprov.kernel.display.captured_output import HEADING, add_printed, captured, without_logged
 from casaprov.kernel.display.log_block import (
     MAX_FOLDED_BYTES,
     CallLog,
@@ -44,7 +44,7 @@ def test_warnings_and_errors_are_counted_on_the_line_and_seen_without_opening() 
 
 
 def test_nothing_of_a_log_becomes_html() -> None:
-    html, _ = log_block([call_log("gaincal", LOG)], Running(task="<i>", seconds=1.0, said="<script>"))
+    html, _ = log_block([call_log("gaincal", LOG)], Running(task="<i>", seconds=1.0, message="<script>"))
     assert "&lt;unflagged&gt;" in html
     assert "<unflagged>" not in html
     assert "<script" not in html
@@ -119,28 +119,28 @@ def test_progress_is_what_casa_says_of_it(log: str, printed: str, found: tuple[i
 
 def test_what_is_printed_and_logged_is_said_once() -> None:
     warning = LOG.splitlines()[4]
-    both = joined(LOG, f"{warning}\nSpwID = 0\n  table\n")
+    both = add_printed(LOG, f"{warning}\nSpwID = 0\n  table\n")
     assert both.count(warning) == LOG.count(warning)
     assert both.endswith(f"{HEADING}\nSpwID = 0\n  table\n")
-    assert joined(LOG, f"{warning}\n\n") == LOG
-    assert unlogged(f"{warning}\n") == ""
-    assert unlogged(f"{warning}\nterminate called\n") == "terminate called\n"
+    assert add_printed(LOG, f"{warning}\n\n") == LOG
+    assert without_logged(f"{warning}\n") == ""
+    assert without_logged(f"{warning}\nterminate called\n") == "terminate called\n"
 
 
 PRINTING = """
 import os, sys, threading
-from casaprov.kernel.display.captured_output import taken
+from casaprov.kernel.display.captured_output import captured
 import ctypes
 libc = ctypes.CDLL(None)
 libc.printf(b"before;")  # held back by C until now: belongs before
-with taken() as outer:
+with captured() as outer:
     libc.printf(b"outer;")
     os.write(2, b"err;")
-    with taken() as inner:
+    with captured() as inner:
         os.system("echo inner")
         found = []
         def other():
-            with taken() as nothing:
+            with captured() as nothing:
                 found.append(nothing.text())
         thread = threading.Thread(target=other); thread.start(); thread.join()
     libc.printf(b"again;")
@@ -159,7 +159,7 @@ def test_what_c_holds_back_goes_where_it_belongs() -> None:
 def test_file_descriptors_are_given_back_after_an_error() -> None:
     before = [os.fstat(stream).st_ino for stream in (1, 2)]
     opened = len(list(Path("/proc/self/fd").iterdir()))
-    with pytest.raises(KeyboardInterrupt), taken():
+    with pytest.raises(KeyboardInterrupt), captured():
         raise KeyboardInterrupt
     assert [os.fstat(stream).st_ino for stream in (1, 2)] == before
     assert len(list(Path("/proc/self/fd").iterdir())) == opened

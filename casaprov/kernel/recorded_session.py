@@ -1,0 +1,225 @@
+"""The recorded session of a kernel: it opens with the first call, pauses on request, and settles its records."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from casaprov.config import Config
+from casaprov.digests.digester import Digester
+from casaprov.kernel.cells import Cells
+from casaprov.kernel.notices import print_notice
+from casaprov.kernel.settings import Settings
+from casaprov.notebook.adopt_sessions import adopt_sessions
+from casaprov.notebook.notebook_name import NotebookName
+from casaprov.readers.installed import open_digester
+from casaprov.recorder import Recorder
+from casaprov.recording.finish_queue import FinishQueue
+from casaprov.recording.open_call import OpenCall
+from casaprov.recording.write_guard import guard_writes
+from casaprov.records.wording import now
+from casaprov.runner import Runner
+from casaprov.tasks.calls import Executor, FileTable, TaskCall, TaskResult
+
+__all__ = ["RecordedSession"]
+
+_log = logging.getLogger(__name__)
+
+
+class RecordedSession:
+    """The session of one kernel; calls from several threads belong to the same one.
+
+    The session opens with the first call: a notebook without calls leaves nothing behind, and VS Code names the
+    notebook only after the kernel has started. A forked process has no session.
+
+    Parameters
+    ----------
+    name
+        Finds the notebook, and gives the folder that the kernel started in.
+    cells
+        The cells in which calls run.
+    finish_queue
+        Finishes records while the user's code goes on.
+    open_recorder
+        Opens a recorder for the notebook at a path.
+    settle_tools
+        Ends the records of tools, each of which may stand for several writes.
+    on_failure
+        Called when the session cannot be opened.
+
+    Attributes
+    ----------
+    settings
+        The settings in force.
+    paused_at
+        Time since which recording is paused; empty if it is not.
+    """
+
+    def __init__(
+        self,
+        name: NotebookName,
+        cells: Cells,
+        finish_queue: FinishQueue,
+        *,
+        open_recorder: Callable[[Path], Recorder],
+        settle_tools: Callable[[], None],
+        on_failure: Callable[[], None],
+    ) -> None:
+        self.settings = Settings(name.folder, self._apply)
+        self.paused_at = ""
+        self._process = os.getpid()
+        self._name = name
+        self._cells = cells
+        self._finish_queue = finish_queue
+        self._open_recorder = open_recorder
+        self._settle_tools = settle_tools
+        self._on_failure = on_failure
+        self._notebook: Path | None = None
+        self._runner: Runner | None = None
+        self._opening = threading.Lock()
+        self._pauses: list[tuple[str, str]] = []
+        self._digester: Digester | None = None
+        self._old_digesters: list[Digester] = []  # calls that still run may wait for them
+        self._closed = False
+
+    @property
+    def notebook(self) -> Path:
+        """The notebook that is recorded; certain from the first call on."""
+        return self._notebook or self._name.path()
+
+    @property
+    def session_id(self) -> str:
+        """Id of the session; empty before the first call."""
+        return self._runner.recorder.session.id if self._runner is not None else ""
+
+    @property
+    def closed(self) -> bool:
+        """True after the session was closed, and in a forked process: the session is the parent's."""
+        return self._closed or os.getpid() != self._process
+
+    # -- calls -----------------------------------------------------------------
+
+    @property
+    def busy(self) -> bool:
+        """True while a task or an activity runs in this thread or asyncio task."""
+        return self._runner is not None and self._runner.recorder.busy
+
+    def run(self, call: TaskCall, executor: Executor) -> TaskResult:
+        """Run a task call of the cell, and record it unless recording is paused or failed."""
+        if self.paused_at:
+            return self._cells.run(call, executor)
+        runner = self._open()
+        if runner is None:
+            return executor.run(call)
+        self._settle_tools()
+        return self._cells.run(call, executor, runner.run)
+
+    def begin(self, call: TaskCall, files: FileTable | None, *, by_tool: bool = False) -> OpenCall | None:
+        """Record the begin of an activity that is no task; None if it is not recorded.
+
+        Parameters
+        ----------
+        files
+            The files that it reads and writes, as far as they are declared.
+        by_tool
+            True for the writes of a tool: later calls are not part of such an activity, and it does not end the
+            records of other tools.
+        """
+        if self.closed or self.paused_at:
+            return None
+        runner = self._open()
+        if runner is None:
+            return None
+        if not by_tool:
+            self._settle_tools()
+        return runner.begin(replace(call, step=self._cells.step), files, encloses=not by_tool)
+
+    def end(self, opened: OpenCall, result: TaskResult) -> None:
+        """Record the end of an activity."""
+        if self._runner is not None and os.getpid() == self._process:
+            self._runner.end(opened, result)
+
+    def _open(self) -> Runner | None:
+        with self._opening:
+            if self._runner is None and not self.closed:
+                try:
+                    self._notebook = self.notebook
+                    adopt_sessions(self._notebook)  # recorded while the notebook had another name
+                    recorder = self._open_recorder(self._notebook)
+                    guard_writes(self._finish_queue)
+                    for pause in self._pauses:
+                        recorder.was_paused(*pause)
+                    self._runner = Runner(
+                        recorder,
+                        on_ended=self._cells.call_ended,
+                        on_recorded=self._cells.call_recorded,
+                        on_trouble=print_notice,
+                    )
+                except Exception as error:  # noqa: BLE001 - a recorder failure never breaks a cell
+                    print_notice(f"casaprov: this session is not recorded ({type(error).__name__}: {error}).")
+                    self._on_failure()
+            return self._runner
+
+    # -- pauses, settings, the end ---------------------------------------------
+
+    def pause(self) -> None:
+        """Record nothing from now on; the records of earlier calls are finished first."""
+        self.settle()
+        self.paused_at = now()
+
+    def resume(self) -> None:
+        """Record again; a file that changed meanwhile shows when a call uses it."""
+        self._pauses.append((self.paused_at, now()))
+        self.paused_at = ""
+        if self._runner is not None:
+            self._runner.recorder.was_paused(*self._pauses[-1])
+
+    def settle(self, timeout_s: float | None = None) -> None:
+        """Wait until the records of all calls and tools so far are finished, or until the timeout."""
+        self._settle_tools()
+        self._finish_queue.wait(timeout_s)
+
+    def digester(self) -> Digester:
+        """Return the digester of this session, chosen by the settings."""
+        if self._digester is None:
+            config = self.settings.config
+            self._digester, self._measured_with = open_digester(config), (config.workers, config.cache_size)
+        return self._digester
+
+    def start_workers(self) -> None:
+        """Start the worker processes, so that neither the kernel's start nor the first call waits for them."""
+        if self._digester is not None:
+            return
+        try:
+            self.digester().start()
+        except Exception:  # noqa: BLE001 - the first call tries again, and reports the reason
+            _log.info("the workers were not started", exc_info=True)
+
+    def close(self) -> None:
+        """Finish all records and end the worker processes; in a forked process do nothing."""
+        if self.closed:
+            return
+        self._closed = True
+        for close in self._closing():
+            try:
+                close()
+            except Exception:  # noqa: BLE001 - a recorder failure never breaks a kernel
+                _log.info("closing the session failed", exc_info=True)
+
+    def _closing(self) -> Iterator[Callable[[], None]]:
+        if self._runner is not None:
+            yield self._runner.recorder.close
+        yield lambda: guard_writes(None)
+        yield from (digester.close for digester in (self._digester, *self._old_digesters) if digester is not None)
+
+    def _apply(self, config: Config) -> None:
+        """Apply settings that the user chose in the session."""
+        if self._digester is not None and (config.workers, config.cache_size) != self._measured_with:
+            self._old_digesters.append(self._digester)
+            self._digester = None
+            if self._runner is not None:
+                self._runner.recorder.measure_with(self.digester())
