@@ -31,7 +31,7 @@ DEMO := build/demo
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long test-versions test-fast audit lint docs screenshots bench clean
+.PHONY: help demo test test-long test-versions test-fast audit lint docs dist screenshots bench clean
 
 help: ## say what there is to make
 	@echo "make TARGET, where TARGET is one of"
@@ -71,8 +71,14 @@ lint: $(VENV)/dev.stamp ## check style, format, types and spelling
 	$(BIN)/mypy
 	$(BIN)/codespell $$(git ls-files)
 
-docs: $(VENV)/dev.stamp ## check that every link in the documentation leads somewhere
+docs: $(VENV)/dev.stamp ## build the documentation as a site in build/docs, and check its links
+	$(BIN)/mkdocs build --quiet
 	$(PYTEST) -q tests/test_project.py -k links_of_the_documentation
+	@echo "Open build/docs/index.html in a browser."
+
+dist: $(VENV)/dev.stamp ## build a wheel and a source archive in dist
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist
 
 screenshots: $(VENV)/dev.stamp ## make the tutorial's pictures anew, in a real JupyterLab; needs Chromium
 	$(BIN)/python tests/support/screenshots.py

@@ -84,7 +84,7 @@ def test_every_change_is_of_a_known_type() -> None:
 
 def test_the_makefile_says_what_there_is_to_make() -> None:
     done = subprocess.run(["make", "-C", str(ROOT), "help"], check=True, capture_output=True, text=True)
-    for target in ("demo", "test", "test-fast", "lint", "docs", "bench", "clean"):
+    for target in ("demo", "test", "test-fast", "lint", "docs", "dist", "bench", "clean"):
         assert re.search(rf"^  {target} ", done.stdout, re.MULTILINE), target
 
 
