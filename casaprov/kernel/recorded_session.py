@@ -138,10 +138,10 @@ class RecordedSession:
             self._settle_tools()
         return runner.begin(replace(call, step=self._cells.step), files, encloses=not by_tool)
 
-    def end(self, opened: OpenCall, result: TaskResult) -> None:
+    def end(self, open_call: OpenCall, result: TaskResult) -> None:
         """Record the end of an activity."""
         if self._runner is not None and os.getpid() == self._process:
-            self._runner.end(opened, result)
+            self._runner.end(open_call, result)
 
     def _open(self) -> Runner | None:
         with self._opening:

@@ -40,7 +40,7 @@ class Listener:
         self.begun.append((call, files))
         return len(self.begun)
 
-    def end(self, _opened: int, result: TaskResult) -> None:
+    def end(self, _open_call: int, result: TaskResult) -> None:
         self.ended.append(result)
 
 

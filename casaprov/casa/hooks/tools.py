@@ -45,7 +45,7 @@ class Recording(Protocol):
         """Record the begin of an activity; return None if it is not recorded."""
         ...
 
-    def end(self, opened: OpenCall, result: TaskResult) -> None:
+    def end(self, open_call: OpenCall, result: TaskResult) -> None:
         """Record the end of an activity."""
         ...
 
