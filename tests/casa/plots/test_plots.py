@@ -101,7 +101,7 @@ def test_the_same_pixels_are_the_same_content(tmp_path: Path) -> None:
     assert compared(tmp_path, "a.png", "b.png").verdict == "same-content"
     other = compared(tmp_path, "a.png", "c.png")
     assert other.verdict == "differs"
-    assert other.differences[0].what == "1 of 1200 pixels differ, the most by 7 of 255."
+    assert other.differences[0].what == "1 of 1200 pixels differ, by at most 7 of 255."
     assert (
         compared(tmp_path, "a.png", "d.png").differences[0].what == "The picture has 40 × 10 pixels instead of 40 × 30."
     )
