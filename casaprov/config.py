@@ -31,7 +31,7 @@ _DEFAULT = "default"
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """All settings of a session.
+    """The settings of a session.
 
     Attributes
     ----------

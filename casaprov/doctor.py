@@ -153,7 +153,7 @@ def disk_cache() -> Finding:
 
 
 def reflinks() -> Finding:
-    """Check whether copies of files share their blocks."""
+    """Check the file system for copies that share their blocks."""
     folder = Path.cwd()
     try:
         cloning = clones_files(folder)

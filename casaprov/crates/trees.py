@@ -33,7 +33,7 @@ def tree_issues(folder: Path, document: Document) -> Iterator[Issue]:
 
 
 def _problem(file: Path, name: str, kinds: set[Kind]) -> str:
-    """Say in a sentence what is wrong with a tree; nothing if it is right."""
+    """Return the problem of a tree as a sentence; empty if there is none."""
     try:
         tree = Tree.from_json(read_json(file))
         digest = tree.computed_digest()

@@ -24,7 +24,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from casaprov.errors import RecordError
 from casaprov.hashing import Digest
 
 __all__ = [
@@ -374,10 +373,3 @@ class Document:
     def call_numbers(self) -> dict[str, int]:
         """Number of every call, from 1 in the order they began, by Activity id."""
         return {activity.id: number for number, activity in enumerate(self.activities, start=1)}
-
-    def entity(self, entity_id: str) -> Entity:
-        """Return the Entity with this id; raise :class:`RecordError` if there is none."""
-        for entity in self.entities:
-            if entity.id == entity_id:
-                return entity
-        raise RecordError(f"The record names an entity {entity_id!r} that it does not contain.")

@@ -20,6 +20,7 @@ from casaprov.errors import DigestError, JournalError, UsageError
 from casaprov.files.stamps import stamp
 from casaprov.journal.folder import journal_folder, tree_path
 from casaprov.journal.writer import Journal
+from casaprov.lineage.graph import Lineage
 from casaprov.notebook.bundle import BUNDLE_MIME
 from casaprov.notebook.export import export_notebook, find_journal, record_of
 from casaprov.recording.late_states import without_lost_remains
@@ -263,7 +264,7 @@ def test_removed_remains_of_an_interrupted_call_are_left_out(tmp_path: Path, out
     story.call("imstat", used=["used.psf"])
     (tmp_path / "kept.psf").mkdir()
     document = without_lost_remains(story.document, {story.session.id: tmp_path})
-    left = [document.entity(usage.entity).path for usage in document.activities[0].generated]
+    left = [Lineage(document).entities[usage.entity].path for usage in document.activities[0].generated]
     gone = ["gone.psf"] if outcome == "completed" else []
     assert left == [*gone, "kept.psf", "used.psf"]
     assert record_issues(document) == ()

@@ -10,6 +10,7 @@ import pytest
 from casaprov.digests.measurement import Measurement
 from casaprov.hashing import Digest, digest_bytes
 from casaprov.journal.writer import Journal
+from casaprov.lineage.graph import Lineage
 from casaprov.recording.explanations import Background, Explanations, OtherNotebooks, UnfinishedCalls
 from casaprov.records.wording import clock
 from casaprov.tasks.specs import load_specs
@@ -27,7 +28,7 @@ def story(tmp_path: Path) -> Story:
 def described(story: Story, folder: Path, name: str) -> str:
     calls = UnfinishedCalls(story.document, {story.session.id: folder}, load_specs())
     known = story.current.get(name)
-    return calls.describe(folder / name, story.document.entity(known) if known else None)
+    return calls.describe(folder / name, Lineage(story.document).entities[known] if known else None)
 
 
 def test_a_call_that_never_ended_is_named_by_what_it_writes(story: Story, tmp_path: Path) -> None:

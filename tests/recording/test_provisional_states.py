@@ -28,10 +28,10 @@ def test_a_process_that_is_killed_leaves_what_was_known(waiting: Waiting) -> Non
     assert activity.outcome == "completed"
     assert activity.problems == ("It had not been digested when this was written.",)
     (usage,) = activity.generated
-    entity = document.entity(usage.entity)
+    entity = Lineage(document).entities[usage.entity]
     assert (entity.path, entity.content_digest, usage.parameter, usage.declared) == ("out.txt", None, "target", True)
     (usage,) = activity.used
-    entity = document.entity(usage.entity)
+    entity = Lineage(document).entities[usage.entity]
     assert (entity.path, entity.content_digest, usage.parameter) == ("in.txt", None, "source")
     assert Lineage(document).inputs() == (entity,)
 
@@ -52,7 +52,7 @@ def test_a_process_that_is_killed_between_two_records_leaves_what_was_known(wait
     first, second = document.activities
     assert (first.problems, second.problems) == ((), ("It had not been digested when this was written.",))
     assert second.used[0].entity == first.generated[0].entity
-    assert document.entity(second.used[0].entity).content_digest == digest_of(b"made")
+    assert Lineage(document).entities[second.used[0].entity].content_digest == digest_of(b"made")
 
 
 def test_an_input_that_was_not_digested_is_an_input_of_the_next_session(waiting: Waiting) -> None:
@@ -77,7 +77,7 @@ def test_an_input_is_stamped_as_the_call_found_it(waiting: Waiting, how: str) ->
         "look", lambda: other.write_text("written") and None if how == "rewrite" else other.unlink(), file=other.name
     )
     (usage,) = waiting.document().activities[-1].used
-    assert waiting.document().entity(usage.entity).stamp == found
+    assert Lineage(waiting.document()).entities[usage.entity].stamp == found
 
 
 def test_what_changed_behind_the_record_is_not_said_to_be_read(waiting: Waiting) -> None:
@@ -94,7 +94,7 @@ def test_a_call_that_fails_takes_no_state_from_the_one_before_it(waiting: Waitin
             waiting.call_soon("look", lambda: None, file="out.txt")
     first, second = waiting.document().activities
     assert second.used == ()
-    assert waiting.document().entity(first.generated[0].entity).path == "out.txt"
+    assert Lineage(waiting.document()).entities[first.generated[0].entity].path == "out.txt"
     Lineage(waiting.document())
 
 

@@ -98,7 +98,7 @@ def call(document: Document, task: str) -> Activity:
 
 
 def left(document: Document, activity: Activity) -> list[Entity]:
-    return [document.entity(usage.entity) for usage in activity.generated]
+    return [Lineage(document).entities[usage.entity] for usage in activity.generated]
 
 
 def test_every_writing_is_one_record_in_its_place(document: Document) -> None:
@@ -195,8 +195,8 @@ def test_what_tools_read_is_in_the_record(ngc5921_fits: Path, tmp_path: Path) ->
     read_and_left = [
         (
             activity.task,
-            sorted({document.entity(usage.entity).path for usage in activity.used}),
-            sorted({document.entity(usage.entity).path for usage in activity.generated}),
+            sorted({Lineage(document).entities[usage.entity].path for usage in activity.used}),
+            sorted({Lineage(document).entities[usage.entity].path for usage in activity.generated}),
         )
         for activity in calls
     ]

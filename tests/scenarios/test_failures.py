@@ -78,7 +78,9 @@ def call(notebook: Path, task: str) -> Activity:
 
 def left(notebook: Path, activity: Activity) -> dict[str, Entity]:
     document = document_of(notebook)
-    return {entity.path: entity for entity in (document.entity(usage.entity) for usage in activity.generated)}
+    return {
+        entity.path: entity for entity in (Lineage(document).entities[usage.entity] for usage in activity.generated)
+    }
 
 
 def printed(notebook: Path, name: str = "stdout") -> str:
@@ -320,7 +322,7 @@ def test_two_kernels_in_a_folder_keep_two_records_and_see_each_others_changes(di
         ("flagdata", "completed"),
     ]
     declared = [
-        (call.session, document.entity(usage.entity).path)
+        (call.session, Lineage(document).entities[usage.entity].path)
         for call in document.activities
         for usage in call.generated
         if call.task == "split" and usage.declared

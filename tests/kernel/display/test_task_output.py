@@ -17,6 +17,7 @@ import pytest
 from casaprov.casa.installed.data import DataSource
 from casaprov.journal.document import read_document
 from casaprov.journal.folder import journal_folder
+from casaprov.lineage.graph import Lineage
 from casaprov.notebook.bundle import BUNDLE_MIME
 from casaprov.notebook.execute import run_notebook
 from reductions import Reduction, write_notebook
@@ -180,7 +181,7 @@ def test_a_figure_is_shown_once_whether_it_is_saved_or_not(kernel: WatchedKernel
     assert len(shown.of("image/png")) == 1
     document = read_document(journal_folder(kernel.folder / "n.ipynb"), "n.ipynb")
     last = document.activities[-1]
-    assert [document.entity(usage.entity).path for usage in last.generated] == ["ants.png"]
+    assert [Lineage(document).entities[usage.entity].path for usage in last.generated] == ["ants.png"]
 
 
 def test_profiles_of_a_cube_are_shown_once_whether_they_are_saved_or_not(kernel: WatchedKernel) -> None:

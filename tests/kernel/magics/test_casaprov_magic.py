@@ -16,6 +16,7 @@ from casaprov.cli.commands import main
 from casaprov.journal.document import read_document
 from casaprov.journal.folder import journal_folder
 from casaprov.kernel.settings import Settings
+from casaprov.lineage.graph import Lineage
 from casaprov.records.schema import validate_record
 from watched_kernel import SETTLE, WatchedKernel
 
@@ -101,7 +102,7 @@ def test_calls_are_shown_with_all_that_is_recorded(kernel: WatchedKernel) -> Non
     assert "cell 3, In [3]" in plain
     assert all(f"\n{name} " in plain for name in call.parameters)
     html = "".join(kernel.run("%casaprov show gaincal").of("text/html"))
-    digests = [document.entity(usage.entity).content_digest for usage in (*call.used, *call.generated)]
+    digests = [Lineage(document).entities[usage.entity].content_digest for usage in (*call.used, *call.generated)]
     assert all(digest is not None and digest in html for digest in digests)
     assert "call 1" in html
 
@@ -189,7 +190,7 @@ def test_what_changed_in_a_pause_is_a_gap_that_says_why(kernel: WatchedKernel) -
     settled(kernel, "flagdata('n.ms', mode='list', inpfile='list.txt');", "")
     document = read_document(journal_folder(kernel.folder / "n.ipynb"), "n.ipynb")
     assert len(document.activities) == before + 1
-    used = {e.path: e for e in (document.entity(usage.entity) for usage in document.activities[-1].used)}
+    used = {e.path: e for e in (Lineage(document).entities[usage.entity] for usage in document.activities[-1].used)}
     assert used["n.ms"].gap
     assert "FLAG" in used["n.ms"].note
     assert "Recording was paused from " in used["n.ms"].note
