@@ -21,6 +21,8 @@ from typing import Literal
 
 import platformdirs
 
+from casaprov.version import install_command
+
 __all__ = ["CHECKS", "Check", "Finding", "clones_files", "examine"]
 
 Status = Literal["ok", "warning", "missing"]
@@ -112,7 +114,7 @@ def jupyter() -> Finding:
     if not absent:
         return Finding("Jupyter", "ok", "Notebooks can be run and recorded.")
     message = f"Not installed: {', '.join(absent)}."
-    return Finding("Jupyter", "missing", message, "Run 'pip install \"casaprov[jupyter]\"'.")
+    return Finding("Jupyter", "missing", message, f"Run '{install_command('jupyter')}'.")
 
 
 def git() -> Finding:

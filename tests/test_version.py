@@ -63,4 +63,4 @@ def test_the_command_can_be_typed_whatever_the_folder_is_called(monkeypatch: pyt
     noted = Noted({"url": "file:///%22%24HOME%22/it%27s", "dir_info": {"editable": True}})
     monkeypatch.setattr(version.Distribution, "from_name", lambda _name: noted)
     typed = shlex.split(version.install_command("gui", python="/my python/bin/python"))
-    assert typed == ["/my python/bin/python", "-m", "pip", "install", "-e", "/\"$HOME\"/it's[gui]"]
+    assert typed == ["/my python/bin/python", "-m", "pip", "install", "-e", '/"$HOME"/it\'s[gui]']
