@@ -146,7 +146,7 @@ def test_the_doctor_finds_no_more_than_git_missing(installed: Installed) -> None
 
 
 @pytest.mark.casa
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_demo_runs_from_the_wheel_without_git(installed: Installed) -> None:
     (installed.folder / "ngc5921.ipynb").write_bytes((EXAMPLES / "ngc5921.ipynb").read_bytes())
     installed.done("casaprov", "run", "ngc5921.ipynb", "--output", "run/ngc5921.ipynb")
