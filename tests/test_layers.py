@@ -43,7 +43,7 @@ ROOMS: dict[str, str] = {
     "crate": "crates errors files hashing lineage records untrusted",
     "crates": "digests errors files hashing journal lineage records terms untrusted / rocrate",
     "digests": "errors files formats hashing processes records / numpy",
-    "doctor": "version / platformdirs",
+    "doctor": "errors version / platformdirs",
     "errors": "",
     "files": "errors hashing processes",
     "formats": "errors files hashing / numpy",
