@@ -21,6 +21,9 @@ from typing import Literal
 
 import platformdirs
 
+from casaprov.errors import MissingDependency
+from casaprov.version import install_command
+
 __all__ = ["CHECKS", "Check", "Finding", "clones_files", "examine"]
 
 Status = Literal["ok", "warning", "missing"]
@@ -91,9 +94,19 @@ def clones_files(folder: Path) -> bool:
 def _guarded(check: Check) -> Finding:
     try:
         return check()
+    except MissingDependency as error:
+        return Finding(_name(check), "missing", error.message, error.hint)
+    except ModuleNotFoundError as error:
+        message = f"This could not be checked: the Python package {error.name} is not installed."
+        return Finding(_name(check), "missing", message, "First install what the findings above name.")
     except Exception as error:  # noqa: BLE001 - any error of a check becomes its finding
-        name = check.__name__.strip("_").replace("_", " ")
-        return Finding(name, "warning", f"This could not be checked: {error!r}.", "Report it if it looks like a bug.")
+        return Finding(
+            _name(check), "warning", f"This could not be checked: {error!r}.", "Report it if it looks like a bug."
+        )
+
+
+def _name(check: Check) -> str:
+    return check.__name__.strip("_").replace("_", " ")
 
 
 def python() -> Finding:
@@ -112,7 +125,7 @@ def jupyter() -> Finding:
     if not absent:
         return Finding("Jupyter", "ok", "Notebooks can be run and recorded.")
     message = f"Not installed: {', '.join(absent)}."
-    return Finding("Jupyter", "missing", message, "Run 'pip install \"casaprov[jupyter]\"'.")
+    return Finding("Jupyter", "missing", message, f"Run '{install_command('jupyter')}'.")
 
 
 def git() -> Finding:

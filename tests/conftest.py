@@ -109,7 +109,7 @@ def gui(unpacked_programs: Path) -> Iterator[None]:
     """See that plotms and imview can draw, on a screen of their own."""
     for package in ("casaplotms", "casaviewer"):
         if find_spec(package) is None:
-            pytest.skip(f"{package} is not installed: pip install 'casaprov[gui]'")
+            pytest.skip(f"{package} is not installed: pip install -e '.[gui]'")
     if shutil.which("Xvfb") is None:
         pytest.skip("there is no Xvfb: apt-get install xvfb")
     with pytest.MonkeyPatch.context() as patch:

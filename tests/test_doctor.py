@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import json
 import os
 import re
@@ -21,6 +22,7 @@ from casaprov.casa import checks
 from casaprov.casa.installed.data import DataSource
 from casaprov.casa.installed.environment import measures_tables
 from casaprov.doctor import Finding, clones_files, examine
+from casaprov.errors import CasaMissing
 from checkout import ROOT
 
 EXAMINE = """
@@ -197,3 +199,19 @@ def test_the_releases_are_those_that_the_project_pins() -> None:
         pinned = {pin[2]: pin[1] for pin in pins if pin}
         assert pinned == {"3.11": checks.RELEASES[3, 11], "3.12": checks.RELEASES[3, 12]}
     assert checks.RELEASES[3, 13] == checks.RELEASES[3, 12]
+
+
+def _needs_casa() -> Finding:
+    raise CasaMissing("CASA's configuration cannot be read.", hint="Install CASA.")
+
+
+def _needs_a_library() -> Finding:
+    importlib.import_module("no_such_library")
+    raise AssertionError
+
+
+def test_a_check_that_needs_what_is_missing_finds_it_missing() -> None:
+    casa, library = examine((_needs_casa, _needs_a_library))
+    assert casa == Finding("needs casa", "missing", "CASA's configuration cannot be read.", "Install CASA.")
+    assert (library.name, library.status) == ("needs a library", "missing")
+    assert "the Python package no_such_library is not installed" in library.message

@@ -125,3 +125,34 @@ def test_links_of_the_documentation_lead_somewhere(page: Path) -> None:
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), f"{link} leads nowhere"
         assert not anchor or anchor in _anchors(target), f"{link}: there is no such heading"
+
+
+def test_nobody_is_told_to_install_the_name_from_an_index() -> None:
+    # There, the name is not this project's.
+    by_name = re.compile(r"pip install (?:-\S+ )*[\"']?casaprov(?![-\w/.{}]*\.whl|\[\w+\] @ )")
+    sources = [*_pages(), *ROOT.glob("casaprov/**/*.py"), *ROOT.glob("tests/**/*.py"), *ROOT.glob("examples/*.ipynb")]
+    # The words of a crate's README belong to its format.
+    sources.remove(ROOT / "casaprov" / "crates" / "readme.py")
+    assert [source for source in sources if by_name.search(source.read_text(encoding="utf-8"))] == []
+
+
+@pytest.mark.parametrize("page", _pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_of_the_code_that_a_page_names_are_there(page: Path) -> None:
+    # A page may name a file from the root of the project, or from that of the package.
+    named = set(re.findall(r"`([a-z_]+(?:/[a-z0-9_]+)+\.(?:py|toml))`", page.read_text()))
+    assert [
+        name for name in sorted(named) if not (ROOT / name).exists() and not (ROOT / "casaprov" / name).exists()
+    ] == []
+
+
+def test_newcomers_find_every_package_of_the_code() -> None:
+    packages = {path.parent.relative_to(ROOT / "casaprov") for path in ROOT.glob("casaprov/**/__init__.py")} - {Path()}
+    contributing = (ROOT / "CONTRIBUTING.md").read_text()
+    architecture = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
+    for package in packages:
+        if package.parent == Path():
+            assert f"| `{package}/` |" in contributing
+            assert f"| `{package}` |" in architecture
+        else:
+            assert f"`{package.name}`" in contributing
+            assert f"`{package.name}`" in architecture

@@ -18,6 +18,7 @@ from casaprov.digests.measurement import Measure, Measurement
 from casaprov.errors import MissingDependency, UsageError, WorkerDied
 from casaprov.records.model import Environment, Session, Tier
 from casaprov.replays.inputs import Resolver
+from casaprov.version import install_command
 
 __all__ = ["InstalledCasa", "place_in_casa_data"]
 
@@ -86,7 +87,7 @@ class _ReplayProcess(CasaProcess):
                 raise
             raise MissingDependency(
                 f"{self._python} cannot run CASA for casaprov. {error.message}",
-                hint=f"casaprov and CASA must be installed there: {self._python} -m pip install 'casaprov[casa]'",
+                hint=f"casaprov and CASA must be installed there: {install_command('casa', python=self._python)}",
             ) from error
 
 

@@ -27,6 +27,7 @@ from casaprov.casa.hooks.tasks import task_names
 from casaprov.casa.installed.data import import_casatasks
 from casaprov.casa.plots.old_protobuf import accept_old_messages
 from casaprov.errors import CasaMissing, MissingDependency
+from casaprov.version import install_command
 
 __all__ = ["SCRIPTS", "WORDS", "start_casa", "without_parentheses"]
 
@@ -45,7 +46,6 @@ _HELP_SCRIPT = "init_doc.py"
 _HELP = ("doc", "taskhelp", "toolhelp")
 
 _NO_SHELL = "casashell is not installed, so inp, go, default and the tools' instances are missing."
-_NO_SHELL_HINT = "Run 'pip install \"casaprov[kernel]\"' and restart the kernel."
 
 
 def start_casa(shell: Any) -> MissingDependency | None:
@@ -71,7 +71,7 @@ def start_casa(shell: Any) -> MissingDependency | None:
     namespace |= {"casalog": casatasks.casalog, "ctsys": namespace["casatools"].ctsys}
     missing = None
     if importlib.util.find_spec("casashell") is None:
-        missing = CasaMissing(_NO_SHELL, hint=_NO_SHELL_HINT)
+        missing = CasaMissing(_NO_SHELL, hint=f"Run '{install_command('kernel')}' and restart the kernel.")
     else:
         _start_shell(shell, casatasks)
     namespace |= absent_tasks(namespace)

@@ -16,6 +16,7 @@ import click
 from casaprov.cli.terminal import PlainConsole, plain
 from casaprov.errors import CasaprovError, MissingDependency
 from casaprov.processes.signals import interrupted_by
+from casaprov.version import install_command
 
 if TYPE_CHECKING:
     from casaprov.digests.digester import Digester
@@ -68,7 +69,7 @@ def extra(name: str) -> Iterator[None]:
             raise
         raise MissingDependency(
             f"The Python package {error.name} is not installed.",
-            hint=f"Install it with: pip install 'casaprov[{name}]'",
+            hint=f"Install it with: {install_command(name)}",
         ) from error
 
 

@@ -16,6 +16,7 @@ from casaprov.cli import commands
 from casaprov.cli.commands import _members, main
 from casaprov.doctor import Finding
 from casaprov.errors import CasaprovError
+from casaprov.version import install_command
 from checkout import ROOT
 from sample_records import make_reduction, pack_reduction
 
@@ -155,7 +156,7 @@ def test_a_python_without_casaprov_is_told_what_to_install(tmp_path: Path, capsy
     python = tmp_path / "bare" / "bin" / "python"
     assert main(["replay", str(crate), "--python", str(python)]) == 3
     error = capsys.readouterr().err
-    assert f"{python} -m pip install 'casaprov[casa]'" in error
+    assert install_command("casa", python=str(python)) in error
     assert "No module named 'casaprov'" in error
 
 

@@ -266,7 +266,7 @@ def test_programs_are_unpacked_once_where_there_is_no_fuse() -> None:
 
 def test_an_old_notebook_s_default_and_go_draw(plotted: Plotted, tmp_path: Path) -> None:
     if find_spec("casashell") is None:
-        pytest.skip("casashell is not installed: pip install 'casaprov[kernel]'")
+        pytest.skip("casashell is not installed: pip install -e '.[kernel]'")
     shutil.copytree(plotted.notebook.parent / "n.ms", tmp_path / "n.ms")
     kernel = LiveKernel(tmp_path, CASA_EXTENSION)
     try:

@@ -452,7 +452,7 @@ def task_xml() -> dict[str, dict[str, tuple[str, str]]]:
     """Type and short text of every parameter of every task of the installed CASA."""
     found = importlib.util.find_spec("casatasks")
     if found is None or found.origin is None:
-        pytest.skip("casatasks is not installed: pip install casaprov[casa]")
+        pytest.skip("casatasks is not installed: pip install -e '.[casa]'")
     space = "{http://casa.nrao.edu/schema/psetTypes.html}"
     tasks = {}
     for file in sorted((Path(found.origin).parent / "__xml__").glob("*.xml")):

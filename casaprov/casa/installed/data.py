@@ -24,6 +24,7 @@ from typing import Any, Literal
 import platformdirs
 
 from casaprov.errors import CasaDataMissing, CasaMissing
+from casaprov.version import install_command
 
 __all__ = ["DataSource", "casadata_path", "data_folders", "forbid_updates", "import_casatasks", "prepare"]
 
@@ -46,7 +47,10 @@ _HINT = (
     "Install CASA's data with 'pip install casadata' (350 MB), or fetch them with "
     "'mkdir -p ~/.casa/data' and 'python -m casaconfig --update-all'."
 )
-_CASA_HINT = "Install CASA with 'pip install \"casaprov[casa]\"'; 'casaprov doctor' names the releases that work here."
+
+
+def _casa_hint() -> str:
+    return f"Install CASA with '{install_command('casa')}'; 'casaprov doctor' names the releases that work here."
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ def data_folders() -> tuple[Path, ...]:
     try:
         config = importlib.import_module("casaconfig.config")
     except ImportError as error:
-        raise CasaMissing(f"CASA's configuration cannot be read: {error}.", hint=_CASA_HINT) from error
+        raise CasaMissing(f"CASA's configuration cannot be read: {error}.", hint=_casa_hint()) from error
     folders = [config.measurespath, *config.datapath]
     return tuple(dict.fromkeys(Path(folder) for folder in folders if folder))
 
@@ -133,19 +137,19 @@ def import_casatasks() -> ModuleType:
     """
     source = prepare()
     if importlib.util.find_spec("casatasks") is None:
-        raise CasaMissing("casatasks is not installed in this Python.", hint=_CASA_HINT)
+        raise CasaMissing("casatasks is not installed in this Python.", hint=_casa_hint())
     folders = data_folders()
     if not any((folder / "geodetic" / "IERSeop2000").is_dir() for folder in folders):
         raise CasaDataMissing(f"CASA finds no data to run with: {_looked_in(source, folders)}.", hint=_HINT)
     try:
         return importlib.import_module("casatasks")
     except ImportError as error:
-        raise CasaMissing(f"CASA is installed but does not load: {error}.", hint=_CASA_HINT) from error
+        raise CasaMissing(f"CASA is installed but does not load: {error}.", hint=_casa_hint()) from error
     except Exception as error:
         if type(error).__module__.partition(".")[0] == "casaconfig":
             message = f"CASA cannot use its data: {error} ({_looked_in(source, folders)})."
             raise CasaDataMissing(message, hint=_HINT) from error
-        raise CasaMissing(f"CASA is installed but does not start: {error!r}.", hint=_CASA_HINT) from error
+        raise CasaMissing(f"CASA is installed but does not start: {error!r}.", hint=_casa_hint()) from error
 
 
 def _looked_in(source: DataSource, folders: tuple[Path, ...]) -> str:

@@ -19,6 +19,7 @@ import platformdirs
 
 from casaprov.casa.installed.environment import installed
 from casaprov.errors import CasaMissing
+from casaprov.version import install_command
 
 __all__ = ["PLOT_PACKAGES", "PLOT_TASKS", "PROGRAMS_VARIABLE", "app_image", "unpack", "unpacked", "unpacked_programs"]
 
@@ -45,7 +46,7 @@ def app_image(package: str) -> Path:
         If there is none.
     """
     spec = importlib.util.find_spec(package)
-    hint = "Run 'pip install \"casaprov[gui]\"' (500 MB)."
+    hint = f"Run '{install_command('gui')}' (500 MB)."
     if spec is None or spec.origin is None:
         raise CasaMissing(f"{package} is not installed in this Python.", hint=hint)
     images = sorted(Path(spec.origin).parent.glob("__bin__/*.AppImage"))

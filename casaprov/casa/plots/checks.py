@@ -14,6 +14,7 @@ from casaprov.casa.installed.environment import installed
 from casaprov.casa.plots.appimages import PLOT_PACKAGES, app_image, unpacked
 from casaprov.doctor import Check, Finding
 from casaprov.errors import CasaMissing
+from casaprov.version import install_command
 
 __all__ = ["CHECKS"]
 
@@ -45,7 +46,7 @@ def plots() -> Finding:
         except CasaMissing as error:
             absent.append(error.message)
     if absent:
-        remedy = "Run 'pip install \"casaprov[gui]\"' (500 MB); there is one for Linux on x86-64 only."
+        remedy = f"Run '{install_command('gui')}' (500 MB); there is one for Linux on x86-64 only."
         return Finding("plotms, imview", "warning", " ".join(absent), remedy)
     versions = ", ".join(f"{package} {installed(package)}" for package in PLOT_PACKAGES)
     libraries = ", ".join(f"{name} {installed(name)}" for name in ("grpcio", "protobuf") if installed(name))

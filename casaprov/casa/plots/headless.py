@@ -18,6 +18,7 @@ from casaprov.casa.installed.log import log_offset, log_path, log_since
 from casaprov.casa.plots.appimages import PLOT_PACKAGES
 from casaprov.errors import CasaMissing
 from casaprov.tasks.calls import TaskCall
+from casaprov.version import install_command
 
 __all__ = ["Programs", "arguments", "draw", "headless", "log_file"]
 
@@ -140,7 +141,7 @@ def _connect(package: str, address: str) -> None:
     state = vars(module)
     if not {"__proc", "__uri", "__stub"} <= state.keys():
         raise CasaMissing(
-            f"This {package} is not known to casaprov.", hint="'pip install \"casaprov[gui]\"' has one that is."
+            f"This {package} is not known to casaprov.", hint=f"'{install_command('gui')}' installs one that is."
         )
     if package == "casaplotms":
         if state["__uri"] != address:

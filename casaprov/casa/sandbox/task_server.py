@@ -25,6 +25,7 @@ from casaprov.records.serialise import unstructure
 from casaprov.records.values import from_json, to_json
 from casaprov.replays import work_folder
 from casaprov.tasks.calls import TaskCall
+from casaprov.version import install_command
 
 __all__ = ["arguments_for", "main"]
 
@@ -60,7 +61,7 @@ def ready(package: str) -> None:
         importlib.import_module(package)
     except ImportError as error:
         message = f"{package} cannot be loaded: {error}."
-        raise CasaMissing(message, hint="Run 'pip install \"casaprov[gui]\"'.") from error
+        raise CasaMissing(message, hint=f"Run '{install_command('gui')}'.") from error
     _programs().ready(package, log_file(), str(data_folders()[0]))
 
 

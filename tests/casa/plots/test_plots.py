@@ -156,5 +156,5 @@ else:
 @pytest.mark.parametrize(("package", "name"), [("casaplotms", "plotms_pb2"), ("casaviewer", "img_pb2")])
 def test_old_messages_load_with_the_protobuf_that_is_there(package: str, name: str) -> None:
     if find_spec(package) is None:
-        pytest.skip(f"{package} is not installed: pip install 'casaprov[gui]'")
+        pytest.skip(f"{package} is not installed: pip install -e '.[gui]'")
     subprocess.run([sys.executable, "-c", MESSAGES, package, name], check=True)
