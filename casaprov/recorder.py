@@ -112,13 +112,13 @@ class Recorder:
 
     @property
     def busy(self) -> bool:
-        """Whether a call is under way in this thread or asyncio task."""
+        """True while a call runs in this thread or asyncio task."""
         return bool(self._open.get())
 
     # -- begin ---------------------------------------------------------------
 
     def begin(self, call: TaskCall, files: FileTable | None = None, *, encloses: bool = True) -> OpenCall:
-        """Record that `call` is about to run; files that it changes are digested when this returns.
+        """Record the begin of `call`; files that it changes are digested when this returns.
 
         Parameters
         ----------
@@ -204,7 +204,7 @@ class Recorder:
         return waited_s
 
     def _is_predictable(self, call: TaskCall, files: FileTable | None, uses: Sequence[FileUse]) -> bool:
-        """Tell whether a call changes only paths that it declares, and those in states that are certain."""
+        """Return True if a call changes only paths that it declares, and those in states that are certain."""
         if files is None:
             return False
         # Code that is no task may do more than it declares, unless it declares to change nothing.
@@ -212,7 +212,7 @@ class Recorder:
         return all(use.role == "used" or (is_task and self._is_certain(use)) for use in uses)
 
     def _is_certain(self, use: FileUse) -> bool:
-        """Tell whether unfinished records cannot alter in which state a call finds a path that it changes."""
+        """Return True if unfinished records cannot alter the states of the paths that a call changes."""
         if use.role == "deleted":  # its state need not be known
             return True
         stamps = self._watched_stamps.stamp(use.path)
@@ -238,7 +238,7 @@ class Recorder:
         on_recorded: OnRecorded,
         on_ended: OnEnded = lambda _activity, _paths: None,
     ) -> None:
-        """Record that a call ended, and the files that it read and wrote as soon as these are digested.
+        """Record the end of a call, and the files that it read and wrote as soon as these are digested.
 
         Parameters
         ----------
@@ -341,7 +341,7 @@ class Recorder:
         self._explanations.note_pause(since, until, after_call=self._calls)
 
     def close(self) -> None:
-        """Record that the session ends."""
+        """Record the end of the session."""
         self.wait()
         self._journal.close(self._clock())
 
@@ -360,5 +360,5 @@ class Recorder:
 
 
 def _lies_elsewhere(path: Path, stamps: Stamps) -> bool:
-    """Tell whether a product may consist of files at other paths, too."""
+    """Return True if a product may consist of files at other paths, too."""
     return stamps.linked or not is_self_contained(path, stamps)

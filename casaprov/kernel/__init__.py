@@ -2,6 +2,6 @@
 
 To read: ``recorded_session`` opens, pauses and settles the session; ``cells`` follows cells, with ``cell_bundle`` for
 the output of one, ``read_only_cells`` and ``stale_warnings``, which asks ``order`` where cells stand. ``settings``
-holds what the user chose; ``page`` builds tables and texts for outputs; ``notices`` prints sentences.
+holds the settings in force; ``page`` builds tables and texts for outputs; ``notices`` prints sentences.
 ``display`` shows task calls, ``magics`` answers ``%casaprov``, ``%%casaprov_sh`` and ``%casahelp``.
 """

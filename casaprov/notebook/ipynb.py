@@ -68,7 +68,7 @@ def write_notebook(notebook: NotebookNode, path: Path) -> None:
 
 
 def save_notebook(notebook: NotebookNode, path: Path) -> tuple[Path, RecordError | None]:
-    """Write a notebook that took long to make: to `path`, or if that fails to a new folder elsewhere.
+    """Write a notebook that took long to make to `path`, or else to a new folder elsewhere.
 
     Returns
     -------

@@ -60,7 +60,7 @@ class InstalledKernel:
 
 
 def install(name: str = NAME, display_name: str = DISPLAY_NAME, *, prefix: str | None = None) -> InstalledKernel:
-    """Add the kernelspec for this Python; one of casaprov with that name is replaced.
+    """Add the kernelspec for this Python; one of casaprov with the same name is replaced.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def install(name: str = NAME, display_name: str = DISPLAY_NAME, *, prefix: str |
 
     manager = KernelSpecManager()
     target = manager.user_kernel_dir if prefix is None else str(Path(prefix, "share", "jupyter", "kernels").absolute())
-    for parent in (target, *manager.kernel_dirs):  # one elsewhere would be hidden by ours, or hide it
+    for parent in (target, *manager.kernel_dirs):  # a kernel of this name elsewhere would be hidden, or hide the new one
         there = Path(parent, name.lower())
         if (there / "kernel.json").exists() and _ours(there) is None:
             message = f"There is a kernel {name!r} in {there} that is not casaprov's."
@@ -103,7 +103,7 @@ def installed() -> tuple[InstalledKernel, ...]:
 
 
 def remove(name: str = NAME) -> tuple[InstalledKernel, ...]:
-    """Remove the kernelspecs of casaprov with that name, and return them.
+    """Remove the kernelspecs of casaprov with this name, and return them.
 
     Raises
     ------

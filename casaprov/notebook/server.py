@@ -38,7 +38,7 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 
 
 def _load_jupyter_server_extension(server: ServerApp) -> None:
-    """Add the hook beside whatever ``pre_save_hook`` the user has configured."""
+    """Add the hook, beside a ``pre_save_hook`` that the user may have configured."""
     server.contents_manager.register_pre_save_hook(SaveHook())
 
 

@@ -18,7 +18,7 @@ _thread = threading.local()
 
 
 def is_exempt() -> bool:
-    """Tell whether casaprov started this thread, or this thread holds an :class:`ExemptLock`."""
+    """Return True if casaprov started this thread, or this thread holds an :class:`ExemptLock`."""
     return getattr(_thread, "held", 0) > 0 or threading.current_thread().name.startswith(THREAD_PREFIX)
 
 

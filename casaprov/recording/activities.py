@@ -47,7 +47,7 @@ class Recording(Protocol):
     """Recording of a process; a kernel has one."""
 
     def begin(self, call: TaskCall, files: FileTable | None) -> Any:
-        """Record that an activity begins; return an argument for :meth:`end`, None if it cannot be recorded."""
+        """Record the begin of an activity; return an argument for :meth:`end`, None if it cannot be recorded."""
         ...
 
     def end(self, open_call: Any, result: TaskResult) -> None:

@@ -79,7 +79,7 @@ class Explanations:
         self._tasks[activity.id] = activity.task
 
     def note_pause(self, since: str, until: str, *, after_call: int) -> None:
-        """Note that the user had recording switched off, after so many calls of the session."""
+        """Note a pause of the recording, after so many calls of the session."""
         self._pauses.append(_Pause(since, until, after_call))
 
     def gap(self, before: Entity, now: Measurement, *, after: str, until: str) -> str:

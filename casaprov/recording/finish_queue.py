@@ -68,7 +68,7 @@ class FinishQueue:
 
     @property
     def busy(self) -> bool:
-        """Whether a record is not finished."""
+        """True while a record is not finished."""
         # A fork has a copy of the list, and no thread that would ever shorten it.
         return bool(self._unfinished) and os.getpid() == self._process
 
@@ -101,7 +101,7 @@ class FinishQueue:
                 self._read_by_calls.update(paths)
 
     def may_be_touched(self, path: Path) -> bool:
-        """Tell whether a noted call may have written at a path, above it or below it."""
+        """Return True if a noted call may have written at a path, above it or below it."""
         with self._lock:
             return any(_holds(path, other) or _holds(other, path) for other in self._read_by_calls)
 

@@ -83,11 +83,11 @@ class OpenCall:
         return replace(self, activity=replace(self.activity, parameters=parameters, given=tuple(parameters)))
 
     def had(self, path: Path) -> bool:
-        """Tell whether the call found something at `path`."""
+        """Return True if the call found something at `path`."""
         return bool(self.stamps.get(path) or self.before.saw(path))
 
     def has_changed(self, path: Path, current: Entity | None) -> bool:
-        """Tell whether a path changed after the call began.
+        """Return True if a path changed after the call began.
 
         Parameters
         ----------

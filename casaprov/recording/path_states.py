@@ -260,7 +260,7 @@ class PathStates:
 
 
 def is_still(known: Entity, measured: Measurement) -> bool:
-    """Tell whether a state is there as it was.
+    """Return True if a state is there as it was.
 
     Where only samples were read, the stamps must be the same, too: the samples may miss a change.
     """

@@ -239,7 +239,7 @@ def test_a_notebook_may_be_named_until_the_first_call(tmp_path: Path) -> None:
 LACKING = {
     "casatasks": "casaprov: casatasks is not installed in this Python. Install CASA with",
     "casadata": "casaprov: CASA finds no data to run with: no geodetic/IERSeop2000 in",
-    "casashell": "casaprov: casashell is not installed, so inp, go, default and the tools' instances are not there.",
+    "casashell": "casaprov: casashell is not installed, so inp, go, default and the tools' instances are missing.",
 }
 
 

@@ -234,7 +234,7 @@ def test_what_is_still_digested_is_told_and_not_taken_for_odd(alone: Corner) -> 
     alone.run(f"{SETTLE}\nrmtables('s.ms')\ntakes_s = 4")
     alone.run(made, cell="one")
     plain = alone.run("%casaprov").plain
-    assert "Still being digested: call 5, split (s.ms). What follows leaves it out." in plain
+    assert "Still being digested: call 5, split (s.ms). The lines below leave these out." in plain
     assert "5 in this session" in plain
     assert "Nothing is stale" in plain
     assert "Incomplete" not in plain

@@ -1,8 +1,8 @@
-"""Wrappers around CASA tasks, through which every call is recorded, in whatever way it is made.
+"""Wrappers around CASA tasks, through which every call is recorded, however it is made.
 
 A casatasks module ``casatasks.gaincal`` holds a class ``_gaincal``, whose only instance users call, and the function
 ``_gaincal_t``, which does the work with validated, coerced parameters. Two thin wrappers go in. The one around
-``_gaincal_t`` sees the final parameters, under whatever name the user called the task. Only the one around
+``_gaincal_t`` sees the final parameters, under any name that the user gave the task. Only the one around
 ``_gaincal.__call__`` can tell given parameters from defaults, and sees calls that CASA's validation refuses.
 Signatures, docstrings and identities stay as they are.
 

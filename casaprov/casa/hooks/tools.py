@@ -132,7 +132,7 @@ _TOOLS: Mapping[str, _Tool] = {
 }
 
 
-# Methods that make a file of the things that their parameters name, whatever is open.
+# Methods that make a file of the things that their parameters name, not of the open one.
 _MAKES_ANEW = re.compile("from|newimagefrom|make|create|imagecalc|asciito")
 _EXPRESSIONS = ("infile", "pixels")
 """Parameters in which other images are named; methods that change the open image have them too."""

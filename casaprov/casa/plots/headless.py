@@ -133,7 +133,7 @@ class _Ended:
 
 
 def _connect(package: str, address: str) -> None:
-    """Tell the package's own module where its program listens."""
+    """Give the package's own module the address of its program."""
     assert package in PLOT_PACKAGES
     module = importlib.import_module(
         f"{package}.private." + ("plotmstool" if package == "casaplotms" else "viewertool")

@@ -84,11 +84,6 @@ class Xvfb:
             "QT_QPA_PLATFORM": "xcb",
         }
 
-    @property
-    def pid(self) -> int:
-        """Process id of the server."""
-        return self._process.pid
-
     def runs(self) -> bool:
         """Return True while the server runs."""
         return self._process.poll() is None

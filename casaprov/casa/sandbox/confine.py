@@ -90,7 +90,7 @@ _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _FAIL, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _X32 = 0x40000000
-_NUMBER_AT, _MACHINE_AT, _FIRST_ARGUMENT_AT = 0, 4, 16  # in what the filter sees, little-endian
+_NUMBER_AT, _MACHINE_AT, _FIRST_ARGUMENT_AT = 0, 4, 16  # offsets in the filter's view of a call, little-endian
 
 _NEW_USER, _NEW_NETWORK = 0x10000000, 0x40000000
 _ANY_NAMESPACE = 0x7E020000  # clone(2): CLONE_NEWNS and all other CLONE_NEW...

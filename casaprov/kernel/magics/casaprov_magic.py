@@ -72,8 +72,8 @@ class Controlled(Protocol):
 class CasaprovMagic:
     """``%casaprov [SUBCOMMAND ...]``; alone it shows the status.
 
-    status             what is recorded, gaps, stale results, settings, time
-    graph              what came from what, as a drawing
+    status             the record, gaps, stale results, settings, time
+    graph              calls and files, as a drawing
     log [CALL]         all calls, or the log of one
     show CALL          all that is recorded of a call
     export [FILE]      pack notebook and record into a crate

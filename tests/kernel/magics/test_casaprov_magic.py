@@ -79,11 +79,11 @@ def test_alone_it_tells_what_is_recorded_and_what_that_cost(kernel: WatchedKerne
         ("status now", "status takes nothing more; 'now' was given. Write: %casaprov status"),
         ("log 99", "There is no call 99; this session has 4. %casaprov log lists the calls."),
         ("show gancal", "There is no call gancal. Did you mean gaincal?"),
-        ("show", "It is not said which call to show. %casaprov log lists the calls."),
+        ("show", "No call is named. %casaprov log lists the calls."),
         ("config shwo_log", "There is no setting 'shwo_log'. Did you mean show_log?"),
         ("config show_log maybe", "show_log cannot be 'maybe'. It is yes or no."),
         ("config workers 0", "workers cannot be '0'. It is a number such as 2."),
-        ("export a b", "One file at most can be named."),
+        ("export a b", "export takes one file at most."),
         ("log 'open", "cannot be read: No closing quotation."),
     ],
 )
