@@ -79,7 +79,8 @@ def install(name: str = NAME, display_name: str = DISPLAY_NAME, *, prefix: str |
 
     manager = KernelSpecManager()
     target = manager.user_kernel_dir if prefix is None else str(Path(prefix, "share", "jupyter", "kernels").absolute())
-    for parent in (target, *manager.kernel_dirs):  # a kernel of this name elsewhere would be hidden, or hide the new one
+    for parent in (target, *manager.kernel_dirs):
+        # A kernel of this name elsewhere would be hidden, or would hide the new one.
         there = Path(parent, name.lower())
         if (there / "kernel.json").exists() and _ours(there) is None:
             message = f"There is a kernel {name!r} in {there} that is not casaprov's."
