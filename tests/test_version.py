@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from importlib.metadata import PackageNotFoundError
+from importlib.metadata import Distribution, PackageNotFoundError
 from typing import Any
 
 import pytest
@@ -47,7 +47,7 @@ class Noted:
 def test_an_extra_is_added_from_where_casaprov_came(
     noted: dict[str, Any] | None, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(version.Distribution, "from_name", lambda _name: Noted(noted))
+    monkeypatch.setattr(Distribution, "from_name", lambda _name: Noted(noted))
     assert version.install_command("gui") == command
 
 
@@ -55,12 +55,12 @@ def test_a_checkout_that_was_never_installed_is_installed(monkeypatch: pytest.Mo
     def absent(name: str) -> None:
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(version.Distribution, "from_name", absent)
+    monkeypatch.setattr(Distribution, "from_name", absent)
     assert version.install_command("casa") == f'pip install -e "{ROOT}[casa]"'
 
 
 def test_the_command_can_be_typed_whatever_the_folder_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
     noted = Noted({"url": "file:///%22%24HOME%22/it%27s", "dir_info": {"editable": True}})
-    monkeypatch.setattr(version.Distribution, "from_name", lambda _name: noted)
+    monkeypatch.setattr(Distribution, "from_name", lambda _name: noted)
     typed = shlex.split(version.install_command("gui", python="/my python/bin/python"))
     assert typed == ["/my python/bin/python", "-m", "pip", "install", "-e", '/"$HOME"/it\'s[gui]']
