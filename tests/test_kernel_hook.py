@@ -1,4 +1,4 @@
-"""Recording in a real kernel: every way a task is called, and what must not be noticed."""
+"""Recording in a real kernel: every way to call a task, and everything that stays as without casaprov."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_garbage_ends_tools_in_threads_that_make_them(tmp_path: Path) -> None:
 
 
 def test_a_tool_that_is_dropped_ends_at_once(tmp_path: Path) -> None:
-    """In whatever thread, as without casaprov: it closes what it has open."""
+    """In any thread, as without casaprov: it closes its table."""
     result = run(
         tmp_path,
         "%load_ext casaprov\nimport casatools, gc, threading, weakref\ngc.disable()\ntool = casatools.quanta()",
@@ -130,7 +130,7 @@ def shared(
 
 @pytest.fixture
 def kernel(shared: WatchedKernel) -> Iterator[Corner]:
-    """A folder of its own, with n.ms, in the shared kernel, where nobody collects garbage."""
+    """A folder of its own, with n.ms, in the shared kernel, in which no garbage is collected."""
     with corner(shared) as folder:
         folder.run("shutil.copytree('../n.ms', 'n.ms')\ngc.collect()\ngc.disable()")
         yield folder
@@ -143,7 +143,7 @@ def calls_in(corner: Corner) -> list[Activity]:
 
 
 def test_a_tool_that_wrote_and_is_dropped_closes_its_table(kernel: Corner) -> None:
-    """Nothing waits for a lock, and the record is that of what it left."""
+    """Nothing waits for a lock, and the record has the table as the tool left it."""
     shown = kernel.run(
         "def work():\n    tb = casatools.table()\n    tb.open('n.ms', nomodify=False)\n    tb.putkeyword('MINE', 1)\n"
         "    return weakref.ref(tb)\nwritten = work()\nprint(written() is None)"

@@ -49,7 +49,7 @@ ROOMS: dict[str, str] = {
     "formats": "errors files hashing / numpy",
     "hashing": "errors",
     "journal": "errors hashing records",
-    "kernel": "config digests errors journal lineage notebook processes readers recorder recording records runner tasks",
+    "kernel": "config errors journal lineage notebook processes readers recorder recording records runner tasks",
     "kernel/display": "kernel records tasks / IPython",
     "kernel/magics": "config crates digests errors files journal kernel lineage notebook recording records / IPython",
     "kernel_hook": "casa casa/hooks casa/installed casa/plots errors journal kernel kernel/display kernel/magics notebook recorder recording records",

@@ -1,10 +1,12 @@
-"""The installed casaprov: how an extra is added to it, wherever it came from."""
+"""Versions of installed packages, and the command that adds an extra, wherever casaprov came from."""
 
 from __future__ import annotations
 
 import json
 import shlex
+from importlib import metadata
 from importlib.metadata import Distribution, PackageNotFoundError
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,3 +66,33 @@ def test_the_command_can_be_typed_whatever_the_folder_is_called(monkeypatch: pyt
     monkeypatch.setattr(Distribution, "from_name", lambda _name: noted)
     typed = shlex.split(version.install_command("gui", python="/my python/bin/python"))
     assert typed == ["/my python/bin/python", "-m", "pip", "install", "-e", '/"$HOME"/it\'s[gui]']
+
+
+def test_versions_are_those_of_importlib() -> None:
+    names = {found.metadata["Name"] for found in metadata.distributions()}
+    assert len(names) > 50
+    assert {name: version.installed_version(name) for name in names} == {name: metadata.version(name) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("header", "found"),
+    [
+        ("Version: 3.2", "3.2"),
+        ("Version:\t3.2", "3.2"),
+        ("version:3.2", "3.2"),
+        ("Version:", ""),
+        ("Version: 3 2", "3 2"),
+    ],
+)
+def test_a_version_is_that_of_the_header(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, header: str, found: str
+) -> None:
+    folder = tmp_path / "odd_thing-1.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: odd_thing\n{header}\n\nVersion: 9\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert version.installed_version("odd_thing") == metadata.version("odd_thing") == found
+
+
+def test_a_package_that_is_not_installed_has_an_empty_version() -> None:
+    assert version.installed_version("no-such-distribution-anywhere") == ""

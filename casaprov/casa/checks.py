@@ -12,9 +12,10 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from casaprov.casa.installed.data import casadata_path, data_folders, prepare
-from casaprov.casa.installed.environment import installed, measures_tables
+from casaprov.casa.installed.environment import measures_tables
 from casaprov.casa.sandbox.confine import landlock_version
 from casaprov.doctor import Check, Finding
+from casaprov.version import installed_version
 
 __all__ = ["CHECKS", "RELEASES"]
 
@@ -49,7 +50,7 @@ def casa() -> Finding:
         return Finding("CASA", "ok", f"CASA {answer['version']} loads.")
     if answer["kind"] == "CasaDataMissing":
         return Finding("CASA", "missing", answer["message"], answer["hint"])
-    found = installed("casatools")
+    found = installed_version("casatools")
     message = answer["message"]
     if "libssl" in message or "libcrypto" in message:
         message += (
@@ -68,7 +69,7 @@ def casa() -> Finding:
 
 def shell() -> Finding:
     """Check CASA's shell, which the CASA kernel needs."""
-    if found := installed("casashell"):
+    if found := installed_version("casashell"):
         return Finding("CASA's shell", "ok", f"casashell {found}: the CASA kernel has inp, go and default.")
     release = RELEASES.get(sys.version_info[:2])
     message = (
@@ -90,7 +91,7 @@ def data() -> Finding:
             message += f" CASASITECONFIG names {source.site_config}, which does not exist."
         return Finding("CASA data", "missing", message, "Run 'pip install casadata' (350 MB).")
     if found == casadata_path():
-        return Finding("CASA data", "ok", f"casadata {installed('casadata')} in {found}.")
+        return Finding("CASA data", "ok", f"casadata {installed_version('casadata')} in {found}.")
     config = f"the site configuration {source.site_config}" if source.origin == "site" else "your CASA configuration"
     return Finding("CASA data", "ok", f"{found}, which {config} or ~/.casa/config.py names.")
 
@@ -125,7 +126,7 @@ def casacore() -> Finding:
     """Check the import of python-casacore."""
     answer = _in_child(_IMPORT_CASACORE)
     if "kind" not in answer:
-        return Finding("python-casacore", "ok", f"python-casacore {installed('python-casacore')} loads.")
+        return Finding("python-casacore", "ok", f"python-casacore {installed_version('python-casacore')} loads.")
     message = f"Tables are read through CASA itself, three times slower: {answer['message']}"
     return Finding("python-casacore", "warning", message, "Run 'pip install python-casacore'.")
 

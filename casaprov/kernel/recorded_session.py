@@ -8,15 +8,14 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from casaprov.config import Config
-from casaprov.digests.digester import Digester
 from casaprov.kernel.cells import Cells
 from casaprov.kernel.notices import print_notice
 from casaprov.kernel.settings import Settings
 from casaprov.notebook.adopt_sessions import adopt_sessions
 from casaprov.notebook.notebook_name import NotebookName
-from casaprov.readers.installed import open_digester
 from casaprov.recorder import Recorder
 from casaprov.recording.finish_queue import FinishQueue
 from casaprov.recording.open_call import OpenCall
@@ -24,6 +23,9 @@ from casaprov.recording.write_guard import guard_writes
 from casaprov.records.wording import now
 from casaprov.runner import Runner
 from casaprov.tasks.calls import Executor, FileTable, TaskCall, TaskResult
+
+if TYPE_CHECKING:
+    from casaprov.digests.digester import Digester
 
 __all__ = ["RecordedSession"]
 
@@ -186,6 +188,9 @@ class RecordedSession:
     def digester(self) -> Digester:
         """Return the digester of this session, chosen by the settings."""
         if self._digester is None:
+            # Not loaded with '%load_ext', but after the first cell, when the workers start.
+            from casaprov.readers.installed import open_digester
+
             config = self.settings.config
             self._digester, self._measured_with = open_digester(config), (config.workers, config.cache_size)
         return self._digester

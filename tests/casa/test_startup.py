@@ -1,4 +1,4 @@
-"""The CASA kernel: what CASA's own shell offers is there from the first cell, in a plain ipykernel."""
+"""The CASA kernel: the names of CASA's own shell are there from the first cell, in a plain ipykernel."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def check_first_run(notebook: NotebookPage) -> list[str]:
 
 
 def check_second_run(notebook: NotebookPage, made: list[str]) -> None:
-    """Run two cells again, out of order and with another parameter: what follows used something stale."""
+    """Run two cells again, out of order and with another parameter: later calls used a stale product."""
     last = notebook.cells().count() - 1
     solved = notebook.place("solve-bandpass")
     notebook.write(solved, "bandpass(vis=vis, caltable=prefix + '.bcal', field='0', solint='inf', refant='8');")

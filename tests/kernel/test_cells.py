@@ -61,7 +61,7 @@ def call() -> tuple[Activity, tuple[Entity, ...]]:
 
 
 def bundles(shell: CapturedShell) -> list[tuple[bool, dict[str, Any]]]:
-    """Tell for each published bundle whether it was an update, and its content."""
+    """Return each published bundle, with True if it was an update."""
     return [(o["update"], o["data"][BUNDLE_MIME]) for o in shell.outputs if BUNDLE_MIME in o["data"]]
 
 

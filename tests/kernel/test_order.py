@@ -1,4 +1,4 @@
-"""The order of a notebook's cells, and what is said of results that are stale."""
+"""The order of a notebook's cells, and the sentences about stale results."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_what_is_stale_for_one_reason_is_told_in_one_sentence() -> None:
 
 
 def test_what_a_cell_further_down_made_stale_is_not_told_above_it() -> None:
-    """Who improves solutions step by step runs gaincal and applycal again and again, in this order."""
+    """A user who improves solutions step by step runs gaincal and applycal again and again, in this order."""
     story = Story()
     story.call("importuvfits", used=["a.fits"], generated=["a.ms"])
     story.call("gaincal", used=["a.ms"], generated=["a.gcal"])

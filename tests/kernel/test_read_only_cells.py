@@ -1,4 +1,4 @@
-"""Cells that only look need not wait; all that might change a file are told apart from them."""
+"""Cells that change no file need not wait, and are known from all cells that might change one."""
 
 from __future__ import annotations
 

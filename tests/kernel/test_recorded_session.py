@@ -1,4 +1,4 @@
-"""The session of a kernel: when it opens, and what holds it back."""
+"""The session of a kernel: how it opens, pauses, fails and ends."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Runs:
 
 @dataclass
 class Kernel:
-    """The parts of a kernel's recording without CASA: its session, and the counts of what it asked for."""
+    """The parts of a kernel's recording without CASA: its session, and counts of its requests."""
 
     folder: Path
     opened: int = 0

@@ -1,4 +1,4 @@
-"""`casaprov export`: without CASA: what is refused, what is left, and whose folder is whose."""
+"""`casaprov export` without CASA: refusals, left files, and the folders of sessions."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_each_session_has_a_folder_of_its_own(sample: Reduction, tmp_path: Path)
 
 
 def stamped(sample: Reduction, path: str) -> None:
-    """Make the record say that a product was only stamped, as if its session had ended before it was digested."""
+    """Change the record as if a product was only stamped, as if its session had ended before it was digested."""
     made = next(entity for entity in sample.document.entities if entity.path == path)
     only = unstructure(replace(made, content_digest=None, stamp=stamp(sample.folder / path).digest))
     (journal,) = sample.journal.glob("*.jsonl")

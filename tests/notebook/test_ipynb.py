@@ -1,4 +1,4 @@
-"""Notebook files: read with a sentence for what is wrong, written whole or not at all."""
+"""Notebook files: read with a sentence for each fault, written whole or not at all."""
 
 from __future__ import annotations
 

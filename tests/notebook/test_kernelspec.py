@@ -1,4 +1,4 @@
-"""``casaprov kernel`` and casaprov.notebook.kernelspec: the kernel is added, listed, removed, and nobody else's."""
+"""``casaprov kernel`` and casaprov.notebook.kernelspec: the kernel is added, listed and removed, and no other kernel is touched."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def user_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def foreign_kernel(folder: Path, name: str = "other") -> Path:
-    """A kernel that somebody else installed."""
+    """A kernel of another program."""
     (folder / name).mkdir(parents=True)
     spec = {"argv": ["/nowhere/julia", "-f", "{connection_file}"], "display_name": "Julia", "language": "julia"}
     (folder / name / "kernel.json").write_text(json.dumps(spec))

@@ -36,7 +36,7 @@ NAME = "my reduction.ipynb"
 
 @pytest.fixture(autouse=True)
 def signatures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep signatures of notebooks in memory: not beside the user's, in a database that nobody closes."""
+    """Keep signatures of notebooks in memory, not beside the user's in a database that is never closed."""
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "jupyter"))
     monkeypatch.setattr(sign, "SQLiteSignatureStore", lambda _file: sign.MemorySignatureStore())
 

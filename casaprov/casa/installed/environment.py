@@ -9,7 +9,6 @@ import re
 import sys
 from collections.abc import Mapping
 from datetime import date
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
@@ -17,11 +16,12 @@ from urllib.parse import urlsplit, urlunsplit
 from casaprov.casa.installed.data import data_folders
 from casaprov.errors import CasaMissing
 from casaprov.records.model import Environment, GitState
+from casaprov.version import installed_version
 
 if TYPE_CHECKING:
     from git import Repo
 
-__all__ = ["container_name", "current_environment", "git_state", "installed", "measures_tables", "without_credentials"]
+__all__ = ["container_name", "current_environment", "git_state", "measures_tables", "without_credentials"]
 
 _log = logging.getLogger(__name__)
 
@@ -39,13 +39,12 @@ _VERSION_KEYWORDS = re.compile(
 )
 _MEASURES_TABLES = ("IERSeop2000", "IERSpredict", "TAI_UTC")
 
-_VERSION = re.compile(r"^Version:[ \t]*(\S.*)$", re.MULTILINE | re.IGNORECASE)
 _CONTAINER_ID = re.compile(r"/containers/([0-9a-f]{64})/")
 
 
 def current_environment(folder: Path) -> Environment:
     """Describe the environment of this process, for a notebook in `folder`, without importing CASA."""
-    packages = {name: version for name in _PACKAGES if (version := installed(name))}
+    packages = {name: version for name in _PACKAGES if (version := installed_version(name))}
     return Environment(
         # The version that CASA itself gives is 6.7.5-18 where that of its distribution is 6.7.5.18.
         casatasks=packages.get("casatasks") or _loaded_version("casatasks"),
@@ -60,18 +59,6 @@ def current_environment(folder: Path) -> Environment:
         packages=packages,
         git=git_state(folder),
     )
-
-
-def installed(distribution: str) -> str:
-    """Return the version of an installed distribution; empty if it is not installed."""
-    try:
-        found = metadata.distribution(distribution)
-    except metadata.PackageNotFoundError:
-        return ""
-    # found.version parses all metadata as a mail, the package's README included, which is slow.
-    header, _, _ = (found.read_text("METADATA") or "").partition("\n\n")
-    version = _VERSION.search(header)
-    return version[1] if version else found.version
 
 
 def measures_tables(folder: Path) -> dict[str, tuple[date, str]]:

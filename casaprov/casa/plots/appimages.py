@@ -17,9 +17,8 @@ from pathlib import Path
 
 import platformdirs
 
-from casaprov.casa.installed.environment import installed
 from casaprov.errors import CasaMissing
-from casaprov.version import install_command
+from casaprov.version import install_command, installed_version
 
 __all__ = ["PLOT_PACKAGES", "PLOT_TASKS", "PROGRAMS_VARIABLE", "app_image", "unpack", "unpacked", "unpacked_programs"]
 
@@ -51,7 +50,7 @@ def app_image(package: str) -> Path:
         raise CasaMissing(f"{package} is not installed in this Python.", hint=hint)
     images = sorted(Path(spec.origin).parent.glob("__bin__/*.AppImage"))
     if not images:
-        raise CasaMissing(f"{package} {installed(package)} holds no program for this system.", hint=hint)
+        raise CasaMissing(f"{package} {installed_version(package)} holds no program for this system.", hint=hint)
     return images[0]
 
 
@@ -63,7 +62,7 @@ def unpacked_programs() -> Path:
 
 def unpacked(package: str) -> Path:
     """Return the folder of the unpacked AppImage of a package; it holds ``AppRun`` once it is unpacked."""
-    return unpacked_programs() / f"{package}-{installed(package)}" / _UNPACKED
+    return unpacked_programs() / f"{package}-{installed_version(package)}" / _UNPACKED
 
 
 def unpack(package: str) -> Path:

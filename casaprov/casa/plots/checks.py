@@ -10,11 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from casaprov.casa.installed.environment import installed
 from casaprov.casa.plots.appimages import PLOT_PACKAGES, app_image, unpacked
 from casaprov.doctor import Check, Finding
 from casaprov.errors import CasaMissing
-from casaprov.version import install_command
+from casaprov.version import install_command, installed_version
 
 __all__ = ["CHECKS"]
 
@@ -48,8 +47,10 @@ def plots() -> Finding:
     if absent:
         remedy = f"Run '{install_command('gui')}' (500 MB); there is one for Linux on x86-64 only."
         return Finding("plotms, imview", "warning", " ".join(absent), remedy)
-    versions = ", ".join(f"{package} {installed(package)}" for package in PLOT_PACKAGES)
-    libraries = ", ".join(f"{name} {installed(name)}" for name in ("grpcio", "protobuf") if installed(name))
+    versions = ", ".join(f"{package} {installed_version(package)}" for package in PLOT_PACKAGES)
+    libraries = ", ".join(
+        f"{name} {installed_version(name)}" for name in ("grpcio", "protobuf") if installed_version(name)
+    )
     problem = _fails(_BUILD_MESSAGES, *PLOT_PACKAGES)
     if not problem:
         return Finding("plotms, imview", "ok", f"{versions}, with {libraries}.")

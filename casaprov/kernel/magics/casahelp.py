@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from IPython.core.error import UsageError
 
 from casaprov.errors import CasaprovError
-from casaprov.kernel.magics.help_view import list_html, list_text, task_html, task_text
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -71,6 +70,8 @@ def unregister_help(shell: InteractiveShell) -> None:
 
 
 def _pages(names: list[str], source: TaskHelpSource) -> list[dict[str, str]]:
+    from casaprov.kernel.magics.help_view import list_html, list_text, task_html, task_text  # rarely needed
+
     if not names:
         categories = source.tasks_by_category()
         return [_bundle(list_html(categories), list_text(categories))]

@@ -6,7 +6,6 @@ one sentence, never by a traceback.
 
 from __future__ import annotations
 
-import difflib
 import logging
 import shlex
 import tempfile
@@ -317,6 +316,8 @@ def _none_left(name: str, words: list[str]) -> None:
 
 
 def _close(word: str, known: Any) -> str:
+    import difflib  # only a mistake needs it
+
     names = list(known)
     near = difflib.get_close_matches(word, names, n=3, cutoff=0.6)
     return f"Did you mean {' or '.join(near)}?" if near else f"There are {', '.join(names)}."

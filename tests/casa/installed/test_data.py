@@ -1,4 +1,4 @@
-"""casaprov.casa.installed.data: CASA finds its data, and says so where it does not."""
+"""CASA finds its data, or a sentence names the remedy."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def told(home: Path, *, python: Path | None = None, code: str = TELL, **environ: str) -> dict[str, str]:
-    """Run `code` in a fresh process of a fresh user and return what it says last."""
+    """Run `code` in a fresh process of a fresh user and return the object of its last line."""
     plain = {key: value for key, value in os.environ.items() if key not in {"CASASITECONFIG", "XDG_CACHE_HOME"}}
     if python is None:
         plain["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)

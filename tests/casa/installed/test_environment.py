@@ -1,4 +1,4 @@
-"""casaprov.casa.installed.environment: what a session ran in."""
+"""The environment of a session: versions, repository, container."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import date
-from importlib.metadata import distributions, version
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,6 @@ from casaprov.casa.installed.environment import (
     container_name,
     current_environment,
     git_state,
-    installed,
     measures_tables,
     without_credentials,
 )
@@ -91,36 +90,6 @@ def test_threads_are_recorded_as_set(
     assert threads["OMP_NUM_THREADS"] == "3"
     assert "MKL_NUM_THREADS" not in threads
     assert int(threads["cpus"]) >= 1
-
-
-def test_versions_are_those_that_importlib_tells() -> None:
-    names = {found.metadata["Name"] for found in distributions()}
-    assert len(names) > 50
-    assert {name: installed(name) for name in names} == {name: version(name) for name in names}
-
-
-@pytest.mark.parametrize(
-    ("header", "found"),
-    [
-        ("Version: 3.2", "3.2"),
-        ("Version:\t3.2", "3.2"),
-        ("version:3.2", "3.2"),
-        ("Version:", ""),
-        ("Version: 3 2", "3 2"),
-    ],
-)
-def test_a_version_is_that_of_the_header(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, header: str, found: str
-) -> None:
-    folder = tmp_path / "odd_thing-1.dist-info"
-    folder.mkdir()
-    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: odd_thing\n{header}\n\nVersion: 9\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    assert installed("odd_thing") == version("odd_thing") == found
-
-
-def test_what_is_not_installed_has_an_empty_version(casa_site_config: DataSource) -> None:
-    assert installed("no-such-distribution-anywhere") == ""
 
 
 def test_without_casa_the_environment_is_still_found(python_without: Callable[..., Path]) -> None:

@@ -1,4 +1,4 @@
-"""The parts of plotting that need no CASA: what is run for what was asked, messages, screens, pictures."""
+"""The parts of plotting that need no CASA: changed calls, messages, screens, pictures."""
 
 from __future__ import annotations
 

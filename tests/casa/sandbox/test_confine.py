@@ -1,4 +1,4 @@
-"""Confinement: what a process that gave up its rights can still do, tried by a real one."""
+"""Confinement, tried by real processes that gave up their rights."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def attempt(world: dict[str, Path], statement: str, *more: str) -> str:
 
 
 def standing(pid: int) -> tuple[Any, ...]:
-    """What the system lets a process do."""
+    """Rights of a process."""
     limits = [resource.prlimit(pid, which) for which in (resource.RLIMIT_CPU, resource.RLIMIT_NOFILE)]
     return limits, os.getpriority(os.PRIO_PROCESS, pid), os.sched_getscheduler(pid), os.sched_getaffinity(pid)
 

@@ -1,4 +1,4 @@
-"""What a confined process answers is read with care: it ran a stranger's calls."""
+"""Answers of a confined process are read with care: it ran a stranger's calls."""
 
 from __future__ import annotations
 

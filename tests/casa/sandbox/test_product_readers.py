@@ -1,4 +1,4 @@
-"""What a replay reads of products: no more than the calls that left them may read."""
+"""Readers of a replay's products may read no more than the calls that left the products."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(not landlock_version(), reason="this kernel has 
 
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
-    """A work folder, beside what a replayed call may not read."""
+    """A work folder, beside files that a replayed call may not read."""
     (tmp_path / "secret").write_text("the password")
     write_table(tmp_path / "secret.tab")
     (tmp_path / "work").mkdir()

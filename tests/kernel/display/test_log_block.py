@@ -1,4 +1,4 @@
-"""Logs below cells: what the block says, and that it is harmless and short."""
+"""Logs below cells: the text of the block, harmless and short."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a notebook shows of task calls, in one real kernel that all tests of this module share."""
+"""Output of task calls in a notebook, in one real kernel that all tests of this module share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of tasks that only print: from what they return, from their list file, or from their log."""
+"""Tables of tasks that only print: from their return value, their list file, or their log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Help: tasks explain themselves as without casaprov, and %casahelp tells what their parameters mean."""
+"""Help: tasks explain themselves as without casaprov, and %casahelp explains their parameters."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_tasks_with_a_window_are_told_about_where_they_are_installed() -> None:
 
 
 class _Tables(HTMLParser):
-    """Checks that what is opened is closed, and keeps the text of the cells of each row."""
+    """Checks that every opened tag is closed, and keeps the text of the cells of each row."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -250,7 +250,7 @@ def test_names_of_tasks_are_completed_after_the_magic(casa_kernel: LiveKernel) -
 
 
 def help_of(kernel: LiveKernel, task: str) -> str:
-    """What Shift-Tab shows, without where the task's object lies."""
+    """Return the text of Shift-Tab, without the address of the task's object."""
     shown = re.sub(r"\x1b\[[0-9;]*m", "", kernel.inspect(task))
     return re.sub(r"^(Type|String form|File):.*\n", "", shown, flags=re.MULTILINE)
 

@@ -1,4 +1,4 @@
-"""``%casaprov``: what it answers, in a real kernel that all tests of this module share."""
+"""``%casaprov`` and its answers, in a real kernel that all tests of this module share."""
 
 from __future__ import annotations
 
