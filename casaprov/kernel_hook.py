@@ -15,7 +15,6 @@ from casaprov.casa.hooks.wrappers import Wrappers
 from casaprov.casa.installed import log as casa_log
 from casaprov.casa.installed.data import prepare
 from casaprov.casa.plots.kernel_plots import KernelPlots
-from casaprov.casa.session import new_session, open_recorder, tier_by_size
 from casaprov.errors import MissingDependency
 from casaprov.journal.folder import journal_folder
 from casaprov.kernel.cells import Cells
@@ -27,13 +26,14 @@ from casaprov.kernel.magics.shell import register_shell, unregister_shell
 from casaprov.kernel.notices import print_notice, print_wait
 from casaprov.kernel.recorded_session import RecordedSession
 from casaprov.notebook.notebook_name import NotebookName
-from casaprov.recorder import Recorder
 from casaprov.recording import activities
 from casaprov.recording.finish_queue import FinishQueue
-from casaprov.records.model import Tier
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+
+    from casaprov.recorder import Recorder
+    from casaprov.records.model import Tier
 
 __all__ = ["KernelRecording", "load_ipython_extension", "settle", "start_casa", "unload_ipython_extension"]
 
@@ -135,6 +135,8 @@ class KernelRecording:
         self.session.close()
 
     def _open_recorder(self, notebook: Path) -> Recorder:
+        from casaprov.casa.session import new_session, open_recorder, tier_by_size  # loaded with the first call
+
         def tier(path: Path) -> Tier:
             return tier_by_size(self.session.settings.config)(path)  # the settings may have changed
 

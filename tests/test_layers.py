@@ -32,7 +32,7 @@ ROOMS: dict[str, str] = {
     "__init__": "kernel_hook recording version",
     "__main__": "cli",
     "casa": "casa/hooks casa/installed casa/plots casa/sandbox config digests doctor errors files journal lineage recorder recording records replays tasks version",
-    "casa/hooks": "casa/installed casa/plots files recording records tasks / wrapt",
+    "casa/hooks": "casa/installed casa/plots files records tasks / wrapt",
     "casa/installed": "errors records version / git platformdirs",
     "casa/plots": "casa/installed doctor errors files processes tasks version / platformdirs",
     "casa/sandbox": "casa/hooks casa/installed casa/plots comparison digests errors processes readers records replays tasks version",
@@ -49,10 +49,10 @@ ROOMS: dict[str, str] = {
     "formats": "errors files hashing / numpy",
     "hashing": "errors",
     "journal": "errors hashing records",
-    "kernel": "config errors journal lineage notebook processes readers recorder recording records runner tasks",
+    "kernel": "config errors journal lineage notebook processes readers recording records runner tasks",
     "kernel/display": "kernel records tasks / IPython",
     "kernel/magics": "config crates digests errors files journal kernel lineage notebook recording records / IPython",
-    "kernel_hook": "casa casa/hooks casa/installed casa/plots errors journal kernel kernel/display kernel/magics notebook recorder recording records",
+    "kernel_hook": "casa casa/hooks casa/installed casa/plots errors journal kernel kernel/display kernel/magics notebook recording",
     "lineage": "errors hashing records terms",
     "notebook": "crate crates digests doctor errors hashing journal lineage processes recording records tasks version / ipykernel jupyter_client jupyter_server nbclient nbformat",
     "processes": "errors",
@@ -229,5 +229,6 @@ def test_a_kernel_that_records_loads_nothing_that_is_slow_to_load() -> None:
     slow = {"PIL", "git", "grpc", "jsonschema", "matplotlib", "nbformat", "rocrate"}
     assert _loaded_by("import casaprov.kernel_hook") & slow == set()
     # The same goes for what it loads when a cell runs again, or '%casaprov status' is asked for.
-    later = "import casaprov.kernel_hook, casaprov.kernel.order, casaprov.kernel.magics.overview"
+    later = "import casaprov.kernel_hook, casaprov.runner, casaprov.casa.session, casaprov.readers.installed\n"
+    later += "import casaprov.kernel.order, casaprov.kernel.magics.overview"
     assert _loaded_by(later) & slow == set()

@@ -16,16 +16,16 @@ from casaprov.kernel.notices import print_notice
 from casaprov.kernel.settings import Settings
 from casaprov.notebook.adopt_sessions import adopt_sessions
 from casaprov.notebook.notebook_name import NotebookName
-from casaprov.recorder import Recorder
 from casaprov.recording.finish_queue import FinishQueue
-from casaprov.recording.open_call import OpenCall
 from casaprov.recording.write_guard import guard_writes
 from casaprov.records.wording import now
-from casaprov.runner import Runner
 from casaprov.tasks.calls import Executor, FileTable, TaskCall, TaskResult
 
 if TYPE_CHECKING:
     from casaprov.digests.digester import Digester
+    from casaprov.recorder import Recorder
+    from casaprov.recording.open_call import OpenCall
+    from casaprov.runner import Runner
 
 __all__ = ["RecordedSession"]
 
@@ -149,6 +149,8 @@ class RecordedSession:
         with self._opening:
             if self._runner is None and not self.closed:
                 try:
+                    from casaprov.runner import Runner  # loaded after the first cell: see start_workers
+
                     self._notebook = self.notebook
                     adopt_sessions(self._notebook)  # recorded while the notebook had another name
                     recorder = self._open_recorder(self._notebook)
@@ -188,19 +190,19 @@ class RecordedSession:
     def digester(self) -> Digester:
         """Return the digester of this session, chosen by the settings."""
         if self._digester is None:
-            # Not loaded with '%load_ext', but after the first cell, when the workers start.
-            from casaprov.readers.installed import open_digester
+            from casaprov.readers.installed import open_digester  # loaded after the first cell: see start_workers
 
             config = self.settings.config
             self._digester, self._measured_with = open_digester(config), (config.workers, config.cache_size)
         return self._digester
 
     def start_workers(self) -> None:
-        """Start the worker processes, so that neither the kernel's start nor the first call waits for them."""
+        """Start the workers and load the recorder, so that neither the kernel's start nor the first call waits for it."""
         if self._digester is not None:
             return
         try:
             self.digester().start()
+            import casaprov.runner  # noqa: F401 - loaded here, used in _open
         except Exception:  # noqa: BLE001 - the first call tries again, and reports the reason
             _log.info("the workers were not started", exc_info=True)
 

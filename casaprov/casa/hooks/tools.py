@@ -19,14 +19,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import ReferenceType, WeakKeyDictionary
 
 from casaprov.files.kinds import is_table
-from casaprov.recording.open_call import OpenCall
 from casaprov.tasks.calls import FileTable, TaskCall, TaskFailed, TaskResult, error_text
 from casaprov.tasks.pathnames import absolute
 from casaprov.tasks.specs import FileUse, guess_inputs
+
+if TYPE_CHECKING:
+    from casaprov.recording.open_call import OpenCall
 
 __all__ = ["TOOL_PACKAGE", "ToolHook"]
 
