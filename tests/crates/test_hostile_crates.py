@@ -11,6 +11,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,26 +56,34 @@ def running(command: str) -> Callable[[dict[str, dict[str, Any]]], None]:
     return change
 
 
+Contents = dict[str, bytes | None]
+
+
+def contents(folder: Path) -> Contents:
+    """Return what lies in a folder: the bytes of files, None for folders."""
+    return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None for p in folder.rglob("*")}
+
+
 @contextmanager
 def unharmed(folder: Path) -> Iterator[None]:
     """Check that what lies in a folder is the same afterwards."""
-
-    def seen() -> dict[str, Any]:
-        return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None for p in folder.rglob("*")}
-
-    before = seen()
+    before = contents(folder)
     yield
-    assert seen() == before
+    assert contents(folder) == before
+
+
+def make_precious(folder: Path) -> Path:
+    """Make a folder of the user's, beside the work folder."""
+    precious = folder / "precious"
+    (precious / "sub").mkdir(parents=True)
+    (precious / "secret.txt").write_text("the password")
+    (precious / "sub" / "data").write_text("years of work")
+    return precious
 
 
 @pytest.fixture
 def precious(tmp_path: Path) -> Path:
-    """A folder of the user's, beside the work folder."""
-    folder = tmp_path / "precious"
-    (folder / "sub").mkdir(parents=True)
-    (folder / "secret.txt").write_text("the password")
-    (folder / "sub" / "data").write_text("years of work")
-    return folder
+    return make_precious(tmp_path)
 
 
 def replay(reduction: Reduction, tmp_path: Path, change: Callable[[Any], None], *options: str) -> tuple[int, Path]:
@@ -84,9 +93,21 @@ def replay(reduction: Reduction, tmp_path: Path, change: Callable[[Any], None], 
     return main(["replay", str(crate), "--work", str(work), *arguments]), work
 
 
-def test_a_parameter_that_is_a_program_reaches_nothing_outside(
-    reduction: Reduction, tmp_path: Path, precious: Path
-) -> None:
+@dataclass(frozen=True)
+class Attack:
+    """A replay of a crate whose call runs commands, and what lay beside its work folder before and after."""
+
+    folder: Path
+    work: Path
+    before: Contents
+    after: Contents
+
+
+@pytest.fixture(scope="module")
+def attack(reduction: Reduction, tmp_path_factory: pytest.TempPathFactory) -> Attack:
+    """One replay for all commands that do not disturb each other."""
+    folder = tmp_path_factory.mktemp("attack")
+    precious = make_precious(folder)
     commands = (
         "touch ran",
         f"touch {precious}/evil",
@@ -94,28 +115,40 @@ def test_a_parameter_that_is_a_program_reaches_nothing_outside(
         f"cp {precious}/secret.txt stolen",
         f"kill -9 {os.getpid()}",
         "touch $PWD/../evil",
+        "env>seen",
+        "cat /proc/$PPID/environ>>seen",
+        "sleep 1000& echo $!>pid",
     )
-    with unharmed(precious):
-        _, work = replay(reduction, tmp_path, running(";".join(commands)))
-    assert (work / "ran").exists(), "this CASA does not evaluate the parameter: the test proves nothing"
-    assert not (work / "stolen").exists()
-    assert not (tmp_path / "evil").exists()
+    before = contents(precious)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REPOSITORY_TOKEN", "the password")
+        _, work = replay(reduction, folder, running(";".join(commands)))
+    return Attack(folder, work, before, contents(precious))
+
+
+def test_a_parameter_that_is_a_program_reaches_nothing_outside(attack: Attack) -> None:
+    assert (attack.work / "ran").exists(), "this CASA does not evaluate the parameter: the test proves nothing"
+    assert attack.after == attack.before
+    assert not (attack.work / "stolen").exists()
+    assert not (attack.folder / "evil").exists()
+
+
+def test_a_call_sees_no_token_of_the_users(attack: Attack) -> None:
+    seen = (attack.work / "seen").read_text()
+    assert "PATH=" in seen
+    assert "the password" not in seen
+
+
+def test_a_process_left_behind_ends_with_the_replay(attack: Attack) -> None:
+    command = Path("/proc", (attack.work / "pid").read_text().strip(), "cmdline")
+    # Until somebody asks for its exit status, a dead process is there, with no command.
+    assert not command.exists() or b"sleep" not in command.read_bytes()
 
 
 def test_unconfined_is_what_it_says(reduction: Reduction, tmp_path: Path, precious: Path) -> None:
     replay(reduction, tmp_path, running(f"touch {precious}/mine"), "--unconfined")
     assert (precious / "mine").exists()
     assert json.loads((tmp_path / "again" / "replay-report.json").read_text())["confined"] is False
-
-
-def test_a_call_sees_no_token_of_the_users(
-    reduction: Reduction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("REPOSITORY_TOKEN", "the password")
-    _, work = replay(reduction, tmp_path, running("env>seen;cat /proc/$PPID/environ>>seen"))
-    seen = (work / "seen").read_text()
-    assert "PATH=" in seen
-    assert "the password" not in seen
 
 
 def test_links_that_a_call_leaves_behind_lead_nobody_outside(
@@ -173,13 +206,6 @@ def test_an_output_named_outside_is_made_inside_or_not_at_all(
     monkeypatch.setenv("HOME", str(precious))
     with unharmed(precious):
         replay(reduction, tmp_path, change)
-
-
-def test_a_process_left_behind_ends_with_the_replay(reduction: Reduction, tmp_path: Path) -> None:
-    _, work = replay(reduction, tmp_path, running("sleep 1000& echo $!>pid"))
-    command = Path("/proc", (work / "pid").read_text().strip(), "cmdline")
-    # Until somebody asks for its exit status, a dead process is there, with no command.
-    assert not command.exists() or b"sleep" not in command.read_bytes()
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGKILL"])
