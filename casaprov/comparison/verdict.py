@@ -65,6 +65,8 @@ class Difference:
         part of the greater magnitude of the two; None where nothing can be subtracted.
     within
         True if the tolerance covers it.
+    undecided
+        True if it is not known whether the tolerance covers it.
     """
 
     path: str
@@ -74,6 +76,7 @@ class Difference:
     max_abs: float | None = None
     max_rel: float | None = None
     within: bool = False
+    undecided: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,4 +103,8 @@ def conclude(differences: Iterable[Difference], note: str = "", *, tier: Tier = 
     found = tuple(differences)
     if not found:
         return Comparison("same-content", (), note, tier)
-    return Comparison("within-tolerance" if all(item.within for item in found) else "differs", found, note, tier)
+    if all(item.within for item in found):
+        return Comparison("within-tolerance", found, note, tier)
+    if all(item.within or item.undecided for item in found):
+        return Comparison("not-verifiable", found, note, tier)
+    return Comparison("differs", found, note, tier)

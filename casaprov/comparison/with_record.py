@@ -1,22 +1,22 @@
 """Comparing a product with its record, where the original itself is not at hand.
 
 A record holds the digest of each column and a sketch of its numbers. The
-digests say which columns differ; the sketches say by how much, as far as some
-hundred samples and a few statistics can.
+digests say which columns differ; the sketches say by how much
+(:mod:`casaprov.comparison.sketches`).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
+from casaprov.comparison.sketches import compare_sketches
 from casaprov.comparison.tables import in_either
 from casaprov.comparison.values import format_value
 from casaprov.comparison.verdict import Comparison, Difference, Tolerance, conclude
 from casaprov.digests.measurement import Measurement
-from casaprov.digests.sketch import Sample, Sketch
 from casaprov.digests.tree import ColumnLeaf, FitsUnit, TableNode, Tree
 from casaprov.errors import DigestError
 from casaprov.hashing import Digest
@@ -25,10 +25,8 @@ __all__ = ["compare_trees"]
 
 _NO_VALUES = "the record holds no more of it than its digest"
 _FAST = "of large columns and files only samples were read, at recording and now"
-_SAMPLED = "where values differ, only samples and statistics of them were compared"
-
-Gap = tuple[float, float]
-"""Absolute and relative difference of two numbers."""
+_UNDECIDED = "the original itself would decide"
+_MOST_SHOWN = 2
 
 
 def compare_trees(
@@ -55,8 +53,9 @@ def compare_trees(
     -------
     Comparison
         Verdict ``within-tolerance`` says that rows, shapes, types and all that
-        is not floating-point are the same, and that samples and statistics of
-        the values agree; the note says so.
+        is not floating-point are the same, and that the rms of all differences
+        and the smallest single one that would have been seen are inside the
+        tolerance; ``not-verifiable`` that the sketches do not decide that.
     """
     if recorded_digest is None:
         return Comparison("not-verifiable", (), "its content was not digested when it was recorded")
@@ -69,8 +68,21 @@ def compare_trees(
     if trees[0] is not None and trees[1] is not None:
         found = list(_compare(trees[0], trees[1], tolerance))
         found = found or [Difference("", f"The content is another one, in a part of which {_NO_VALUES}.")]
-    notes = [_SAMPLED if any(item.max_rel is not None for item in found) else "", _FAST if now.tier == "fast" else ""]
-    return conclude(found, "; ".join(filter(None, notes)), tier=now.tier)
+    compared = conclude(found, tier=now.tier)
+    notes = [
+        # A sketch limits these verdicts, so they come with what it says.
+        _summary(found) if compared.verdict in ("within-tolerance", "not-verifiable") else "",
+        _UNDECIDED if compared.verdict == "not-verifiable" else "",
+        _FAST if now.tier == "fast" else "",
+    ]
+    return replace(compared, note="; ".join(filter(None, notes)))
+
+
+def _summary(found: Sequence[Difference]) -> str:
+    undecided_first = sorted(found, key=lambda difference: not difference.undecided)
+    parts = [f"{item.path}: {item.what.removesuffix('.')}" for item in undecided_first[:_MOST_SHOWN]]
+    more = len(found) - len(parts)
+    return "; ".join(parts) + (f"; and {more} more" if more else "")
 
 
 def _tree(data: Mapping[str, Any] | None) -> Tree | None:
@@ -127,10 +139,17 @@ def _compare_columns(
         yield Difference(f"{path}/keywords", f"The keywords of the column are others; {_NO_VALUES}.")
     if before.type != now.type:
         yield Difference(path, f"The column holds {now.type} instead of {before.type}.")
-    elif before.digest != now.digest and before.samples is not None:
-        yield _compare_sketches(before.samples, now.samples, tolerance, path)
     elif before.digest != now.digest:
-        yield _compare_sketches(before.sketch, now.sketch, tolerance, path)
+        yield _compare_values(before, now, tolerance, path)
+
+
+def _compare_values(before: ColumnLeaf, now: ColumnLeaf, tolerance: Tolerance, path: str) -> Difference:
+    """Compare two columns of one type whose digests differ."""
+    if before.shapes is not None and now.shapes is not None and before.shapes != now.shapes:
+        return Difference(path, "The cells have other shapes, or others are undefined.")
+    if before.samples is not None:
+        return compare_sketches(before.samples, now.samples, tolerance, path)
+    return compare_sketches(before.sketch, now.sketch, tolerance, path)
 
 
 def _compare_units(before: Sequence[FitsUnit], now: Sequence[FitsUnit], tolerance: Tolerance) -> Iterator[Difference]:
@@ -149,7 +168,7 @@ def _compare_units(before: Sequence[FitsUnit], now: Sequence[FitsUnit], toleranc
 def _compare_data(before: FitsUnit, now: FitsUnit, tolerance: Tolerance, path: str) -> Iterator[Difference]:
     """Compare the data of two units whose digests differ: tables by column, as far as the record has columns."""
     if before.columns is None or now.columns is None:
-        yield _compare_sketches(before.sketch, now.sketch, tolerance, path)
+        yield compare_sketches(before.sketch, now.sketch, tolerance, path)
         return
     if before.columns == now.columns:
         yield Difference(f"{path}/heap", f"The bytes that follow the rows are others; {_NO_VALUES}.")
@@ -164,73 +183,3 @@ def _compare_members(before: Mapping[str, Digest], now: Mapping[str, Digest]) ->
             yield Difference(name, f"{name} is {'new' if name in now else 'missing'}.")
         elif before[name] != now[name]:
             yield Difference(name, f"The content of {name} is another one; {_NO_VALUES}.")
-
-
-def _compare_sketches(before: Sketch | None, now: Sketch | None, tolerance: Tolerance, path: str) -> Difference:
-    """Say how far apart two columns are whose digests are known to differ."""
-    if before is None or now is None:
-        return Difference(path, f"The values are others; {_NO_VALUES}.")
-    if before.count != now.count:
-        return Difference(path, f"There are {now.count} values instead of {before.count}.")
-    gaps = [_gap(a, b) for a, b in zip(before.samples, now.samples, strict=True)]
-    differing = sum(gap != (0.0, 0.0) for gap in gaps)
-    known = [gap for gap in gaps if gap is not None]
-    max_abs, max_rel = (max((gap[i] for gap in known), default=0.0) for i in (0, 1))
-    statistics = _statistics(before, now)
-    within = (
-        # Samples of integers are integers in JSON too; those are never tolerated to differ.
-        not any(isinstance(value, int) for value in before.samples)
-        and bool(gaps)
-        and before.nan == now.nan
-        and None not in gaps
-        and None not in statistics.values()
-        and all(tolerance.covers(*gap) for gap in (*known, *(gap for gap in statistics.values() if gap is not None)))
-    )
-    text = f"The values differ: {differing} of {len(gaps)} samples, by at most {max_abs:.3g}, relatively {max_rel:.3g}"
-    if before.nan != now.nan:
-        text += f"; {now.nan} values instead of {before.nan} are not finite"
-    was, is_ = _numbers_of(before), _numbers_of(now)
-    for name, gap in statistics.items():
-        if gap != (0.0, 0.0):
-            text += f"; {name} is {_number_change(was.get(name), is_.get(name))}"
-    return Difference(path, f"{text}.", None, before.count, max_abs, max_rel, within)
-
-
-def _numbers_of(sketch: Sketch) -> dict[str, float | None]:
-    """Return the statistics of a sketch by name."""
-    numbers = {"min": sketch.min, "max": sketch.max, "mean": sketch.mean, "rms": sketch.rms}
-    if sketch.means is not None:
-        numbers["mean_re"], numbers["mean_im"] = sketch.means
-    return numbers
-
-
-def _statistics(before: Sketch, now: Sketch) -> dict[str, Gap | None]:
-    """Return the gaps of the statistics by name."""
-    was, is_ = _numbers_of(before), _numbers_of(now)
-    size = max(abs(before.rms or 0.0), abs(now.rms or 0.0))
-    gaps: dict[str, Gap | None] = {}
-    for name in was | is_:
-        gap = _gap(was.get(name), is_.get(name))
-        if gap is not None and name.startswith("mean") and size:
-            # Values of both signs cancel in a mean; it can be expected to
-            # agree to a part of their rms, not of itself.
-            gap = (gap[0], gap[0] / size)
-        gaps[name] = gap
-    return gaps
-
-
-def _gap(before: Sample, now: Sample) -> Gap | None:
-    """Return the difference of two numbers or pairs; None if only one of them is finite."""
-    if before is None or now is None:
-        return (0.0, 0.0) if before is now else None
-    one, two = (complex(*value) if isinstance(value, tuple) else value for value in (before, now))
-    apart, size = abs(one - two), max(abs(one), abs(two))
-    if not math.isfinite(apart):
-        return None
-    return (float(apart), float(apart / size) if size else 0.0)
-
-
-def _number_change(before: float | None, now: float | None) -> str:
-    """Write two statistics with six digits, or with all if those are the same."""
-    old, new = ("none" if value is None else f"{value:.6g}" for value in (before, now))
-    return f"{new} instead of {old}" if new != old else f"{now!r} instead of {before!r}"

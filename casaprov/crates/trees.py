@@ -1,7 +1,7 @@
 """The check of digest trees from outside: each must follow from its leaves, and have the form that a comparison reads.
 
 A tree is named by its root digest, which proves most of it. Sketches enter no
-digest: only their form is checked.
+content digest: each is held to a digest of its own, and to its form.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ def _problem(file: Path, name: str, kinds: set[Kind]) -> str:
     try:
         tree = Tree.from_json(read_json(file))
         digest = tree.computed_digest()
+        tree.check_sketches()
     except (CrateError, DigestError) as error:
         return error.message
     if tree_name(digest) != name or (tree.table is not None and tree.table.digest != digest):

@@ -27,7 +27,7 @@ __all__ = ["DigestCache"]
 
 _log = logging.getLogger(__name__)
 
-_VERSION = 2
+_VERSION = 3
 """Version of the values in the entries; a file of another one is made anew."""
 
 _BUSY_S = 1.0  # wait for a process that writes

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from casaprov.digests.sketch import Sketcher
-from casaprov.digests.tree import ColumnLeaf, FitsUnit
+from casaprov.digests.tree import ColumnLeaf, FitsUnit, digest_sketch
 from casaprov.formats.fits import Hdu, science_cards
 from casaprov.formats.fits_tables import PIECE_BYTES, FitsColumn, FitsTable, Pieces, fits_table
 from casaprov.hashing import BlockHasher, Digest, digest_record
@@ -35,7 +35,10 @@ def _array(hdu: Hdu, header: Digest) -> FitsUnit:
         if sketcher is not None:
             stored = np.frombuffer(data, hdu.dtype)
             sketcher.update(stored.astype(stored.dtype.newbyteorder("=")))
-    return FitsUnit(hdu.name, header, hasher.digest(), sketch=sketcher.sketch() if sketcher else None)
+    if sketcher is None:
+        return FitsUnit(hdu.name, header, hasher.digest())
+    data_digest, sketch = hasher.digest(), sketcher.sketch()
+    return FitsUnit(hdu.name, header, data_digest, sketch=sketch, sketch_digest=digest_sketch(data_digest, sketch))
 
 
 def _table(hdu: Hdu, header: Digest, table: FitsTable) -> FitsUnit:
@@ -67,5 +70,8 @@ class _Column:
             self._sketcher.update(cells.astype(cells.dtype.newbyteorder("=")).ravel())
 
     def leaf(self) -> ColumnLeaf:
-        sketch = self._sketcher.sketch() if self._sketcher else None
-        return ColumnLeaf(self._hasher.digest(), self._column.form, sketch=sketch)
+        digest, form = self._hasher.digest(), self._column.form
+        if self._sketcher is None:
+            return ColumnLeaf(digest, form)
+        sketch = self._sketcher.sketch()
+        return ColumnLeaf(digest, form, sketch=sketch, sketch_digest=digest_sketch(digest, sketch))

@@ -1,7 +1,8 @@
-"""Sketches of columns of numbers, of two kilobytes each.
+"""Sketches of columns of numbers, of twenty kilobytes at most.
 
 A digest says whether two columns are equal, a sketch says how far apart they
-are, without either column at hand. It enters no content digest.
+are, without either column at hand. It enters no content digest. It holds
+statistics, samples, and sums over all values (:mod:`casaprov.digests.linear_sketch`).
 
 Samples are taken at places that depend on the number of values alone, so that
 two sketches of equally many values can be compared sample by sample. The
@@ -25,6 +26,7 @@ from typing import Any, cast
 import numpy as np
 
 from casaprov.digests.json_fields import integer, mapping, number, optional, sequence
+from casaprov.digests.linear_sketch import LinearPart, LinearSketch, LinearSketcher, splitmix64
 from casaprov.errors import DigestError
 
 __all__ = ["MAX_SAMPLES", "Sample", "Sketch", "SketchPart", "Sketcher", "sample_places"]
@@ -33,8 +35,10 @@ MAX_SAMPLES = 256
 
 _STATISTICS = ("min", "max", "mean", "rms")
 
-_CHUNK = 2**13
-"""Values summarised at once: intermediate results then stay in the processor's cache, and BLAS in one thread."""
+_PIECE = 2**13
+
+_CHUNK = 2**16
+"""Values summarised at once: intermediate results then stay in the processor's cache, and calls cost little beside them."""
 
 
 def sample_places(count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -62,10 +66,7 @@ def _representatives(level: int) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 def _bits(stratum: np.ndarray[Any, np.dtype[np.uint64]], level: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
     """Return one bit per stratum: the highest of splitmix64(64 stratum + level)."""
-    z = stratum * np.uint64(64) + np.uint64(level) + np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return (z ^ (z >> np.uint64(31))) >> np.uint64(63)
+    return splitmix64(stratum * np.uint64(64) + np.uint64(level)) >> np.uint64(63)
 
 
 Sample = float | int | tuple[float, float] | None
@@ -88,6 +89,8 @@ class Sketch:
         Of complex numbers: the means of real and imaginary parts.
     samples
         Values at :func:`sample_places`.
+    linear
+        Sums over all values; None of samples alone, and in trees of the format 1.
     """
 
     count: int
@@ -98,6 +101,7 @@ class Sketch:
     rms: float | None
     means: tuple[float | None, float | None] | None
     samples: tuple[Sample, ...]
+    linear: LinearSketch | None = None
 
     @classmethod
     def of(cls, parts: Iterable[SketchPart]) -> Sketch:
@@ -117,6 +121,7 @@ class Sketch:
             rms=_finite(math.sqrt(sum(part.squares for part in parts) / good)) if good else None,
             means=((_finite(both.real / good), _finite(both.imag / good)) if good else (None, None)) if sums else None,
             samples=tuple(samples[place] for place in sample_places(count).tolist()),
+            linear=LinearSketch.of(part.linear for part in parts if part.linear is not None),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -124,7 +129,10 @@ class Sketch:
         found: dict[str, Any] = {name: getattr(self, name) for name in ("count", "nan", *_STATISTICS)}
         if self.means is not None:
             found["mean_re"], found["mean_im"] = self.means
-        return {**found, "samples": [list(value) if isinstance(value, tuple) else value for value in self.samples]}
+        found["samples"] = [list(value) if isinstance(value, tuple) else value for value in self.samples]
+        if self.linear is not None:
+            found["linear"] = self.linear.to_json()
+        return found
 
     @classmethod
     def from_json(cls, value: Any, name: str = "sketch") -> Sketch:
@@ -146,10 +154,11 @@ class Sketch:
             **{statistic: optional(data, statistic, number) for statistic in _STATISTICS},
             means=(optional(data, "mean_re", number), optional(data, "mean_im", number)) if "mean_re" in data else None,
             samples=samples,
+            linear=optional(data, "linear", LinearSketch.from_json),
         )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class SketchPart:
     """All that :meth:`Sketch.of` needs to know of a part of a stream.
 
@@ -171,10 +180,15 @@ class SketchPart:
     squares: float
     parts: complex | None
     samples: tuple[tuple[int, Sample], ...]
+    linear: LinearPart | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the part as JSON values."""
-        return {**vars(self), "parts": None if self.parts is None else [self.parts.real, self.parts.imag]}
+        return {
+            **vars(self),
+            "parts": None if self.parts is None else [self.parts.real, self.parts.imag],
+            "linear": self.linear and self.linear.to_json(),
+        }
 
     @classmethod
     def from_json(cls, value: Any, name: str = "sketch") -> SketchPart:
@@ -188,8 +202,9 @@ class SketchPart:
             parts=None if parts is None else complex(*(number(part, "parts") for part in parts)),
             samples=tuple(
                 (integer(place, "samples", least=0), _sample(value))
-                for place, value in sequence(data["samples"], "samples")
+                for place, value in sequence(data.get("samples"), "samples")
             ),
+            linear=optional(data, "linear", LinearPart.from_json),
         )
 
 
@@ -212,9 +227,11 @@ class Sketcher:
         Of a part of a stream: the place of its first value, and how many
         values the whole stream has. Without them the whole stream is to come,
         of any length.
+    linear
+        Whether all values are added up: those that are samples themselves need not be.
     """
 
-    def __init__(self, *, first: int = 0, total: int | None = None) -> None:
+    def __init__(self, *, first: int = 0, total: int | None = None, linear: bool = True) -> None:
         self._place = first
         self._total = total
         self._count = 0
@@ -225,6 +242,7 @@ class Sketcher:
         self._squares = 0.0
         self._parts: complex | None = None
         self._samples: dict[int, Any] = {}
+        self._linear = LinearSketcher(first=first) if linear else None
 
     def update(self, values: np.ndarray[Any, Any]) -> None:
         """Append numbers in native byte order, in the array's C order."""
@@ -235,6 +253,8 @@ class Sketcher:
         with np.errstate(all="ignore"):
             for start in range(0, flat.size, _CHUNK):
                 self._summarise(flat[start : start + _CHUNK])
+        if self._linear is not None:
+            self._linear.update(flat)
 
     def part(self) -> SketchPart:
         """Return the part of a stream that was appended."""
@@ -247,6 +267,7 @@ class Sketcher:
             squares=self._squares,
             parts=self._parts,
             samples=tuple(self._samples.items()),
+            linear=None if self._linear is None else self._linear.part(),
         )
 
     def sketch(self) -> Sketch:
@@ -260,28 +281,39 @@ class Sketcher:
         if self._samples and len(self._samples) > MAX_SAMPLES:
             kept = set(places.tolist())
             self._samples = {place: value for place, value in self._samples.items() if place in kept}
-        inside = places[(places >= self._place) & (places < end)]
+        first, last = places.searchsorted((self._place, end))
+        if first == last:
+            return
+        inside = places[first:last]
         self._samples.update(zip(inside.tolist(), _plain(flat[inside - self._place]), strict=True))
 
     def _summarise(self, chunk: np.ndarray[Any, Any]) -> None:
-        numbers = chunk
-        if chunk.dtype.kind in "fc":
-            # One sum is cheaper than a look at each value, and is finite nearly always.
-            total = chunk.sum()
-            if not np.isfinite(total):
-                good = np.isfinite(chunk)
-                self._bad += int(chunk.size - np.count_nonzero(good))
-                numbers = chunk[good].astype(np.result_type(chunk.dtype, np.float64))
-                total = numbers.sum()
-            if chunk.dtype.kind == "c":
-                self._parts = (self._parts or 0j) + complex(total)
-                numbers = np.abs(numbers)
-        if numbers.size:
-            self._low = min(self._low, float(numbers.min()))
-            self._high = max(self._high, float(numbers.max()))
-            numbers = numbers.astype(np.float64)
-            self._sum += float(numbers.sum())
-            self._squares += float(np.dot(numbers, numbers))
+        stored, sizes = _sizes(chunk)
+        # One sum is cheaper than a look at each value, and is finite nearly always.
+        total = sizes.sum()
+        if not np.isfinite(total):
+            good = np.isfinite(chunk)
+            self._bad += int(chunk.size - np.count_nonzero(good))
+            chunk = chunk[good].astype(np.result_type(chunk.dtype, np.float64))
+            stored, sizes = _sizes(chunk)
+            total = sizes.sum()
+        if not chunk.size:
+            return
+        if chunk.dtype.kind == "c":
+            self._parts = (self._parts or 0j) + complex(chunk.sum())
+        self._low = min(self._low, float(stored.min()))
+        self._high = max(self._high, float(stored.max()))
+        self._sum += float(total)
+        # In pieces for which BLAS starts no threads: they would wait for each other where a processor is busy.
+        for start in range(0, sizes.size, _PIECE):
+            piece = sizes[start : start + _PIECE]
+            self._squares += float(np.dot(piece, piece))
+
+
+def _sizes(values: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return real values, or the amplitudes of complex ones: in their precision, and in double precision."""
+    stored = np.abs(values) if values.dtype.kind == "c" else values
+    return stored, stored.astype(np.float64, copy=False)
 
 
 def _finite(value: float) -> float | None:

@@ -19,7 +19,7 @@ import numpy as np
 
 from casaprov.digests.json_fields import integer, mapping, optional, sequence, text
 from casaprov.digests.sketch import Sketch, Sketcher, SketchPart, sample_places
-from casaprov.digests.tree import ColumnLeaf, ColumnOutline, Outline, TableNode
+from casaprov.digests.tree import ColumnLeaf, ColumnOutline, Outline, TableNode, digest_sketch
 from casaprov.files.kinds import is_table
 from casaprov.formats.keywords import digest_keywords, encode, science_keywords, sub_tables
 from casaprov.formats.tables import Column, Runs, Table, TableReader
@@ -192,8 +192,18 @@ def join_leaf(outline: ColumnOutline, runs: Runs, parts: Iterable[ColumnPart]) -
     length = count_values(runs) * np.dtype(outline.type).itemsize
     values = digest_blocks(length, [block for part in parts for block in part.blocks])
     sketches = [part.sketch for part in parts if part.sketch is not None]
-    sketch = None if outline.type == "bool" else Sketch.of(sketches)
-    return ColumnLeaf(_column_digest(outline.type, runs, values), outline.type, outline.keywords, sketch=sketch)
+    digest = _column_digest(outline.type, runs, values)
+    if outline.type == "bool":
+        return ColumnLeaf(digest, outline.type, outline.keywords)
+    sketch = Sketch.of(sketches)
+    return ColumnLeaf(
+        digest,
+        outline.type,
+        outline.keywords,
+        sketch=sketch,
+        sketch_digest=digest_sketch(digest, sketch),
+        shapes=digest_record("casaprov/shapes/1", _shapes(runs)),
+    )
 
 
 def _column_digest(type_: str, runs: Runs, values: Digest) -> Digest:
@@ -220,11 +230,12 @@ def _sampled_leaf(table: Table, column: Column, runs: Runs) -> ColumnLeaf:
     values = np.concatenate([_value(table, column.name, *cell) for cell in _cells_of(runs, places)])
     hasher = BlockHasher()
     hasher.update(_numbers(values))
-    sketcher = Sketcher()
+    sketcher = Sketcher(linear=False)
     sketcher.update(values)
     digest = digest_record("casaprov/column-samples/1", column.type, _shapes(runs), hasher.digest())
-    outline = column_outline(column)
-    return ColumnLeaf(digest, outline.type, outline.keywords, samples=sketcher.sketch())
+    outline, samples = column_outline(column), sketcher.sketch()
+    sketch_digest = digest_sketch(digest, samples)
+    return ColumnLeaf(digest, outline.type, outline.keywords, samples=samples, sketch_digest=sketch_digest)
 
 
 def _value(table: Table, name: str, row: int, shape: tuple[int, ...], place: int) -> np.ndarray[Any, Any]:

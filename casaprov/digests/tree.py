@@ -1,10 +1,13 @@
 """The tree of a content digest: the parts of a product, with the digest of each of them.
 
 A product's digest is the root of its tree, which is kept with the record as
-JSON (``format`` is ``casaprov/tree/1``). The types here are that tree's nodes:
+JSON (``format`` is ``casaprov/tree/2``; trees of the format 1 have no sums over all
+values, and are read for ever). The types here are that tree's nodes:
 :mod:`casaprov.digests.table` and :mod:`casaprov.digests.fits` make them,
 comparisons read them, and a tree from a crate is checked while it is read. Which
-part enters which digest is documented in ``docs/explanation/digests.md``.
+part enters which digest is documented in ``docs/explanation/digests.md``. Sketches
+enter no content digest. Each has a digest of its own, which also covers the digest
+of the values that it describes.
 """
 
 from __future__ import annotations
@@ -18,9 +21,21 @@ from casaprov.digests.sketch import Sketch
 from casaprov.errors import DigestError
 from casaprov.hashing import Digest, digest_record
 
-__all__ = ["TREE_FORMAT", "ColumnLeaf", "ColumnOutline", "FitsUnit", "Outline", "TableNode", "Tree", "content_digest"]
+__all__ = [
+    "TREE_FORMAT",
+    "ColumnLeaf",
+    "ColumnOutline",
+    "FitsUnit",
+    "Outline",
+    "TableNode",
+    "Tree",
+    "content_digest",
+    "digest_sketch",
+]
 
-TREE_FORMAT: Final = "casaprov/tree/1"
+TREE_FORMAT: Final = "casaprov/tree/2"
+
+_READABLE = (TREE_FORMAT, "casaprov/tree/1")
 
 
 @dataclass(frozen=True)
@@ -63,6 +78,10 @@ class ColumnLeaf:
         Of all values, if they are numbers.
     samples
         Of the values that the tier ``fast`` read of a large column, in place of `sketch`.
+    sketch_digest
+        Digest of the sketch or the samples (:func:`digest_sketch`).
+    shapes
+        Digest of the shapes of the cells, of numbers in a table.
     """
 
     digest: Digest
@@ -70,6 +89,8 @@ class ColumnLeaf:
     keywords: Digest | None = None
     sketch: Sketch | None = None
     samples: Sketch | None = None
+    sketch_digest: Digest | None = None
+    shapes: Digest | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the leaf as JSON values; fields that are None are left out."""
@@ -80,6 +101,10 @@ class ColumnLeaf:
             found["sketch"] = self.sketch.to_json()
         if self.samples is not None:
             found["samples"] = self.samples.to_json()
+        if self.sketch_digest is not None:
+            found["sketch_digest"] = self.sketch_digest
+        if self.shapes is not None:
+            found["shapes"] = self.shapes
         return found
 
     @classmethod
@@ -92,7 +117,13 @@ class ColumnLeaf:
             keywords=optional(data, "keywords", digest),
             sketch=optional(data, "sketch", Sketch.from_json),
             samples=optional(data, "samples", Sketch.from_json),
+            sketch_digest=optional(data, "sketch_digest", digest),
+            shapes=optional(data, "shapes", digest),
         )
+
+    def check_sketch(self) -> None:
+        """Check the sketch against its digest and its form; raise :class:`DigestError` if it is not what it should be."""
+        _check_sketch(self.sketch or self.samples, self.digest, self.sketch_digest)
 
 
 @dataclass(frozen=True)
@@ -165,6 +196,14 @@ class TableNode:
                 raise DigestError(f"The digest of the sub-table {name} is not that of its columns and keywords.")
         return _table_digest(self.outline, self.columns, self.tables)
 
+    def check_sketches(self) -> None:
+        """Check the sketches of all columns, those of sub-tables too; see :meth:`ColumnLeaf.check_sketch`."""
+        for column in self.columns.values():
+            column.check_sketch()
+        for table in self.tables.values():
+            if table is not None:
+                table.check_sketches()
+
     def has_samples(self) -> bool:
         """Return True if only samples were read of a column of the table or of its sub-tables."""
         return any(column.samples is not None for column in self.columns.values()) or any(
@@ -219,6 +258,8 @@ class FitsUnit:
         Of an image.
     columns
         Of a table, by name; None for all else, and in trees of early versions.
+    sketch_digest
+        Digest of the sketch (:func:`digest_sketch`).
     """
 
     name: str
@@ -226,6 +267,7 @@ class FitsUnit:
     data: Digest
     sketch: Sketch | None = None
     columns: Mapping[str, ColumnLeaf] | None = None
+    sketch_digest: Digest | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the unit as JSON values; fields that are None are left out."""
@@ -234,6 +276,8 @@ class FitsUnit:
             found["sketch"] = self.sketch.to_json()
         if self.columns is not None:
             found["columns"] = {name: column.to_json() for name, column in self.columns.items()}
+        if self.sketch_digest is not None:
+            found["sketch_digest"] = self.sketch_digest
         return found
 
     @classmethod
@@ -246,7 +290,30 @@ class FitsUnit:
             data=digest(data.get("data"), "data"),
             sketch=optional(data, "sketch", Sketch.from_json),
             columns=optional(data, "columns", _columns),
+            sketch_digest=optional(data, "sketch_digest", digest),
         )
+
+    def check_sketches(self) -> None:
+        """Check the sketch of the image, or those of the columns; see :meth:`ColumnLeaf.check_sketch`."""
+        _check_sketch(self.sketch, self.data, self.sketch_digest)
+        for column in (self.columns or {}).values():
+            column.check_sketch()
+
+
+def digest_sketch(values: Digest, sketch: Sketch) -> Digest:
+    """Digest a sketch, with the digest of the values that it describes."""
+    return digest_record("casaprov/sketch/1", values, sketch.to_json())
+
+
+def _check_sketch(sketch: Sketch | None, values: Digest, claimed: Digest | None) -> None:
+    if sketch is None:
+        return
+    if sketch.linear is not None:
+        sketch.linear.values()
+        if claimed is None:
+            raise DigestError("A sketch has no digest.")
+    if claimed is not None and digest_sketch(values, sketch) != claimed:
+        raise DigestError("The digest of a sketch is not that of its values.")
 
 
 def _columns(value: Any, name: str) -> dict[str, ColumnLeaf]:
@@ -286,6 +353,19 @@ class Tree:
             return digest_record("casaprov/fits/1", [[unit.name, unit.header, unit.data] for unit in self.units])
         return digest_record("casaprov/directory/1", self.members)
 
+    def check_sketches(self) -> None:
+        """Check each sketch against its digest and its form.
+
+        Raises
+        ------
+        DigestError
+            If one is not what it should be; content digests do not cover sketches.
+        """
+        if self.table is not None:
+            self.table.check_sketches()
+        for unit in self.units or ():
+            unit.check_sketches()
+
     def to_json(self) -> dict[str, Any]:
         """Return the tree as JSON values."""
         found: dict[str, Any] = {"format": TREE_FORMAT, "kind": self.kind}
@@ -307,7 +387,7 @@ class Tree:
             If the tree is of an unknown format or has not its form.
         """
         data = mapping(value, "The tree")
-        if data.get("format") != TREE_FORMAT:
+        if data.get("format") not in _READABLE:
             raise DigestError(f"This casaprov does not know digest trees of the format {data.get('format')!r}.")
         tree = cls(
             kind=text(data.get("kind"), "kind"),

@@ -17,7 +17,7 @@ from casaprov.crates.trees import tree_issues
 from casaprov.crates.validation import check_folder
 from casaprov.digests.sketch import Sketcher
 from casaprov.errors import CrateError
-from casaprov.hashing import digest_bytes
+from casaprov.hashing import Digest, digest_bytes, digest_record
 from casaprov.records.model import Document, Entity
 from sample_records import make_reduction, pack_reduction
 
@@ -107,6 +107,10 @@ def _sketched(change: dict[str, Any]) -> dict[str, Any]:
     return {**sketcher.sketch().to_json(), **change}
 
 
+def _digested(values: Digest, sketch: dict[str, Any]) -> str:
+    return digest_record("casaprov/sketch/1", values, sketch)
+
+
 @pytest.mark.parametrize(
     ("change", "good"),
     [
@@ -127,10 +131,36 @@ def test_sketches_are_held_to_their_form(
     unpacked: Path, document: Document, change: dict[str, Any], *, good: bool
 ) -> None:
     def add(tree: Any) -> None:
-        tree["table"]["columns"]["table.f0"]["sketch"] = _sketched(change)
+        column, sketch = tree["table"]["columns"]["table.f0"], _sketched(change)
+        column |= {"sketch": sketch, "sketch_digest": _digested(column["digest"], sketch)}
 
     edit(tree_of(document, unpacked, "n.gcal"), add)
     assert (issues_of(unpacked, document) == "") is good
+
+
+def test_a_sketch_that_is_not_the_one_of_its_values_is_refused(unpacked: Path, document: Document) -> None:
+    def add(tree: Any) -> None:
+        column = tree["table"]["columns"]["table.f0"]
+        column["sketch"] = _sketched({"rms": 5.0})
+        column["sketch_digest"] = _digested(column["digest"], _sketched({}))
+
+    edit(tree_of(document, unpacked, "n.gcal"), add)
+    assert "The digest of a sketch is not that of its values." in issues_of(unpacked, document)
+    edit(tree_of(document, unpacked, "n.gcal"), lambda tree: tree["table"]["columns"]["table.f0"].pop("sketch_digest"))
+    assert "A sketch has no digest." in issues_of(unpacked, document)
+
+
+def test_trees_of_the_first_format_stay_readable(unpacked: Path, document: Document) -> None:
+    def first(tree: Any) -> None:
+        sketch = _sketched({})
+        del sketch["linear"]
+        tree["table"]["columns"]["table.f0"]["sketch"] = sketch
+        tree["format"] = "casaprov/tree/1"
+
+    edit(tree_of(document, unpacked, "n.gcal"), first)
+    assert issues_of(unpacked, document) == ""
+    edit(tree_of(document, unpacked, "n.gcal"), lambda tree: tree.update(format="casaprov/tree/3"))
+    assert "does not know digest trees of the format 'casaprov/tree/3'" in issues_of(unpacked, document)
 
 
 def test_every_record_of_a_content_may_be_of_its_kind(unpacked: Path, document: Document) -> None:

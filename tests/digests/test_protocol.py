@@ -21,6 +21,8 @@ from hypothesis import strategies as st
 
 import by_the_page
 from casaprov.digests.measurement import measure
+from casaprov.digests.sketch import Sketch
+from casaprov.digests.tree import digest_sketch
 from casaprov.hashing import digest_record
 from casaprov.readers.casacore_tables import CasacoreReader
 from casaprov.readers.installed import fits_reader
@@ -54,6 +56,7 @@ def _digest(path: Path) -> str:
 
 # -- literal digests -----------------------------------------------------------------
 
+GOLDEN_SKETCH = "sha256:83398c24aa2dea7ad1eb24c33412c2c2fdebac9e96313a995c16d0075c0ea6bd"
 GOLDEN_COLUMNS = {
     "scalar uchar": "sha256:71213810344f7ee756d8eca4851351f588bb3b0f6e4531f59578a2ad5957da4a",
     "array uchar": "sha256:fdece81ed07df78edd77e824b5612d5a23bb55b3a9283fca04eec17d6b9040f1",
@@ -187,6 +190,29 @@ def test_golden_digests_of_keywords_and_of_a_table(tmp_path: Path) -> None:
     assert node["digest"] == GOLDEN_TABLE
 
 
+def test_golden_digests_of_shapes(tmp_path: Path) -> None:
+    columns = _tree(_golden_table(tmp_path))["table"]["columns"]
+    found = {name.partition(" ")[0]: column["shapes"] for name, column in columns.items() if "shapes" in column}
+    assert found == {
+        "scalar": "sha256:0af34c179f92adc23680dba17dfff225fefdb5d9ff9ac3b1f75500f15f0a3973",
+        "array": "sha256:ee0b2bd7ab4ac1aa8cb3f5b20ded828a93403d800ae90c724cacf61196cd01f3",
+    }
+    assert found["array"] == by_the_page.H("casaprov/shapes/1", [[1, [1]], [1, None], [1, [2, 1]], [1, [3, 0]]])
+
+
+def test_golden_digest_of_a_sketch() -> None:
+    written = {
+        "count": 2, "nan": 0, "min": 1.0, "max": 2.5, "mean": 1.75, "rms": 1.9039432764659772,
+        "mean_re": 1.25, "mean_im": None, "samples": [[1.0, 0.0], None],
+        "linear": {
+            "count": 4, "not_finite": 1, "places": "2f1c", "stored": "<i4", "step": 0.25, "data": "eJxjYGBg",
+        },
+    }  # fmt: skip
+    values = digest_record("casaprov/value/1", 1)
+    found = digest_sketch(values, Sketch.from_json(written))
+    assert found == by_the_page.H("casaprov/sketch/1", values, written) == GOLDEN_SKETCH
+
+
 def test_golden_digests_of_virtual_models(tmp_path: Path) -> None:
     path = model_table(tmp_path)
     node = _tree(path)["table"]
@@ -257,9 +283,10 @@ def test_every_record_type_of_the_code_is_on_the_page_and_has_a_golden_digest() 
     }
     here = ("column", "directory", "fits", "fits-header", "keywords", "link", "table", "value", "values")
     tiers = ("column-samples", "file-samples", "stamps")
+    of_sketches = {"casaprov/shapes/1", "casaprov/sketch/1"}
     # Each has a literal digest in this file, those of the tier fast in test_tier.py.
     of_models = {"casaprov/column/2", "casaprov/keywords/2"}
-    assert written_types == {f"casaprov/{name}/1" for name in (*here, *tiers)} | of_models
+    assert written_types == {f"casaprov/{name}/1" for name in (*here, *tiers)} | of_models | of_sketches
     assert written_types == set(re.findall(r"H\[\"(casaprov/[a-z-]+/\d+)\"", PAGE.read_text()))
 
 

@@ -97,7 +97,7 @@ def test_a_stream_may_be_sketched_in_parts(cuts: list[int], dtype: str) -> None:
         parts.append(SketchPart.from_json(json.loads(json.dumps(sketcher.part().to_json()))))
         first += part.size
     joined, whole = Sketch.of(parts).to_json(), _sketch(values)
-    exact = ("count", "nan", "min", "max")
+    exact = ("count", "nan", "min", "max", "linear")
     assert {name: joined[name] for name in exact} == {name: whole[name] for name in exact}
     assert json.loads(json.dumps(joined["samples"])) == whole["samples"]
     rest = set(whole) - {*exact, "samples"}
@@ -106,7 +106,9 @@ def test_a_stream_may_be_sketched_in_parts(cuts: list[int], dtype: str) -> None:
 
 def test_values_that_are_not_finite_are_counted_and_left_out() -> None:
     values = np.array([1, np.nan, np.inf, -np.inf, 3], dtype="float32")
-    assert _sketch(values) == {
+    found = _sketch(values)
+    assert found.pop("linear")["not_finite"] == 3
+    assert found == {
         "count": 5, "nan": 3, "min": 1.0, "max": 3.0, "mean": 2.0, "rms": 5**0.5, "samples": [1.0, None, None, None, 3.0],
     }  # fmt: skip
     flagged = np.array([1 + 1j, complex(np.nan, 0), complex(0, np.inf)], dtype="complex64")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from astropy.io import fits
 
 from casaprov.casa.sandbox.product_readers import ProductReaders
 from casaprov.comparison.products import Comparison, Tolerance
@@ -49,10 +53,12 @@ class Originals:
         return self.original if self.original.exists() else None
 
 
-def judged(originals: Originals, digester: Digester, product: Path, work: Path) -> Comparison:
+def judged(
+    originals: Originals, digester: Digester, product: Path, work: Path, tolerance: Tolerance | None = None
+) -> Comparison:
     readers = ProductReaders(digester, (), confined=False)
     judge = Judge(originals, readers.digester.measure, readers.compare, work, {})
-    return judge.compare(originals.entity, product, Tolerance())
+    return judge.compare(originals.entity, product, tolerance or Tolerance())
 
 
 def test_a_product_like_its_record_is_verified_without_the_original(
@@ -87,3 +93,46 @@ def test_a_product_that_differs_is_compared_with_its_record_if_there_is_nothing_
     found = judged(originals, digester, tmp_path / "n.txt", tmp_path)
     assert found.verdict == "differs"
     assert found.differences
+
+
+class Image(Originals):
+    """A crate with the tree of a FITS image, which it ships as long as the file is there."""
+
+    def __init__(self, opened: OpenCrate, original: Path, digester: Digester) -> None:
+        super().__init__(opened, original, digester)
+        self._tree = original.with_suffix(".json")
+        self._tree.write_text(json.dumps(digester.measure(original).tree))
+
+    def tree(self, _entity: Entity) -> Path | None:
+        return self._tree
+
+
+def write_image(path: Path, pixels: np.ndarray[Any, Any]) -> Path:
+    fits.PrimaryHDU(pixels.astype("float32")).writeto(path)
+    return path
+
+
+def test_an_original_that_is_there_is_compared_pixel_by_pixel(
+    tmp_path: Path, opened: OpenCrate, digester: Digester
+) -> None:
+    rng = np.random.default_rng(1)
+    pixels = rng.normal(size=(128, 128))
+    image = Image(opened, write_image(tmp_path / "original.fits", pixels), digester)
+    exchanged = pixels.copy()
+    exchanged[64, 64], exchanged[0, 0] = pixels[0, 0], pixels[64, 64]
+    changed = write_image(tmp_path / "exchanged.fits", exchanged)
+    noisy = write_image(tmp_path / "noisy.fits", pixels * (1 + 1e-7 * rng.normal(size=pixels.shape)))
+    tolerance = Tolerance(rtol=1e-6)
+
+    found = judged(image, digester, changed, tmp_path, tolerance)
+    assert (found.verdict, found.differences[0].cells) == ("differs", 2)
+    found = judged(image, digester, noisy, tmp_path, tolerance)
+    assert found.verdict == "within-tolerance"
+    assert found.differences[0].cells is not None
+
+    image.original.unlink()
+    assert judged(image, digester, changed, tmp_path, tolerance).verdict == "differs"
+    found = judged(image, digester, noisy, tmp_path, tolerance)
+    assert found.verdict == "not-verifiable"
+    assert "the original itself would decide" in found.note
+    assert judged(image, digester, noisy, tmp_path, Tolerance(rtol=1e-5)).verdict == "within-tolerance"
