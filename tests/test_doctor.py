@@ -177,7 +177,7 @@ def test_the_release_whose_openssl_does_not_fit_is_explained(monkeypatch: pytest
     # What 6.7.6.14 says on Debian 12; its wheel is too large to be fetched for a test.
     message = "CASA does not load: libcrypto.so.3: version `OPENSSL_3.0.1' not found (required by libssl.so.3)."
     monkeypatch.setattr(checks, "_in_child", lambda _: {"kind": "CasaMissing", "message": message, "hint": ""})
-    monkeypatch.setattr(checks, "installed", lambda _: "6.7.6.14")
+    monkeypatch.setattr(checks, "installed_version", lambda _: "6.7.6.14")
     finding = checks.casa()
     assert "casatools 6.7.6.14 brings a libssl that does not fit" in finding.message
     assert f"casatools=={checks.RELEASES[sys.version_info[:2]]}" in finding.remedy

@@ -159,7 +159,9 @@ def test_changed_solutions_are_measured(products: Products, caltable: Path, tmp_
     assert undecided.verdict == "not-verifiable"
     assert "CPARAM: The values differ by an rms of" in undecided.note
     assert "the original itself would decide" in undecided.note
-    assert products.compare_with_record(caltable, again, rtol=5e-3).verdict == "within-tolerance"
+    # A single difference is seen from 0.0056 on; solutions have an amplitude of 0.98.
+    assert products.compare_with_record(caltable, again, rtol=5.6e-3).verdict == "not-verifiable"
+    assert products.compare_with_record(caltable, again, rtol=5.8e-3).verdict == "within-tolerance"
     assert products.compare_with_record(caltable, again, rtol=5e-5).verdict == "differs"
 
 
