@@ -10,6 +10,7 @@ call: see :mod:`casaprov.recording`.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -87,6 +88,8 @@ class Recorder:
         self._digester = digester
         self._specs = specs
         self._tier = background.tier
+        self._log = background.log
+        self._logs: set[str] = set()  # every file that CASA logged to when a call began or ended
         self._clock = clock
         self._finish_queue = finish_queue
         self._explanations = Explanations(journal, background)
@@ -348,7 +351,10 @@ class Recorder:
     # -- parts ---------------------------------------------------------------
 
     def _snapshot(self, folder: Path) -> Snapshot:
-        return take_snapshot(folder, stamp_table=self._watched_stamps.stamp)
+        log = self._log()
+        if log is not None:
+            self._logs.add(os.path.abspath(log))  # noqa: PTH100 - a link is not its target
+        return take_snapshot(folder, logs=self._logs, stamp_table=self._watched_stamps.stamp)
 
     def _spec(self, call: TaskCall) -> TaskSpec | None:
         return spec_of(self._specs, call.package, call.task)

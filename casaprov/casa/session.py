@@ -10,6 +10,7 @@ from pathlib import Path
 
 from casaprov.casa.installed.data import casadata_path
 from casaprov.casa.installed.environment import current_environment
+from casaprov.casa.installed.log import log_path
 from casaprov.config import Config
 from casaprov.errors import JournalError
 from casaprov.files.stamps import stamp
@@ -70,6 +71,7 @@ def open_recorder(
         tier=tier,
         locate=locate,
         checksums=checksums_beside,
+        log=log_path,
     )
     return Recorder(
         journal=Journal(journal_folder, session),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import lru_cache
@@ -82,6 +82,7 @@ def take_snapshot(
     folder: Path,
     ignore: tuple[str, ...] = IGNORED,
     *,
+    logs: Container[str] = (),
     max_entries: int = MAX_ENTRIES,
     stamp_table: Callable[[str], Stamps] = stamp_folder,
 ) -> Snapshot:
@@ -91,13 +92,15 @@ def take_snapshot(
     ----------
     ignore
         Names that are left out, with wildcards.
+    logs
+        Paths of files that are left out.
     stamp_table
         Takes the stamps of tables and folders of flag versions.
     """
     now_ns = time.time_ns()  # before the first look: what changes later is newer than the snapshot
     products: dict[str, Stamps] = {}
     left = max_entries
-    for name, found in _products(folder, "", _any_of(ignore), stamp_table):
+    for name, found in _products(folder, "", _any_of(ignore), logs, stamp_table):
         left -= max(1, len(found.files))
         if left < 0:
             return Snapshot(folder, products, complete=False, taken_ns=now_ns)
@@ -106,11 +109,15 @@ def take_snapshot(
 
 
 def _products(
-    folder: Path | str, prefix: str, ignored: re.Pattern[str], stamp_table: Callable[[str], Stamps]
+    folder: Path | str,
+    prefix: str,
+    ignored: re.Pattern[str],
+    logs: Container[str],
+    stamp_table: Callable[[str], Stamps],
 ) -> Iterator[tuple[str, Stamps]]:
     """Yield all products below a folder with their stamps, by name."""
     for entry in sorted(entries_of(folder), key=lambda entry: entry.name):
-        if ignored.match(entry.name):
+        if ignored.match(entry.name) or entry.path in logs:
             continue
         name = prefix + entry.name
         if not entry.is_dir(follow_symlinks=False):
@@ -118,7 +125,7 @@ def _products(
         elif entry.name.endswith(".flagversions") or is_table(entry):
             yield name, stamp_table(entry.path)
         elif not any(os.path.lexists(f"{entry.path}/{part}") for part in _PYTHON):
-            yield from _products(entry.path, f"{name}/", ignored, stamp_table)
+            yield from _products(entry.path, f"{name}/", ignored, logs, stamp_table)
 
 
 @lru_cache

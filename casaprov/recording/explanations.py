@@ -47,6 +47,8 @@ class Background:
         Returns the places where an external input can be found elsewhere.
     checksums
         Returns the checksums that an archive delivered with an external input.
+    log
+        Returns the file that CASA logs to at the moment; None for none.
     """
 
     states: Mapping[str, Entity] = field(default_factory=dict)
@@ -55,6 +57,7 @@ class Background:
     tier: Callable[[Path], Tier] = lambda _: "full"
     locate: Callable[[Path], tuple[Locator, ...]] = lambda _: ()
     checksums: Callable[[Path], tuple[Checksum, ...]] = lambda _: ()
+    log: Callable[[], Path | None] = lambda: None
 
 
 class Explanations:

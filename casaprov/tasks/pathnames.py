@@ -69,12 +69,17 @@ def pieces(text: str, cwd: Path, naming: Naming, exists: Exists = on_disk) -> tu
         return (whole,)
     if naming == "list":
         return _listed(text, cwd, exists)
-    if exists(whole.path):
+    if _names_data(text, whole.path, cwd) and exists(whole.path):
         return (whole,)
     head = text.rpartition(":")[0]
-    if head.strip() and exists(path := absolute(head, cwd)):
+    if _names_data(head, path := absolute(head, cwd), cwd) and exists(path):
         return (Piece(0, len(head), path),)
     return _in_expression(text, cwd, exists) if naming == "expression" else ()
+
+
+def _names_data(text: str, path: Path, cwd: Path) -> bool:
+    """Return False for ``..``, ``~`` and other names of folders around `cwd`: these hold data, and are none."""
+    return any(map(str.isalnum, text)) and not cwd.is_relative_to(path)
 
 
 def _listed(text: str, cwd: Path, exists: Exists) -> tuple[Piece, ...]:

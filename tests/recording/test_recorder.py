@@ -56,6 +56,25 @@ def test_what_one_call_made_is_what_the_next_one_reads(notebook: Notebook, folde
     assert second.used[0].entity == first.generated[0].entity
 
 
+def test_what_casa_logs_to_at_the_moment_is_a_log_whatever_its_name(folder: Path) -> None:
+    (folder / "in.txt").write_text("raw")
+    (folder / "logs").mkdir()
+    log = folder / "logs" / "eMCP.log"
+    notebook = Notebook(folder, log=lambda: log)
+
+    def task() -> None:
+        nonlocal log
+        for line, name in enumerate(("eMCP.log", "other.log")):
+            log = folder / "logs" / name
+            log.write_text(f"line {line}")
+        (folder / "report.log").write_text("a product")
+
+    activity, entities = notebook.call("look", task, file="in.txt")
+    assert [entities[usage.entity].path for usage in activity.generated] == ["report.log"]
+    again, _ = notebook.call("look", task, file="in.txt")
+    assert again.generated == ()
+
+
 def test_a_change_in_place_is_a_revision(notebook: Notebook, folder: Path) -> None:
     activity, entities = notebook.call("edit", lambda: (folder / "in.txt").write_text("new") and None, file="in.txt")
     after = entities[activity.generated[0].entity]

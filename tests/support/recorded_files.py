@@ -65,6 +65,8 @@ class Notebook:
         What an earlier session left.
     session
         Id of the session.
+    log
+        Returns the file that CASA would log to.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Notebook:
         finish_queue: FinishQueue | None = None,
         states: dict[str, Entity] | None = None,
         session: str = SESSION.id,
+        log: Callable[[], Path | None] = lambda: None,
     ) -> None:
         self.folder = folder
         seconds = itertools.count()
@@ -85,7 +88,7 @@ class Notebook:
             specs=SPECS,
             clock=lambda: f"2026-05-01T10:00:{next(seconds):02d}.000000+00:00",
             finish_queue=finish_queue,
-            background=Background(states=states or {}),
+            background=Background(states=states or {}, log=log),
         )
 
     def call(

@@ -264,6 +264,24 @@ def test_a_table_that_is_appended_to_is_changed(tmp_path: Path, append: bool) ->
     assert roles(SPECS["gaincal"].outputs(parameters, tmp_path), tmp_path) == {"n.gcal": "generated"}
 
 
+@pytest.mark.parametrize(("kind", "expected"), [("GSPLINE", {"n.cal", "n.cal.AMP.pol0.log"}), ("G", {"n.cal"})])
+def test_the_coefficients_of_splines_belong_to_their_table(tmp_path: Path, kind: str, expected: set[str]) -> None:
+    touch(*(tmp_path / name for name in ("n.cal", "n.cal.AMP.pol0.log", "n.cal.log")))
+    parameters = {"vis": "a.ms", "caltable": "n.cal", "gaintype": kind}
+    assert roles(SPECS["gaincal"].outputs(parameters, tmp_path), tmp_path).keys() == expected
+
+
+@pytest.mark.parametrize("mask", ["..-", "0~", "..", ".", "/", "~", "../", "x..y-", ".:mask0"])
+def test_a_text_that_is_no_name_names_no_folder_around_the_work(
+    tmp_path: Path, mask: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    touch(tmp_path / "a.im")
+    used = roles(SPECS["imsmooth"].inputs({"imagename": "a.im", "mask": mask, "region": mask}, tmp_path), tmp_path)
+    assert used == {"a.im": "used"}
+
+
 @pytest.mark.parametrize("vis", ["a.ms", "a.ms/"])
 def test_a_flag_backup_goes_beside_the_ms(tmp_path: Path, vis: str) -> None:
     touch(tmp_path / "a.ms", tmp_path / "a.ms.flagversions")
