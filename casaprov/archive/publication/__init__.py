@@ -1,0 +1,4 @@
+"""Publication: the places where a crate appears, and the routes that serve it to readers and harvesters.
+
+To read: ``publishers`` lists the places in order, ``routes`` all addresses.
+"""
