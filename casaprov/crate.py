@@ -32,7 +32,7 @@ from casaprov.crates.writer import CrateWriter
 from casaprov.errors import CrateError, RecordError, UsageError, first_issues
 from casaprov.files.regular import digest_file
 from casaprov.hashing import Digest
-from casaprov.lineage.saved_cells import unsaved_note
+from casaprov.lineage.saved_cells import notebook_notes
 from casaprov.records.consistency import record_issues, value_issues
 from casaprov.records.model import Activity, Agent, Document, Entity
 from casaprov.records.schema import validate_record
@@ -163,13 +163,12 @@ def pack(
         raise _unwritten(out, error) from error
     finally:
         part.unlink(missing_ok=True)
-    note = unsaved_note(saved, document, notebook.name)
     return Packed(
         path=out,
         size_bytes=out.stat().st_size,
         digest=digest_file(out),
         items=tuple(items),
-        notes=(note,) if note else (),
+        notes=notebook_notes(saved, document, notebook.name),
     )
 
 

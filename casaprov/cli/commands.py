@@ -33,7 +33,7 @@ from casaprov.cli.console import (
 )
 from casaprov.cli.kernel import kernel
 from casaprov.cli.terminal import plain, visible
-from casaprov.errors import CasaprovError, MissingDependency, RecordError, UsageError
+from casaprov.errors import CasaprovError, DigestError, MissingDependency, RecordError, UsageError
 from casaprov.version import __version__
 
 if TYPE_CHECKING:
@@ -243,7 +243,8 @@ def inspect(*, subject: Path | None, graph: str | None, timing: bool, as_json: b
     with extra("jupyter"):
         from casaprov.notebook.subject import open_subject
 
-        document, cells = open_subject(subject)
+        opened = open_subject(subject)
+    document, cells, options["remarks"] = opened
     found = inspect_document(document, cells, graph=Path(graph) if graph and graph != "-" else None, **options)
     if as_json or timing or not found.written:
         show(found.document, as_json, timing_view if timing else graph_view if graph else calls_table)
@@ -333,17 +334,32 @@ def digest(paths: tuple[Path, ...], as_json: bool) -> None:
     Example:
       casaprov digest ngc5921.ms ngc5921.bcal
     """
+    from casaprov.cli.render import error_view
     from casaprov.records.serialise import unstructure
 
-    if missing := [str(path) for path in paths if not path.exists()]:
-        raise UsageError(f"There is nothing at {', '.join(missing)}.", hint="Check the name and the working folder.")
+    missing = [str(path) for path in paths if not path.exists()]
+    failures: list[CasaprovError] = []
     with opened_digester() as digester:
-        for path in paths:
-            measured = digester.measure(path)
+        for path in paths if len(missing) < len(paths) else ():
+            try:
+                measured = digester.measure(path) if path.exists() else None
+            except DigestError as error:
+                failures.append(error)
+                continue
+            if measured is None:
+                continue
             if as_json:
                 click.echo(json.dumps({"path": str(path), **unstructure(measured)}))
             else:
                 click.echo(f"{measured.content_digest}  {measured.kind:<16}  {visible(path)}")
+    if missing:
+        failures.append(
+            UsageError(f"There is nothing at {', '.join(missing)}.", hint="Check the name and the working folder.")
+        )
+    for error in failures[:-1]:
+        err.print(error_view(error), soft_wrap=True)
+    if failures:
+        raise failures[-1]
 
 
 @cli.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 from casaprov.errors import JournalError
@@ -36,7 +37,7 @@ def read_document(folder: Path, notebook: str, *, whole_lines: bool = False) -> 
             records.append(read_session(path, whole_lines=whole_lines))
         except JournalError as error:
             failures.append(error)
-            _log.warning("%s", error)
+            _note_failure(str(error))
     if not records:
         if failures:
             raise failures[0]
@@ -52,6 +53,12 @@ def read_document(folder: Path, notebook: str, *, whole_lines: bool = False) -> 
         entities=tuple({e.id: e for record in records for e in record.entities}.values()),
         agents=_agents(record.session for record in records),
     )
+
+
+@cache
+def _note_failure(message: str) -> None:
+    """Log once that a journal is left out: a command reads the same journal several times."""
+    _log.warning("%s", message)
 
 
 def _agents(sessions: Iterable[Session]) -> tuple[Agent, ...]:

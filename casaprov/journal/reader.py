@@ -12,6 +12,7 @@ import logging
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from casaprov.errors import JournalError, RecordError
@@ -94,7 +95,7 @@ class JournalReader:
                 hint="It is no casaprov journal, or its start is lost.",
             )
         if self._damaged[known:]:
-            _log.warning("Lines %s of the journal %s cannot be read; the rest is used.", self._damaged, self.path)
+            _note_damage(self.path, tuple(self._damaged))
         activities = tuple(map(self._resolved, self._activities.values()))
         named = {usage.entity for activity in activities for usage in (*activity.used, *activity.generated)}
         entities = tuple(e for e in self._entities.values() if e.id in named or not e.is_undigested)
@@ -152,6 +153,12 @@ class JournalReader:
             return activity
         names = {usage: self._digested.get(usage.entity, usage.entity) for usage in activity.used}
         return replace(activity, used=tuple(replace(usage, entity=name) for usage, name in names.items() if name))
+
+
+@cache
+def _note_damage(path: Path, lines: tuple[int, ...]) -> None:
+    """Log once that lines cannot be read: a command reads the same journal several times."""
+    _log.warning("Lines %s of the journal %s cannot be read; the rest is used.", list(lines), path)
 
 
 def read_session(path: Path, *, whole_lines: bool = False) -> SessionRecord:

@@ -14,7 +14,7 @@ from casaprov.errors import CasaprovError
 from casaprov.lineage.cell_order import Stale, find_stale
 from casaprov.lineage.graph import Lineage, only_removes
 from casaprov.notebook.subject import cell_numbers
-from casaprov.records.model import Activity, Document, Step
+from casaprov.records.model import Activity, Document, Entity, Step
 
 __all__ = ["CellOrder", "cell_order", "stale_notes", "used_stale"]
 
@@ -62,8 +62,8 @@ def _cell(step: Step) -> str:
     return step.cell_id or step.source_digest
 
 
-def stale_notes(lineage: Lineage, order: CellOrder) -> list[tuple[str, str]]:
-    """Return the path of each stale product, with the reason."""
+def stale_notes(lineage: Lineage, order: CellOrder, products: Iterable[Entity]) -> list[tuple[str, str]]:
+    """Return the path of each stale one of these products, with the reason."""
     return [
         (
             found.product.path,
@@ -72,7 +72,7 @@ def stale_notes(lineage: Lineage, order: CellOrder) -> list[tuple[str, str]]:
                 f"{found.changer.task} ({order.named(found.changer)}) ran again"
             ),
         )
-        for found in find_stale(lineage, order.numbers)
+        for found in find_stale(lineage, order.numbers, products)
     ]
 
 

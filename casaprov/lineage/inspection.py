@@ -44,6 +44,7 @@ def inspect_document(
     end: str | None = None,
     graph: Path | None = None,
     prov: Path | None = None,
+    remarks: tuple[str, ...] = (),
 ) -> Inspection:
     """Take the part of a record between two paths, and write it into the files asked for.
 
@@ -57,6 +58,8 @@ def inspect_document(
         File to draw the graph into (:func:`casaprov.lineage.drawing.draw`).
     prov
         File to write PROV-JSON to.
+    remarks
+        Sentences about the notebook, which become the first notes.
 
     Raises
     ------
@@ -76,6 +79,7 @@ def inspect_document(
     )
     inputs = (f"{e.path}: {e.note}" for e in lineage.inputs() if e.id in states and e.note and not e.gap)
     notes: tuple[OutOfOrder | Stale | str, ...] = (
+        *remarks,
         *(found for found in find_out_of_order(lineage, cells) if found.call.id in calls),
         *(found for found in find_stale(lineage, cells) if found.product.id in states),
         *gaps,

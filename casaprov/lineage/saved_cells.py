@@ -8,7 +8,19 @@ from typing import Any
 from casaprov.hashing import Digest, digest_bytes
 from casaprov.records.model import Activity, Document
 
-__all__ = ["MAX_NOTEBOOK_BYTES", "code_cells", "source_digest", "unsaved_calls", "unsaved_note"]
+__all__ = [
+    "BUNDLE_MIME",
+    "MAX_NOTEBOOK_BYTES",
+    "code_cells",
+    "notebook_notes",
+    "source_digest",
+    "unrecorded_cells",
+    "unsaved_calls",
+    "unsaved_note",
+]
+
+BUNDLE_MIME = "application/vnd.casaprov.v1+json"
+"""Media type of the display bundle of a cell that made calls; front ends, which do not know it, show nothing."""
 
 MAX_NOTEBOOK_BYTES = 256 * 2**20
 """Size of the largest notebook whose cells are compared with the record."""
@@ -65,3 +77,43 @@ def unsaved_note(notebook: bytes, document: Document, name: str) -> str:
         f"{len(calls)} call(s) ran in cells that the saved notebook lacks or has in another form ({tasks}): "
         f"save {name}, or run those cells again as they are now, and export again."
     )
+
+
+def unrecorded_cells(notebook: bytes, document: Document) -> tuple[int, ...]:
+    """Return the numbers of the code cells that made recorded calls and then ran again without recording.
+
+    Such a cell was saved with a number of execution, and without the note that recording leaves in its output.
+
+    Parameters
+    ----------
+    notebook
+        Content of the .ipynb file.
+    """
+    if len(notebook) > MAX_NOTEBOOK_BYTES:
+        return ()
+    steps = [activity.step for activity in document.activities if activity.step is not None]
+    ids, sources = {step.cell_id for step in steps} - {None}, {step.source_digest for step in steps}
+    return tuple(
+        number
+        for number, cell in enumerate(code_cells(notebook), start=1)
+        if isinstance(cell.get("execution_count"), int)
+        and (cell.get("id") in ids or source_digest(cell) in sources)
+        and not _has_bundle(cell)
+    )
+
+
+def _has_bundle(cell: dict[str, Any]) -> bool:
+    outputs = cell.get("outputs")
+    shown = [output.get("data") for output in outputs if isinstance(output, dict)] if isinstance(outputs, list) else []
+    return any(isinstance(data, dict) and BUNDLE_MIME in data for data in shown)
+
+
+def notebook_notes(notebook: bytes, document: Document, name: str) -> tuple[str, ...]:
+    """Return sentences about the contradictions between the saved notebook `name` and its record."""
+    cells = unrecorded_cells(notebook, document)
+    listed = ", ".join(map(str, cells))
+    rerun = (
+        f"{name} was executed again without recording: the output of cell{'s' if len(cells) > 1 else ''} {listed} is not "
+        "from the recorded calls. Run it under recording, or take the notebook as it was recorded."
+    )
+    return tuple(note for note in (unsaved_note(notebook, document, name), rerun if cells else "") if note)

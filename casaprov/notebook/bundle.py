@@ -9,13 +9,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from casaprov.hashing import canonical_json
+from casaprov.lineage.saved_cells import BUNDLE_MIME
 from casaprov.records.model import Activity, Entity, Usage
 from casaprov.records.values import summarise
 
 __all__ = ["BUNDLE_FORMAT", "BUNDLE_MIME", "MAX_CALL_BYTES", "bundle", "call_summary", "display_data"]
-
-BUNDLE_MIME = "application/vnd.casaprov.v1+json"
-"""Media type of the display bundle; front ends, which do not know it, show nothing."""
 
 BUNDLE_FORMAT = "casaprov/bundle/1"
 MAX_CALL_BYTES = 5000

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from casaprov.errors import RecordError
 from casaprov.journal.document import read_document
 from casaprov.lineage.saved_cells import source_digest
 from casaprov.notebook.bundle import BUNDLE_MIME, call_summary
@@ -166,12 +167,21 @@ def sync_notebook(path: Path) -> dict[str, Any]:
     ------
     UsageError, JournalError
         If there is no such notebook, or nothing is recorded of it.
+    RecordError
+        If a newer casaprov or another program wrote the index that it has.
     """
     # A kernel loads this module, and must not load nbformat with it.
     from casaprov.notebook.export import find_journal
     from casaprov.notebook.ipynb import read_notebook, write_notebook
 
     notebook = read_notebook(path)
+    present = _dict(notebook.metadata).get("casaprov")
+    if present is not None and _dict(present).get("format") != METADATA_FORMAT:
+        raise RecordError(
+            f"The metadata of {path} hold an index of another format ({_dict(present).get('format', 'none named')}): "
+            "it is not replaced.",
+            hint="Update casaprov: a newer one wrote it. Or remove metadata.casaprov from the notebook.",
+        )
     journal = find_journal(path)
     index = index_notebook(notebook, read_document(journal, path.name), journal.relative_to(path.parent))
     write_notebook(notebook, path)

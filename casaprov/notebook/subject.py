@@ -7,14 +7,14 @@ from collections import Counter
 from pathlib import Path
 
 from casaprov.errors import UsageError
-from casaprov.lineage.saved_cells import code_cells, source_digest
+from casaprov.lineage.saved_cells import code_cells, notebook_notes, source_digest
 from casaprov.records.model import Document, Step
 
 __all__ = ["cell_numbers", "open_subject"]
 
 
-def open_subject(path: Path) -> tuple[Document, dict[str, int]]:
-    """Return the record, and the number of the code cell that each Activity ran in.
+def open_subject(path: Path) -> tuple[Document, dict[str, int], tuple[str, ...]]:
+    """Return the record, the number of the code cell of each Activity, and notes on the saved notebook.
 
     Raises
     ------
@@ -30,14 +30,15 @@ def open_subject(path: Path) -> tuple[Document, dict[str, int]]:
     if path.suffix == ".ipynb":
         from casaprov.notebook.export import record_of  # needs Jupyter, which a crate does not
 
-        document = record_of(path)
-        return document, cell_numbers(path.read_bytes(), document)
+        document, saved = record_of(path), path.read_bytes()
+        return document, cell_numbers(saved, document), notebook_notes(saved, document, path.name)
     from casaprov.crate import open_crate  # takes a second to load; a kernel loads this module for cell numbers only
 
     with tempfile.TemporaryDirectory(prefix="casaprov-") as folder:
         crate = open_crate(path, Path(folder), verify=False)
         notebook = crate.notebook.read_bytes() if crate.notebook.is_file() else b""
-        return crate.document, cell_numbers(notebook, crate.document)
+        notes = notebook_notes(notebook, crate.document, crate.notebook.name)
+        return crate.document, cell_numbers(notebook, crate.document), notes
 
 
 def cell_numbers(notebook: bytes, document: Document) -> dict[str, int]:

@@ -53,6 +53,8 @@ DOCUMENT_FORMAT: Final = "casaprov/document/1"
 UNDIGESTED: Final = "It had not been digested when this was written."
 """Problem of an Activity that has ended, and note of its Entities, until they are digested."""
 
+_REFERENCE_CHARACTERS = 6  # as many as the random part of the id of a session has
+
 Kind = Literal["MeasurementSet", "CalibrationTable", "Image", "Table", "FITS", "File", "Directory"]
 """Kind of an Entity. ``Table`` is any other casacore table."""
 
@@ -280,6 +282,11 @@ class Activity:
     def number_in_session(self) -> int:
         """Number of the call in its session, from 1."""
         return number_in_session(self.id)
+
+    @property
+    def reference(self) -> str:
+        """Short name that users write for the call: the end of the session's id, and the number in it."""
+        return f"{self.session[-_REFERENCE_CHARACTERS:]}/{self.number_in_session}"
 
 
 def number_in_session(activity_id: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -62,7 +63,6 @@ def test_every_error_has_an_exit_code() -> None:
         ["no-such-command"],
         ["digest"],
         ["digest", "nothing"],
-        ["digest", "/", "nothing"],
     ],
     ids=" ".join,
 )
@@ -72,6 +72,29 @@ def test_what_is_not_there_is_a_usage_error(arguments: list[str], capsys: pytest
     assert captured.out == ""
     assert "Traceback" not in captured.err
     assert captured.err.strip()
+
+
+def test_digests_are_printed_of_all_that_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name)
+    os.mkfifo(tmp_path / "pipe")
+    paths = [str(tmp_path / name) for name in ("a", "missing", "pipe", "b")]
+    assert main(["digest", *paths]) == 2
+    captured = capsys.readouterr()
+    assert [line.rpartition("/")[2] for line in captured.out.splitlines()] == ["a", "b"]
+    assert "There is nothing at" in captured.err
+    assert "pipe is a pipe" in captured.err.replace("\n", " ")
+    assert main(["digest", str(tmp_path / "pipe"), str(tmp_path / "b")]) == 3
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_an_index_of_a_newer_format_is_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    notebook, index = tmp_path / "n.ipynb", {"format": "casaprov/notebook-metadata/2", "calls": {}}
+    notebook.write_text(json.dumps({"cells": [], "metadata": {"casaprov": index}, "nbformat": 4, "nbformat_minor": 5}))
+    before = notebook.read_bytes()
+    assert main(["sync", str(notebook)]) == 3
+    assert "casaprov/notebook-metadata/2" in capsys.readouterr().err
+    assert notebook.read_bytes() == before
 
 
 def test_a_notebook_without_a_record_says_how_to_get_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,14 @@ import pytest
 
 from casaprov.hashing import digest_bytes
 from casaprov.lineage import saved_cells
-from casaprov.lineage.saved_cells import code_cells, unsaved_calls, unsaved_note
+from casaprov.lineage.saved_cells import (
+    BUNDLE_MIME,
+    code_cells,
+    notebook_notes,
+    unrecorded_cells,
+    unsaved_calls,
+    unsaved_note,
+)
 from casaprov.records.model import Document, Step
 from records import Story
 
@@ -43,6 +50,24 @@ def test_earlier_runs_of_a_cell_that_is_saved_as_it_ran_last_do_not_count() -> N
     document = ran(("niter=1", "1"), ("niter=2", "1"), ("other", "2"))
     assert numbers(notebook("niter=2", "other"), document) == []
     assert numbers(notebook("niter=3", "other"), document) == [0, 1]
+
+
+def test_cells_that_ran_again_without_recording_are_named() -> None:
+    document = ran(("a", "1"), ("b", None), ("c", None), ("d", None))
+    shown = [{"output_type": "display_data", "data": {BUNDLE_MIME: {}}}]
+    cells: list[dict[str, object]] = [
+        {"id": "1", "source": "edited", "execution_count": 1, "outputs": [{"output_type": "stream", "text": "x"}]},
+        {"source": "b", "execution_count": 2, "outputs": shown},
+        {"source": "c", "execution_count": 3, "outputs": []},
+        {"source": "d", "execution_count": None, "outputs": []},  # cleared
+        {"source": "no call", "execution_count": 5, "outputs": []},
+    ]
+    saved = json.dumps({"cells": [{"cell_type": "code", **cell} for cell in cells]}).encode()
+    assert unrecorded_cells(saved, document) == (1, 3)
+    unsaved, rerun = notebook_notes(saved, document, "n.ipynb")
+    assert "lacks or has in another form" in unsaved
+    assert "n.ipynb was executed again without recording: the output of cells 1, 3 is not" in rerun
+    assert notebook_notes(notebook("a", "b", "c", "d"), document, "n.ipynb") == ()
 
 
 def test_calls_outside_of_cells_are_in_no_notebook() -> None:

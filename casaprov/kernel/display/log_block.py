@@ -36,8 +36,8 @@ class CallLog:
 
     Attributes
     ----------
-    number
-        Number of the call in its session; None if it is not recorded.
+    reference
+        Short name of the call, the same in all sessions; empty if it is not recorded.
     troubles
         Warnings and errors with CASA's word for their level, each once.
     warnings, errors
@@ -51,7 +51,7 @@ class CallLog:
     task: str
     outcome: str = "completed"
     seconds: float = 0.0
-    number: int | None = None
+    reference: str = ""
     lines: int = 0
     warnings: int = 0
     errors: int = 0
@@ -103,7 +103,7 @@ def call_log(
     *,
     outcome: str = "completed",
     seconds: float = 0.0,
-    number: int | None = None,
+    reference: str = "",
     path: str = "",
     recorded: bool = True,
 ) -> CallLog:
@@ -121,7 +121,7 @@ def call_log(
         task=task,
         outcome=outcome,
         seconds=seconds,
-        number=number,
+        reference=reference,
         lines=len(lines),
         warnings=sum(level == "WARN" for level, _ in troubles),
         errors=sum(level == "SEVERE" for level, _ in troubles),
@@ -231,7 +231,7 @@ def _folded(call: CallLog) -> str:
         return f"<div>{html.escape(call.summary, quote=False)}</div>"
     notes = []
     if call.path:
-        asked = f"%casaprov log {call.number}" if call.number is not None else ""
+        asked = f"%casaprov log {call.reference}" if call.reference else ""
         notes.append(f"The whole log{f' ({asked})' if asked else ''} is in {call.path}")
     elif call.cut:
         notes.append("The whole log is in CASA's log file.")
@@ -273,7 +273,7 @@ def _together(calls: Sequence[CallLog]) -> str:
 
 
 def _numbered(call: CallLog) -> str:
-    return f"{call.number:4d}  " if call.number is not None else ""
+    return f"{call.reference.rpartition('/')[2]:>4}  " if call.reference else ""
 
 
 def _counted(count: int, word: str) -> str:

@@ -180,7 +180,7 @@ class TaskOutput:
                     result.log,
                     outcome=result.outcome,
                     seconds=(activity.seconds if activity is not None else None) or time.monotonic() - watch.began,
-                    number=activity.number_in_session if activity is not None else None,
+                    reference=activity.reference if activity is not None else "",
                     path=os.path.relpath(path, self._journal().parent.parent) if path is not None else "",
                     recorded=watch.recorded,
                 )

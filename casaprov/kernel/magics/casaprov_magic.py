@@ -7,6 +7,7 @@ one sentence, never by a traceback.
 from __future__ import annotations
 
 import logging
+import os
 import shlex
 import tempfile
 from collections.abc import Callable, Iterator
@@ -16,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from casaprov.config import CHOICES, Config
 from casaprov.errors import CasaprovError, JournalError, UsageError
 from casaprov.journal.document import read_document
-from casaprov.journal.folder import journal_folder
+from casaprov.journal.folder import journal_folder, present_folders
 from casaprov.kernel.page import Line, Part, Preformatted, bundle_of
 from casaprov.kernel.settings import Settings
-from casaprov.records.model import Activity, Document
+from casaprov.records.model import Activity, Document, Entity
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -80,7 +81,7 @@ class CasaprovMagic:
     pause, resume      record nothing for a while
 
     CALL is the number of a call in this session, the name of a task (its last
-    call counts), or an id.
+    call counts), an id, or the short name that is given below a cell.
     """
 
     def __init__(self, shell: InteractiveShell, recording: Controlled) -> None:
@@ -153,6 +154,7 @@ class CasaprovMagic:
             order=order,
             paused=recording.paused_at,
             cached_bytes=recording.digester().cached_bytes(),
+            exists=self._existence(document),
         )
         return [*status_page(recorded), *([Line(trouble, "⚠️")] if trouble else [])]
 
@@ -175,7 +177,7 @@ class CasaprovMagic:
 
         document = self._needed()
         if not words:
-            here = [a for a in document.activities if a.session == self._recording.session_id]
+            here = self._latest_calls(document)
             return [calls_table(here, cell_order(document, self._recording.notebook))]
         activity = self._call(document, words)
         if activity.log is None:
@@ -188,7 +190,8 @@ class CasaprovMagic:
         if len(text) > _MAX_LOG_CHARACTERS:
             half = _MAX_LOG_CHARACTERS // 2
             text = f"{text[:half]}\n... the middle is left out here; the whole log is in {path} ...\n{text[-half:]}"
-        return [Preformatted(text, f"{activity.task}: {path}")]
+        earlier = "" if activity.session == self._recording.session_id else " (an earlier session)"
+        return [Preformatted(text, f"{activity.task}: {path}{earlier}")]
 
     def _show_call(self, words: list[str]) -> list[Part]:
         from casaprov.kernel.magics.overview import call_page
@@ -263,19 +266,31 @@ class CasaprovMagic:
         return document
 
     def _call(self, document: Document, words: list[str]) -> Activity:
-        """Find a call by its number in this session, by the name of its task, or by its id."""
+        """Find a call by its number in this session, by the name of its task, by its short name, or by its id."""
         word = " ".join(words)
-        here = [a for a in document.activities if a.session == self._recording.session_id] or list(document.activities)
+        here = self._latest_calls(document)
         if word.isdecimal():
-            found = [a for a in here if a.number_in_session == int(word)]
+            # A number of an earlier session is a call of the last one that had so many.
+            found = [a for a in (*document.activities, *here) if a.number_in_session == int(word)]
         else:
-            found = [a for a in document.activities if word in {a.id, a.task}]
+            found = [a for a in document.activities if word in {a.id, a.task, a.reference}]
         if not found:
             names = sorted({a.task for a in document.activities})
             count = f"; this session has {len(here)}" if word.isdecimal() else ""
             hint = "%casaprov log lists the calls." if word.isdecimal() else _close(word, names)
             raise UsageError(f"There is no call {word}{count}.", hint=hint)
         return found[-1]
+
+    def _existence(self, document: Document | None) -> Callable[[Entity], bool]:
+        """Return a function that tells whether there is something at the path of a state."""
+        folders = present_folders(journal_folder(self._recording.notebook), document) if document is not None else {}
+        return lambda state: os.path.lexists(folders[state.session] / state.path)
+
+    def _latest_calls(self, document: Document) -> list[Activity]:
+        """Return the calls of this session; those of the session before it as long as there are none."""
+        session = self._recording.session_id or document.sessions[-1].id
+        here = [a for a in document.activities if a.session == session]
+        return here or [a for a in document.activities if a.session == document.activities[-1].session]
 
     # -- completion ----------------------------------------------------------
 

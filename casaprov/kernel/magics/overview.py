@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from casaprov.kernel.page import Line, Part, Preformatted, Table
 from casaprov.lineage.cell_order import find_out_of_order
 from casaprov.lineage.graph import Lineage
 from casaprov.notebook.notebook_name import UNNAMED
-from casaprov.records.model import UNDIGESTED, Activity, Document
+from casaprov.records.model import UNDIGESTED, Activity, Document, Entity
 from casaprov.records.wording import clock
 
 __all__ = ["Recorded", "call_page", "calls_table", "settings_table", "status_page"]
@@ -35,6 +35,8 @@ class Recorded:
         Time since which recording is paused; empty if it is not.
     cached_bytes
         Size of the cache of digests; None if it is not known.
+    exists
+        Tells whether there is something at the path of a state.
     """
 
     document: Document | None
@@ -45,6 +47,7 @@ class Recorded:
     order: CellOrder
     paused: str = ""
     cached_bytes: int | None = None
+    exists: Callable[[Entity], bool] = lambda _: True
 
 
 def status_page(recorded: Recorded) -> list[Part]:
@@ -58,7 +61,8 @@ def status_page(recorded: Recorded) -> list[Part]:
         if pending:
             parts.append(_being_digested(lineage, pending))
             lineage = Lineage(_without_files(document, {activity.id for activity in pending}))
-        parts += _oddities(lineage, recorded.order, recorded.session)
+        present = [product for product in lineage.products() if recorded.exists(product)]
+        parts += _oddities(lineage, present, recorded.order, recorded.session)
     settings = ", ".join(f"{name} = {recorded.config.text(name)}" for name in Config.names())
     parts.append(Line(f"{settings} (change one with %casaprov config NAME VALUE)", "Settings:"))
     return parts
@@ -88,10 +92,13 @@ def _facts(recorded: Recorded, document: Document, lineage: Lineage) -> list[tup
     calls = f"{len(here)} in this session" + (f", {len(bad)} of them failed or interrupted" if bad else "")
     if earlier:
         calls += f"; {earlier} in {sessions} earlier session{'s' if sessions > 1 else ''}"
+    products = [entity for entity in lineage.products() if entity.kind != "Directory"]
+    gone = [entity.path for entity in products if not recorded.exists(entity)]
     facts = [
         ("Calls", calls),
         ("Inputs", _names(entity.path for entity in lineage.inputs() if not entity.gap)),
-        ("Products", _names(entity.path for entity in lineage.products() if entity.kind != "Directory")),
+        ("Products", _names(entity.path for entity in products if entity.path not in gone)),
+        *([("Removed since", _names(gone))] if gone else []),
         ("Time", f"tasks took {took:.1f} s, you waited {waited:.1f} s for casaprov"),
         ("Journal", str(recorded.journal)),
     ]
@@ -119,9 +126,9 @@ def _without_files(document: Document, calls: Container[str]) -> Document:
     return replace(document, activities=activities)
 
 
-def _oddities(lineage: Lineage, order: CellOrder, session: str) -> list[Part]:
+def _oddities(lineage: Lineage, products: Sequence[Entity], order: CellOrder, session: str) -> list[Part]:
     parts: list[Part] = []
-    stale = stale_notes(lineage, order)
+    stale = stale_notes(lineage, order, products)
     if stale:
         title = f"⚠️ {len(stale)} stale: run again the cells that made them"
         parts.append(Table(title, ("product", "why"), tuple(stale[:_MAX_LISTED])))

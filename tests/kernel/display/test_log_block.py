@@ -58,20 +58,23 @@ def test_frames_and_the_repeated_call_are_left_out() -> None:
 
 def test_a_long_log_keeps_its_beginning_and_its_end_and_says_where_the_rest_is() -> None:
     lines = "".join(f"2026-01-01 10:00:00\tINFO\tx::y\tline {number} <&>\n" for number in range(5000))
-    call = call_log("tclean", lines, number=7, path=".casaprov/n/s/logs/0007-tclean.log")
+    call = call_log("tclean", lines, reference="abcdef/7", path=".casaprov/n/s/logs/0007-tclean.log")
     html, plain = log_block([call])
     assert call.cut
     assert "line 0 " in html
     assert "line 4999 " in html
     assert "left out here" in html
-    assert "%casaprov log 7" in html
+    assert "%casaprov log abcdef/7" in html
     assert ".casaprov/n/s/logs/0007-tclean.log" in html
     assert len(html) < MAX_FOLDED_BYTES + 500
     assert plain == "tclean: 5000 log lines"
 
 
 def test_two_hundred_calls_are_one_short_block() -> None:
-    calls = [call_log("vishead", LOG.replace("Insufficient", f"{n}"), number=n + 1, seconds=0.01) for n in range(200)]
+    calls = [
+        call_log("vishead", LOG.replace("Insufficient", f"{n}"), reference=f"abcdef/{n + 1}", seconds=0.01)
+        for n in range(200)
+    ]
     html, plain = log_block(calls)
     assert html.count("<details>") == 4
     assert "197 more calls: 197 × vishead, 394 warnings, 197 errors" in plain

@@ -228,7 +228,31 @@ def test_unloading_takes_the_magic_away(kernel: WatchedKernel) -> None:
     assert "not found" in kernel.run("%casaprov").streams["stderr"]
     assert kernel.run("vishead('n.ms')").html == ""
     kernel.run("%load_ext casaprov")
+    listed = told(kernel, "%casaprov log")  # before a call: those of the session before
+    assert listed.splitlines()[1].split()[:2] == ["1", "importuvfits"]
     assert "1 in this session; " in kernel.run("vishead('n.ms')\n%casaprov").plain
+
+
+def test_a_number_below_a_cell_names_its_call_after_a_restart_too(kernel: WatchedKernel) -> None:
+    first, *_, last = read_document(journal_folder(kernel.folder / "n.ipynb"), "n.ipynb").activities
+    assert first.session != last.session
+    assert "Begin Task: importuvfits" in told(kernel, f"%casaprov log {first.reference}")
+    assert "Begin Task: vishead" in told(kernel, "%casaprov log 1")  # of this session
+    earlier = told(kernel, "%casaprov log 3")  # this one has made fewer calls
+    assert "Begin Task: applycal" in earlier
+    assert "(an earlier session)" in earlier
+
+
+def test_products_that_were_removed_are_no_products(kernel: WatchedKernel) -> None:
+    lines = {line.split()[0]: line for line in told(kernel, "%casaprov").splitlines() if line.strip()}
+    assert "n.gcal" in lines["Products"]
+    kernel.run("import shutil; shutil.move('n.gcal', '../n.gcal')")
+    try:
+        lines = {line.split()[0]: line for line in told(kernel, "%casaprov").splitlines() if line.strip()}
+        assert "n.gcal" not in lines["Products"]
+        assert "n.gcal" in lines["Removed"]
+    finally:
+        kernel.run("shutil.move('../n.gcal', 'n.gcal')")
 
 
 def test_settings_that_cannot_be_read_leave_the_defaults(tmp_path: Path) -> None:
