@@ -356,8 +356,8 @@ def digest(paths: tuple[Path, ...], as_json: bool) -> None:
         failures.append(
             UsageError(f"There is nothing at {', '.join(missing)}.", hint="Check the name and the working folder.")
         )
-    for error in failures[:-1]:
-        err.print(error_view(error), soft_wrap=True)
+    for failure in failures[:-1]:
+        err.print(error_view(failure), soft_wrap=True)
     if failures:
         raise failures[-1]
 
