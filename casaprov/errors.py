@@ -13,6 +13,9 @@
     │   ├── InputMissing          ... no locator leads to an input
     │   ├── NoSpace               ... the work folder is full
     │   └── WorkerDied            ... a child process ended before it answered
+    ├── StoreError              the store of results cannot be read or written
+    │   ├── NotKept               ... the result of a call is not kept there
+    │   └── NotRestored           ... a result is not restored, and every file is as it was
     └── MissingDependency       an optional world is not installed
         ├── ConfinementMissing    ... means to confine CASA, in the kernel
         ├── CasaMissing           ... casatasks or casatools
@@ -39,9 +42,12 @@ __all__ = [
     "JournalError",
     "MissingDependency",
     "NoSpace",
+    "NotKept",
+    "NotRestored",
     "RecordError",
     "ReplayError",
     "SchemaError",
+    "StoreError",
     "TaskMissing",
     "UsageError",
     "WorkerDied",
@@ -151,6 +157,18 @@ class NoSpace(ReplayError):
 
 class WorkerDied(ReplayError):
     """A child process ended before it answered."""
+
+
+class StoreError(CasaprovError):
+    """The store of results cannot be read or written."""
+
+
+class NotKept(StoreError):
+    """The result of a call is not kept in the store; the message is the reason."""
+
+
+class NotRestored(StoreError):
+    """The result of a call is not restored, and every file is as it was; the message is the reason."""
 
 
 class MissingDependency(CasaprovError):
