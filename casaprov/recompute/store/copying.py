@@ -143,7 +143,7 @@ def _copy_piece(source: int, made: int, start: int, length: int) -> int:
 
 
 def can_clone(folder: Path) -> bool:
-    """Try whether files in a folder can be cloned; the files that are tried with have no name.
+    """Try to clone a file without a name in a folder; return False if its file system cannot clone.
 
     Raises
     ------

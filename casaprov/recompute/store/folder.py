@@ -50,7 +50,7 @@ class PartFolder:
     lock: int
 
     def remove(self) -> None:
-        """Remove the folder with all that is in it."""
+        """Remove the folder and everything below it."""
         shutil.rmtree(self.path, ignore_errors=True)
         with suppress(OSError):
             os.close(self.lock)
@@ -173,7 +173,7 @@ class StoreFolder:
 
     @contextmanager
     def locked(self, *, alone: bool = False) -> Iterator[None]:
-        """Hold the lock of the store: writers together, what removes alone.
+        """Hold the lock of the store: many writers at a time, or one remover alone.
 
         Race: an object that is about to be named by a manifest must not be removed before the manifest is there.
         """
@@ -190,11 +190,11 @@ class StoreFolder:
             os.close(lock)
 
     def object_mode(self) -> int:
-        """Return the permissions of objects: nobody may write them."""
+        """Return the permissions of objects, which are read-only."""
         return self._mode(0o444)
 
     def result_mode(self) -> int:
-        """Return the permissions of manifests: whoever uses one sets its time."""
+        """Return the permissions of manifests, whose time is set at each use."""
         return self._mode(0o666)
 
     def _mode(self, wanted: int) -> int:

@@ -1,4 +1,4 @@
-"""Files and folders that a product consists of, every one of them: ``table.lock`` and what digests leave out as well."""
+"""Files and folders that a product consists of, ``table.lock`` and files without content included."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ProductFile:
 
 
 def list_product(path: Path) -> tuple[ProductFile, ...]:
-    """List a product: each folder before what it holds, in the order of names. Empty if there is nothing at `path`.
+    """List the folders and files of a product, each folder before its members; nothing if the product is absent.
 
     Raises
     ------

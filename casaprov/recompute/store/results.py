@@ -114,12 +114,12 @@ class Store:
         self._on_notice = on_notice
         self._steps = TimeSteps()
         self._has_cleaned = False
-        self._said_full = False
+        self._full_noticed = False
 
     # -- look-up ---------------------------------------------------------------
 
     def lookup(self, key: Digest) -> Manifest | Miss:
-        """Find the result of a call, and check that all its objects are whole.
+        """Find the result of a call, and check each of its objects.
 
         An object is whole if its size and stamp are those under which its bytes were read on this host; otherwise they
         are read now.
@@ -330,7 +330,7 @@ class Store:
         return stat.S_ISREG(facts.st_mode) and facts.st_size == size_bytes
 
     def discard(self, captured: Captured) -> None:
-        """Remove what was captured and is not to be kept."""
+        """Remove captured products that are not to be kept."""
         captured.part.remove()
 
     # -- keep ------------------------------------------------------------------
@@ -442,7 +442,7 @@ class Store:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Turn what can go wrong while a result is written into :class:`NotKept`."""
+        """Turn failures of writing into :class:`NotKept`."""
         try:
             yield
         except Stopped:
@@ -454,8 +454,8 @@ class Store:
         except StoreError as error:
             raise NotKept(error.message, hint=error.hint) from error
         except OSError as error:
-            if error.errno in _FULL and not self._said_full:
-                self._said_full = True
+            if error.errno in _FULL and not self._full_noticed:
+                self._full_noticed = True
                 self._on_notice(
                     f"The store {self.folder.path} has no space left: results are not kept. "
                     "'casaprov cache gc --max-bytes SIZE' makes room."
@@ -465,7 +465,7 @@ class Store:
 
 
 def _settled(path: Path, steps: TimeSteps) -> Stamps:
-    """Return the stamps of a product that would show a later write, and cover all that it consists of."""
+    """Return stamps of a whole product, taken when they would show a later write."""
     stamps = settle(path, steps.at(path))
     if stamps is None:
         raise NotKept(f"{path} kept changing after the call")
