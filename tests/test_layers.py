@@ -66,7 +66,7 @@ ROOMS: dict[str, str] = {
     "notebook": "crate crates digests doctor errors hashing journal lineage processes recording records tasks version / ipykernel jupyter_client jupyter_server nbclient nbformat",
     "processes": "errors",
     "readers": "comparison config digests errors files formats processes records / PIL astropy casaconfig casacore casatools numpy platformdirs",
-    "recompute": "",
+    "recompute": "errors files hashing recompute/store",
     "recompute/store": "digests errors files hashing",
     "recorder": "digests files hashing journal recording records tasks",
     "recording": "comparison digests errors files hashing journal lineage processes records tasks",

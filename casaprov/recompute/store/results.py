@@ -44,6 +44,7 @@ __all__ = ["Captured", "Miss", "Store"]
 
 _log = logging.getLogger(__name__)
 
+_LOCK = "table.lock"
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -312,7 +313,7 @@ class Store:
         """Return a file with its clone, or with its digest where an object holds its bytes; and False if it was copied."""
         if file.stamp is None:
             return _CapturedFile(file), True
-        path = product / file.path if file.path else product
+        path = product / file.path
         digest = self.known.get(path, file.stamp)
         if digest is not None and self._has_object(digest, file.size_bytes):
             return _CapturedFile(file, digest=digest), True
@@ -433,7 +434,8 @@ class Store:
                 digest = _digest_in(file, digests)
                 if digest is None or file.found.stamp is None:
                     continue
-                found.append((product / file.found.path if file.found.path else product, file.found.stamp, digest))
+                if not file.found.path.endswith(_LOCK):  # its stamp is no part of those that would show a later write
+                    found.append((product / file.found.path, file.found.stamp, digest))
                 if file.clone is not None:
                     with suppress(OSError):
                         place = self.folder.object(digest)

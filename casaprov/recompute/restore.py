@@ -1,0 +1,200 @@
+"""Restoring a result: every product of a call appears as the call left it, or nothing changes.
+
+A product is refused while something has it open: CASA keeps what it read of a table, and would go on with that. The
+products are built beside the files that they replace, these are looked at once more, and all are exchanged
+(:mod:`casaprov.recompute.exchange`).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from casaprov.errors import NotRestored
+from casaprov.files.regular import digest_file
+from casaprov.files.stamps import Stamps, settle
+from casaprov.files.time_resolution import TimeSteps
+from casaprov.recompute.exchange import Exchange, recover
+from casaprov.recompute.store.manifest import Manifest, Member, StoredProduct
+from casaprov.recompute.store.product_files import Irregular, ProductFile, list_product
+from casaprov.recompute.store.results import Store
+
+__all__ = ["Restored", "recover", "restore"]
+
+_SMALL_BYTES = 64 * 1024  # a file up to this size is read to see whether it is equal
+_FILE_MODE = 0o777
+_FOLDER_MODE = 0o3777  # not those that give a program the rights of its owner: a store may be shared
+
+
+@dataclass(frozen=True)
+class Restored:
+    """Products that are in place.
+
+    Attributes
+    ----------
+    seconds
+        Duration of the restore.
+    stamps
+        Stamps of each product as it was restored, by the name of the output. They would show a later write; a product
+        without such stamps is left out.
+    written_bytes
+        Size of the files that were cloned or copied.
+    """
+
+    seconds: float
+    stamps: Mapping[str, Stamps]
+    written_bytes: int
+
+
+def restore(
+    store: Store,
+    manifest: Manifest,
+    targets: Mapping[str, Path],
+    *,
+    intents: Path,
+    held: Callable[[Sequence[Path]], str] = lambda _paths: "",
+    changed: Callable[[], str] = lambda: "",
+) -> Restored:
+    """Put the products of a result in place.
+
+    Parameters
+    ----------
+    store
+        The store that found the manifest.
+    targets
+        Path of each product, by the name of the output.
+    intents
+        Folder of intent records, on any file system; :func:`recover` reads them.
+    held
+        Returns a sentence if a process has something open at or below one of the paths.
+    changed
+        Returns a sentence if an input of the call changed; called right before the products are exchanged.
+
+    Raises
+    ------
+    NotRestored
+        If it is not possible; every file is as it was.
+    StoreError
+        If a failure left some products restored and others not.
+    """
+    began = time.monotonic()
+    try:
+        recover(intents)
+        places = {product.name: _place(targets[product.name]) for product in manifest.products}
+        _refuse_nested(tuple(places.values()))
+        found = {name: list_product(place) for name, place in places.items()}
+        _refuse(held([place for name, place in places.items() if found[name]]))
+        work = [p for p in manifest.products if not _is_there(store, p, places[p.name], found[p.name])]
+        written = _exchanged(store, work, places, found, intents, held=held, changed=changed)
+    except Irregular as error:
+        raise NotRestored(str(error)) from error
+    except OSError as error:
+        raise NotRestored(f"its products cannot be written ({error.strerror or error}: {error.filename})") from error
+    stamps = _stamped(store, manifest, places)
+    return Restored(time.monotonic() - began, stamps, written)
+
+
+def _exchanged(
+    store: Store,
+    work: Sequence[StoredProduct],
+    places: Mapping[str, Path],
+    found: Mapping[str, tuple[ProductFile, ...]],
+    intents: Path,
+    *,
+    held: Callable[[Sequence[Path]], str],
+    changed: Callable[[], str],
+) -> int:
+    """Build products and exchange them; return how many bytes were written."""
+    _refuse(changed())
+    if not work:
+        return 0
+    exchange = Exchange(intents, [places[product.name] for product in work])
+    with exchange.building():
+        written = sum(
+            _build(store, product, change.beside) for product, change in zip(work, exchange.changes, strict=True)
+        )
+        # Building takes time: what has changed since the first look must not be lost.
+        _refuse(held([place for name, place in places.items() if found[name]]))
+        _refuse(changed())
+        for product in work:
+            if list_product(places[product.name]) != found[product.name]:
+                raise NotRestored(f"{places[product.name]} changed meanwhile")
+    return written
+
+
+def _build(store: Store, product: StoredProduct, beside: Path) -> int:
+    """Build a product at a path; return the size of its files."""
+    for member in product.members:
+        path = beside / member.path
+        if member.digest is None:
+            path.mkdir(mode=0o700)
+            continue
+        source = store.open_object(member)
+        try:
+            store.copier.copy(source, path, member.mode & _FILE_MODE)
+        finally:
+            os.close(source)
+        if path.lstat().st_size != member.size_bytes:
+            raise NotRestored(f"{member.path} was not copied as a whole")
+    for member in reversed(product.members):  # a folder may be closed to writers: when all below it is there
+        if member.digest is None:
+            (beside / member.path).chmod(member.mode & _FOLDER_MODE)
+    return product.size_bytes
+
+
+def _is_there(store: Store, product: StoredProduct, place: Path, found: Sequence[ProductFile]) -> bool:
+    """Return True if all files at a path are known to be those of a product."""
+    if [(m.path, m.mode, m.size_bytes, m.digest is None) for m in product.members] != [
+        (file.path, file.mode, file.size_bytes, file.stamp is None) for file in found
+    ]:
+        return False
+    pairs = [
+        (member, place / file.path, store.known.get(place / file.path, file.stamp))
+        for member, file in zip(product.members, found, strict=True)
+        if file.stamp is not None
+    ]
+    if any(known != member.digest and (known or not _is_small(member)) for member, _, known in pairs):
+        return False
+    return all(known or digest_file(path) == member.digest for member, path, known in pairs)
+
+
+def _is_small(member: Member) -> bool:
+    return member.size_bytes <= _SMALL_BYTES
+
+
+def _stamped(store: Store, manifest: Manifest, places: Mapping[str, Path]) -> dict[str, Stamps]:
+    """Return the stamps of the restored products, and remember the digests of their files."""
+    steps = TimeSteps()
+    stamps: dict[str, Stamps] = {}
+    for product in manifest.products:
+        place = places[product.name]
+        settled = settle(place, steps.at(place))
+        if settled is None:
+            continue
+        stamps[product.name] = settled
+        digests = {member.path: member.digest for member in product.members}
+        store.known.put(
+            (place / path, facts, digest) for path, facts in settled.files if (digest := digests.get(path)) is not None
+        )
+    return stamps
+
+
+def _place(target: Path) -> Path:
+    place = target.resolve()  # a link stays, and leads to the new product
+    if not place.parent.is_dir():
+        raise NotRestored(f"there is no folder {place.parent}")
+    return place
+
+
+def _refuse(reason: str) -> None:
+    if reason:
+        raise NotRestored(reason)
+
+
+def _refuse_nested(places: Sequence[Path]) -> None:
+    for place in places:
+        if places.count(place) > 1 or any(place in other.parents for other in places):
+            raise NotRestored(f"one of its products is inside another, {place}")

@@ -1,0 +1,45 @@
+"""A restore of three products: one is replaced, one is made, one is removed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from casaprov.recompute.restore import recover, restore
+from casaprov.recompute.store.manifest import Manifest
+from casaprov.recompute.store.results import Store
+from stored_results import a_key, keep, tree, write_tree
+
+NAMES = ("w.ms", "new.cal", "gone.txt")
+
+
+def prepare(folder: Path) -> None:
+    """Keep a result, and make another state in its place."""
+    products = {name: folder / name for name in NAMES}
+    write_tree(products["w.ms"], **{"table.f1": "new", "table.f0": "values" * 20, "SUB_table.f0": "same"})
+    write_tree(products["new.cal"], **{"table.f1": "new"})
+    keep(Store(folder / "store"), products)
+    (folder / "new.cal").rename(folder / "elsewhere")
+    write_tree(products["w.ms"], **{"table.f1": "old", "table.f2": "others", "SUB_table.f0": "same"})
+    (folder / "w.ms" / "table.f0").unlink()
+    (folder / "gone.txt").write_text("old")
+
+
+def work(folder: Path) -> None:
+    """Restore it."""
+    store = Store(folder / "store")
+    manifest = store.lookup(a_key("call"))
+    assert isinstance(manifest, Manifest)
+    restore(store, manifest, {name: folder / name for name in NAMES}, intents=folder / "intents")
+
+
+def look(folder: Path) -> Any:
+    """Return the state of each product as it is found, and that of all files after the next session has begun."""
+    found = [tree(folder / name) for name in NAMES]
+    recover(folder / "intents")
+    left = [path.name for path in (*folder.iterdir(), *(folder / "intents").glob("*"))]
+    return {
+        "found": found,
+        "recovered": [tree(folder / name) for name in NAMES],
+        "left": sorted(set(left) - {*NAMES, "store", "elsewhere", "intents"}),
+    }
