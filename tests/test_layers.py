@@ -57,7 +57,7 @@ ROOMS: dict[str, str] = {
     "files": "errors hashing processes",
     "formats": "errors files hashing / numpy",
     "hashing": "errors",
-    "journal": "errors hashing records",
+    "journal": "errors hashing processes records",
     "kernel": "config errors journal lineage notebook processes readers recording records runner tasks",
     "kernel/display": "kernel records tasks / IPython",
     "kernel/magics": "config crates digests errors files journal kernel lineage notebook recording records / IPython",

@@ -1,12 +1,14 @@
 """Stat stamps, which show cheaply that files have not changed since they were read.
 
-A stamp is size, times and inode, never a hash. ``table.lock`` is left out
-everywhere: it changes when a table is merely opened for writing.
+A stamp is size, times and inode, never a hash. Of a ``table.lock``, which changes
+when a table is merely opened for writing, only the number of rows counts: casacore
+takes it from there where it has not written the table's description anew.
 """
 
 from __future__ import annotations
 
 import os
+import struct
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -35,6 +37,11 @@ ListFolder = Callable[[Path | str], Sequence[os.DirEntry[str]]]
 """A function that lists a folder, as :func:`casaprov.files.regular.entries_of` does."""
 
 _LOCK = "table.lock"
+# casacore's LockFile: requests of 33 pairs of numbers, four bytes with the length of the rest, and in this the number of
+# rows, as AipsIO writes it (TableSyncData): a magic number, a length, the word "sync", a version, the rows.
+_SYNC_AT, _SYNC_BYTES = 264, 28
+_SYNC = struct.Struct(">4s4xI4sI")
+_MAGIC = b"\xbe\xbe\xbe\xbe"
 _SECOND_NS = 1_000_000_000
 _COARSE_NS = 2 * _SECOND_NS + LONGEST_NS  # FAT counts in steps of two seconds; a tick of the clock may lie before each
 
@@ -57,7 +64,7 @@ class StatStamp(NamedTuple):
 class Stamps:
     """Stamps of a file, or of all files below a directory, by relative POSIX path.
 
-    The stamp of a single file has the empty path. No files, and therefore
+    That of a ``table.lock`` has the number of rows in the place of a time. The stamp of a single file has the empty path. No files, and therefore
     false, if there is nothing at the path.
 
     Attributes
@@ -100,7 +107,7 @@ class Stamps:
 
 
 def stamp(path: Path) -> Stamps:
-    """Stamp a file, or all files below a directory except ``table.lock``; one that may not be read has no files."""
+    """Stamp a file, or all files below a directory; one that may not be read has no files."""
     return stamp_folder(path) if os.path.isdir(path) else stamp_file(path)  # noqa: PTH112 - Path's raises
 
 
@@ -112,7 +119,7 @@ def stamp_file(path: Path | str) -> Stamps:
 
 
 def stamp_folder(folder: Path | str, list_folder: ListFolder = entries_of) -> Stamps:
-    """Stamp all files below a directory except ``table.lock``.
+    """Stamp all files below a directory.
 
     Parameters
     ----------
@@ -131,10 +138,32 @@ def _add_below(folder: Path | str, prefix: str, list_folder: ListFolder, found: 
     for entry in list_folder(folder):
         if entry.is_dir(follow_symlinks=False):
             linked |= _add_below(entry.path, f"{prefix}{entry.name}/", list_folder, found)
-        elif entry.name != _LOCK and (facts := _stat(entry.path)):
+        elif entry.name == _LOCK:
+            if (rows := _rows_in_lock(entry.path)) is not None:
+                found.append((prefix + _LOCK, StatStamp(0, rows, 0, 0)))
+        elif facts := _stat(entry.path):
             linked |= facts.st_nlink > 1 or entry.is_symlink()
             found.append((prefix + entry.name, StatStamp.of(facts)))
     return linked
+
+
+def _rows_in_lock(path: str) -> int | None:
+    """Return the number of rows that a ``table.lock`` holds; None if it holds none."""
+    try:
+        # Whatever lies there: a pipe is opened without waiting, and has no place to read from.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        try:
+            data = os.pread(descriptor, _SYNC_BYTES, _SYNC_AT)
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return None
+    if len(data) < _SYNC_BYTES:
+        return None
+    magic, _, word, version = _SYNC.unpack_from(data)
+    if (magic, word) != (_MAGIC, b"sync"):
+        return None
+    return int.from_bytes(data[_SYNC.size : _SYNC.size + (4 if version == 1 else 8)])
 
 
 def _stat(path: Path | str) -> os.stat_result | None:

@@ -77,7 +77,7 @@ class WatchedStamps:
             weakref.finalize(self, os.close, self._queue)
 
     def stamp(self, path: Path | str) -> Stamps:
-        """Stamp a file, or all files below a directory except ``table.lock``."""
+        """Stamp a file, or all files below a directory."""
         name = os.fspath(path)
         now_ns = time.time_ns()
         try:
@@ -96,7 +96,7 @@ class WatchedStamps:
             try:
                 self._forget_changed(self._queue)
                 kept = self._kept.get(name)
-                if kept is None or kept.place != place or not _is_there(name, kept.files[0]):
+                if kept is None or kept.place != place or not _is_there(name, kept.files):
                     return self._stamp_anew(name, place, self._queue)
                 return Stamps(kept.files, now_ns, linked=False)
             finally:
@@ -217,7 +217,7 @@ def _changed(queue: int) -> Iterator[int]:
             yield watch
 
 
-def _is_there(folder: str, member: tuple[str, StatStamp]) -> bool:
-    """Return True if a file below a folder has the stamp that it had."""
-    name, facts = member
+def _is_there(folder: str, members: tuple[tuple[str, StatStamp], ...]) -> bool:
+    """Return True if one of the files below a folder, no lock, has the stamp that it had."""
+    name, facts = next(((name, facts) for name, facts in members if facts.inode), members[0])
     return stamp_file(f"{folder}/{name}").files == (("", facts),)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 from casaprov.errors import JournalError
 from casaprov.journal.folder import journals
 from casaprov.journal.reader import SessionRecord, read_session
-from casaprov.records.model import Agent, Document, Session
+from casaprov.records.model import Activity, Agent, Document, Session
 
 _log = logging.getLogger(__name__)
 
@@ -46,13 +47,26 @@ def read_document(folder: Path, notebook: str, *, whole_lines: bool = False) -> 
             hint="Run the notebook with '%load_ext casaprov' in its first cell, or with 'casaprov run'.",
         )
     records.sort(key=lambda record: record.session.started_at)
+    entities = {e.id: e for record in records for e in record.entities}
     return Document(
         notebook=notebook,
         sessions=tuple(record.session for record in records),
-        activities=tuple(activity for record in records for activity in record.activities),
-        entities=tuple({e.id: e for record in records for e in record.entities}.values()),
+        activities=tuple(_known(a, entities, record.damaged) for record in records for a in record.activities),
+        entities=tuple(entities.values()),
         agents=_agents(record.session for record in records),
     )
+
+
+def _known(activity: Activity, entities: Container[str], damaged: tuple[int, ...]) -> Activity:
+    """Return the Activity without the states that stood in lines which are lost, and with a problem that says so."""
+    used, generated = (
+        tuple(u for u in usages if u.entity in entities) for usages in (activity.used, activity.generated)
+    )
+    lost = len(activity.used) + len(activity.generated) - len(used) - len(generated)
+    if not damaged or not lost:
+        return activity
+    problem = f"Lines of the journal are lost, and with them {lost} of the states that it read or left."
+    return replace(activity, used=used, generated=generated, problems=(*activity.problems, problem))
 
 
 @cache

@@ -16,7 +16,8 @@ from functools import cache
 from pathlib import Path
 
 from casaprov.errors import JournalError, RecordError
-from casaprov.records.model import Activity, Entity, Session, Usage
+from casaprov.journal.folder import folder_of_notebook
+from casaprov.records.model import Activity, Entity, Environment, Session, Usage
 from casaprov.records.serialise import structure
 
 __all__ = ["JournalReader", "SessionRecord", "read_session"]
@@ -67,7 +68,7 @@ class JournalReader:
         Raises
         ------
         JournalError
-            If the file cannot be read or does not begin with a session.
+            If the file cannot be read or holds neither a session nor a call.
         """
         try:
             with self.path.open("rb") as file:
@@ -87,9 +88,10 @@ class JournalReader:
         known = len(self._damaged)
         for text in data.removesuffix(b"\n").split(b"\n"):
             self._lines += 1
-            if text.strip() and not self._take(text):
+            if text.strip(b"\0 \t\r") and not self._take(text):
                 self._damaged.append(self._lines)
-        if self._session is None:
+        session = self._session or self._lost_session()
+        if session is None:
             raise JournalError(
                 f"The journal {self.path} does not begin with a session.",
                 hint="It is no casaprov journal, or its start is lost.",
@@ -99,17 +101,34 @@ class JournalReader:
         activities = tuple(map(self._resolved, self._activities.values()))
         named = {usage.entity for activity in activities for usage in (*activity.used, *activity.generated)}
         entities = tuple(e for e in self._entities.values() if e.id in named or not e.is_undigested)
-        return SessionRecord(self._session, activities, entities, tuple(self._damaged))
+        lost = (1,) if self._session is None and not self._damaged else ()
+        return SessionRecord(session, activities, entities, (*lost, *self._damaged))
 
     def _forget(self) -> None:
         self._inode, self._offset, self._lines = -1, 0, 0
         self._session = None
         self._activities, self._entities, self._digested, self._damaged = {}, {}, {}, []
 
+    def _lost_session(self) -> Session | None:
+        """Return the session of a journal whose first line is lost, as far as its calls tell; None if there are none."""
+        first = next(iter(self._activities.values()), None)
+        if first is None:
+            return None
+        folder = folder_of_notebook(self.path.parent)
+        return Session(
+            id=first.session,
+            started_at=first.started_at,
+            folder=folder.as_posix(),
+            environment=Environment(),
+            casaprov="",
+            notebook=f"{self.path.parent.name}.ipynb",
+        )
+
     def _take(self, text: bytes) -> bool:
         """Add a line to the record; tell whether it could be read."""
         try:
-            line = json.loads(text)
+            # A power cut may leave zeros in the place of what was written before it.
+            line = json.loads(text.strip(b"\0"))
             match line["type"]:
                 case "session":
                     self._session = structure(line["session"], Session)
@@ -172,6 +191,6 @@ def read_session(path: Path, *, whole_lines: bool = False) -> SessionRecord:
     Raises
     ------
     JournalError
-        If the file cannot be read or does not begin with a session.
+        If the file cannot be read or holds neither a session nor a call.
     """
     return JournalReader(path).read(whole_lines=whole_lines)

@@ -12,6 +12,10 @@ the lines before it intact. A call with a ``begin`` line and no ``end`` line was
 running when the kernel ended. A call whose files are digested while other code
 runs has two ``end`` lines; the second one contains the digests.
 
+Each line is on the disk a moment after it was written: a thread of the journal has the system write it out
+(``fsync``), so that a call does not wait for the disk. A power cut costs the lines of the last moment, and of logs and
+trees those that the system had not written out by itself.
+
 Records name files relative to the session's folder. The session line contains
 the place of that folder as seen from the folder that holds ``.casaprov``, so
 that a record can be moved and copied together with its files.
@@ -25,12 +29,14 @@ import json
 import os
 import weakref
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from casaprov.errors import JournalError
 from casaprov.hashing import Digest
 from casaprov.journal.folder import folder_of_notebook, store_text, store_tree, tree_path
+from casaprov.processes.exempt import THREAD_PREFIX
 from casaprov.records.model import Activity, Entity, Session
 from casaprov.records.serialise import unstructure
 
@@ -55,6 +61,8 @@ class Journal:
         # A descriptor of the journal, so that its lines can be read after somebody removed its name.
         self._kept: int | None = None
         self._close_kept: Callable[[], object] = lambda: None
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix=f"{THREAD_PREFIX}-disk")
+        self._waits_for_disk = False
         self._unwritten: list[dict[str, Any]] = []  # lines that found no space or permission yet, in order
 
     @property
@@ -74,6 +82,10 @@ class Journal:
         """Write that the session ended as it should."""
         if self._started:
             self._write({"type": "close", "session": self.session.id, "ended_at": ended_at})
+            try:
+                self._disk.submit(lambda: None).result()  # all lines are on the disk then
+            except RuntimeError:  # Python ends, and no thread begins any more
+                self._to_disk(with_folder=False)
 
     def write_log(self, name: str, text: str) -> str:
         """Store a log segment; return its path relative to the journal folder."""
@@ -139,6 +151,7 @@ class Journal:
                 _append_whole(file, data)
                 if is_new:
                     self._keep()
+            self._write_out(with_folder=is_new)
         except OSError as error:
             with contextlib.suppress(OSError):
                 if not self.path.stat().st_size:
@@ -147,6 +160,26 @@ class Journal:
                 f"The journal {self.path} cannot be written: {error.strerror or error}.",
                 hint="Its lines are written as soon as there is space and permission. They are lost if the session ends before.",
             ) from error
+
+    def _write_out(self, *, with_folder: bool) -> None:
+        """Have the lines so far written to the disk, in another thread; a request that still waits will do for these."""
+        if self._waits_for_disk and not with_folder:
+            return
+        self._waits_for_disk = True
+        with contextlib.suppress(RuntimeError):  # as in close()
+            self._disk.submit(self._to_disk, with_folder=with_folder)
+
+    def _to_disk(self, *, with_folder: bool) -> None:
+        self._waits_for_disk = False  # before: a line from now on asks again
+        with contextlib.suppress(OSError):  # a file system without it
+            if self._kept is not None:
+                os.fsync(self._kept)
+            if with_folder:
+                folder = os.open(self.folder, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    os.fsync(folder)  # the name of the journal
+                finally:
+                    os.close(folder)
 
 
 def _append_whole(file: BinaryIO, data: bytes) -> None:

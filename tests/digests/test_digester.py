@@ -248,13 +248,33 @@ def test_what_has_not_changed_is_not_measured_again(tested: Digester, pool: Here
     path = _make(tmp_path / "a.tab")
     first = tested.measure(path)
     pool.calls.clear()
-    (path / "table.lock").write_bytes(b"opened for writing")
+    lock = (path / "table.lock").read_bytes()
+    (path / "table.lock").write_bytes(b"opened for writing".ljust(260) + lock[260:])
     assert tested.submit(path).done()
     assert tested.measure(path) is first
     assert not pool.calls
     _edit(path, lambda table: table.putcell("TIME", 0, 9.0))
     assert tested.measure(path).content_digest != first.content_digest
     assert pool.calls
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_rows_that_stand_in_the_lock_alone_are_lost_with_it(
+    tested: Digester, tmp_path: Path, large: bool, request: pytest.FixtureRequest
+) -> None:
+    if large:
+        request.getfixturevalue("everything_is_large")
+    path = tmp_path / "a.tab"
+    casacore.table(str(path), casacore.maketabdesc([casacore.makescacoldesc("A", 0)]), nrow=40, ack=False).close()
+    whole = tested.measure(path)
+    description = bytearray((path / "table.dat").read_bytes())
+    at = description.index(b"Table") + 9
+    assert description[at : at + 4] == (40).to_bytes(4)
+    description[at : at + 4] = bytes(4)
+    (path / "table.dat").write_bytes(description)
+    assert tested.measure(path).content_digest == whole.content_digest  # as casacore reads it
+    (path / "table.lock").unlink()
+    assert tested.measure(path).content_digest != whole.content_digest
 
 
 @pytest.mark.usefixtures("everything_is_large")

@@ -11,7 +11,7 @@ import pytest
 
 from casaprov.files.kinds import is_table
 from casaprov.files.stamps import Stamps, StatStamp, is_self_contained, is_settled, settle, stamp
-from table_folders import table_folder
+from table_folders import lock_with, table_folder
 
 
 def _taken(written_ns: int, taken_ns: int) -> Stamps:
@@ -60,6 +60,23 @@ def test_the_lock_of_a_table_does_not_count_and_its_columns_do(tmp_path: Path) -
     assert stamp(table) == before
     (table / "ANTENNA" / "table.f0").write_bytes(b"other")
     assert stamp(table).changed_since(before) == ("ANTENNA/table.f0",)
+
+
+def test_the_rows_in_a_lock_count_and_its_requests_do_not(tmp_path: Path) -> None:
+    table = table_folder(tmp_path / "x.ms")
+    lock = table_folder(table / "POLARIZATION") / "table.lock"
+    lock.write_bytes(lock_with(1))
+    before = stamp(table)
+    size_bytes = before.size_bytes
+    lock.write_bytes(lock_with(1, b"who waits for the table"))
+    assert stamp(table) == before
+    lock.write_bytes(lock_with(2))
+    assert stamp(table).changed_since(before) == ("POLARIZATION/table.lock",)
+    lock.unlink()
+    assert stamp(table).changed_since(before) == ("POLARIZATION/table.lock",)
+    assert stamp(table).size_bytes == size_bytes
+    os.mkfifo(lock)
+    assert not stamp(table).changed_since(stamp(table))
 
 
 def test_a_fresh_stamp_is_not_trusted() -> None:

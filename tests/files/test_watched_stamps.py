@@ -24,7 +24,7 @@ from casaprov.files.regular import scan
 from casaprov.files.snapshot import take_snapshot
 from casaprov.files.stamps import Stamps, is_settled, stamp
 from casaprov.files.watched_stamps import WatchedStamps
-from table_folders import table_folder
+from table_folders import lock_with, table_folder
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of writes in this way")
 
@@ -97,6 +97,9 @@ def test_a_write_of_the_lock_changes_nothing(table: Path) -> None:
     before = watched.stamp(table)
     (table / "table.lock").write_bytes(b"another lock")
     assert watched.stamp(table) == before
+    (table / "table.lock").write_bytes(lock_with(7))
+    assert watched.stamp(table) == stamp(table) != before
+    assert _is_kept(watched, table)
     (table / "table.f0").write_bytes(b"other values")
     assert watched.stamp(table) == stamp(table) != before
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import shutil
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -104,6 +106,45 @@ def test_a_torn_line_costs_only_itself(tmp_path_factory: pytest.TempPathFactory,
     assert [a.outcome for a in record.activities] in (
         [["unfinished"], ["completed"]][complete - 1 : complete + 1] if complete else [[], ["unfinished"]]
     )
+
+
+@pytest.mark.parametrize("lost", ["", "zeros", "torn", "first two"])
+def test_a_journal_without_its_first_line_keeps_its_calls(journal: Journal, lost: str) -> None:
+    journal.begin(CALL)
+    journal.end(DONE, [MS])
+    after = replace(DONE, id=f"{SESSION.id}/0002")
+    journal.end(after)
+    first, begin, *rest = journal.path.read_bytes().splitlines(keepends=True)
+    start = {"": b"", "zeros": bytes(4096), "torn": first[40:], "first two": b"\0\n"}[lost]
+    journal.path.write_bytes(start + b"".join([begin, *rest] if lost != "first two" else rest[1:]))
+    document = read_document(journal.folder, "ngc5921.ipynb")
+    assert document.sessions[0].id == SESSION.id
+    if lost == "first two":  # the line with the state is lost as well
+        assert [replace(a, problems=()) for a in document.activities] == [replace(after, used=())]
+        assert "1 of the states" in document.activities[0].problems[0]
+    else:
+        assert document.activities == (DONE, after)
+        assert document.entities == (MS,)
+
+
+def test_every_line_is_on_the_disk_soon_and_no_call_waits_for_it(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_end, synced = threading.Event(), []
+
+    def fsync(descriptor: int) -> None:
+        may_end.wait(60)
+        synced.append((os.fstat(descriptor).st_ino, os.fstat(descriptor).st_size))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    journal.begin(CALL)
+    journal.end(DONE, [MS])  # neither waits
+    assert synced == []
+    may_end.set()
+    journal.close("2026-05-01T10:00:03.000000+00:00")
+    written = journal.path.stat()
+    assert (written.st_ino, written.st_size) in synced
+    assert journal.folder.stat().st_ino in {inode for inode, _ in synced}
 
 
 def test_a_line_that_is_being_written_is_not_taken_for_torn(journal: Journal, caplog: pytest.LogCaptureFixture) -> None:

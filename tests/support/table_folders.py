@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
+
+
+def lock_with(rows: int, requests: bytes = b"") -> bytes:
+    """The content of a ``table.lock``, as casacore writes it, of a table with so many rows."""
+    sync = struct.pack(">4sII4sIIIII", b"\xbe" * 4, 57, 4, b"sync", 1, rows, 8, 2, 2)
+    return requests.ljust(260, b"\0") + struct.pack(">I", 61) + sync
 
 
 def table_folder(path: Path, kind: bytes = b"PlainTable") -> Path:
