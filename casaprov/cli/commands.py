@@ -37,6 +37,7 @@ from casaprov.errors import CasaprovError, DigestError, MissingDependency, Recor
 from casaprov.version import __version__
 
 if TYPE_CHECKING:
+    from casaprov.digests.parallel import Observes
     from casaprov.doctor import Finding
 
 __all__ = ["EXIT_CODES", "cli", "main"]
@@ -163,6 +164,7 @@ def run(*, notebook: Path, output: Path | None, kernel: str | None, timeout: flo
 @click.option("--with-visibilities", is_flag=True, help="Ship MeasurementSets too.")
 @click.option("--with-inputs", is_flag=True, help="Ship external inputs too.")
 @click.option("--title", help="Title of the crate; by default the notebook's name.")
+@click.option("--with-observer", is_flag=True, help="Name the observer that headers state; it is left out otherwise.")
 @_json_option
 def export(
     *,
@@ -172,6 +174,7 @@ def export(
     with_visibilities: bool,
     with_inputs: bool,
     title: str | None,
+    with_observer: bool,
     as_json: bool,
 ) -> None:
     """Pack a notebook and its record into an RO-Crate.
@@ -188,8 +191,11 @@ def export(
     policy = PayloadPolicy(
         max_item_bytes=int(max_size * 1e6), ship_visibilities=with_visibilities, ship_inputs=with_inputs
     )
-    with leaving(f"The crate {output} was not written."), opened_digester() as digester:
-        packed = export_notebook(notebook, output, policy=policy, measure=digester.measure, title=title)
+    observes: Observes = "headers and observer" if with_observer else "headers"
+    with leaving(f"The crate {output} was not written."), opened_digester(observes) as digester:
+        packed = export_notebook(
+            notebook, output, policy=policy, measure=digester.measure, title=title, with_observer=with_observer
+        )
     show(packed, as_json, packed_view)
     for note in packed.notes:
         err.print(f"[yellow]{plain(note)}[/]", soft_wrap=True)

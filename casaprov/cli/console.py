@@ -20,6 +20,7 @@ from casaprov.version import install_command
 
 if TYPE_CHECKING:
     from casaprov.digests.digester import Digester
+    from casaprov.digests.parallel import Observes
 
 __all__ = [
     "Finite",
@@ -51,11 +52,11 @@ def show(value: Any, as_json: bool, view: Callable[[Any], Any]) -> None:
 
 
 @contextmanager
-def opened_digester() -> Iterator[Digester]:
+def opened_digester(observes: Observes = "nothing") -> Iterator[Digester]:
     """Open a digester for the time of a command."""
     from casaprov.readers.installed import open_digester
 
-    with closing(open_digester()) as digester:
+    with closing(open_digester(observes=observes)) as digester:
         yield digester
 
 

@@ -9,6 +9,10 @@ from urllib.parse import quote
 from casaprov import terms
 from casaprov.crates.layout import CrateFile, Manifest
 from casaprov.crates.nodes import Node, iri, local, media_type, ref
+from casaprov.lineage.graph import Lineage
+from casaprov.lineage.observed import observations_of, observed_inputs, observed_sources
+from casaprov.observations.jsonld import observation_id, target_id
+from casaprov.observations.summary import coverage
 from casaprov.records.model import Document, Entity, Locator
 
 __all__ = ["collection_nodes", "data_nodes", "entity_ids", "file_node"]
@@ -41,6 +45,8 @@ def data_nodes(
 ) -> Iterable[Node]:
     """Describe every Entity, shipped or not, and its content digest."""
     shipped = manifest.shipped()
+    lineage = Lineage(document)
+    chosen = {item.entity for item in manifest.items} if observed_inputs(document) else set()
     reasons = {item.entity: item.reason for item in manifest.items if item.decision == "referenced"}
     for entity in document.entities:
         path = shipped.get(entity.id)
@@ -56,6 +62,7 @@ def data_nodes(
             "url": [_locator(locator) for locator in entity.locators],
             "contentSize": str(entity.size_bytes),
         }
+        node |= _observed(lineage, entity, product=entity.id in chosen)
         if path is not None and path in files:
             facts = file_node(path, files)
             node |= {key: facts[key] for key in ("@type", "encodingFormat", "contentSize", "sha256")}
@@ -100,6 +107,18 @@ def _description(entity: Entity, reason: str | None) -> str:
     if reason:
         sentences.append(f"Not in this crate: {reason}.")
     return " ".join(filter(None, sentences))
+
+
+def _observed(lineage: Lineage, entity: Entity, *, product: bool) -> Node:
+    """Say what an input or a product shows: observations, and of an image the target."""
+    sources = observed_sources(lineage, entity) if product or entity.observations else ()
+    about = [observation_id(source.id, n) for source in sources for n in range(1, len(source.observations) + 1)]
+    shown = {target_id(row) for source in sources for row in source.observations}
+    if entity.observations and entity not in sources:
+        # An image shows one of the targets; a name that no observation has would lead nowhere.
+        about = [name for row in entity.observations if (name := target_id(row)) in shown] or about
+    rows = observations_of(lineage, entity) if about else ()
+    return {"about": [ref(name) for name in about], "temporalCoverage": coverage(rows)}
 
 
 def _locator(locator: Locator) -> str:

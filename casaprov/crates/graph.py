@@ -19,7 +19,10 @@ from casaprov.crates.actions import Calls, engine_nodes, last_time, run_nodes
 from casaprov.crates.entities import collection_nodes, data_nodes, entity_ids, file_node
 from casaprov.crates.layout import DOCUMENT, MANIFEST, METADATA, README, TREES, CrateFile, Manifest
 from casaprov.crates.nodes import Node, clean, iri, local, ref, time
-from casaprov.records.model import Agent, Document
+from casaprov.lineage.observed import observed_inputs
+from casaprov.observations.jsonld import observation_id, observation_nodes
+from casaprov.observations.summary import coverage, keywords
+from casaprov.records.model import Agent, Document, Entity
 
 __all__ = ["crate_graph"]
 
@@ -53,12 +56,14 @@ def crate_graph(document: Document, manifest: Manifest, files: Iterable[CrateFil
     agents = {agent.id: agent for agent in (*document.agents, *manifest.authors)}
     people = [ref(_agent_id(agent)) for agent in agents.values() if agent.type == "Person"]
     calls = Calls(document, ids, frozenset(known), people)
+    observed = observed_inputs(document)
     collections = list(collection_nodes(document, ids))
     runs = list(run_nodes(document, manifest.notebook, ids, calls.controls, people))
     nodes = [
         _notebook(document, manifest, known, calls),
         *_own_files(manifest, known),
         *data_nodes(document, manifest, known, ids, calls.examples),
+        *(node for e in observed for node in observation_nodes(e.id, e.path, e.observations)),
         *collections,
         *calls.nodes(),
         *runs,
@@ -69,6 +74,7 @@ def crate_graph(document: Document, manifest: Manifest, files: Iterable[CrateFil
     actions = [n for n in (*runs, *calls.nodes()) if n["@type"] in ("CreateAction", "OrganizeAction")]
     root = {
         **_root(document, manifest),
+        **_observed(observed),
         "hasPart": [ref(n["@id"]) for n in nodes if _is_part(n)],
         "mentions": [ref(n["@id"]) for n in (*actions, *collections)],
     }
@@ -98,6 +104,13 @@ def _root(document: Document, manifest: Manifest) -> Node:
         "conformsTo": [ref(profile) for profile in terms.PROFILES],
         "mainEntity": ref(iri(manifest.notebook)),
     }
+
+
+def _observed(observed: Iterable[Entity]) -> Node:
+    """Return what the root says of the observations that all of the crate came from."""
+    rows = [row for entity in observed for row in entity.observations]
+    ids = [observation_id(entity.id, n) for entity in observed for n in range(1, len(entity.observations) + 1)]
+    return {"keywords": keywords(rows), "temporalCoverage": coverage(rows), "isBasedOn": [ref(name) for name in ids]}
 
 
 def _profiles() -> Iterable[Node]:

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from casaprov.crates.layout import Manifest
+from casaprov.lineage.observed import observed_inputs
 from casaprov.lineage.saved_cells import unsaved_calls
+from casaprov.observations.summary import band, utc
 from casaprov.records.model import Activity, Document
 
 __all__ = ["readme"]
@@ -25,8 +27,14 @@ def readme(document: Document, manifest: Manifest, notebook: bytes) -> str:
     notebook
         Content of the notebook in the crate.
     """
-    sections = (_head(document, manifest), _calls(document, notebook), _data(document, manifest), _sessions(document))
-    return "\n\n".join("\n".join(section) for section in sections) + "\n"
+    sections = (
+        _head(document, manifest),
+        _observed(document),
+        _calls(document, notebook),
+        _data(document, manifest),
+        _sessions(document),
+    )
+    return "\n\n".join(filter(None, ("\n".join(section) for section in sections))) + "\n"
 
 
 def _head(document: Document, manifest: Manifest) -> Iterable[str]:
@@ -40,6 +48,21 @@ def _head(document: Document, manifest: Manifest) -> Iterable[str]:
     yield "    casaprov replay <this crate>\n"
     yield "`records/document.json` holds the records, `parameters/` all parameters of every call, `logs/` what CASA"
     yield "said, `products/` what was small enough to be shipped."
+
+
+def _observed(document: Document) -> Iterable[str]:
+    inputs = observed_inputs(document)
+    if not inputs:
+        return
+    yield "## Observed\n"
+    yield "As the headers of the inputs state it.\n"
+    yield "| input | target | telescope | project | band | from | to |"
+    yield "|---|---|---|---|---|---|---|"
+    for entity in inputs:
+        for row in entity.observations:
+            times = (utc(time) if time is not None else "" for time in (row.t_min, row.t_max))
+            facts = (row.target_name, row.facility_name, row.proposal_id, band(row), *times)
+            yield f"| {_code(entity.path)} | {' | '.join(map(_cell, facts))} |"
 
 
 def _calls(document: Document, notebook: bytes) -> Iterable[str]:

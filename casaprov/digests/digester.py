@@ -14,7 +14,7 @@ from pathlib import Path
 
 from casaprov.digests.measurement import Measurement
 from casaprov.digests.memory_cache import RecentDigests
-from casaprov.digests.parallel import Cache, CallPool, ParallelMeasurement
+from casaprov.digests.parallel import Cache, CallPool, Observes, ParallelMeasurement
 from casaprov.errors import WorkerDied
 from casaprov.files.stamps import Stamps, is_self_contained, is_settled, settle, stamp
 from casaprov.files.time_resolution import TimeSteps
@@ -35,10 +35,13 @@ class Digester:
         Workers that serve the functions of :mod:`casaprov.readers.digest_worker`.
     cache
         Keeps measurements for later sessions; None for none.
+    observes
+        How much is read of what headers say about the observation.
     """
 
-    def __init__(self, pool: CallPool, cache: Cache | None) -> None:
+    def __init__(self, pool: CallPool, cache: Cache | None, *, observes: Observes = "nothing") -> None:
         self._pool = pool
+        self._observes: Observes = observes
         self._cache = RecentDigests(cache)
         self._steps = TimeSteps()
         self._lock = ExemptLock()
@@ -125,7 +128,9 @@ class Digester:
             with self._lock:
                 self._pending.pop((path, tier), None)
         covered = before if before and is_self_contained(path, before) else None
-        measurement = ParallelMeasurement(path, covered, pool=self._pool, cache=self._cache, tier=tier)
+        measurement = ParallelMeasurement(
+            path, covered, pool=self._pool, cache=self._cache, tier=tier, observes=self._observes
+        )
         measured = measurement.known()
         if measured is None:
             measured = measurement.measure()

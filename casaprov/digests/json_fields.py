@@ -8,12 +8,14 @@ on it. JSON knows no tuples, and Python takes ``true`` for 1: both are minded.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from dataclasses import fields
+from typing import Any, TypeVar, get_args
 
 from casaprov.errors import DigestError
 from casaprov.hashing import Digest
+from casaprov.records.observation import Observation, ProductType
 
-__all__ = ["digest", "integer", "mapping", "number", "optional", "sequence", "text"]
+__all__ = ["digest", "integer", "mapping", "number", "observations", "optional", "sequence", "text"]
 
 T = TypeVar("T")
 
@@ -57,6 +59,30 @@ def optional(data: Mapping[str, Any], name: str, read: Callable[[Any, str], T]) 
     """Return the field `name` of an object as `read` gives it; None if it is absent or null."""
     value = data.get(name)
     return None if value is None else read(value, name)
+
+
+def observations(value: Any) -> tuple[Observation, ...]:
+    """Return observations from an array of objects."""
+    return tuple(_observation(mapping(row, "observation")) for row in sequence(value, "observations"))
+
+
+def _observation(data: Mapping[str, Any]) -> Observation:
+    facts: dict[str, Any] = {}
+    for known in fields(Observation):
+        if (value := data.get(known.name)) is None:
+            continue
+        match known.name:
+            case "identifiers" | "sources":
+                facts[known.name] = {text(key, "key"): text(v, key) for key, v in mapping(value, known.name).items()}
+            case "calib_level":
+                facts[known.name] = integer(value, known.name, least=0)
+            case "s_ra" | "s_dec" | "t_min" | "t_max" | "em_min" | "em_max":
+                facts[known.name] = float(number(value, known.name))
+            case _:
+                facts[known.name] = text(value, known.name)
+    if facts.get("dataproduct_type", "image") not in get_args(ProductType):
+        raise DigestError(f"{facts['dataproduct_type']} is no type of data product.")
+    return Observation(**facts)
 
 
 def _of_type(value: Any, kind: type[T], name: str, expected: str) -> T:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 from casaprov.digests.fits import unit_node
-from casaprov.digests.json_fields import digest, integer, mapping, optional, sequence, text
+from casaprov.digests.json_fields import digest, integer, mapping, observations, optional, sequence, text
 from casaprov.digests.sketch import sample_places
 from casaprov.digests.table import SAMPLED_BYTES, table_node
 from casaprov.digests.tree import TableNode, Tree
@@ -29,6 +29,8 @@ from casaprov.formats.flag_versions import FLAG_VERSIONS, flag_versions
 from casaprov.formats.tables import TableReader
 from casaprov.hashing import Digest, digest_bytes, digest_record
 from casaprov.records.model import Entity, Kind, Tier
+from casaprov.records.observation import Observation
+from casaprov.records.serialise import unstructure
 
 __all__ = [
     "Measure",
@@ -63,6 +65,8 @@ class Measurement:
     stamp
         In the tier ``fast``, a digest of the stamps of the files before they were read
         (:attr:`casaprov.files.stamps.Stamps.digest`).
+    observations
+        What was observed, by its headers; empty also if nobody asked.
     """
 
     kind: Kind
@@ -72,10 +76,11 @@ class Measurement:
     tree: dict[str, Any] | None = None
     tier: Tier = "full"
     stamp: Digest | None = None
+    observations: tuple[Observation, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the measurement as JSON values, as workers send it."""
-        return dict(vars(self))
+        return {**vars(self), "observations": unstructure(self.observations)}
 
     @classmethod
     def from_json(cls, value: Any) -> Measurement:
@@ -89,13 +94,25 @@ class Measurement:
             tree=cast("dict[str, Any] | None", optional(data, "tree", mapping)),
             tier=cast("Tier", text(data.get("tier"), "tier")),
             stamp=optional(data, "stamp", digest),
+            observations=observations(data.get("observations", ())),
         )
 
 
-def facts_of(measured: Measurement | Entity) -> dict[str, Any]:
-    """Return the facts of a state that a measurement finds, by the names that both have for them."""
-    names = ("kind", "content_digest", "byte_digest", "size_bytes", "tier", "stamp")
-    return {name: getattr(measured, name) for name in names}
+def facts_of(measured: Measurement | Entity, *, derived: bool) -> dict[str, Any]:
+    """Return the facts of a state that a measurement finds, by the names that both have for them.
+
+    Parameters
+    ----------
+    derived
+        Whether the record says which state it came from. Visibilities then have the observations of that one, with
+        identifiers that tasks do not copy; an image shows only a part of them.
+    """
+    names = ("kind", "content_digest", "byte_digest", "size_bytes", "tier", "stamp", "observations")
+    facts = {name: getattr(measured, name) for name in names}
+    if derived:
+        own = (row for row in measured.observations if row.dataproduct_type != "visibility")
+        facts["observations"] = tuple(own)
+    return facts
 
 
 class Measure(Protocol[_Measured_co]):

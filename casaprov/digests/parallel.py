@@ -13,27 +13,31 @@ than one part are computed there. Tests hold the two to each other.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from casaprov.digests.json_fields import mapping, sequence, text
+from casaprov.digests.json_fields import mapping, observations, sequence, text
 from casaprov.digests.measurement import Measurement, Member, measured_folder, measured_table
 from casaprov.digests.table import ColumnPart, is_sampled, join_leaf, runs_from_json
 from casaprov.digests.table_parts import ColumnFacts, TableFacts, parts_of, storage_files
 from casaprov.digests.tree import ColumnLeaf, TableNode
-from casaprov.errors import DigestError, WorkerDied
-from casaprov.files.kinds import is_table, members_of
+from casaprov.errors import CasaprovError, DigestError, WorkerDied
+from casaprov.files.kinds import is_fits, is_table, members_of
 from casaprov.files.stamps import Stamps, StatStamp, stamp
 from casaprov.formats.tables import Runs, Storage
 from casaprov.hashing import BLOCK_BYTES, canonical_json, digest_bytes
-from casaprov.records.model import Tier
+from casaprov.records.model import Observation, Tier
 
-__all__ = ["Cache", "CallPool", "ParallelMeasurement"]
+__all__ = ["Cache", "CallPool", "Observes", "ParallelMeasurement"]
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -92,9 +96,16 @@ class Cache(Protocol):
         ...
 
 
-def _product_name(path: Path, tier: Tier) -> str:
+Observes = Literal["nothing", "headers", "headers and observer"]
+"""Extent of what is read of the headers: the name of an observer is personal data."""
+
+_OBSERVED = {"nothing": "", "headers": ":observed", "headers and observer": ":observed by"}
+_ASDM = "ASDM.xml"
+
+
+def _product_name(path: Path, tier: Tier, observes: Observes) -> str:
     """Name in the cache of a product."""
-    return f"product:{path}:{tier}"
+    return f"product:{path}:{tier}{_OBSERVED[observes]}"
 
 
 class ParallelMeasurement:
@@ -104,6 +115,8 @@ class ParallelMeasurement:
     ----------
     stamps
         Stamps of its files; None if they do not cover all that it consists of.
+    observes
+        How much is read of what its headers say about the observation.
 
     Attributes
     ----------
@@ -113,20 +126,35 @@ class ParallelMeasurement:
         Names, stamps and values for the cache, valid if the stamps are still the same afterwards.
     """
 
-    def __init__(self, path: Path, stamps: Stamps | None, *, pool: CallPool, cache: Cache, tier: Tier = "full") -> None:
+    def __init__(
+        self,
+        path: Path,
+        stamps: Stamps | None,
+        *,
+        pool: CallPool,
+        cache: Cache,
+        tier: Tier = "full",
+        observes: Observes = "nothing",
+    ) -> None:
         self.path = path
         self.stamps = stamps
         self.found: list[tuple[str, str, Any]] = []
         self._tier = tier
         self._pool = pool
         self._cache = cache
+        self._observes: Observes = observes
 
     def known(self) -> Measurement | None:
         """Return the measurement that the cache has of the product, if nothing changed since."""
-        return self._cached(_product_name(self.path, self._tier), self._files(self.path), Measurement.from_json)
+        # What was measured with its headers will do for one who does not ask for them.
+        names: tuple[Observes, ...] = ("nothing", "headers") if self._observes == "nothing" else (self._observes,)
+        files = self._files(self.path)
+        found = (self._cached(_product_name(self.path, self._tier, name), files, Measurement.from_json) for name in names)
+        return next((measured for measured in found if measured is not None), None)
 
     def measure(self) -> Measurement:
         """Measure the product."""
+        asked = self._ask_observations()  # before the columns, so that the user never waits for it alone
         if is_table(self.path):
             before = self.stamps or stamp(self.path)
             node = self._table_read_whole() if _is_small(before) else self._table(self.path, ())
@@ -135,8 +163,21 @@ class ParallelMeasurement:
             measured = self._folder()
         else:
             measured = self._ask(Measurement.from_json, "measure", path=str(self.path), tier=self._tier).result()
-        self._keep(_product_name(self.path, self._tier), self._files(self.path), measured.to_json())
+        if asked is not None:
+            try:
+                measured = replace(measured, observations=asked.result())
+            except CasaprovError as error:
+                _log.info("What was observed is not known: %s", error)
+        self._keep(_product_name(self.path, self._tier, self._observes), self._files(self.path), measured.to_json())
         return measured
+
+    def _ask_observations(self) -> _Asked[tuple[Observation, ...]] | None:
+        """Have the headers read, from now on, if the product may have any that say what was observed."""
+        path = self.path
+        if self._observes == "nothing" or not (is_table(path) or (path / _ASDM).is_file() or _is_fits(path)):
+            return None
+        by = self._observes == "headers and observer"
+        return self._ask(observations, "observe", path=str(path), with_observer=by)
 
     # -- folders -------------------------------------------------------------
 
@@ -357,6 +398,13 @@ class _Asked(Generic[T]):
             return self._read(self._future.result())
         except CancelledError:
             raise WorkerDied("The worker processes were closed.") from None
+
+
+def _is_fits(path: Path) -> bool:
+    try:
+        return path.is_file() and is_fits(path)
+    except (OSError, DigestError):
+        return False
 
 
 def _node(value: Any) -> TableNode:

@@ -193,7 +193,10 @@ class RecordedSession:
             from casaprov.readers.installed import open_digester  # loaded after the first cell: see start_workers
 
             config = self.settings.config
-            self._digester, self._measured_with = open_digester(config), (config.workers, config.cache_size)
+            self._digester, self._measured_with = (
+                open_digester(config, observes="headers"),
+                (config.workers, config.cache_size),
+            )
         return self._digester
 
     def start_workers(self) -> None:

@@ -167,6 +167,7 @@ class _Writer:
             "casaprov:sizeBytes": {"$": str(entity.size_bytes), "type": "xsd:long"},
             "casaprov:gap": entity.gap or None,
             "casaprov:note": entity.note or None,
+            **_observed(entity),
         }
         types = _types("voprov:DatasetEntity")
         self._element("entity", name, types, entity.path, facts, record=unstructure(entity), position=position)
@@ -260,6 +261,17 @@ class _Writer:
 
     def _relation(self, relation: str, statement: _Statement) -> None:
         self.sections.setdefault(relation, {})[f"_:r{next(self._numbers)}"] = _without_empty(statement)
+
+
+def _observed(entity: Entity) -> _Statement:
+    """Return the facts that the headers state, each once; the record holds them row by row."""
+    found: dict[str, list[Any]] = {}
+    for row in entity.observations:
+        for name, value in (*row.facts().items(), *row.identifiers.items()):
+            values = found.setdefault(f"casaprov:{name}", [])
+            if value not in values:
+                values.append(value)
+    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
 
 
 def _without_empty(statement: _Statement) -> _Statement:

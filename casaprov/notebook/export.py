@@ -18,7 +18,7 @@ from casaprov.notebook.adopt_sessions import adopt_sessions, shown_sessions
 from casaprov.notebook.ipynb import read_notebook
 from casaprov.notebook.journals import find_session
 from casaprov.recording.explanations import UnfinishedCalls
-from casaprov.recording.late_states import PresentFiles, with_present_states, without_lost_remains
+from casaprov.recording.late_states import PresentFiles, with_observers, with_present_states, without_lost_remains
 from casaprov.records.model import Document
 from casaprov.tasks.specs import load_specs
 
@@ -32,8 +32,16 @@ def export_notebook(
     policy: PayloadPolicy,
     measure: Measure[Measurement],
     title: str | None = None,
+    with_observer: bool = False,
 ) -> Packed:
     """Pack a notebook with the record of the calls that its results came from.
+
+    Parameters
+    ----------
+    measure
+        Measures a file; with its observer, if that is to be named.
+    with_observer
+        Name the observers, which are personal data.
 
     Raises
     ------
@@ -52,6 +60,8 @@ def export_notebook(
     files = PresentFiles(folders=folders, journal=journal, measure=measure)
     unfinished = UnfinishedCalls(recorded, folders, load_specs())
     document = with_present_states(document, files, recorded.entities, unfinished)
+    if with_observer:
+        document = with_observers(document, files)
     items = choose_payload(document, folders, policy, measure=measure)
     return pack(document, notebook=notebook, journal=journal, items=items, out=out, title=title)
 

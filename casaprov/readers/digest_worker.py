@@ -77,6 +77,13 @@ def _part(path: str, column: str, which: dict[str, Any]) -> dict[str, Any]:
     return table_parts.part(Path(path), column, Part.from_json(which), table_reader()).to_json()
 
 
+def _observe(path: str, *, with_observer: bool) -> Any:
+    """Read what was observed from the headers."""
+    from casaprov.readers.observed import observed
+
+    return unstructure(observed(Path(path), with_observer=with_observer))
+
+
 def _compare(left: str, right: str, tolerance: dict[str, float]) -> Any:
     """Compare two products."""
     from casaprov.comparison.products import Tolerance, compare_paths
@@ -99,6 +106,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "measure": _measure,
     "members": _members,
     "nodes": _nodes,
+    "observe": _observe,
     "outline": _outline,
     "part": _part,
     "prepare": _prepare,

@@ -11,7 +11,7 @@ import platformdirs
 
 from casaprov.config import Config, load_config
 from casaprov.digests.digester import Digester
-from casaprov.digests.parallel import Cache
+from casaprov.digests.parallel import Cache, Observes
 from casaprov.errors import MissingDependency
 from casaprov.formats.fits import FitsReader
 from casaprov.formats.tables import TableReader
@@ -89,7 +89,11 @@ def fits_reader() -> FitsReader:
 
 
 def open_digester(
-    config: Config | None = None, *, module: str = WORKER_MODULE, environment: Mapping[str, str] | None = None
+    config: Config | None = None,
+    *,
+    module: str = WORKER_MODULE,
+    environment: Mapping[str, str] | None = None,
+    observes: Observes = "nothing",
 ) -> Digester:
     """Return a Digester with worker processes of its own; they start with the first product.
 
@@ -97,13 +101,15 @@ def open_digester(
     ----------
     module, environment
         The module that they run, and variables beside :data:`WORKER_ENVIRONMENT`.
+    observes
+        How much they read of what headers say about the observation.
     """
     config = config or load_config(Path.cwd())
     if find_spec("casacore") is None and find_spec("casatools") is not None:
         # Here, once in a session: messages of the workers reach no user.
         _warn_that_it_is_slow()
     pool = WorkerPool(config.workers, module, environment={**WORKER_ENVIRONMENT, **(environment or {})})
-    return Digester(pool, _open_cache(config.cache_size))
+    return Digester(pool, _open_cache(config.cache_size), observes=observes)
 
 
 def _open_cache(most_bytes: int) -> Cache | None:

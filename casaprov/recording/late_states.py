@@ -27,7 +27,7 @@ from casaprov.recording.explanations import UnfinishedCalls
 from casaprov.records.model import UNDIGESTED, Activity, Document, Entity
 from casaprov.records.wording import sentences
 
-__all__ = ["PresentFiles", "with_present_states", "without_lost_remains"]
+__all__ = ["PresentFiles", "with_observers", "with_present_states", "without_lost_remains"]
 
 _DIGESTED_LATER = "It was digested later: its files had the names, sizes and times that the call left."
 _PARTLY_DIGESTED = "It was digested later: what it only read may be missing."
@@ -114,6 +114,30 @@ def with_present_states(
     return _with_gaps(_with_late_digests(document, files), files, recorded, unfinished)
 
 
+def with_observers(document: Document, files: PresentFiles) -> Document:
+    """Name the observers, for users who ask for it: a session never reads these personal data.
+
+    Parameters
+    ----------
+    files
+        The files as they are now; what measures them reads the name as well. A state that is no longer there, or has
+        other content, stays as it is.
+    """
+    return replace(document, entities=tuple(_with_observer(entity, files) for entity in document.entities))
+
+
+def _with_observer(entity: Entity, files: PresentFiles) -> Entity:
+    if not entity.observations:
+        return entity
+    try:
+        found = files.measure(files.path(entity), tier=entity.tier)
+    except CasaprovError:
+        return entity
+    if found.content_digest != entity.content_digest:
+        return entity
+    return replace(entity, observations=facts_of(found, derived=_is_derived(entity))["observations"])
+
+
 def _with_late_digests(document: Document, files: PresentFiles) -> Document:
     """Digest the files that are still as they were left. A kernel that ends has no time for that."""
     # A later session that recognised a state digested it as a copy of that.
@@ -128,10 +152,14 @@ def _with_late_digests(document: Document, files: PresentFiles) -> Document:
         if isinstance(found, Measurement) and found.tree is not None:
             with contextlib.suppress(JournalError):  # without its tree it can only be compared as a whole
                 store_tree(files.journal, found.content_digest, found.tree)
-        digested[state.id] = replace(state, note=_DIGESTED_LATER, **facts_of(found))
+        digested[state.id] = replace(state, note=_DIGESTED_LATER, **facts_of(found, derived=_is_derived(state)))
     entities = {entity.id: digested.get(entity.id, entity) for entity in document.entities}
     activities = tuple(_with_present_problems(activity, entities) for activity in document.activities)
     return replace(document, activities=activities, entities=tuple(entities.values()))
+
+
+def _is_derived(state: Entity) -> bool:
+    return any((state.generated_by, state.revision_of, state.copy_of))
 
 
 def _with_present_problems(activity: Activity, entities: Mapping[str, Entity]) -> Activity:
@@ -163,7 +191,7 @@ def _with_gaps(
             present = files.measure(path, tier=product.tier)
             if present.content_digest == product.content_digest or (product.path, present.content_digest) in copies:
                 continue
-            facts, failure = facts_of(present), ""
+            facts, failure = facts_of(present, derived=True), ""
         except DigestError as error:
             failure = error.message
             facts = {"kind": product.kind, "content_digest": None, "size_bytes": stamp(path).size_bytes}

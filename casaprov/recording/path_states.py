@@ -247,7 +247,8 @@ class PathStates:
 
     def _new(self, path: Path, measured: Measured, **facts: Any) -> Entity:
         if isinstance(measured, Measurement):
-            facts |= facts_of(measured)
+            derived = any(facts.get(name) for name in ("generated_by", "revision_of", "copy_of"))
+            facts |= facts_of(measured, derived=derived)
         else:
             note = sentences(measured.message, facts.get("note", ""))
             facts |= {"kind": "File", "content_digest": None, "size_bytes": 0, "note": note}

@@ -25,6 +25,7 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from casaprov.hashing import Digest
+from casaprov.records.observation import Observation
 
 __all__ = [
     "DOCUMENT_FORMAT",
@@ -40,6 +41,7 @@ __all__ = [
     "Kind",
     "Locator",
     "LogSegment",
+    "Observation",
     "Outcome",
     "Session",
     "Step",
@@ -132,6 +134,9 @@ class Entity:
         with no recorded Activity to explain it.
     note
         Why something about this Entity is not known; empty otherwise.
+    observations
+        What was observed, by the headers: of external data one for each target of each observation, of an image what it
+        shows. Visibilities that a call made have those of the data that they came from.
     """
 
     id: str
@@ -149,6 +154,7 @@ class Entity:
     tier: Tier = "full"
     stamp: Digest | None = None
     checksums: tuple[Checksum, ...] = ()
+    observations: tuple[Observation, ...] = ()
 
     @property
     def session(self) -> str:

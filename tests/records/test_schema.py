@@ -23,6 +23,7 @@ from sample_records import make_reduction
 RECORDS = (
     "Locator",
     "Entity",
+    "Observation",
     "Usage",
     "Failure",
     "LogSegment",

@@ -40,7 +40,7 @@ def finder(measuring: Measuring, *folders: Path, shipped: Path | None = None) ->
 
 
 def recorded(path: Path, *locators: Locator, name: str = "") -> Entity:
-    return Entity(id="e", path=name or path.name, locators=locators, **facts_of(Measuring()(path)))
+    return Entity(id="e", path=name or path.name, locators=locators, **facts_of(Measuring()(path), derived=False))
 
 
 def text(path: Path, content: str = "recorded") -> Path:

@@ -42,7 +42,7 @@ class Originals:
 
     def __init__(self, opened: OpenCrate, original: Path, digester: Digester) -> None:
         self.original = original
-        facts = facts_of(digester.measure(original))
+        facts = facts_of(digester.measure(original), derived=False)
         self.entity = Entity(id="listing", path="n.txt", generated_by=opened.document.activities[0].id, **facts)
         self.document = replace(opened.document, entities=(*opened.document.entities, self.entity))
 
