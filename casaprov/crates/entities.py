@@ -110,7 +110,7 @@ def _description(entity: Entity, reason: str | None) -> str:
 
 
 def _observed(lineage: Lineage, entity: Entity, *, product: bool) -> Node:
-    """Say what an input or a product shows: observations, and of an image the target."""
+    """Name the observations of an input or a product, and the target of an image."""
     sources = observed_sources(lineage, entity) if product or entity.observations else ()
     about = [observation_id(source.id, n) for source in sources for n in range(1, len(source.observations) + 1)]
     shown = {target_id(row) for source in sources for row in source.observations}

@@ -107,7 +107,7 @@ def _root(document: Document, manifest: Manifest) -> Node:
 
 
 def _observed(observed: Iterable[Entity]) -> Node:
-    """Return what the root says of the observations that all of the crate came from."""
+    """Return the statements of the root about the observations of all inputs."""
     rows = [row for entity in observed for row in entity.observations]
     ids = [observation_id(entity.id, n) for entity in observed for n in range(1, len(entity.observations) + 1)]
     return {"keywords": keywords(rows), "temporalCoverage": coverage(rows), "isBasedOn": [ref(name) for name in ids]}

@@ -149,7 +149,9 @@ class ParallelMeasurement:
         # What was measured with its headers will do for one who does not ask for them.
         names: tuple[Observes, ...] = ("nothing", "headers") if self._observes == "nothing" else (self._observes,)
         files = self._files(self.path)
-        found = (self._cached(_product_name(self.path, self._tier, name), files, Measurement.from_json) for name in names)
+        found = (
+            self._cached(_product_name(self.path, self._tier, name), files, Measurement.from_json) for name in names
+        )
         return next((measured for measured in found if measured is not None), None)
 
     def measure(self) -> Measurement:
@@ -172,7 +174,7 @@ class ParallelMeasurement:
         return measured
 
     def _ask_observations(self) -> _Asked[tuple[Observation, ...]] | None:
-        """Have the headers read, from now on, if the product may have any that say what was observed."""
+        """Have the headers of an observation read, from now on, if the product may have any."""
         path = self.path
         if self._observes == "nothing" or not (is_table(path) or (path / _ASDM).is_file() or _is_fits(path)):
             return None

@@ -1,4 +1,4 @@
-"""What was observed, carried along the lineage: tasks do not copy all headers and no identifier of an archive."""
+"""Observations carried along the lineage: tasks do not copy all headers and no identifier of an archive."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ __all__ = ["observations_of", "observed_inputs", "observed_sources"]
 
 
 def observed_inputs(document: Document) -> tuple[Entity, ...]:
-    """Return the external states that say what was observed."""
+    """Return the external states with observations."""
     return tuple(entity for entity in document.entities if entity.observations and not _is_derived(entity))
 
 
 def observed_sources(lineage: Lineage, entity: Entity) -> tuple[Entity, ...]:
-    """Return the external states that say what was observed and that a state came from, or is."""
+    """Return the external states with observations that a state came from, or is."""
     calls = lineage.upstream([entity])
     names = {usage.entity for call in calls for usage in lineage.activities[call].used}
     # What tasks read may itself be a copy, or have been changed outside of tasks.

@@ -14,7 +14,7 @@ import numpy as np
 from casaprov.errors import DigestError
 from casaprov.formats.tables import Table, TableReader
 from casaprov.observations.rows import Field, Headers, Scans, Setup, visibilities
-from casaprov.observations.words import MS_STOKES, header_text, telescope
+from casaprov.observations.words import MS_STOKES, header_text, telescope, utc_offset_s
 from casaprov.records.observation import Observation
 
 __all__ = ["measurement_set"]
@@ -61,11 +61,14 @@ def measurement_set(path: Path, reader: TableReader, *, with_observer: bool = Fa
 def _scans(main: Table) -> Scans:
     """Gather when each field was observed, from the rows of the main table."""
     scans = Scans()
+    scale = str(main.columns["TIME"].keywords.get("MEASINFO", {}).get("Ref", "")) if "TIME" in main.columns else ""
     names = ("OBSERVATION_ID", "FIELD_ID", "DATA_DESC_ID", "TIME", "INTERVAL")
     for first in range(0, main.rows, _ROWS_AT_ONCE):
         count = min(_ROWS_AT_ONCE, main.rows - first)
         observation, target, setup, time, interval = (_numbers(main, name, first, count) for name in names)
-        start, end = (time - interval / 2) / _DAY_S, (time + interval / 2) / _DAY_S
+        # importuvfits keeps the atomic time of AIPS.
+        ahead = utc_offset_s(scale, float(time[0]) / _DAY_S)
+        start, end = (time - ahead - interval / 2) / _DAY_S, (time - ahead + interval / 2) / _DAY_S
         scans.add(observation, target, setup, start, end)
     return scans
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ __all__ = [
     "pol_states",
     "significant",
     "telescope",
+    "utc_offset_s",
     "unsuitable",
 ]
 
@@ -50,6 +52,13 @@ FITS_STOKES: Final = {
     **{-code: name for code, name in enumerate(("RR", "LL", "RL", "LR", "XX", "YY", "XY", "YX"), start=1)},
 }
 """Codes of the axis STOKES (FITS 4.0, table 29)."""
+
+# TAI - UTC is 10 s from 1972 on, and one second more from each of these days (MJD; IERS Bulletin C).
+_LEAP_DAYS = (
+    41499, 41683, 42048, 42413, 42778, 43144, 43509, 43874, 44239, 44786, 45151, 45516, 46247, 47161, 47892, 48257, 48804,
+    49169, 49534, 50083, 50630, 51179, 53736, 54832, 56109, 57204, 57754,
+)  # fmt: skip
+_TT_MINUS_TAI_S = 32.184
 
 _MOST_TEXT = 200  # characters of a header that are kept
 
@@ -79,7 +88,7 @@ _B1950_TO_J2000 = np.array(
 
 
 def header_text(value: Any) -> str:
-    """Return the text of a header without control characters, surrounding blanks and what is too long; else empty."""
+    """Return the text of a header, without control characters and surrounding blanks, and cut; empty if it is no text."""
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     if not isinstance(value, str):
@@ -98,9 +107,18 @@ def number(value: Any) -> float | None:
 
 
 def telescope(value: Any) -> str:
-    """Return the name of a telescope; empty if the header only says that it is not known."""
+    """Return the name of a telescope; empty for words such as UNKNOWN."""
     name = header_text(value)
     return "" if name.upper() in ("UNKNOWN", "NONE", "N/A", "UNSPECIFIED") else name
+
+
+def utc_offset_s(scale: str, mjd: float) -> float:
+    """Return the seconds by which a scale of time is ahead of UTC on a day; 0 for scales that are within a second of it."""
+    name = scale.upper()
+    if name not in ("TAI", "IAT", "TT", "TDT", "ET", "TDB"):
+        return 0.0
+    tai = 10.0 + bisect_right(_LEAP_DAYS, mjd)
+    return tai if name in ("TAI", "IAT") else tai + _TT_MINUS_TAI_S
 
 
 def significant(value: float) -> float:

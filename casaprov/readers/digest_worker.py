@@ -78,7 +78,7 @@ def _part(path: str, column: str, which: dict[str, Any]) -> dict[str, Any]:
 
 
 def _observe(path: str, *, with_observer: bool) -> Any:
-    """Read what was observed from the headers."""
+    """Read the observations of a file or table from its headers."""
     from casaprov.readers.observed import observed
 
     return unstructure(observed(Path(path), with_observer=with_observer))

@@ -22,7 +22,7 @@ _MOST_UNITS = 1000
 
 
 def observed(path: Path, *, with_observer: bool = False) -> tuple[Observation, ...]:
-    """Return what was observed, as the headers say it; nothing for calibration tables and other files.
+    """Return the observations of a file or table by its headers; none of calibration tables and other files.
 
     Raises
     ------

@@ -15,7 +15,7 @@ def field(name: str, ra: float) -> Field:
 
 
 def rows(
-    *scans: tuple[int, int, int, float, float], fields: dict[int, Field], **facts: object
+    *scans: tuple[int, int, int, float, float], fields: dict[int, Field], with_observer: bool = False
 ) -> tuple[Observation, ...]:
     gathered = Scans()
     for part in (scans[:2], scans[2:]):  # as blocks of a large table come
@@ -23,8 +23,14 @@ def rows(
             gathered.add(*map(np.array, zip(*part, strict=True)))
     headers = {0: Headers(telescope="VLA", project="AB1", names={"project": "P"}), 1: Headers(observer="A. Person")}
     return visibilities(
-        gathered.spans, headers=headers, fields=fields, setups=SETUPS, sources={"t": "T"}, calib_level=1, **facts
-    )  # type: ignore[arg-type]
+        gathered.spans,
+        headers=headers,
+        fields=fields,
+        setups=SETUPS,
+        sources={"t": "T"},
+        calib_level=1,
+        with_observer=with_observer,
+    )
 
 
 def test_targets_and_observations_are_told_apart() -> None:

@@ -13,6 +13,7 @@ from casaprov.observations.words import (
     pol_states,
     telescope,
     unsuitable,
+    utc_offset_s,
 )
 
 
@@ -55,6 +56,12 @@ def test_text_of_a_header_can_be_shown_and_stored() -> None:
     assert len(header_text("x" * 1000)) == 200
     assert header_text(5) == ""
     assert telescope("Unknown") == ""
+
+
+def test_atomic_time_is_ahead_of_utc_by_the_leap_seconds_of_the_day() -> None:
+    assert [utc_offset_s("TAI", mjd) for mjd in (41317, 49820, 57753.9, 57754, 60000)] == [10, 29, 36, 37, 37]
+    assert utc_offset_s("TDT", 60000) == 69.184
+    assert utc_offset_s("UTC", 60000) == 0
 
 
 def test_a_number_is_finite() -> None:
