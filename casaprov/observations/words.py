@@ -25,8 +25,8 @@ __all__ = [
     "pol_states",
     "significant",
     "telescope",
-    "utc_offset_s",
     "unsuitable",
+    "utc_offset_s",
 ]
 
 LIGHT: Final = 299_792_458.0
