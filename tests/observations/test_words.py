@@ -17,7 +17,7 @@ from casaprov.observations.words import (
 )
 
 
-def test_a_position_in_b1950_is_precessed() -> None:
+def test_a_position_in_b1950_comes_to_j2000() -> None:
     # 3C 273 in both equinoxes, from the VLA calibrator manual.
     found = from_frame("1950.0", (186.638533333, 2.32869166667))
     assert found == pytest.approx((187.2779, 2.05238), abs=2e-4)

@@ -69,7 +69,7 @@ def test_a_uvfits_has_a_row_for_each_source(ngc5921_fits: Path) -> None:
     assert found[2].sources["target_name"] == "AIPS SU.SOURCE"
 
 
-def test_an_old_uvfits_has_its_position_precessed(ngc5921_fits: Path) -> None:
+def test_an_old_uvfits_has_its_position_in_j2000(ngc5921_fits: Path) -> None:
     (found,) = observed(ngc5921_fits.with_name("3C273XC1.fits"))
     assert (found.s_ra, found.s_dec) == pytest.approx((187.27791, 2.05238), abs=1e-4)
     assert found.proposal_id == "AO88"
