@@ -24,7 +24,8 @@ CHOICES: Mapping[str, tuple[str, ...]] = {"digest": ("full", "fast"), "show_log"
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) *([kMGT]?)B?")
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_SIZES = ("fast_above", "cache_size")
+_SIZES = ("fast_above", "cache_size", "store_size")
+_COUNTS = {"workers": "a number such as 2", "store_days": "a number of days such as 90"}
 _PREFIX = "CASAPROV_"
 _DEFAULT = "default"
 
@@ -46,6 +47,12 @@ class Config:
         Child processes that compute digests.
     cache_size
         Largest size of the digest cache on disk, in bytes; 0 for no cache.
+    store
+        Folder of the store of results; empty for ``.casaprov/store`` beside the notebook.
+    store_size
+        Size that the store is kept in, in bytes; users write ``100 GB``.
+    store_days
+        Days without use after which a result is dropped.
     sources
         Source of each setting, by its name.
     """
@@ -55,6 +62,9 @@ class Config:
     show_log: str = "yes"
     workers: int = 2
     cache_size: int = 256 * 10**6
+    store: str = ""
+    store_size: int = 100 * 10**9
+    store_days: int = 90
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @classmethod
@@ -147,15 +157,19 @@ def _from_environment(environment: Mapping[str, str]) -> Iterable[tuple[str, Any
 
 
 def _checked(name: str, value: Any, source: str) -> Any:
+    if name == "store":
+        if not isinstance(value, str) or "\0" in value:
+            raise UsageError(f"{source}: store cannot be {value!r}.", hint="It is the path of a folder.")
+        return value
     if name in CHOICES:
         if value not in CHOICES[name]:
             raise UsageError(f"{source}: {name} cannot be {value!r}.", hint=f"It is {' or '.join(CHOICES[name])}.")
         return value
     try:
-        number = int(str(value)) if name == "workers" else size_of(value)
+        number = int(str(value)) if name in _COUNTS else size_of(value)
     except ValueError:
         number = -1
-    if number < (name == "workers"):
-        example = "a number such as 2" if name == "workers" else "a size such as 10 GB"
+    if number < (name in _COUNTS):
+        example = _COUNTS.get(name, "a size such as 10 GB")
         raise UsageError(f"{source}: {name} cannot be {value!r}.", hint=f"It is {example}.")
     return number

@@ -46,7 +46,7 @@ ROOMS: dict[str, str] = {
     "casa/plots": "casa/installed doctor errors files processes tasks version / platformdirs",
     "casa/sandbox": "casa/hooks casa/installed casa/plots comparison digests errors processes readers records replays tasks version",
     "casa_kernel": "kernel_hook",
-    "cli": "casa casa/installed casa/plots comparison crate crates doctor errors lineage notebook processes readers records replay replays version / click rich",
+    "cli": "casa casa/installed casa/plots comparison config crate crates doctor errors lineage notebook processes readers recompute/store records replay replays version / click rich",
     "comparison": "digests errors files formats hashing records / numpy",
     "config": "errors",
     "crate": "crates errors files hashing lineage records untrusted",

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.logging import RichHandler
 
+from casaprov.cli.cache import cache
 from casaprov.cli.console import (
     Finite,
     Interrupted,
@@ -429,4 +430,5 @@ def completion(shell: str) -> None:
     click.echo(found(cli, {}, "casaprov", "_CASAPROV_COMPLETE").source())
 
 
+cli.add_command(cache)
 cli.add_command(kernel)

@@ -263,7 +263,7 @@ def _inode(path: Path) -> int | None:
 
 
 def _removed(path: Path) -> bool:
-    """Remove what is at a path; return False if something is left."""
+    """Remove a file or folder; return False if some of it is left."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, onerror=_open_and_retry)
     else:

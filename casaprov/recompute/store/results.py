@@ -13,8 +13,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import logging
+import math
 import os
 import stat
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -27,6 +29,7 @@ from casaprov.files.stamps import Stamps, StatStamp, is_self_contained, settle
 from casaprov.files.time_resolution import TimeSteps
 from casaprov.hashing import Digest
 from casaprov.recompute.store.copying import Copier, Stopped
+from casaprov.recompute.store.eviction import Limits, evict
 from casaprov.recompute.store.folder import PartFolder, StoreFolder
 from casaprov.recompute.store.known_bytes import KnownBytes
 from casaprov.recompute.store.manifest import (
@@ -45,6 +48,7 @@ __all__ = ["Captured", "Miss", "Store"]
 _log = logging.getLogger(__name__)
 
 _LOCK = "table.lock"
+_PART_GROWN = 20  # a store is looked through when one part in so many of its limit was added
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -101,20 +105,28 @@ class Store:
         The folder of the store; it is made when the first result is kept.
     known
         Keeps digests of files for later sessions on this host; None keeps them for this session.
+    limits
+        Limits that the store is kept in: results are dropped when others are kept. None drops nothing.
     on_notice
         Called with sentences for the user: once when files have to be copied, once when the store is full, and for
         each result that turned out to be damaged.
     """
 
     def __init__(
-        self, folder: Path, *, known: Cache | None = None, on_notice: Callable[[str], None] = _log.warning
+        self,
+        folder: Path,
+        *,
+        known: Cache | None = None,
+        limits: Limits | None = None,
+        on_notice: Callable[[str], None] = _log.warning,
     ) -> None:
         self.folder = StoreFolder(folder)
         self.known = KnownBytes(known)
         self.copier = Copier(on_notice)
         self._on_notice = on_notice
         self._steps = TimeSteps()
-        self._has_cleaned = False
+        self._limits = limits
+        self._new_bytes: float = math.inf  # since the store was last looked through: not yet in this session
         self._full_noticed = False
 
     # -- look-up ---------------------------------------------------------------
@@ -183,7 +195,7 @@ class Store:
             if key not in (manifest.key, *manifest.aliases):
                 raise StoreError("It is that of another call.")
         except StoreError as error:
-            self._drop_manifest(key, data)
+            self._drop_manifest(self.folder.result(key), data)
             self._on_notice(
                 f"A result in the store {self.folder.path} is damaged: {error.message} The call runs again."
             )
@@ -225,11 +237,39 @@ class Store:
             if StatStamp.of(path.lstat()) == StatStamp.of(seen):  # a writer may have replaced it
                 path.unlink()
 
-    def _drop_manifest(self, key: Digest, seen: bytes) -> None:
-        path = self.folder.result(key)
+    def _drop_manifest(self, path: Path, seen: bytes) -> None:
         with suppress(OSError, StoreError), self.folder.locked(alone=True):
-            if path.read_bytes() == seen:
+            if path.read_bytes() == seen:  # a writer may have replaced it
                 path.unlink()
+
+    # -- checks ----------------------------------------------------------------
+
+    def check_object(self, path: Path) -> str:
+        """Read an object, and drop a damaged one; return a sentence about the damage, or an empty text."""
+        digest, facts = _digest_of(path)
+        if digest != f"sha256:{path.parent.name}{path.name}" or not stat.S_ISREG(facts.st_mode):
+            self._drop_object(path, facts)
+            return f"{path} does not hold the bytes that it is named by."
+        self.known.put([(path, StatStamp.of(facts), digest)])
+        return ""
+
+    def check_result(self, path: Path) -> str:
+        """Read a manifest, and drop a damaged or incomplete one; return a sentence about the damage, or an empty text."""
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return ""
+        try:
+            manifest = decode_manifest(data)
+            fault = "" if self._has_all(manifest.entry) else "a file of it is missing."
+        except StoreError as error:
+            fault = error.message
+        if fault:
+            self._drop_manifest(path, data)
+        return fault
+
+    def _has_all(self, entry: Entry) -> bool:
+        return all(self._has_object(digest, size) for digest, size in entry.sizes.items())
 
     # -- capture ---------------------------------------------------------------
 
@@ -389,10 +429,19 @@ class Store:
                 self._publish(clone, digest)
             self._publish_manifest(whole, captured.part)
         self._learn(captured, digests)
-        if not self._has_cleaned:
-            self._has_cleaned = True
-            self.folder.remove_dead_parts()
+        self._keep_limits(sum(whole.entry.sizes.values()))
         return whole
+
+    def _keep_limits(self, new_bytes: int) -> None:
+        """Drop results, once in a session and whenever the store may have grown by a good part of its limit."""
+        self._new_bytes += new_bytes
+        limit = math.inf if self._limits is None else self._limits.max_bytes
+        if self._new_bytes <= limit / _PART_GROWN:
+            return
+        self._new_bytes = 0
+        self.folder.remove_dead_parts()
+        if self._limits is not None:
+            evict(self.folder, now_s=time.time(), limits=self._limits)
 
     def _publish(self, clone: Path, digest: Digest) -> None:
         place = self.folder.object(digest)
@@ -403,10 +452,8 @@ class Store:
         clone.replace(place)
 
     def _publish_manifest(self, manifest: Manifest, part: PartFolder) -> None:
-        for member in manifest.files:
-            assert member.digest is not None, "only files are listed"
-            if not self._has_object(member.digest, member.size_bytes):
-                raise NotKept("a file that the store had was dropped meanwhile")
+        if not self._has_all(manifest.entry):
+            raise NotKept("a file that the store had was dropped meanwhile")
         place = self.folder.result(manifest.key)
         contested = False
         with suppress(OSError, StoreError):
