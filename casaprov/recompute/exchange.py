@@ -131,7 +131,14 @@ class Exchange:
         self._path = intents / f"{name}.json"
         self._record = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._record, fcntl.LOCK_EX)
-        self._write({"changes": [[str(change.target), str(change.beside), change.before] for change in self.changes]})
+        try:
+            self._write(
+                {"changes": [[str(change.target), str(change.beside), change.before] for change in self.changes]}
+            )
+        except BaseException:
+            self._path.unlink(missing_ok=True)
+            os.close(self._record)
+            raise
 
     @contextmanager
     def building(self) -> Iterator[None]:
@@ -179,7 +186,9 @@ class Exchange:
             os.close(self._record)
 
     def _write(self, line: dict[str, Any]) -> None:
-        os.write(self._record, json.dumps(line).encode() + b"\n")
+        data = json.dumps(line).encode() + b"\n"
+        if os.write(self._record, data) != len(data):  # the last bytes of a full disk
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
 
 
 def recover(intents: Path) -> tuple[str, ...]:

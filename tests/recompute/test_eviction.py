@@ -146,9 +146,12 @@ def test_folders_of_writers_at_work_stay_and_those_of_dead_ones_go(store: Store,
     captured = store.capture({"a": product}, 10)
     dead = store.folder.path / "part" / "dead"
     dead.mkdir()
-    (dead / "lock").touch()
+    dead.with_name("dead.lock").touch()
+    orphan = store.folder.path / "part" / "orphan"
+    orphan.mkdir()
     (dead / "0").write_text("half a file")
     evict(store.folder, now_s=NOW, limits=Limits())
     assert captured.part.path.exists()
     assert not dead.exists()
+    assert not orphan.exists()
     store.discard(captured)

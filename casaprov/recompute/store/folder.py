@@ -8,7 +8,7 @@
     results/ab/cdef…    manifests, named by the key of the call; their time is that of the last use
     aliases/ab/cdef…    further keys of calls; each file holds the key that the manifest is named by
     pins/abcdef…        keys of the calls that are never dropped
-    part/…              files of writers at work, one folder each
+    part/…              files of writers at work, one folder each, and beside it a file that its writer has locked
 
 Files are as open to others as the folder itself is: a store of one user is closed to others, a folder that a group may
 write is a store of the group.
@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from casaprov.errors import StoreError
+from casaprov.files.regular import scan
 from casaprov.hashing import Digest
 
 __all__ = ["PartFolder", "StoreFolder", "default_folder"]
@@ -44,14 +45,17 @@ def default_folder(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class PartFolder:
-    """Folder of one writer at work, which holds its lock file open."""
+    """Folder of one writer at work, and the descriptor of its lock file."""
 
     path: Path
     lock: int
 
     def remove(self) -> None:
         """Remove the folder and everything below it."""
+        # The lock file is there before the folder and after it: a folder without one is left over.
         shutil.rmtree(self.path, ignore_errors=True)
+        with suppress(OSError):
+            _lock_of(self.path).unlink()
         with suppress(OSError):
             os.close(self.lock)
 
@@ -160,16 +164,20 @@ class StoreFolder:
         """Make a folder for one writer; it is removed by others once this process is gone."""
         self.create()
         path = self.path / "part" / secrets.token_hex(8)
-        self.folder(path)
-        lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock = os.open(_lock_of(path), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.folder(path)
+        except BaseException:
+            os.close(lock)
+            raise
         return PartFolder(path, lock)
 
     def remove_dead_parts(self) -> None:
         """Remove the folders of writers that are gone."""
         with suppress(OSError):
-            for entry in list(os.scandir(self.path / "part")):
-                self._remove_if_dead(Path(entry.path))
+            for name in {Path(entry.name).stem for entry in scan(self.path / "part")}:
+                _remove_if_dead(self.path / "part" / name)
 
     @contextmanager
     def locked(self, *, alone: bool = False) -> Iterator[None]:
@@ -212,14 +220,23 @@ class StoreFolder:
                     with os.scandir(folder.path) as entries:
                         yield from entries
 
-    @staticmethod
-    def _remove_if_dead(path: Path) -> None:
-        with suppress(OSError):
-            lock = os.open(path / "lock", os.O_RDWR | os.O_CLOEXEC)
-            try:
-                # Fails while the writer lives. A folder without a lock is that of one that has only begun, or was killed
-                # then: it is empty, and stays.
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(path, ignore_errors=True)
-            finally:
-                os.close(lock)
+
+def _lock_of(part: Path) -> Path:
+    return part.with_name(f"{part.name}.lock")
+
+
+def _remove_if_dead(part: Path) -> None:
+    with suppress(OSError):
+        try:
+            lock = os.open(_lock_of(part), os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            shutil.rmtree(part, ignore_errors=True)
+            return
+        try:
+            # Fails while the writer lives. One that has made the file and not yet locked it goes on in a folder that the
+            # next look takes for one that is left over: it keeps nothing then.
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(part, ignore_errors=True)
+            _lock_of(part).unlink()
+        finally:
+            os.close(lock)

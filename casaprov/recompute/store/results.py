@@ -461,15 +461,15 @@ class Store:
             contested = there.contested or there.contents != manifest.entry.contents
         self.folder.folder(place.parent)
         new = part.path / "manifest"
+        # Further keys before the manifest: a key that leads nowhere is a miss.
+        for alias in manifest.aliases:
+            self.folder.folder(self.folder.alias(alias).parent)
+            new.write_text(manifest.key, encoding="utf-8")
+            new.chmod(self.folder.object_mode())
+            new.replace(self.folder.alias(alias))
         new.write_bytes(encode_manifest(manifest, contested=contested))
         new.chmod(self.folder.result_mode())
         new.replace(place)
-        for alias in manifest.aliases:
-            place = self.folder.alias(alias)
-            self.folder.folder(place.parent)
-            new.write_text(manifest.key, encoding="utf-8")
-            new.chmod(self.folder.object_mode())
-            new.replace(place)
         if contested:
             raise NotKept("two runs of the same call left different contents: its result is not certain")
 
