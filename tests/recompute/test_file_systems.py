@@ -46,6 +46,8 @@ def test_products_are_cloned_or_copied_and_come_back(file_system: tuple[str, Pat
     assert (captured.copied_bytes == 0) == CLONES[kind]
     store.keep(captured, a_manifest(), recorded(captured, {"w.ms": product}))
     assert ["cannot be cloned by the file system" in notice for notice in notices] == [] if CLONES[kind] else [True]
+    found = store.lookup(a_key("call"))
+    assert isinstance(found, Manifest)
     for change in ("missing", "other", "changed"):
         if change == "changed":
             (product / "table.f1").write_text("written in place")
@@ -53,8 +55,7 @@ def test_products_are_cloned_or_copied_and_come_back(file_system: tuple[str, Pat
             product.rename(folder / change)
         if change == "other":
             write_tree(product, other="file")
-        found = store.lookup(a_key("call"))
-        assert isinstance(found, Manifest)
+        assert store.lookup(a_key("call")) == found
         restore(store, found, {"w.ms": product}, intents=folder / "intents")
         assert tree(product) == before
     assert len(notices) == (not CLONES[kind])
