@@ -32,6 +32,7 @@ from casaprov.cli.console import (
     tell_problems,
     tell_step,
 )
+from casaprov.cli.inspect import inspect
 from casaprov.cli.kernel import kernel
 from casaprov.cli.terminal import plain, visible
 from casaprov.errors import CasaprovError, DigestError, MissingDependency, RecordError, UsageError
@@ -221,45 +222,6 @@ def validate(crate: Path, as_json: bool) -> int:
 
 
 @cli.command()
-@click.argument("subject", type=_any_path, required=False)
-@click.option(
-    "--graph", is_flag=False, flag_value="-", metavar="[X.svg|png|pdf|dot|json]", help="Show or draw the graph."
-)
-@click.option("--prov", type=_any_path, metavar="FILE", help="Write the record as PROV-JSON to FILE.")
-@click.option("--timing", is_flag=True, help="Show the duration of each call, and your waiting time for casaprov.")
-@click.option("--upstream", "end", metavar="PATH", help="Show only the calls that this file or table came from.")
-@click.option(
-    "--downstream",
-    "start",
-    metavar="PATH",
-    help="Show only the calls that used this file or table, or anything made from it.",
-)
-@_json_option
-def inspect(*, subject: Path | None, graph: str | None, timing: bool, as_json: bool, **options: Any) -> None:
-    """Show the calls of a crate or a notebook, with their inputs and products.
-
-    \b
-    Example:
-      casaprov inspect ngc5921.crate.zip --graph ngc5921.svg
-    """
-    from casaprov.cli.render import calls_table, graph_view, issues_view, timing_view
-    from casaprov.lineage.inspection import inspect_document
-
-    if subject is None:  # "--graph SUBJECT": click gave the argument to the option
-        subject, graph = Path(graph or ""), "-"
-    with extra("jupyter"):
-        from casaprov.notebook.subject import open_subject
-
-        opened = open_subject(subject)
-    document, cells, options["remarks"] = opened
-    found = inspect_document(document, cells, graph=Path(graph) if graph and graph != "-" else None, **options)
-    if as_json or timing or not found.written:
-        show(found.document, as_json, timing_view if timing else graph_view if graph else calls_table)
-    if not as_json and (lines := (*found.notes, *(f"Written: {path}" for path in found.written))):
-        out.print(issues_view(lines), soft_wrap=True)
-
-
-@cli.command()
 @click.argument("crate", type=_any_path)
 @click.option("--work", type=_any_path, help="Empty or new folder to work in; by default replay-<crate>.")
 @click.option("--data", type=_any_path, multiple=True, help="Folder to search for inputs; repeatable.")
@@ -431,4 +393,5 @@ def completion(shell: str) -> None:
 
 
 cli.add_command(cache)
+cli.add_command(inspect)
 cli.add_command(kernel)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
@@ -17,6 +18,7 @@ from casaprov.doctor import Finding
 from casaprov.errors import CasaprovError, CrateError
 from casaprov.lineage.graph import Lineage
 from casaprov.records.model import Activity, Document, Entity
+from casaprov.records.values import from_json
 from casaprov.replays.report import ReplayReport
 
 __all__ = [
@@ -41,6 +43,8 @@ _VERDICT_STYLE = {
     "not-verifiable": "magenta",
 }
 
+_VALUE_CHARACTERS = 60
+
 _MOST_CALLS = 5
 """Number of calls that one line names."""
 
@@ -63,18 +67,24 @@ def size(count: int) -> str:
     return f"{amount:.1f} TB"
 
 
-def calls_table(document: Document) -> Table:
-    """Return a table of all calls: duration, files read, files left behind and, if a call did not complete, its end."""
+def calls_table(document: Document, numbers: Mapping[str, int] | None = None) -> Table:
+    """Return a table of all calls: parameters that the user gave, duration, files read and left behind, and failures.
+
+    Parameters
+    ----------
+    numbers
+        Number of each call, by Activity id; by default its place in `document`.
+    """
     lineage = Lineage(document)
     table = _table("#", "task", "s", "read", "left behind")
     table.title, table.title_justify = plain(document.notebook), "left"
-    numbers = document.call_numbers
+    numbers = numbers or document.call_numbers
     for activity in document.activities:
         left = [_left(lineage.entities[u.entity], declared=u.declared) for u in activity.generated]
         left += [f"[dim]removed[/] {plain(path)}" for path in activity.deleted]
         table.add_row(
             str(numbers[activity.id]),
-            ("  " if activity.parent else "") + _task(activity),
+            ("  " if activity.parent else "") + _task(activity) + _given(activity),
             f"{activity.seconds:.1f}" if activity.seconds is not None else "",
             "\n".join(_name(lineage.entities[u.entity]) for u in activity.used),
             "\n".join(left + _troubles(activity)),
@@ -82,11 +92,11 @@ def calls_table(document: Document) -> Table:
     return table
 
 
-def timing_view(document: Document) -> Group:
+def timing_view(document: Document, numbers: Mapping[str, int] | None = None) -> Group:
     """Return a table of all calls with their duration, and the time that the user waited for casaprov."""
     table = _table("#", "task", "s", "waited for casaprov")
     table.title, table.title_justify = plain(document.notebook), "left"
-    numbers = document.call_numbers
+    numbers = numbers or document.call_numbers
     for activity in document.activities:
         seconds = f"{activity.seconds:.2f}" if activity.seconds is not None else ""
         name = ("  " if activity.parent else "") + _task(activity)
@@ -112,6 +122,21 @@ def _task(activity: Activity) -> str:
     return f"[{style}]{plain(activity.task)}{outcome}[/]"
 
 
+def _given(activity: Activity) -> str:
+    """Return the parameters that the user gave, below the name of the task."""
+    given = ", ".join(f"{name}={_short(activity.parameters.get(name))}" for name in activity.given)
+    return f"\n[dim]{plain(given)}[/]" if given else ""
+
+
+def _short(value: Any) -> str:
+    """Return a recorded value as people read it: as Python wrote it, in at most 60 characters."""
+    try:
+        text = repr(from_json(value))
+    except (ValueError, TypeError):
+        text = repr(value)
+    return text if len(text) <= _VALUE_CHARACTERS else f"{text[: _VALUE_CHARACTERS - 1]}…"
+
+
 def _troubles(activity: Activity) -> list[str]:
     """Return the first line of the error, and the problems of the record."""
     error = activity.failure.message.strip().splitlines()[:1] if activity.failure else []
@@ -132,14 +157,14 @@ def _left(entity: Entity, *, declared: bool) -> str:
     return plain(entity.path) + how + ("" if declared else " [yellow](observed)[/]")
 
 
-def graph_view(document: Document) -> Tree:
+def graph_view(document: Document, numbers: Mapping[str, int] | None = None) -> Tree:
     """Return the graph as a tree, from the products that nothing used back to the inputs."""
     lineage = Lineage(document)
     root = Tree(plain(document.notebook))
     read = {usage.entity for activity in document.activities for usage in activity.used}
     read |= {state.id for name in read for state in lineage.origins(lineage.entities[name])}
     ends = [product for product in lineage.products() if product.id not in read]
-    _grow(root, ends, lineage, document.call_numbers, set())
+    _grow(root, ends, lineage, numbers or document.call_numbers, set())
     return root
 
 

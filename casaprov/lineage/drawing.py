@@ -42,8 +42,13 @@ _FAILED = {"color": "#c00000", "fontcolor": "#c00000", "fillcolor": "#fdeaea", "
 _GAP = {"color": "#c00000", "style": "filled,dashed", "penwidth": "1.6"}
 
 
-def draw(document: Document, path: Path) -> None:
+def draw(document: Document, path: Path, numbers: Mapping[str, int] | None = None) -> None:
     """Write the graph to `path`, in the format that its suffix names.
+
+    Parameters
+    ----------
+    numbers
+        Number of each call, by Activity id; by default its place in `document`.
 
     Raises
     ------
@@ -60,14 +65,14 @@ def draw(document: Document, path: Path) -> None:
     if suffix not in DRAWING_FORMATS:
         raise UsageError(f"A graph cannot be drawn into {path}.", hint=f"Its name may end in {_listed()}.")
     if suffix == ".json":
-        path.write_text(json.dumps(to_graph(document), indent=1) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(to_graph(document, numbers), indent=1) + "\n", encoding="utf-8")
     elif suffix == ".dot":
-        path.write_text(to_dot(document), encoding="utf-8")
+        path.write_text(to_dot(document, numbers), encoding="utf-8")
     else:
-        path.write_bytes(_rendered(to_dot(document), suffix.removeprefix(".")))
+        path.write_bytes(_rendered(to_dot(document, numbers), suffix.removeprefix(".")))
 
 
-def to_graph(document: Document) -> dict[str, Any]:
+def to_graph(document: Document, numbers: Mapping[str, int] | None = None) -> dict[str, Any]:
     """Return nodes and edges with the record's ids, as JSON values.
 
     Edges lead forward in time: ``used`` from a state to a call, ``generated``
@@ -76,7 +81,7 @@ def to_graph(document: Document) -> dict[str, Any]:
     from a call to an inner call.
     """
     lineage = Lineage(document)
-    inputs, products, numbers = _ids(lineage.inputs()), _ids(lineage.products()), document.call_numbers
+    inputs, products, numbers = _ids(lineage.inputs()), _ids(lineage.products()), numbers or document.call_numbers
     nodes: list[dict[str, Any]] = [
         {"id": a.id, "type": "activity", "label": f"{numbers[a.id]} {a.task}", "task": a.task, "outcome": a.outcome}
         for a in document.activities
@@ -118,9 +123,9 @@ def _ids(entities: Iterable[Entity]) -> frozenset[str]:
 # -- DOT -----------------------------------------------------------------------
 
 
-def to_dot(document: Document) -> str:
+def to_dot(document: Document, numbers: Mapping[str, int] | None = None) -> str:
     """Return the graph as DOT text, the same for the same Document."""
-    return _Sketch(Lineage(document)).text()
+    return _Sketch(Lineage(document), numbers or document.call_numbers).text()
 
 
 @dataclass
@@ -128,6 +133,7 @@ class _Sketch:
     """DOT text in the making."""
 
     lineage: Lineage
+    call_numbers: Mapping[str, int]
     lines: list[str] = field(default_factory=list)
 
     def text(self) -> str:
@@ -152,7 +158,6 @@ class _Sketch:
     def _prepare(self) -> None:
         """Name the nodes, number the states of each path, and find the states that stand together in a note."""
         document = self.lineage.document
-        self.call_numbers = document.call_numbers
         self.calls = {activity_id: f"call{number}" for activity_id, number in self.call_numbers.items()}
         self.nodes = {entity.id: f"state{number}" for number, entity in enumerate(document.entities, start=1)}
         self.inputs = _ids(self.lineage.inputs())

@@ -29,9 +29,12 @@ class Inspection:
         Calls out of order and stale products in that part; notes of gaps and inputs.
     written
         The files of the graph and of PROV-JSON, if they were asked for.
+    numbers
+        Number of each call in the whole record, by Activity id.
     """
 
     document: Document
+    numbers: Mapping[str, int]
     notes: tuple[OutOfOrder | Stale | str, ...]
     written: tuple[Path, ...]
 
@@ -87,10 +90,12 @@ def inspect_document(
     )
     try:
         if graph is not None:
-            draw(part, graph)
+            draw(part, graph, document.call_numbers)
         if prov is not None:
             prov.write_text(json.dumps(to_prov(part), indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         message = f"{error.filename or graph or prov} cannot be written: {error.strerror or error}."
         raise UsageError(message, hint="Name another file.") from error
-    return Inspection(document=part, notes=notes, written=tuple(path for path in (graph, prov) if path))
+    return Inspection(
+        document=part, numbers=document.call_numbers, notes=notes, written=tuple(path for path in (graph, prov) if path)
+    )
