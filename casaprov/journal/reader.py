@@ -125,7 +125,7 @@ class JournalReader:
         )
 
     def _take(self, text: bytes) -> bool:
-        """Add a line to the record; tell whether it could be read."""
+        """Add a line to the record; return False if it could not be read."""
         try:
             # A power cut may leave zeros in the place of what was written before it.
             line = json.loads(text.strip(b"\0"))

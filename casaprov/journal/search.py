@@ -55,7 +55,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _listed(folder: Path) -> list[Path]:
-    """Return what a folder holds; nothing of one that cannot be read."""
+    """List the paths in a folder; none if it cannot be read."""
     try:
         with os.scandir(folder) as entries:
             return [Path(entry.path) for entry in entries]

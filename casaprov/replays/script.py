@@ -159,5 +159,5 @@ def _way(here: PurePosixPath, there: PurePosixPath) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Return a text without what would end a comment."""
+    """Replace the characters that would end a comment."""
     return "".join(character if character.isprintable() else " " for character in text)

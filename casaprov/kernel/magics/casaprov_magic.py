@@ -282,7 +282,7 @@ class CasaprovMagic:
         return found[-1]
 
     def _existence(self, document: Document | None) -> Callable[[Entity], bool]:
-        """Return a function that tells whether there is something at the path of a state."""
+        """Return a test for the presence of a state at its path."""
         folders = present_folders(journal_folder(self._recording.notebook), document) if document is not None else {}
         return lambda state: os.path.lexists(folders[state.session] / state.path)
 
