@@ -3,6 +3,9 @@
 A product is refused while something has it open: CASA keeps what it read of a table, and would go on with that. The
 products are built beside the files that they replace, these are looked at once more, and all are exchanged
 (:mod:`casaprov.recompute.exchange`).
+
+Files that are there already are not written again. Where the file system clones files, a product is built whole: that
+writes nothing. Elsewhere only the files that differ are built and exchanged, if that saves a copy that takes time.
 """
 
 from __future__ import annotations
@@ -10,13 +13,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from casaprov.errors import NotRestored
 from casaprov.files.regular import digest_file
 from casaprov.files.stamps import Stamps, settle
 from casaprov.files.time_resolution import TimeSteps
+from casaprov.hashing import Digest
 from casaprov.recompute.exchange import Exchange, recover
 from casaprov.recompute.store.manifest import Manifest, Member, StoredProduct
 from casaprov.recompute.store.product_files import Irregular, ProductFile, list_product
@@ -24,9 +28,26 @@ from casaprov.recompute.store.results import Store
 
 __all__ = ["Restored", "recover", "restore"]
 
+_SAVED_BYTES = 64 * 2**20
+"""Size of equal files from which a product is not copied whole."""
+
 _SMALL_BYTES = 64 * 1024  # a file up to this size is read to see whether it is equal
 _FILE_MODE = 0o777
 _FOLDER_MODE = 0o3777  # not those that give a program the rights of its owner: a store may be shared
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A product, or a part of one, that is built and exchanged as one.
+
+    Attributes
+    ----------
+    members
+        Its folders and files; none if the call leaves nothing there.
+    """
+
+    target: Path
+    members: tuple[Member, ...]
 
 
 @dataclass(frozen=True)
@@ -109,25 +130,69 @@ def _exchanged(
 ) -> int:
     """Build products and exchange them; return how many bytes were written."""
     _refuse(changed())
-    if not work:
+    parts = [part for p in work for part in _parts(store, p, places[p.name], found[p.name])]
+    if not parts:
         return 0
-    exchange = Exchange(intents, [places[product.name] for product in work])
+    exchange = Exchange(intents, [part.target for part in parts])
     with exchange.building():
         written = sum(
-            _build(store, product, change.beside) for product, change in zip(work, exchange.changes, strict=True)
+            _build(store, part.members, change.beside) for part, change in zip(parts, exchange.changes, strict=True)
         )
         # Building takes time: what has changed since the first look must not be lost.
         _refuse(held([place for name, place in places.items() if found[name]]))
         _refuse(changed())
         for product in work:
-            if list_product(places[product.name]) != found[product.name]:
+            there = list_product(places[product.name])
+            if _without_new(there, exchange) != _without_new(found[product.name], exchange):
                 raise NotRestored(f"{places[product.name]} changed meanwhile")
     return written
 
 
-def _build(store: Store, product: StoredProduct, beside: Path) -> int:
-    """Build a product at a path; return the size of its files."""
-    for member in product.members:
+def _without_new(files: Sequence[ProductFile], exchange: Exchange) -> list[ProductFile]:
+    """Leave out the files that are being built inside of a product."""
+    names = {change.beside.name for change in exchange.changes}
+    return [file for file in files if names.isdisjoint(file.path.split("/"))]
+
+
+def _parts(store: Store, product: StoredProduct, place: Path, found: Sequence[ProductFile]) -> Sequence[_Part]:
+    """Return what of a product is built: all of it, or the files that differ from those that are there."""
+    whole = _Part(place, product.members)
+    there = {file.path: file for file in found}
+    wanted = {member.path: member for member in product.members}
+    equal = {
+        path
+        for path, member in wanted.items()
+        if path in there and _is_equal(member, there[path], store.known.get(place / path, there[path].stamp))
+    }
+    saved = sum(wanted[path].size_bytes for path in equal)
+    if "" not in equal or saved < _SAVED_BYTES or store.copier.clones_into(store.folder.path, place.parent):
+        return [whole]
+    folders = {member.path for member in product.members if member.digest is None}
+    if any(path in there and path not in equal for path in folders):  # permissions of a folder, or a file in its place
+        return [whole]
+    different = [path for path in (*wanted, *there) if path not in equal and _parent(path) in equal]
+    return [_Part(place / path, _below(product.members, path)) for path in dict.fromkeys(different)]
+
+
+def _is_equal(member: Member, file: ProductFile, known: Digest | None) -> bool:
+    """Return True if a file that is there is known to be that of a product, or a folder has its permissions."""
+    same = (member.mode, member.size_bytes) == (file.mode, file.size_bytes)
+    return same and (file.stamp is None if member.digest is None else known == member.digest)
+
+
+def _parent(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _below(members: Sequence[Member], path: str) -> tuple[Member, ...]:
+    """Return a member and all below it, with paths relative to it."""
+    found = [member for member in members if member.path == path or member.path.startswith(f"{path}/")]
+    return tuple(replace(member, path=member.path[len(path) + 1 :]) for member in found)
+
+
+def _build(store: Store, members: Sequence[Member], beside: Path) -> int:
+    """Build a product or a part of one at a path; return the size of its files."""
+    for member in members:
         path = beside / member.path
         if member.digest is None:
             path.mkdir(mode=0o700)
@@ -139,10 +204,10 @@ def _build(store: Store, product: StoredProduct, beside: Path) -> int:
             os.close(source)
         if path.lstat().st_size != member.size_bytes:
             raise NotRestored(f"{member.path} was not copied as a whole")
-    for member in reversed(product.members):  # a folder may be closed to writers: when all below it is there
+    for member in reversed(members):  # a folder may be closed to writers: when all below it is there
         if member.digest is None:
             (beside / member.path).chmod(member.mode & _FOLDER_MODE)
-    return product.size_bytes
+    return sum(member.size_bytes for member in members)
 
 
 def _is_there(store: Store, product: StoredProduct, place: Path, found: Sequence[ProductFile]) -> bool:

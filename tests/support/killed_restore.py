@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
+from casaprov.files.regular import digest_file
+from casaprov.files.stamps import StatStamp
+from casaprov.recompute import restore as module
 from casaprov.recompute.restore import recover, restore
 from casaprov.recompute.store.manifest import Manifest
 from casaprov.recompute.store.results import Store
 from stored_results import a_key, keep, tree, write_tree
+
+if "PARTS" in os.environ:  # exchange the files that differ, however small those are that do not
+    module._SAVED_BYTES = 1
 
 NAMES = ("w.ms", "new.cal", "gone.txt")
 
@@ -30,6 +37,10 @@ def work(folder: Path) -> None:
     store = Store(folder / "store")
     manifest = store.lookup(a_key("call"))
     assert isinstance(manifest, Manifest)
+    for name in ("SUB/table.f0", "table.f0"):  # known from an earlier call
+        file = folder / "w.ms" / name
+        if file.exists():
+            store.known.put([(file, StatStamp.of(file.lstat()), digest_file(file))])
     restore(store, manifest, {name: folder / name for name in NAMES}, intents=folder / "intents")
 
 

@@ -47,6 +47,7 @@ class Copier:
         self._on_notice = on_notice
         self._lock = threading.Lock()
         self._without_clones: set[tuple[int, int]] = set()
+        self._with_clones: set[tuple[int, int]] = set()
         self._bytes_per_s = _START_BYTES_PER_S
 
     def copy(self, source: int, target: Path, mode: int, stop: Callable[[], bool] = _never) -> bool:
@@ -81,6 +82,18 @@ class Copier:
         """Return False if it is known that files of these devices cannot be cloned."""
         return (source_device, target_device) not in self._without_clones
 
+    def clones_into(self, source: Path, folder: Path) -> bool:
+        """Return True if files in a folder `source` can be cloned into another one; that is tried once per file system."""
+        pair = (source.stat().st_dev, folder.stat().st_dev)
+        if pair in self._without_clones:
+            return False
+        if pair not in self._with_clones:
+            if pair[0] != pair[1] or not can_clone(folder):
+                self._note_copies(pair, folder)
+                return False
+            self._with_clones.add(pair)
+        return True
+
     def seconds_for(self, size_bytes: int, files: int, *, cloned: bool) -> float:
         """Return how long a copy of so many files is expected to take."""
         return files * _FILE_S + (0.0 if cloned else size_bytes / self._bytes_per_s)
@@ -96,11 +109,11 @@ class Copier:
                 raise
             # EINVAL may be a matter of this one file: Btrfs does not mix files with and without checksums.
             if error.errno != errno.EINVAL:
-                self._note_copies(pair, target)
+                self._note_copies(pair, target.parent)
             return False
         return True
 
-    def _note_copies(self, pair: tuple[int, int], target: Path) -> None:
+    def _note_copies(self, pair: tuple[int, int], folder: Path) -> None:
         with self._lock:
             first = not self._without_clones
             self._without_clones.add(pair)
@@ -109,7 +122,7 @@ class Copier:
                 "between the file systems of the data and the store" if pair[0] != pair[1] else "by the file system"
             )
             self._on_notice(
-                f"Files cannot be cloned {between} ({target.parent}): results are copied, which takes time and space, "
+                f"Files cannot be cloned {between} ({folder}): results are copied, which takes time and space, "
                 "and what is computed faster than copied is not kept. XFS and Btrfs clone files in no time."
             )
 

@@ -32,8 +32,10 @@ class KnownBytes:
         self._lock = threading.Lock()
         self._known: OrderedDict[str, tuple[StatStamp, Digest]] = OrderedDict()
 
-    def get(self, path: Path, stamp: StatStamp) -> Digest | None:
-        """Return the digest of a file under its stamp; None if it is not known."""
+    def get(self, path: Path, stamp: StatStamp | None) -> Digest | None:
+        """Return the digest of a file under its stamp; None if it is not known, or there is no stamp."""
+        if stamp is None:
+            return None
         with self._lock:
             known = self._known.get(str(path))
         if known is not None:

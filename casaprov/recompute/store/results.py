@@ -411,7 +411,12 @@ class Store:
                 raise NotKept(f"{captured.products[name][0]} changed after the call before it was copied to the store")
             if measurement is not None and (not stamps or measurement.tier != "full"):
                 raise NotKept(f"the record has no full digest of {captured.products[name][0]}")
-        digests = {file: _digest_of(file)[0] for file in _clones(captured)}
+        digests = {
+            file.clone: _digest_captured(product / file.found.path, file.found.stamp, file.clone)
+            for product, files in captured.products.values()
+            for file in files
+            if file.clone is not None
+        }
         whole = replace(
             manifest,
             products=tuple(
@@ -523,8 +528,17 @@ def _settled(path: Path, steps: TimeSteps) -> Stamps:
     return stamps
 
 
-def _clones(captured: Captured) -> Iterator[Path]:
-    return (file.clone for _, files in captured.products.values() for file in files if file.clone is not None)
+def _digest_captured(path: Path, stamp: StatStamp | None, clone: Path) -> Digest:
+    """Return the digest of the bytes of a clone.
+
+    The original has them as well while its stamp is the same, and is read instead: the system has in memory what the
+    call wrote, and would read the clone from the disk.
+    """
+    with suppress(OSError):
+        digest, facts = _digest_of(path)
+        if StatStamp.of(facts) == stamp == StatStamp.of(path.lstat()):
+            return digest
+    return _digest_of(clone)[0]
 
 
 def _member(file: _CapturedFile, digests: Mapping[Path, Digest]) -> Member:
