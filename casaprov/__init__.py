@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from casaprov.recompute.served import nocache
     from casaprov.recording.activities import activity
 
     __version__: str
 
-__all__ = ["__version__", "activity", "load_ipython_extension", "unload_ipython_extension"]
+__all__ = ["__version__", "activity", "load_ipython_extension", "nocache", "unload_ipython_extension"]
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
@@ -39,6 +40,10 @@ def __getattr__(name: str) -> Any:
         from casaprov.recording.activities import activity
 
         return activity
+    if name == "nocache":
+        from casaprov.recompute.served import nocache
+
+        return nocache
     # Not at import: importlib.metadata costs a third of this package's import time, and few ask for the version.
     if name == "__version__":
         from casaprov.version import __version__

@@ -19,10 +19,15 @@ from casaprov.errors import UsageError
 
 __all__ = ["CHOICES", "Config", "load_config", "size_of"]
 
-CHOICES: Mapping[str, tuple[str, ...]] = {"digest": ("full", "fast"), "show_log": ("yes", "no")}
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "digest": ("full", "fast"),
+    "show_log": ("yes", "no"),
+    "cache": ("off", "on"),
+}
 """Possible values of the settings that are words."""
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) *([kMGT]?)B?")
+_NAME = re.compile(r"[A-Za-z_]\w*")
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _SIZES = ("fast_above", "cache_size", "store_size")
 _COUNTS = {"workers": "a number such as 2", "store_days": "a number of days such as 90"}
@@ -53,6 +58,10 @@ class Config:
         Size that the store is kept in, in bytes; users write ``100 GB``.
     store_days
         Days without use after which a result is dropped.
+    cache
+        ``on``: the results of a call with the same inputs are restored instead of computed again.
+    not_cached
+        Tasks that always run.
     sources
         Source of each setting, by its name.
     """
@@ -65,6 +74,8 @@ class Config:
     store: str = ""
     store_size: int = 100 * 10**9
     store_days: int = 90
+    cache: str = "off"
+    not_cached: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @classmethod
@@ -75,6 +86,8 @@ class Config:
     def text(self, name: str) -> str:
         """Return the value of a setting as a user would write it."""
         value = getattr(self, name)
+        if isinstance(value, tuple):
+            return ", ".join(value) or "none"
         if name not in _SIZES or not value:
             return str(value)
         prefix, unit = next((prefix, unit) for prefix, unit in reversed(_UNITS.items()) if value >= unit)
@@ -165,6 +178,8 @@ def _checked(name: str, value: Any, source: str) -> Any:
         if value not in CHOICES[name]:
             raise UsageError(f"{source}: {name} cannot be {value!r}.", hint=f"It is {' or '.join(CHOICES[name])}.")
         return value
+    if name == "not_cached":
+        return _task_names(name, value, source)
     try:
         number = int(str(value)) if name in _COUNTS else size_of(value)
     except ValueError:
@@ -173,3 +188,11 @@ def _checked(name: str, value: Any, source: str) -> Any:
         example = _COUNTS.get(name, "a size such as 10 GB")
         raise UsageError(f"{source}: {name} cannot be {value!r}.", hint=f"It is {example}.")
     return number
+
+
+def _task_names(name: str, value: Any, source: str) -> tuple[str, ...]:
+    members = value if isinstance(value, list | tuple) else [word for word in re.split(r"[,\s]+", str(value)) if word]
+    names = tuple(str(member) for member in members if member != "none")
+    if not all(_NAME.fullmatch(member) for member in names):
+        raise UsageError(f"{source}: {name} cannot be {value!r}.", hint="It is a list of tasks such as tclean, split.")
+    return names

@@ -32,6 +32,7 @@ from casaprov.recording.finish_queue import FinishQueue
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from casaprov.recompute.lookup import Recomputation
     from casaprov.recorder import Recorder
     from casaprov.records.model import Tier
 
@@ -83,13 +84,15 @@ class KernelRecording:
             casa_log,
             journal=lambda: journal_folder(self.session.notebook),
             wanted=lambda: self.session.settings.config.show_log == "yes",
+            keeps_figures=lambda: self.session.settings.config.cache == "on",
         )
-        cells = Cells(shell, lambda: self.session.notebook, self._output, self._finish_queue)
+        self._cells = cells = Cells(shell, lambda: self.session.notebook, self._output, self._finish_queue)
         self.session = RecordedSession(
             NotebookName(shell.user_ns, self._folder),
             cells,
             self._finish_queue,
             open_recorder=self._open_recorder,
+            open_recomputation=self._open_recomputation,
             settle_tools=lambda: self._wrappers.settle_tools(),  # noqa: PLW0108 - the wrappers are made below
             on_failure=self.stop,
         )
@@ -142,6 +145,18 @@ class KernelRecording:
 
         session, folder = new_session(self._folder, notebook.name), journal_folder(notebook)
         return open_recorder(session, folder, self.session.digester(), tier, self._finish_queue)
+
+    def _open_recomputation(self, recorder: Recorder, notebook: Path) -> Recomputation:
+        from casaprov.casa.recomputing import open_recomputation  # loaded where the cache is on
+
+        def left_out(task: str) -> str:
+            if task in self.session.settings.config.not_cached:
+                return f"The setting not_cached names {task}."
+            return "Its cell has the tag nocache." if self._cells.is_left_out else ""
+
+        return open_recomputation(
+            recorder, notebook, digester=self.session.digester, left_out=left_out, on_notice=print_notice
+        )
 
 
 def _task_help() -> TaskHelpSource:

@@ -169,6 +169,7 @@ class Recorder:
             ),
             files=files,
             uses=uses,
+            outputs=outputs,
             stamps=stamps,
             tiers=tiers,
             measurements=measurements,
@@ -290,6 +291,8 @@ class Recorder:
         self, open_call: OpenCall, result: TaskResult, ended_at: str, parents: tuple[OpenCall, ...]
     ) -> EndedCall:
         """Find the changes of a call, and start to measure them."""
+        if result.restored is not None:
+            open_call.progress.restored = result.restored.paths
         changes = find_changes(open_call, self._snapshot(open_call.call.cwd))
         open_call.progress.problems.extend(changes.problems)
         returned = to_json(result.returned)
@@ -301,6 +304,8 @@ class Recorder:
             returned_digest=digest_record("casaprov/value/1", returned) if is_exact(returned) else None,
             failure=result.failure,
             log=self._writer.write_log(open_call, result.log),
+            restored_from=result.restored.computed_by if result.restored is not None else None,
+            look_up=open_call.progress.look_up,
         )
         # From here on other threads take turns with this one. All measurements are under way before any is waited for.
         tiers = {written.path: open_call.tiers.get(written.path, "full") for written in changes.written}
@@ -311,8 +316,11 @@ class Recorder:
             path: self._digester.submit(path, tier=tier, stamps=changes.stamps[path]) for path, tier in tiers.items()
         }
         all_measured = {**open_call.measurements, **measurements}
-        awaited = {path: changes.stamps[path] for path, future in all_measured.items() if not future.done()}
-        return EndedCall(
+        kept = measurements.keys() if open_call.progress.keeps else ()
+        awaited = {
+            path: changes.stamps[path] for path, future in all_measured.items() if path in kept or not future.done()
+        }
+        open_call.progress.ended = EndedCall(
             open_call=open_call,
             activity=activity,
             parents=parents,
@@ -320,6 +328,7 @@ class Recorder:
             measurements=measurements,
             awaited=awaited,
         )
+        return open_call.progress.ended
 
     def _finish(self, ended: EndedCall) -> Recorded:
         """Write the final record of a call, in the queue's thread."""
@@ -334,6 +343,10 @@ class Recorder:
         """Wait until the records of all calls that have ended are finished."""
         if self._finish_queue is not None:
             self._finish_queue.wait()
+
+    def measure(self, path: Path) -> Future[Measurement]:
+        """Start to measure what is at a path."""
+        return self._digester.submit(path, tier=self._tier_of(path))
 
     def measure_with(self, digester: Digester) -> None:
         """Measure with another digester from the next call on."""

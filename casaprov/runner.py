@@ -1,19 +1,28 @@
 """Runner: the one way in which a task call is executed, in a notebook and in a replay.
 
-Its beginning is recorded, an :class:`~casaprov.tasks.calls.Executor` runs it, and its end is recorded. Failures of
-the recorder become a warning and a record that is marked incomplete; they never reach the task.
+Its beginning is recorded, an :class:`~casaprov.tasks.calls.Executor` runs it, and its end is recorded. Where the cache
+is on, the results of an equal call are restored instead, and those of a call that ran are kept. Failures of the
+recorder become a warning and a record that is marked incomplete; they never reach the task.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from casaprov.recorder import OnEnded, OnRecorded, Recorder
 from casaprov.recording.open_call import OpenCall
+from casaprov.recording.printed_text import kept_prints
 from casaprov.records.model import Activity, Entity
 from casaprov.tasks.calls import Executor, FileTable, TaskCall, TaskResult, error_text
+from casaprov.tasks.specs import TaskSpec
+
+if TYPE_CHECKING:
+    from casaprov.recompute.lookup import Attempt, Recomputation
 
 __all__ = ["Runner"]
 
@@ -33,6 +42,8 @@ class Runner:
         Called with each finished Activity and the Entities that it names; perhaps later, in another thread.
     on_trouble
         Called once, with a sentence for the user, when recording fails.
+    recomputation
+        Returns what restores and keeps results; None where the cache is off.
     """
 
     def __init__(
@@ -42,20 +53,27 @@ class Runner:
         on_ended: OnEnded = lambda _activity, _paths: None,
         on_recorded: OnRecorded = lambda _activity, _entities: None,
         on_trouble: Callable[[str], None] = _log.warning,
+        recomputation: Callable[[], Recomputation | None] = lambda: None,
     ) -> None:
         self.recorder = recorder
+        self._recomputation = recomputation
+        self._under_way: set[str] = set()  # ids of the calls that have begun and not ended, in all threads
         self._on_ended = on_ended
         self._on_recorded = on_recorded
         self._on_trouble = on_trouble
         self._has_warned = False
 
     def run(self, call: TaskCall, executor: Executor) -> TaskResult:
-        """Run `call` under recording and return how it ended."""
+        """Run `call` under recording, or restore its results, and return how it ended."""
         open_call = self.begin(call)
-        result = executor.run(call)
+        recomputation = self._recomputation() if open_call is not None else None
+        if open_call is None or recomputation is None:
+            result, keep = executor.run(call), None
+        else:
+            result, keep = self._restored_or_run(open_call, executor, recomputation)
         try:
             if open_call is not None:
-                self.end(open_call, result)
+                self.end(open_call, result, keep)
             return result
         finally:
             # The traceback of the task's error leads to this frame. A frame that held the error in turn would be part
@@ -65,17 +83,72 @@ class Runner:
     def begin(self, call: TaskCall, files: FileTable | None = None, *, encloses: bool = True) -> OpenCall | None:
         """Record the begin of a call; None if that failed. See :meth:`casaprov.recorder.Recorder.begin`."""
         try:
-            return self.recorder.begin(call, files, encloses=encloses)
+            open_call = self.recorder.begin(call, files, encloses=encloses)
         except Exception as error:  # noqa: BLE001 - a recorder failure never breaks a cell
             self._warn(f"the call of {call.task} is not recorded ({_text_of(error)})")
             return None
+        self._under_way.add(open_call.activity.id)
+        return open_call
 
-    def end(self, open_call: OpenCall, result: TaskResult) -> None:
-        """Record how a call ended."""
+    def end(self, open_call: OpenCall, result: TaskResult, keep: Callable[[Activity], None] | None = None) -> None:
+        """Record how a call ended.
+
+        Parameters
+        ----------
+        keep
+            Called with the finished record before anything may change the products.
+        """
+
+        def recorded(activity: Activity, entities: tuple[Entity, ...]) -> None:
+            if keep is not None:
+                keep(activity)
+            self._recorded(activity, entities)
+
+        self._under_way.discard(open_call.activity.id)
         try:
-            self.recorder.end_soon(open_call, result, self._recorded, self._ended)
+            self.recorder.end_soon(open_call, result, recorded, self._ended)
         except Exception as error:  # noqa: BLE001 - a recorder failure never breaks a cell
             self._warn(f"the record of {open_call.call.task} is incomplete ({_text_of(error)})")
+
+    def _restored_or_run(
+        self, open_call: OpenCall, executor: Executor, recomputation: Recomputation
+    ) -> tuple[TaskResult, Callable[[Activity], None] | None]:
+        """Restore the results of a call or run it; return its result, and a function that keeps that."""
+        began, progress = time.monotonic(), open_call.progress
+        attempt = self._attempt(open_call, recomputation)
+        progress.look_up = attempt.look_up
+        progress.waited_s += time.monotonic() - began
+        if attempt.result is not None:
+            return attempt.result, None
+        with kept_prints() as printed:
+            result = executor.run(open_call.call)
+        if attempt.key is None or result.error is not None:
+            return result, None
+        # Now, and not when the record is finished: the user may change what the call returned.
+        value = recomputation.value_of(replace(result, printed=tuple(printed)))
+        progress.keeps = not value.problem
+
+        def keep(activity: Activity) -> None:
+            if (ended := progress.ended) is not None:
+                changes, measured = ended.changes, ended.measurements
+                left = {of.path: (changes.stamps[of.path], measured[of.path]) for of in changes.written if of.declared}
+                recomputation.keep(attempt, activity, value, left, changes.gone)
+
+        return result, keep
+
+    def _attempt(self, open_call: OpenCall, recomputation: Recomputation) -> Attempt:
+        from casaprov.recompute.action_key import KeyedCall  # loaded where the cache is on
+
+        call, refusal = open_call.call, ""
+        if not isinstance(open_call.files, TaskSpec):
+            refusal = "No task table describes what the call reads and writes."
+        elif self._under_way != {open_call.activity.id}:
+            refusal = "It is part of another call, or another call runs at the same time."
+        spec = (
+            open_call.files if isinstance(open_call.files, TaskSpec) else TaskSpec(task=call.task, package=call.package)
+        )
+        keyed = KeyedCall(call=call, spec=spec, base=recomputation.base, uses=open_call.uses, outputs=open_call.outputs)
+        return recomputation.attempt(keyed, open_call.measurements, open_call.stamps, refusal=refusal)
 
     def _ended(self, activity: Activity, written: tuple[Path, ...]) -> None:
         if activity.problems:  # shown in the cell of the call; a later warning may come after the cell has ended

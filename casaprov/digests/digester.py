@@ -102,6 +102,19 @@ class Digester:
         result.add_done_callback(lambda done: self._no_longer_pending(key, done))
         return result
 
+    def remember(self, path: Path, stamps: Stamps, measured: Measurement) -> None:
+        """Take in the measurement of a product that was put in its place with these stamps.
+
+        The caller knows the content; as elsewhere, the measurement holds as long as the stamps are the same.
+        """
+        path = path.absolute()
+        # Race: a write within the same step of the clock would leave these stamps as they are.
+        settled = settle(path, self._steps.at(path))
+        if settled is None or settled != stamps or not is_self_contained(path, stamps):
+            return
+        with self._lock:
+            self._remember((path, measured.tier), settled, measured)
+
     def measure(self, path: Path, *, tier: Tier = "full") -> Measurement:
         """Measure a product and wait for it."""
         return self.submit(path, tier=tier).result()
@@ -140,7 +153,11 @@ class Digester:
             self._cache.put(measurement.found)
         if measurement.stamps is not None:
             with self._lock:
-                self._known[path, tier] = (measurement.stamps, measured)
-                while len(self._known) > _REMEMBERED:
-                    self._known.popitem(last=False)
+                self._remember((path, tier), measurement.stamps, measured)
         return measured
+
+    def _remember(self, key: tuple[Path, Tier], stamps: Stamps, measured: Measurement) -> None:
+        self._known[key] = (stamps, measured)
+        self._known.move_to_end(key)
+        while len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from casaprov.kernel.cell_bundle import CellBundle
+from casaprov.kernel.cell_tags import NO_CACHE, cell_tags
 from casaprov.kernel.page import has_front_end
 from casaprov.kernel.read_only_cells import is_read_only
 from casaprov.kernel.stale_warnings import StaleWarnings
@@ -110,6 +111,11 @@ class Cells:
             self._finish_queue.add((), lambda: bundle.publish(self._stale_warnings.take(), update=True))
 
     # -- calls -----------------------------------------------------------------
+
+    @property
+    def is_left_out(self) -> bool:
+        """True if the cell that runs has the tag ``nocache``."""
+        return self.step is not None and NO_CACHE in cell_tags(self._shell, self.step, self._notebook())
 
     def run(
         self, call: TaskCall, executor: Executor, run: Callable[[TaskCall, Executor], TaskResult] | None = None

@@ -23,6 +23,7 @@ from casaprov.tasks.calls import Executor, FileTable, TaskCall, TaskResult
 
 if TYPE_CHECKING:
     from casaprov.digests.digester import Digester
+    from casaprov.recompute.lookup import Recomputation
     from casaprov.recorder import Recorder
     from casaprov.recording.open_call import OpenCall
     from casaprov.runner import Runner
@@ -48,6 +49,8 @@ class RecordedSession:
         Finishes records while the user's code goes on.
     open_recorder
         Opens a recorder for the notebook at a path.
+    open_recomputation
+        Opens the store of results for a recorder and a notebook; without it all calls run.
     settle_tools
         Ends the records of tools, each of which may stand for several writes.
     on_failure
@@ -70,6 +73,7 @@ class RecordedSession:
         open_recorder: Callable[[Path], Recorder],
         settle_tools: Callable[[], None],
         on_failure: Callable[[], None],
+        open_recomputation: Callable[[Recorder, Path], Recomputation] | None = None,
     ) -> None:
         self.settings = Settings(name.folder, self._apply)
         self.paused_at = ""
@@ -78,10 +82,13 @@ class RecordedSession:
         self._cells = cells
         self._finish_queue = finish_queue
         self._open_recorder = open_recorder
+        self._open_recomputation = open_recomputation
         self._settle_tools = settle_tools
         self._on_failure = on_failure
         self._notebook: Path | None = None
         self._runner: Runner | None = None
+        self._recomputation: Recomputation | None = None
+        self._has_no_store = False
         self._opening = threading.Lock()
         self._pauses: list[tuple[str, str]] = []
         self._digester: Digester | None = None
@@ -162,11 +169,24 @@ class RecordedSession:
                         on_ended=self._cells.call_ended,
                         on_recorded=self._cells.call_recorded,
                         on_trouble=print_notice,
+                        recomputation=self.recomputation,
                     )
                 except Exception as error:  # noqa: BLE001 - a recorder failure never breaks a cell
                     print_notice(f"casaprov: this session is not recorded ({type(error).__name__}: {error}).")
                     self._on_failure()
             return self._runner
+
+    def recomputation(self) -> Recomputation | None:
+        """Return the store of results; None where the cache is off, or there is no store."""
+        if self.settings.config.cache != "on" or self._runner is None or self._has_no_store:
+            return None
+        if self._recomputation is None and self._open_recomputation is not None:
+            try:
+                self._recomputation = self._open_recomputation(self._runner.recorder, self.notebook)
+            except Exception as error:  # noqa: BLE001 - without a store all calls run
+                self._has_no_store = True
+                print_notice(f"casaprov: results are not restored or kept ({type(error).__name__}: {error}).")
+        return self._recomputation
 
     # -- pauses, settings, the end ---------------------------------------------
 

@@ -12,7 +12,7 @@ from casaprov.digests.measurement import Measurement
 from casaprov.files.snapshot import Snapshot
 from casaprov.files.stamps import Stamps, stamp
 from casaprov.files.time_resolution import LONGEST_NS
-from casaprov.records.model import Activity, Entity, Tier
+from casaprov.records.model import Activity, Entity, LookUp, Tier
 from casaprov.tasks.calls import FileTable, TaskCall
 from casaprov.tasks.specs import FileUse
 
@@ -35,6 +35,14 @@ class CallProgress:
         Seconds that the user waited for casaprov.
     problems
         Sentences about what could not be recorded.
+    look_up
+        Answer of the store of results; None where the cache is off.
+    restored
+        Products that were restored, instead of the call being run.
+    keeps
+        Whether the products are to be kept by the store: nobody may change them before.
+    ended
+        The call when it has ended.
     """
 
     found: dict[Path, Entity] = field(default_factory=dict)
@@ -42,6 +50,10 @@ class CallProgress:
     between: dict[str, Entity] = field(default_factory=dict)
     waited_s: float = 0.0
     problems: list[str] = field(default_factory=list)
+    look_up: LookUp | None = None
+    restored: tuple[Path, ...] = ()
+    keeps: bool = False
+    ended: EndedCall | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -56,6 +68,8 @@ class OpenCall:
         What is declared about its files; None if nothing is.
     uses
         Files that it reads, changes or deletes.
+    outputs
+        Files that it makes, as far as they existed at its beginning.
     stamps
         Stamps at its beginning, of these files and of its outputs.
     tiers
@@ -72,6 +86,7 @@ class OpenCall:
     activity: Activity
     files: FileTable | None
     uses: tuple[FileUse, ...]
+    outputs: tuple[FileUse, ...]
     stamps: Mapping[Path, Stamps]
     tiers: Mapping[Path, Tier]
     measurements: Mapping[Path, Future[Measurement]]
@@ -179,7 +194,8 @@ def find_changes(open_call: OpenCall, after: Snapshot) -> Changes:
     written = tuple(
         Written(parameter, path, declared)
         for path, (parameter, declared) in named.items()
-        if path.exists() and (path not in before or stamps[path] != before[path])
+        # A restored product is a result of the call, even if the same files were there before.
+        if path.exists() and (path not in before or stamps[path] != before[path] or path in open_call.progress.restored)
     )
     gone = [path for path in before if before[path] and not path.exists()]
     missed = (open_call.before.folder / name for name in open_call.before.products if name not in after.products)

@@ -41,6 +41,7 @@ __all__ = [
     "Kind",
     "Locator",
     "LogSegment",
+    "LookUp",
     "Observation",
     "Outcome",
     "Session",
@@ -222,6 +223,29 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LookUp:
+    """The answer of the store of results to an Activity, where the cache was on.
+
+    Attributes
+    ----------
+    outcome
+        ``restored``: the results of an earlier call came from the store. ``run``: the store had none.
+        ``not-served``: such a call is never looked up.
+    reason
+        Sentence that says why.
+    key
+        Key of the call (:mod:`casaprov.recompute.action_key`); None if it has none.
+    saved_s
+        Seconds that running the call would have taken longer.
+    """
+
+    outcome: Literal["restored", "run", "not-served"]
+    reason: str
+    key: Digest | None = None
+    saved_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Activity:
     """One call of one task.
 
@@ -251,6 +275,10 @@ class Activity:
         Seconds for which the user waited for casaprov.
     problems
         Sentences about what the recorder could not do; a record with problems is incomplete.
+    restored_from
+        Id of the Activity that computed the results, if they were restored; it may be of another notebook.
+    look_up
+        The answer of the store of results; None where the cache was off.
     """
 
     id: str
@@ -276,6 +304,8 @@ class Activity:
     waited_s: float = 0.0
     problems: tuple[str, ...] = ()
     replaced: dict[str, Any] = field(default_factory=dict)
+    restored_from: str | None = None
+    look_up: LookUp | None = None
 
     @property
     def seconds(self) -> float | None:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from casaprov.records.model import Failure, Outcome, Step
 from casaprov.tasks.specs import FileUse
 
-__all__ = ["Executor", "FileTable", "TaskCall", "TaskFailed", "TaskResult", "error_text"]
+__all__ = ["Executor", "FileTable", "Restored", "TaskCall", "TaskFailed", "TaskResult", "error_text"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,17 +51,49 @@ class TaskFailed(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Restored:
+    """The origin of a result that was restored instead of computed.
+
+    Attributes
+    ----------
+    computed_by
+        Id of the Activity that computed it.
+    paths
+        Its products.
+    took_s, saved_s
+        Seconds that restoring took, and that it took less than the computation.
+    """
+
+    computed_by: str
+    paths: tuple[Path, ...]
+    took_s: float
+    saved_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaskResult:
     """The result of a task call: a value or an error, and the log.
 
     Code between the task and its caller must drop the result when the call is over. The traceback of the error
     refers to the task's frame, which refers to the frames of its callers: in such a circle, tables that the task
     had open stay open.
+
+    Attributes
+    ----------
+    printed
+        Text that Python code printed, in pieces: name of the stream, and text.
+    figures
+        Figures that the call left open, as MIME bundles.
+    restored
+        Origin of the result; None if the task ran.
     """
 
     returned: Any = None
     error: BaseException | None = None
     log: str = ""
+    printed: tuple[tuple[str, str], ...] = ()
+    figures: tuple[Mapping[str, Any], ...] = ()
+    restored: Restored | None = None
 
     @property
     def outcome(self) -> Outcome:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib import metadata, resources
 from itertools import chain
@@ -20,8 +20,10 @@ from typing import Any, Literal
 
 from casaprov.errors import RecordError
 from casaprov.files.kinds import is_table
+from casaprov.hashing import Digest, digest_record
 from casaprov.tasks.entry import VERBS, Condition, Entry, Verb, condition_from, entry_from
 from casaprov.tasks.pathnames import Naming, map_value, on_disk, pieces, strings
+from casaprov.tasks.reuse import NO_TERMS, ReuseTerms, reuse_from
 
 __all__ = ["ENTRY_POINT_GROUP", "FileUse", "Role", "TaskSpec", "guess_inputs", "load_specs", "read_specs", "spec_of"]
 
@@ -69,6 +71,10 @@ class TaskSpec:
         Parameters that name no file, although their name suggests it.
     conditional_effects
         Other effects, each with its condition.
+    reuse
+        What must be known before the results of an earlier call may stand for those of a new one.
+    definition
+        The entry of the table, and all else that it means something by.
     """
 
     task: str
@@ -77,6 +83,13 @@ class TaskSpec:
     entries: tuple[Entry, ...] = ()
     not_files: tuple[str, ...] = ()
     conditional_effects: tuple[tuple[str, Condition], ...] = ()
+    reuse: ReuseTerms = NO_TERMS
+    definition: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @cached_property
+    def version(self) -> Digest:
+        """Digest of the entry of the table, which changes with every word of it."""
+        return digest_record("casaprov/task-spec/1", self.definition)
 
     @property
     def parameters(self) -> frozenset[str]:
@@ -247,6 +260,7 @@ def _text_of(point: metadata.EntryPoint, origin: str) -> str:
 
 
 def _spec(task: str, members: dict[str, Any], package: str, families: Mapping[str, list[str]]) -> TaskSpec:
+    definition = {"task": task, "package": package, "families": families, **members}
     entries = [entry_from(task, verb, line, families) for verb in VERBS for line in members.pop(verb, ())]
     effects = members.pop("effects", {})
     spec = TaskSpec(
@@ -256,6 +270,8 @@ def _spec(task: str, members: dict[str, Any], package: str, families: Mapping[st
         entries=tuple(entries),
         not_files=tuple(members.pop("not_files", ())),
         conditional_effects=tuple((name, condition_from(values)) for name, values in effects.items()),
+        reuse=reuse_from(task, members),
+        definition=definition,
     )
     if members:
         raise ValueError(f"{task}: {', '.join(members)} is no word of the format")

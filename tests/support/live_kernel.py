@@ -23,6 +23,7 @@ class Outputs:
     stdout: str = ""
     stderr: str = ""
     data: list[dict[str, Any]] = field(default_factory=list)
+    updates: list[dict[str, Any]] = field(default_factory=list)
     error: dict[str, Any] | None = None
 
     @property
@@ -79,6 +80,8 @@ class LiveKernel:
             elif message["msg_type"] in {"display_data", "execute_result"}:
                 data = {mime: value for mime, value in content["data"].items() if "casaprov" not in mime}
                 shown.data.extend([data] if data else [])
+            elif message["msg_type"] == "update_display_data":
+                shown.updates.append(content["data"])
             elif message["msg_type"] == "error":
                 shown.error = content
 
@@ -90,6 +93,14 @@ class LiveKernel:
         shown = self.run(cell)
         assert shown.error is None, shown.error
         return shown
+
+    def die(self, cell: str) -> None:
+        """Execute a cell that kills the kernel, and wait for its end."""
+        self._client.execute(cell)
+        provisioner: Any = self._manager.provisioner
+        provisioner.process.wait(timeout=_TIMEOUT_S)
+        self._client.stop_channels()
+        self._manager.cleanup_resources()
 
     def inspect(self, code: str, *, detail: int = 0) -> str:
         """What a front end shows for Shift-Tab at the end of `code`."""

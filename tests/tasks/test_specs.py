@@ -392,7 +392,7 @@ def test_on_another_machine_the_record_decides_what_was_a_file(tmp_path: Path) -
     [
         ("package = ", "Invalid value"),
         ("[tasks.a]\nused = ['x']", "'package' is missing"),
-        ("package = 'p'\n[tasks.a]\nreads = ['x']", "a: reads is no word of the format"),
+        ("package = 'p'\n[tasks.a]\nlooks = ['x']", "a: looks is no word of the format"),
         ("package = 'p'\n[tasks.a]\nused = [{ parameter = 'x', if = 3 }]", "a: if is no word of the format"),
         ("package = 'p'\n[tasks.a]\nused = ['perhaps x']", "'perhaps' is no naming"),
         ("package = 'p'\n[tasks.a]\nused = [{ parameter = 'x', family = 'f' }]", "'f' is missing"),

@@ -9,8 +9,9 @@ import re
 import sys
 from collections.abc import Mapping
 from datetime import date
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from casaprov.casa.installed.data import data_folders
@@ -21,7 +22,14 @@ from casaprov.version import installed_version
 if TYPE_CHECKING:
     from git import Repo
 
-__all__ = ["container_name", "current_environment", "git_state", "measures_tables", "without_credentials"]
+__all__ = [
+    "computing_environment",
+    "container_name",
+    "current_environment",
+    "git_state",
+    "measures_tables",
+    "without_credentials",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +38,11 @@ _PACKAGES = (
     "casaviewer", "ipykernel", "jupyterlab", "matplotlib", "nbclient", "nbformat", "notebook", "numpy", "pandas",
     "pyerfa", "python-casacore", "scipy", "six", "xarray",
 )  # fmt: skip
+# Packages that tasks compute with.
+_COMPUTING = ("astropy", "matplotlib", "numpy", "pandas", "pyerfa", "scipy", "six")
+_COMPUTING_VARIABLE = re.compile(
+    r"(OMP|GOMP|KMP|MKL|OPENBLAS|BLIS|FFTW|NUMEXPR)_\w+|CASARCFILES|CASAPATH|MALLOC_PERTURB_|LC_\w+|LANG|TZ"
+)
 _THREADS = ("MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 # In table.dat the keywords VS_CREATE, VS_DATE and VS_VERSION follow each other, each a string
@@ -59,6 +72,46 @@ def current_environment(folder: Path) -> Environment:
         packages=packages,
         git=git_state(folder),
     )
+
+
+def computing_environment(environment: Environment) -> dict[str, Any]:
+    """Return everything in this process that the results of a task can depend on, beside its files and parameters.
+
+    Parameters
+    ----------
+    environment
+        The environment of the session.
+    """
+    packages = {name: environment.packages.get(name, "") for name in _COMPUTING}
+    return {
+        "casatasks": environment.casatasks,
+        "casatools": environment.casatools,
+        "casadata": environment.casadata,
+        "measures": _measures_version(),  # an update may have come since the session began
+        "python": environment.python,
+        "packages": packages,
+        "threads": _threads_of_casa(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "variables": {name: value for name, value in sorted(os.environ.items()) if _COMPUTING_VARIABLE.fullmatch(name)},
+        "processor": _processor(),
+    }
+
+
+def _threads_of_casa() -> int:
+    """Return the number of threads that CASA's loops take; a variable may have changed since its library was loaded."""
+    casatasks = sys.modules.get("casatasks")
+    try:
+        return int(casatasks.casalog.ompGetNumThreads()) if casatasks is not None else 0
+    except (AttributeError, RuntimeError):
+        return 0
+
+
+@cache
+def _processor() -> str:
+    """Return the kind of processor and its features, by which numerical libraries choose their code."""
+    lines = _text(Path("/proc/cpuinfo")).splitlines()
+    features = next((line.partition(":")[2].split() for line in lines if line.startswith(("flags", "Features"))), [])
+    return f"{platform.machine()} {' '.join(sorted(features))}".strip()
 
 
 def measures_tables(folder: Path) -> dict[str, tuple[date, str]]:

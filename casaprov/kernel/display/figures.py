@@ -8,6 +8,7 @@ before another call draws over them. The tasks with a window, plotms and imview,
 
 from __future__ import annotations
 
+import base64
 import io
 import sys
 from collections.abc import Iterable, Sequence
@@ -50,6 +51,17 @@ class Figures:
                 _close(figure)
         return {number: _state(figure) for number, figure in _opened().items()}
 
+    def drawn(self, before: dict[int, Any]) -> list[dict[str, str]]:
+        """Return the figures that a call drew and left open, as pictures.
+
+        Parameters
+        ----------
+        before
+            The state that :meth:`begin_call` returned.
+        """
+        figures = [figure for number, figure in _opened().items() if before.get(number) != _state(figure)]
+        return [{"image/png": base64.b64encode(_png(figure)).decode(), "text/plain": "<Figure>"} for figure in figures]
+
     def end_call(self, before: dict[int, Any], pictures: Sequence[Path]) -> None:
         """Show the figures that a call drew.
 
@@ -83,10 +95,8 @@ class Figures:
         self._left.clear()
 
     def _show(self, figure: Any) -> None:
-        target = io.BytesIO()
-        figure.savefig(target, format="png", bbox_inches="tight")
         if figure.axes:
-            self._shell.display_pub.publish({"image/png": target.getvalue(), "text/plain": "<Figure>"})
+            self._shell.display_pub.publish({"image/png": _png(figure), "text/plain": "<Figure>"})
 
     def _show_file(self, path: Path) -> None:
         size = path.stat().st_size
@@ -95,6 +105,12 @@ class Figures:
         elif size:
             kind = PICTURES[path.suffix.lower()]
             self._shell.display_pub.publish({kind: path.read_bytes(), "text/plain": f"<{path.name}>"})
+
+
+def _png(figure: Any) -> bytes:
+    target = io.BytesIO()
+    figure.savefig(target, format="png", bbox_inches="tight")
+    return target.getvalue()
 
 
 def _pyplot() -> Any:

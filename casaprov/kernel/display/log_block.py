@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from casaprov.kernel.page import preformatted
+from casaprov.tasks.calls import Restored
 
 __all__ = ["CallLog", "Running", "call_log", "log_block", "messages", "progress"]
 
@@ -46,6 +47,8 @@ class CallLog:
         The log, or its beginning and end.
     path
         File with the whole log; empty if there is none.
+    restored
+        Origin of the result; None if the call ran.
     """
 
     task: str
@@ -60,16 +63,25 @@ class CallLog:
     cut: bool = False
     path: str = ""
     recorded: bool = True
+    restored: Restored | None = None
+
+    @property
+    def badge(self) -> str:
+        """Words about the time of a restored result; empty if the call ran."""
+        if self.restored is None:
+            return ""
+        return f"restored in {self.restored.took_s:.2f} s, saved {_duration(self.restored.saved_s)}"
 
     @property
     def summary(self) -> str:
         """One line about the call."""
-        parts = [_counted(self.lines, "log line")] if self.lines else []
+        parts = [self.badge] if self.restored is not None else []
+        parts += [_counted(self.lines, "log line")] if self.lines else []
         if self.warnings:
             parts.append(_counted(self.warnings, "warning"))
         if self.errors:
             parts.append(_counted(self.errors, "error"))
-        if self.seconds >= 0.05:
+        if self.seconds >= 0.05 and self.restored is None:
             parts.append(_duration(self.seconds))
         if not self.recorded:
             parts.append("not recorded: casaprov is paused")
@@ -106,6 +118,7 @@ def call_log(
     reference: str = "",
     path: str = "",
     recorded: bool = True,
+    restored: Restored | None = None,
 ) -> CallLog:
     """Read the log segment of a call."""
     lines = log.splitlines()
@@ -131,6 +144,7 @@ def call_log(
         cut=cut,
         path=path,
         recorded=recorded,
+        restored=restored,
     )
 
 
@@ -227,9 +241,14 @@ def _size(line: str) -> int:
 
 
 def _folded(call: CallLog) -> str:
-    if not call.lines:
+    if not call.lines and call.restored is None:
         return f"<div>{html.escape(call.summary, quote=False)}</div>"
     notes = []
+    if call.restored is not None:
+        by = call.restored.computed_by
+        notes.append(
+            f"Its results were computed by call {by} (%casaprov show {by}). The log is that of the computation."
+        )
     if call.path:
         asked = f"%casaprov log {call.reference}" if call.reference else ""
         notes.append(f"The whole log{f' ({asked})' if asked else ''} is in {call.path}")

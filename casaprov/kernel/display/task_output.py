@@ -74,6 +74,8 @@ class TaskOutput:
         Returns the journal folder.
     wanted
         Returns True if the user wants to see logs.
+    keeps_figures
+        Returns True if figures that a call leaves open are part of its result.
     """
 
     def __init__(
@@ -83,11 +85,13 @@ class TaskOutput:
         *,
         journal: Callable[[], Path],
         wanted: Callable[[], bool],
+        keeps_figures: Callable[[], bool] = lambda: False,
     ) -> None:
         self._shell = shell
         self._casa_log = casa_log
         self._journal = journal
         self._wanted = wanted
+        self._keeps_figures = keeps_figures
         # A terminal shows no HTML; text that CASA prints reaches it without help.
         self._in_notebook = has_front_end(shell)
         self._cell: CellBlock | None = None
@@ -146,15 +150,28 @@ class TaskOutput:
             with _harmless("an earlier figure"):
                 opened = self._figures.begin_call()
             with self._followed(watch) as capture:
-                watched = _Watched(executor, watch, capture)
-                return run(call, watched) if run is not None else watched.run(call)
+                watched = _Watched(executor, watch, capture, lambda: self._drawn(opened))
+                if run is None:
+                    return watched.run(call)
+                result = run(call, watched)
+                if result.restored is not None:
+                    watch.result = result
+                    _print_again(result)
+                return result
         finally:
             self._here.watch = None
+            restored_figures = watch.result.figures if watch.result is not None and watch.result.restored else ()
             with _harmless(call.task):
                 self._show(watch)
             watch.result = None  # see :class:`casaprov.tasks.calls.TaskResult`
             with _harmless(f"the figure of {call.task}"):
                 self._figures.end_call(opened, watch.pictures)
+                for figure in restored_figures if not watch.pictures else ():  # the files are shown
+                    self._shell.display_pub.publish(dict(figure))
+
+    def _drawn(self, opened: dict[int, Any]) -> list[dict[str, str]]:
+        """Return the figures that a call left open; none where the cache is off."""
+        return self._figures.drawn(opened) if self._keeps_figures() else []
 
     def ended(self, activity: Activity, written: Iterable[Path]) -> None:
         """Take in the outcome of a call and the files that it wrote, before it is shown."""
@@ -183,6 +200,7 @@ class TaskOutput:
                     reference=activity.reference if activity is not None else "",
                     path=os.path.relpath(path, self._journal().parent.parent) if path is not None else "",
                     recorded=watch.recorded,
+                    restored=result.restored,
                 )
             )
         parts = page_of(watch.call, result)
@@ -247,19 +265,35 @@ class _Watched:
         executor: Executor,
         watch: _Watch,
         capture: Callable[[], contextlib.AbstractContextManager[CapturedText]],
+        drawn: Callable[[], list[dict[str, str]]],
     ) -> None:
         self._executor = executor
         self._watch = watch
         self._capture = capture
+        self._drawn = drawn
+
+    def _figures(self, call: TaskCall) -> tuple[dict[str, str], ...]:
+        """Return the figures that the call left open, if they may be wanted again."""
+        try:
+            return tuple(self._drawn())
+        except Exception:  # noqa: BLE001 - a failing display never breaks a cell
+            _log.info("the figure of %s is not kept", call.task, exc_info=True)
+            return ()
 
     def run(self, call: TaskCall) -> TaskResult:
         """Run the call."""
         __tracebackhide__ = True
         with self._capture() as printed:
             result = self._executor.run(call)
-        self._watch.result = replace(result, log=add_printed(result.log, printed.text()))
+        self._watch.result = replace(result, log=add_printed(result.log, printed.text()), figures=self._figures(call))
         del result  # see :class:`casaprov.tasks.calls.TaskResult`
         return self._watch.result
+
+
+def _print_again(result: TaskResult) -> None:
+    """Print the text of a restored result again."""
+    for name, text in result.printed:
+        (sys.stderr if name == "stderr" else sys.stdout).write(text)
 
 
 @contextlib.contextmanager

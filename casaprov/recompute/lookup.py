@@ -1,0 +1,337 @@
+"""Look-up of a call: its results come from the store if an equal call left them there, and go there if it ran.
+
+Nothing here raises into a user's cell: what cannot be looked up, restored or kept is computed, and the record says why.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from casaprov.digests.measurement import Measurement
+from casaprov.errors import CasaprovError
+from casaprov.files.stamps import Stamps, is_self_contained, stamp
+from casaprov.hashing import Digest
+from casaprov.recompute.action_key import KeyedCall, State, action_key, columns_of, content_state, key_facts, name_of
+from casaprov.recompute.restore import restore
+from casaprov.recompute.served import exact_json, not_served, not_stored
+from casaprov.recompute.store.manifest import Manifest
+from casaprov.recompute.store.results import Miss, Store
+from casaprov.records.model import Activity, LookUp
+from casaprov.records.values import from_json
+from casaprov.tasks.calls import Restored, TaskResult
+
+__all__ = ["Attempt", "Held", "Recomputation", "Value"]
+
+_log = logging.getLogger(__name__)
+
+
+class Held(Protocol):
+    """Tells which files are in use (:mod:`casaprov.casa.installed.held`)."""
+
+    def held_reason(self, paths: Sequence[Path], /) -> str:
+        """Return a sentence about open or locked files below these paths; empty without any."""
+        ...
+
+    def writers_reason(self, paths: Sequence[Path], /) -> str:
+        """Return a sentence about files below these paths that this process has open for writing; empty without any."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """A look-up and its answer.
+
+    Attributes
+    ----------
+    call
+        The call.
+    look_up
+        The answer, as the record has it.
+    facts
+        Facts that the key is made from; None without a key.
+    result
+        The restored result; None if the task must run.
+    """
+
+    call: KeyedCall
+    look_up: LookUp
+    facts: dict[str, Any] | None = None
+    result: TaskResult | None = None
+
+    @property
+    def key(self) -> Digest | None:
+        """Key under which results are looked up and kept; None if they are not."""
+        return self.look_up.key
+
+
+@dataclass(frozen=True, kw_only=True)
+class Value:
+    """Return value of a call, with its log, printed text and figures.
+
+    Attributes
+    ----------
+    returned
+        Return value as JSON values.
+    problem
+        Reason why it cannot be kept; empty if it can.
+    """
+
+    returned: Any = None
+    log: str = ""
+    printed: tuple[tuple[str, str], ...] = ()
+    figures: tuple[dict[str, Any], ...] = ()
+    problem: str = ""
+
+
+@dataclass
+class Recomputation:
+    """Looks up the calls of one session.
+
+    Attributes
+    ----------
+    store
+        Keeps the results.
+    base
+        Folder that the names of files start from.
+    intents
+        Folder for the notes about restores under way.
+    environment
+        Returns all that CASA's results can depend on beside files and parameters.
+    measure
+        Starts to measure what is at a path.
+    remember
+        Called with each restored product: its stamps and its measurement.
+    held
+        Tells which files are in use.
+    left_out
+        Returns the reason why the user wants a call to run; empty if there is none.
+    """
+
+    store: Store
+    base: Path
+    intents: Path
+    environment: Callable[[], Mapping[str, Any]]
+    measure: Callable[[Path], Future[Measurement]]
+    remember: Callable[[Path, Stamps, Measurement], None]
+    held: Held
+    left_out: Callable[[str], str] = lambda _task: ""
+    notebook: str = ""
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def attempt(
+        self,
+        call: KeyedCall,
+        measurements: Mapping[Path, Future[Measurement]],
+        stamps: Mapping[Path, Stamps],
+        *,
+        refusal: str = "",
+    ) -> Attempt:
+        """Look a call up, and restore its results if there are any.
+
+        Parameters
+        ----------
+        measurements, stamps
+            Measurements and stamps of what the call uses.
+        refusal
+            Reason for which the caller wants it to run; empty for none.
+        """
+        began = time.monotonic()
+        try:
+            attempt = self._attempt(call, measurements, stamps, refusal, began)
+        except CasaprovError as error:
+            attempt = _refused(call, error.message)
+        except Exception as error:  # noqa: BLE001 - a failing look-up never breaks a cell: the task runs
+            _log.info("a look-up failed", exc_info=True)
+            attempt = _refused(call, f"The look-up failed ({type(error).__name__}: {error}).")
+        self.counts[attempt.look_up.outcome] = self.counts.get(attempt.look_up.outcome, 0) + 1
+        return attempt
+
+    def _attempt(
+        self,
+        call: KeyedCall,
+        measurements: Mapping[Path, Future[Measurement]],
+        stamps: Mapping[Path, Stamps],
+        refusal: str,
+        began: float,
+    ) -> Attempt:
+        reason = refusal or self.left_out(call.call.task) or not_served(call)
+        if reason:
+            return _refused(call, reason)
+        call = replace(call, environment=self.environment())
+        states, reason = self._states(call, measurements)
+        if reason:
+            return _refused(call, reason)
+        if reason := self.held.writers_reason([use.path for use in call.uses]):
+            return _refused(call, reason)
+        facts = key_facts(call, states)
+        if facts is None:
+            return _refused(call, "A parameter has no exact JSON form.")
+        key = action_key(facts)
+        found = self.store.lookup(key)
+        if isinstance(found, Miss):
+            return Attempt(call=call, facts=facts, look_up=LookUp(outcome="run", reason=found.reason, key=key))
+        try:
+            result = self._restored(call, found, stamps, began)
+        except CasaprovError as error:
+            return Attempt(call=call, facts=facts, look_up=LookUp(outcome="run", reason=error.message, key=key))
+        saved = result.restored.saved_s if result.restored is not None else 0.0
+        reason = f"Call {found.computed_by} had the same inputs and parameters."
+        look_up = LookUp(outcome="restored", reason=reason, key=key, saved_s=round(saved, 4))
+        return Attempt(call=call, facts=facts, look_up=look_up, result=result)
+
+    def _states(
+        self, call: KeyedCall, measurements: Mapping[Path, Future[Measurement]]
+    ) -> tuple[dict[Path, State], str]:
+        """Return the states of all paths of a call, or the reason why one of them is not known."""
+        waiting = {use.path: (use, measurements[use.path]) for use in call.uses}
+        waiting |= {use.path: (use, self.measure(use.path)) for use in call.stateful_outputs}
+        states: dict[Path, State] = {}
+        for path, (use, future) in waiting.items():
+            try:
+                measured = future.result()
+            except CasaprovError as error:
+                return {}, f"{path.name} could not be digested: {error.message}"
+            if measured.tier == "fast":
+                return {}, f"Only samples of {path.name} were read: its digest does not cover its content."
+            unread = frozenset[str]()
+            if use.role == "used" and use.parameter is not None:
+                unread = call.spec.reuse.unread_columns(use.parameter, call.call.parameters, columns_of(measured))
+            states[path] = content_state(measured, unread)
+        return states, ""
+
+    # -- a hit ---------------------------------------------------------------
+
+    def _restored(self, call: KeyedCall, manifest: Manifest, stamps: Mapping[Path, Stamps], began: float) -> TaskResult:
+        """Put the products of an earlier call in their places.
+
+        Raises
+        ------
+        StoreError
+            If that is not possible; everything is as it was then.
+        """
+        returned = from_json(manifest.returned)
+        places = {product.name: self.base / product.name for product in manifest.products}
+
+        def changed() -> str:
+            for path, before in stamps.items():
+                if stamp(path) != before:
+                    return f"{path.name} changed while the call was looked up."
+            there = next((path for path in places.values() if path not in stamps and os.path.lexists(path)), None)
+            return f"{there.name} appeared while the call was looked up." if there is not None else ""
+
+        done = restore(self.store, manifest, places, intents=self.intents, held=self.held.held_reason, changed=changed)
+        for product in manifest.products:
+            if product.measurement is not None and product.name in done.stamps:
+                self.remember(places[product.name], done.stamps[product.name], product.measurement)
+        took = time.monotonic() - began
+        origin = Restored(
+            computed_by=manifest.computed_by,
+            paths=tuple(places.values()),
+            took_s=took,
+            saved_s=max(0.0, manifest.seconds - took),
+        )
+        return TaskResult(
+            returned=returned,
+            log=manifest.log,
+            printed=manifest.printed,
+            figures=manifest.figures,
+            restored=origin,
+        )
+
+    # -- a miss --------------------------------------------------------------
+
+    def value_of(self, result: TaskResult) -> Value:
+        """Copy the return value of a call, before the user may change it, and its log, text and figures."""
+        if result.returned is False:
+            return Value(problem="It returned False, which stands for a failure.")
+        try:
+            returned = exact_json(result.returned)
+        except ValueError as error:
+            return Value(problem=f"Its return value has no exact JSON form ({error}).")
+        figures = tuple(dict(figure) for figure in result.figures)
+        return Value(returned=returned, log=result.log, printed=result.printed, figures=figures)
+
+    def keep(
+        self,
+        attempt: Attempt,
+        activity: Activity,
+        value: Value,
+        written: Mapping[Path, tuple[Stamps, Future[Measurement]]],
+        gone: Sequence[Path],
+    ) -> str:
+        """Keep the results of a call that ran; return the reason why they are not kept, empty if they are.
+
+        Parameters
+        ----------
+        activity
+            The finished record.
+        written
+            Stamps at its end and measurement of each path that it is declared to write, if its stamps changed.
+        gone
+            Paths that it removed.
+        """
+        try:
+            if reason := value.problem or _not_kept(activity, gone) or not_stored(written, self.base):
+                return reason
+            return self._keep(attempt, activity, value, written)
+        except CasaprovError as error:
+            return error.message
+        except Exception as error:  # noqa: BLE001 - results that are not kept are computed again
+            _log.info("results of %s were not kept", activity.task, exc_info=True)
+            return f"{type(error).__name__}: {error}"
+
+    def _keep(
+        self,
+        attempt: Attempt,
+        activity: Activity,
+        value: Value,
+        written: Mapping[Path, tuple[Stamps, Future[Measurement]]],
+    ) -> str:
+        if attempt.key is None:
+            return attempt.look_up.reason
+        recorded: dict[str, tuple[Stamps, Measurement | None]] = {}
+        places: dict[str, Path] = {}
+        for path, (stamps, future) in written.items():
+            if stamps.linked or not is_self_contained(path, stamps):
+                return f"{path.name} is not all in its own files."
+            name = name_of(path, self.base)
+            recorded[name], places[name] = (stamps, future.result()), path
+        manifest = Manifest(
+            key=attempt.key,
+            task=activity.task,
+            notebook=self.notebook,
+            computed_by=activity.id,
+            computed_at=activity.ended_at or "",
+            seconds=activity.seconds or 0.0,
+            returned=value.returned,
+            log=value.log,
+            printed=value.printed,
+            figures=value.figures,
+            facts=attempt.facts or {},
+        )
+        self.store.keep(self.store.capture(places, manifest.seconds), manifest, recorded)
+        return ""
+
+
+def _not_kept(activity: Activity, gone: Sequence[Path]) -> str:
+    """Return the reason why the results of a call are not certain, or not all its own; empty if they are."""
+    if activity.outcome != "completed":
+        return f"It {activity.outcome}."
+    if activity.problems:
+        return f"Its record is incomplete: {activity.problems[0]}"
+    if gone:
+        return f"It removed {gone[0].name}."
+    if any(not usage.declared for usage in activity.generated):
+        return "It wrote files that its task table does not declare."
+    return ""
+
+
+def _refused(call: KeyedCall, reason: str) -> Attempt:
+    return Attempt(call=call, look_up=LookUp(outcome="not-served", reason=reason))
