@@ -155,7 +155,12 @@ class KernelRecording:
             return "Its cell has the tag nocache." if self._cells.is_left_out else ""
 
         return open_recomputation(
-            recorder, notebook, digester=self.session.digester, left_out=left_out, on_notice=print_notice
+            recorder,
+            notebook,
+            self.session.settings.config,
+            digester=self.session.digester,
+            left_out=left_out,
+            on_notice=print_notice,
         )
 
 

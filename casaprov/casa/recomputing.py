@@ -7,9 +7,11 @@ from pathlib import Path
 
 from casaprov.casa.installed import held
 from casaprov.casa.installed.environment import computing_environment
+from casaprov.config import Config
 from casaprov.digests.digester import Digester
 from casaprov.recompute.lookup import Recomputation
 from casaprov.recompute.restore import recover
+from casaprov.recompute.store.eviction import Limits
 from casaprov.recompute.store.folder import default_folder
 from casaprov.recompute.store.results import Store
 from casaprov.recorder import Recorder
@@ -20,12 +22,13 @@ __all__ = ["open_recomputation"]
 def open_recomputation(
     recorder: Recorder,
     notebook: Path,
+    config: Config,
     *,
     digester: Callable[[], Digester],
     left_out: Callable[[str], str],
     on_notice: Callable[[str], None],
 ) -> Recomputation:
-    """Open the store of results beside a notebook.
+    """Open the store of results of a notebook: beside it, unless the settings name another.
 
     Parameters
     ----------
@@ -41,7 +44,11 @@ def open_recomputation(
     for sentence in recover(intents):
         on_notice(f"casaprov: {sentence}")
     return Recomputation(
-        store=Store(default_folder(notebook.parent), on_notice=lambda text: on_notice(f"casaprov: {text}")),
+        store=Store(
+            Path(config.store).expanduser() if config.store else default_folder(notebook.parent),
+            limits=Limits(max_bytes=config.store_size, max_age_s=config.store_days * 86400),
+            on_notice=lambda text: on_notice(f"casaprov: {text}"),
+        ),
         base=Path(session.folder),
         intents=intents,
         environment=lambda: computing_environment(session.environment),
