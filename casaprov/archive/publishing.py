@@ -20,7 +20,7 @@ class Publication(Protocol):
     """
 
     def prepare(self, deposit: Deposit, content: Path) -> None:
-        """Do what comes before the publishing transaction, such as a commit; an error delays the publication.
+        """Prepare the publishing transaction, for example by a commit; an error delays the publication.
 
         Parameters
         ----------
@@ -32,4 +32,4 @@ class Publication(Protocol):
         """Write rows in the publishing transaction."""
 
     def withdraw(self, deposit: Deposit) -> None:
-        """Take away what readers should not find any longer; the tombstone stays."""
+        """Remove the deposit from where readers find it; the tombstone stays."""

@@ -140,7 +140,7 @@ class Storage:
         return tuple(sorted(_state(inventory, inventory["head"])))
 
     def repair(self) -> list[str]:
-        """Mend every object that a kill left half written, and empty the scratch folder; return what was mended.
+        """Mend every object that a kill left half written, and empty the scratch folder; return their names.
 
         Nothing may be writing meanwhile: it is for the start of the archive.
         """

@@ -9,6 +9,7 @@ from tornado.web import Application
 import casaprov.archive.pages.routes
 import casaprov.archive.publication.routes
 from casaprov.archive.identity.local_tokens import LocalTokens
+from casaprov.archive.identity.oidc import OidcIdentity
 from casaprov.archive.settings import Settings
 from casaprov.archive.storage import Storage
 from casaprov.archive.tables.engine import open_engine
@@ -27,7 +28,7 @@ def open_archive(settings: Settings, identity: Identity | None = None) -> Archiv
         settings=settings,
         repository=Repository(open_engine(settings.database_url), settings.vo.did_prefix),
         storage=Storage(settings.ocfl, settings.root / "scratch"),
-        identity=identity or LocalTokens(settings.root),
+        identity=identity or (OidcIdentity(settings) if settings.identity.issuer else LocalTokens(settings.root)),
     )
 
 

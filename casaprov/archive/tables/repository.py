@@ -339,6 +339,8 @@ class Repository:
             "modified_at": at,
             **{name: plain(value) for name, value in columns.items()},
         }
+        if after in (State.REJECTED, State.HELD, State.WITHDRAWN):
+            values["reason"] = reason
         if after is State.PUBLISHED and deposit.published_at is None:
             values["published_at"] = at
         with writing(self.engine) as connection:

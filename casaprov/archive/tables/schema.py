@@ -28,8 +28,8 @@ __all__ = ["METADATA", "UtcTime", "changes", "counters", "deposits", "uploads"]
 class UtcTime(TypeDecorator[datetime]):
     """Time in UTC; SQLite keeps it without a zone."""
 
-    impl = DateTime(timezone=True)  # type: ignore[mutable-override]  # as SQLAlchemy's documentation has it
-    cache_ok = True  # type: ignore[mutable-override]
+    impl = DateTime(timezone=True)
+    cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Refuse a time without a zone, and hand the database one in UTC."""

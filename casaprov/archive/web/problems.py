@@ -5,6 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
+from casaprov.archive.identity.issuer import IssuerUnavailable
 from casaprov.archive.tables.repository import NotOwner, QuotaExceeded, UnknownCrate, WrongState
 from casaprov.errors import CasaprovError
 
@@ -15,6 +16,7 @@ STATUS: tuple[tuple[type[CasaprovError], int], ...] = (
     (QuotaExceeded, 429),
     (UnknownCrate, 422),
     (NotOwner, 403),
+    (IssuerUnavailable, 503),
 )
 """HTTP status by class of exception; others are faults of the server, whose text is not shown."""
 
