@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from casaprov.archive.deposits import Deposit
-from casaprov.archive.publication.addresses import persistent_url
-from casaprov.archive.publication.datacite import UNKNOWN_CREATOR, creators
+from casaprov.archive.publication.metadata.addresses import persistent_url
+from casaprov.archive.publication.metadata.datacite import UNKNOWN_CREATOR, creators
 from casaprov.archive.settings import Settings
 
 __all__ = ["citation"]

@@ -21,9 +21,9 @@ from tornado.iostream import StreamClosedError
 from casaprov.archive.deposits import Deposit, Kind, State
 from casaprov.archive.pages.published import PublicHandler
 from casaprov.archive.pages.ranges import Unsatisfiable, part
-from casaprov.archive.publication.addresses import CRATE_TYPE, NOTEBOOK_TYPE
-from casaprov.archive.publication.datacite import datacite_record
-from casaprov.archive.publication.linkset import DATACITE_TYPE, METADATA_TYPE, back_link, link_header, linkset
+from casaprov.archive.publication.metadata.addresses import CRATE_TYPE, NOTEBOOK_TYPE
+from casaprov.archive.publication.metadata.datacite import datacite_record
+from casaprov.archive.publication.metadata.linkset import DATACITE_TYPE, METADATA_TYPE, back_link, link_header, linkset
 from casaprov.archive.storage import StorageError
 from casaprov.archive.web.problems import Problem
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from casaprov.archive.pages.rendering import PAGE_POLICY, render, style_sheet
-from casaprov.archive.publication.addresses import crate_path
+from casaprov.archive.publication.metadata.addresses import crate_path
 from casaprov.archive.web.handler import ArchiveHandler
 
 __all__ = ["Index", "StyleSheet"]

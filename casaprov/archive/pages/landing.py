@@ -11,14 +11,15 @@ from casaprov.archive.deposits import Deposit, Kind, State
 from casaprov.archive.pages.citation import citation
 from casaprov.archive.pages.published import PublicHandler
 from casaprov.archive.pages.rendering import PAGE_POLICY, render
-from casaprov.archive.publication.addresses import (
+from casaprov.archive.publication.git.repositories import Repositories
+from casaprov.archive.publication.metadata.addresses import (
     clone_url,
     crate_path,
     license_url,
     persistent_url,
 )
-from casaprov.archive.publication.datacite import creators, orcid_url
-from casaprov.archive.publication.linkset import link_header, links_of
+from casaprov.archive.publication.metadata.datacite import creators, orcid_url
+from casaprov.archive.publication.metadata.linkset import link_header, links_of
 
 __all__ = ["Landing"]
 
@@ -70,9 +71,10 @@ class Landing(PublicHandler):
         }
 
     def _content(self, deposit: Deposit) -> dict[str, Any]:
-        """Return the files of a crate, and which of its pictures are shown."""
+        """Return the commit in git, the files of a crate, and those of its pictures that are shown."""
+        commit = Repositories(self.archive.settings.git).commit_of(deposit)
         if deposit.kind is not Kind.CRATE:
-            return {"files": [], "more": 0, "pictures": []}
+            return {"commit": commit, "files": [], "more": 0, "pictures": []}
         with zipfile.ZipFile(self.archive.storage.path(deposit.did, deposit.content_name)) as archive:
             infos = [info for info in archive.infolist() if not info.is_dir()]
         base = crate_path(deposit)
@@ -84,6 +86,7 @@ class Landing(PublicHandler):
         pictures = [entry for entry in listed if entry["name"].lower().endswith(_PICTURES)]
         pictures.sort(key=lambda entry: entry["name"] != first)
         return {
+            "commit": commit,
             "files": listed[:_MOST_NAMES],
             "more": max(0, len(listed) - _MOST_NAMES),
             "pictures": pictures[:_PREVIEWS],

@@ -1,5 +1,6 @@
 """Publication: the places where a crate appears, and the routes that serve it to readers and harvesters.
 
-To read: ``publishers`` lists the places in order, ``routes`` all addresses. ``addresses`` gives the URLs of a crate;
-``datacite``, ``linkset`` and ``receipt`` describe it in JSON.
+To read: ``publishers`` lists the places in order, ``routes`` all addresses. ``metadata/`` describes a crate, ``receipt``
+its deposit. ``git/`` commits notebooks and serves clones, ``vo/`` is DataLink and the table of crates, ``harvest/``
+OAI-PMH; ``object_store`` keeps a second copy.
 """

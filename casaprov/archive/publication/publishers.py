@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from casaprov.archive.publication.git.gitea import Gitea
+from casaprov.archive.publication.git.repositories import Repositories
+from casaprov.archive.publication.object_store import ObjectStore
 from casaprov.archive.publishing import Publication
 from casaprov.archive.settings import Settings
 
@@ -9,6 +12,10 @@ __all__ = ["publishers"]
 
 
 def publishers(settings: Settings) -> tuple[Publication, ...]:
-    """Return the places that the settings turn on."""
-    del settings
-    return ()
+    """Return the places that the settings turn on; the archive's own git comes last, for it shows the notebook."""
+    found: list[Publication] = []
+    if settings.s3.bucket:
+        found.append(ObjectStore(settings.s3))
+    if settings.gitea.url:
+        found.append(Gitea(settings.gitea))
+    return (*found, Repositories(settings.git))

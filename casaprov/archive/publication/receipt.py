@@ -15,7 +15,7 @@ from joserfc import jws
 from joserfc.jwk import ECKey, KeySetSerialization
 
 from casaprov.archive.deposits import Deposit, State
-from casaprov.archive.publication.addresses import crate_url, file_url, page_url
+from casaprov.archive.publication.metadata.addresses import crate_url, file_url, page_url
 from casaprov.archive.settings import Settings
 
 __all__ = ["make_receipts", "public_keys", "receipt_body", "signing_key"]

@@ -56,7 +56,7 @@ def test_text_of_a_deposit_is_text_and_never_script(served: ServedArchive) -> No
         filename=f"{EVIL}.zip",
         creators=({"name": EVIL},),
         content=a_zip(**{f"{EVIL}.png": b"", "</a><script>alert(1)</script>.txt": b""}),
-        about={"inputs": [{"path": EVIL, "did": EVIL}], "casa": EVIL, "calls": 1},
+        about={"notebook": "ngc5921.ipynb", "inputs": [{"path": EVIL, "did": EVIL}], "casa": EVIL, "calls": 1},
     )
     for address in (f"/crates/{deposit.name}", "/crates/" + deposit.name + "/v1"):
         answer = requests.get(served.url + address, timeout=30)

@@ -14,8 +14,8 @@ from jsonschema import Draft7Validator
 
 from archived import a_deposit
 from casaprov.archive.deposits import Deposit, Kind, State
-from casaprov.archive.publication.datacite import UNKNOWN_CREATOR, datacite_record
-from casaprov.archive.publication.linkset import link_header, links_of, linkset
+from casaprov.archive.publication.metadata.datacite import UNKNOWN_CREATOR, datacite_record
+from casaprov.archive.publication.metadata.linkset import link_header, links_of, linkset
 from casaprov.archive.settings import Settings
 
 SETTINGS = Settings(root=Path(), url="https://archive.example")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from casaprov.archive.deposits import Deposit, Kind
-from casaprov.archive.publication.addresses import (
+from casaprov.archive.publication.metadata.addresses import (
     CRATE_TYPE,
     NOTEBOOK_TYPE,
     crate_url,
@@ -16,7 +16,7 @@ from casaprov.archive.publication.addresses import (
     page_url,
     persistent_url,
 )
-from casaprov.archive.publication.datacite import orcid_url
+from casaprov.archive.publication.metadata.datacite import orcid_url
 from casaprov.archive.settings import Settings
 
 __all__ = ["Link", "back_link", "link_header", "links_of", "linkset"]
@@ -94,5 +94,5 @@ def _target(link: Link) -> dict[str, Any]:
     if link.type:
         found["type"] = link.type
     if link.profile:
-        found["profile"] = [link.profile]
+        found["profile"] = link.profile  # a string, as FAIR Signposting writes it
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from casaprov.archive.deposits import Deposit, Kind
-from casaprov.archive.publication.addresses import (
+from casaprov.archive.publication.metadata.addresses import (
     CRATE_TYPE,
     NOTEBOOK_TYPE,
     license_url,
