@@ -177,13 +177,16 @@ class VoSettings:
     backend
         ``none``: own DataLink and a CSV; ``dachs``: rows in the tables of DaCHS, in the publishing transaction.
     database
-        SQLAlchemy URL of DaCHS's database.
+        SQLAlchemy URL of DaCHS's database; empty if the archive's own tables are there.
+    schema
+        Schema of the tables that ``deploy/dachs/q.rd`` makes.
     did_prefix
         Beginning of the identifiers of crates.
     """
 
     backend: str = "none"
     database: str = ""
+    schema: str = "casaprov"
     did_prefix: str = "ivo://jive.eu/~?crate/"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from casaprov.archive.publication.git.gitea import Gitea
 from casaprov.archive.publication.git.repositories import Repositories
 from casaprov.archive.publication.object_store import ObjectStore
+from casaprov.archive.publication.vo.dachs import Dachs
 from casaprov.archive.publishing import Publication
 from casaprov.archive.settings import Settings
 
@@ -18,4 +19,6 @@ def publishers(settings: Settings) -> tuple[Publication, ...]:
         found.append(ObjectStore(settings.s3))
     if settings.gitea.url:
         found.append(Gitea(settings.gitea))
+    if settings.vo.backend == "dachs":
+        found.append(Dachs(settings))
     return (*found, Repositories(settings.git))

@@ -7,7 +7,7 @@ from typing import Any
 from casaprov.archive.publication.git.routes import Clone, Contents, Raw
 from casaprov.archive.publication.harvest.oai import OaiHandler
 from casaprov.archive.publication.keys import Keys
-from casaprov.archive.publication.vo.datalink import CrateList, DataLink
+from casaprov.archive.publication.vo.datalink import CrateLists, DataLink
 from casaprov.archive.web.archive import Archive
 
 __all__ = ["routes"]
@@ -22,6 +22,6 @@ def routes(archive: Archive) -> list[tuple[str, type[Any], dict[str, Any]]]:
         (r"/([^/]+)/([^/]+)/raw/branch/master/(.+)", Raw, context),
         (r"/\.well-known/jwks\.json", Keys, context),
         (r"/datalink", DataLink, context),
-        (r"/crates\.csv", CrateList, context),
+        (r"/(crates|crate_inputs)\.csv", CrateLists, context),
         (r"/oai", OaiHandler, context),
     ]

@@ -1,4 +1,4 @@
 """The Virtual Observatory: DataLink and tables of crates.
 
-To read: ``datalink`` answers about identifiers and writes the table that DaCHS imports.
+To read: ``tables`` makes the rows of a crate, ``dachs`` writes them into a DaCHS, ``datalink`` answers where there is none.
 """

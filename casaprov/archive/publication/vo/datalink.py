@@ -6,19 +6,18 @@ crates that were derived from them, those of crates to their files and to the ob
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable
 from xml.etree import ElementTree as ET
 
 from casaprov.archive.deposits import Deposit, Kind, State
 from casaprov.archive.publication.harvest.oai_records import writable
 from casaprov.archive.publication.metadata.addresses import CRATE_TYPE, NOTEBOOK_TYPE, crate_url, file_url, page_url
+from casaprov.archive.publication.vo.tables import crates_csv, inputs_csv, observations_of
 from casaprov.archive.settings import Settings
 from casaprov.archive.web.handler import ArchiveHandler
 from casaprov.archive.web.problems import Problem
 
-__all__ = ["COLUMNS", "CrateList", "DataLink", "crates_csv", "input_dids", "links_votable"]
+__all__ = ["CrateLists", "DataLink", "links_votable"]
 
 VOTABLE = "http://www.ivoa.net/xml/VOTable/v1.3"
 _TYPE = "application/x-votable+xml;content=datalink"
@@ -36,28 +35,6 @@ _FIELDS = (
     ("content_type", "meta.code.mime", "char"),
     ("content_length", "phys.size;meta.file", "long"),
 )
-
-COLUMNS = (
-    "did",
-    "obs_id",
-    "crate",
-    "version",
-    "title",
-    "authors",
-    "description",
-    "license",
-    "verdict",
-    "casa",
-    "published_at",
-    "access_url",
-    "landing_page",
-    "access_format",
-    "access_estsize",
-    "sha256",
-    "doi",
-    "progenitors",
-)
-"""Columns of the list of crates, as ``deploy/dachs/q.rd`` reads them."""
 
 Row = tuple[str, str, str, str, str, str, str, str]
 
@@ -88,32 +65,28 @@ class DataLink(ArchiveHandler):
             if deposit is not None and deposit.state is State.PUBLISHED:
                 found = _crate_rows(settings, deposit)
             else:
-                derived = (d for d in repository.published(limit=_MAX_CRATES) if did in input_dids(d))
+                derived = (d for d in repository.published(limit=_MAX_CRATES) if did in observations_of(d))
                 found = [_derivation(settings, did, crate) for crate in derived]
             known = known or bool(found)
             rows += found or [(did, "", "", "NotFoundFault: nothing public has this identifier", "", "#this", "", "")]
         return rows, known
 
 
-class CrateList(ArchiveHandler):
-    """``/crates.csv``: every published crate, for ``dachs imp``."""
+class CrateLists(ArchiveHandler):
+    """``/crates.csv`` and ``/crate_inputs.csv``: every published crate, for ``dachs imp``."""
 
-    async def get(self) -> None:
+    async def get(self, which: str) -> None:
         """Answer with the table."""
-        body = await self.in_thread(
-            lambda: crates_csv(self.archive.settings, self.archive.repository.published(limit=_MAX_CRATES))
-        )
+        body = await self.in_thread(self._table, which)
         self.set_header("Content-Type", "text/csv; charset=utf-8")
-        self.set_header("Content-Disposition", 'attachment; filename="crates.csv"')
+        self.set_header("Content-Disposition", f'attachment; filename="{which}.csv"')
         _ = self.finish(body)
 
     head = get
 
-
-def input_dids(deposit: Deposit) -> tuple[str, ...]:
-    """Return the identifiers of the observations that a crate used, each once."""
-    found = (entry.get("did") for entry in deposit.about.get("inputs", ()))
-    return tuple(dict.fromkeys(did for did in found if isinstance(did, str) and did))
+    def _table(self, which: str) -> bytes:
+        published = self.archive.repository.published(limit=_MAX_CRATES)
+        return crates_csv(self.archive.settings, published) if which == "crates" else inputs_csv(published)
 
 
 def links_votable(rows: Iterable[Row]) -> bytes:
@@ -136,47 +109,6 @@ def links_votable(rows: Iterable[Row]) -> bytes:
     return text
 
 
-def crates_csv(settings: Settings, deposits: Iterable[Deposit]) -> bytes:
-    """Return published crates as a table, one line for each version."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for deposit in deposits:
-        values = crate_values(settings, deposit)
-        writer.writerow([values[name] for name in COLUMNS])
-    return text.getvalue().encode()
-
-
-def crate_values(settings: Settings, deposit: Deposit) -> dict[str, str | int]:
-    """Return the columns of a crate for the VO."""
-    assert deposit.published_at is not None
-    crate = deposit.kind is Kind.CRATE
-    return {
-        "did": deposit.did,
-        "obs_id": deposit.obs_id,
-        "crate": deposit.name,
-        "version": deposit.version,
-        "title": _line(deposit.title or deposit.filename),
-        "authors": "; ".join(_line(creator["name"]) for creator in deposit.creators),
-        "description": _line(deposit.description),
-        "license": deposit.license,
-        "verdict": deposit.verdict.summary.value if deposit.verdict else "not-replayed",
-        "casa": str(deposit.about.get("casa", "")),
-        "published_at": deposit.published_at.strftime("%Y-%m-%dT%H:%M:%S"),
-        "access_url": crate_url(settings, deposit),
-        "landing_page": page_url(settings, deposit),
-        "access_format": CRATE_TYPE if crate else NOTEBOOK_TYPE,
-        "access_estsize": -(-deposit.size_bytes // 1000),  # ObsCore counts kilobytes
-        "sha256": deposit.sha256,
-        "doi": deposit.doi,
-        "progenitors": " ".join(input_dids(deposit)),
-    }
-
-
-def _line(text: str) -> str:
-    return " ".join(text.replace("\0", " ").split())
-
-
 def _crate_rows(settings: Settings, deposit: Deposit) -> list[Row]:
     did, size = deposit.did, str(deposit.size_bytes)
     crate = deposit.kind is Kind.CRATE
@@ -191,13 +123,13 @@ def _crate_rows(settings: Settings, deposit: Deposit) -> list[Row]:
         rows.append((did, report, "", "", "Replay by the archive", "#auxiliary", "application/json", ""))
     return rows + [
         (did, _address(deposit, origin), "", "", f"Observation {origin}", "#progenitor", "", "")
-        for origin in input_dids(deposit)
+        for origin in observations_of(deposit)
     ]
 
 
 def _derivation(settings: Settings, did: str, crate: Deposit) -> Row:
     kind = CRATE_TYPE if crate.kind is Kind.CRATE else NOTEBOOK_TYPE
-    what = f"{crate.name}, version {crate.version}: {_line(crate.title or crate.filename)}"
+    what = f"{crate.name}, version {crate.version}: {crate.title or crate.filename}"
     return (did, crate_url(settings, crate), "", "", what, "#derivation", kind, str(crate.size_bytes))
 
 

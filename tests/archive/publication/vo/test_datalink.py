@@ -12,7 +12,7 @@ import requests
 from pyvo.dal.adhoc import DatalinkResults
 
 from casaprov.archive.deposits import Deposit, State
-from casaprov.archive.publication.vo.datalink import COLUMNS
+from casaprov.archive.publication.vo.tables import CRATE_COLUMNS
 from served_archive import ServedArchive, serving
 
 OBSERVATION = "ivo://jive.eu/~?2015-02-14T00:00:00_3C84_4990MHz"
@@ -62,11 +62,13 @@ def test_a_question_without_an_answer(served: ServedArchive, query: str, status:
     assert requests.get(f"{served.url}/datalink{query}", timeout=30).status_code == status
 
 
-def test_the_table_lists_each_published_version_on_a_line(served: ServedArchive, deposit: Deposit) -> None:
+def test_the_tables_list_each_published_version_and_what_it_used(served: ServedArchive, deposit: Deposit) -> None:
     text = requests.get(f"{served.url}/crates.csv", timeout=30).text
-    rows = list(csv.DictReader(text.splitlines()))
-    assert [row["did"] for row in rows] == [deposit.did]
-    assert tuple(rows[0]) == COLUMNS
-    assert rows[0]["title"] == 'A "quoted", title of two lines'
-    assert rows[0]["progenitors"] == OBSERVATION
-    assert rows[0]["casa"] == "6.7.0.31"
+    (row,) = csv.DictReader(text.splitlines())
+    assert tuple(row) == CRATE_COLUMNS
+    assert row["crate_did"] == deposit.did
+    assert row["title"] == 'A "quoted", title of two lines'
+    assert row["casa_version"] == "6.7.0.31"
+    text = requests.get(f"{served.url}/crate_inputs.csv", timeout=30).text
+    (related,) = csv.DictReader(text.splitlines())
+    assert related == {"crate_did": deposit.did, "obs_publisher_did": OBSERVATION, "obs_id": deposit.obs_id}
