@@ -1,4 +1,4 @@
-"""The list of published crates, and the style sheet of all pages."""
+"""The list of published crates, and what all pages need: their style sheet, and an answer to browsers that want an icon."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from casaprov.archive.pages.rendering import PAGE_POLICY, render, style_sheet
 from casaprov.archive.publication.metadata.addresses import crate_path
 from casaprov.archive.web.handler import ArchiveHandler
 
-__all__ = ["Index", "StyleSheet"]
+__all__ = ["Icon", "Index", "StyleSheet"]
 
 _PER_PAGE = 50
 _LAST_PAGE = 100_000
@@ -44,5 +44,16 @@ class StyleSheet(ArchiveHandler):
         self.set_header("Content-Type", "text/css; charset=utf-8")
         self.set_header("Cache-Control", "public, max-age=3600")
         _ = self.finish(style_sheet())
+
+    head = get
+
+
+class Icon(ArchiveHandler):
+    """``/favicon.ico``, which browsers ask for; there is none."""
+
+    def get(self) -> None:
+        """Answer with nothing."""
+        self.set_header("Cache-Control", "public, max-age=86400")
+        self.set_status(204)
 
     head = get

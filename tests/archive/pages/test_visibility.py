@@ -34,7 +34,15 @@ ADDRESSES = [
     "/datalink?ID={did}",
 ]
 LISTS = ["/", "/oai?verb=ListRecords&metadataPrefix=oai_dc", "/crates.csv"]
-OF_NO_DEPOSIT = ["/archive.css", "/.well-known/jwks.json", "/oai", "/health", "/metrics", "/openapi.json"]
+OF_NO_DEPOSIT = [
+    "/archive.css",
+    "/favicon.ico",
+    "/.well-known/jwks.json",
+    "/oai",
+    "/health",
+    "/metrics",
+    "/openapi.json",
+]
 
 
 @pytest.fixture(scope="module")
