@@ -2,7 +2,7 @@
 
 Packing streams files of any size, ends in a rename, and gives the same bytes
 for the same records and files. Opening trusts nothing
-(:mod:`casaprov.untrusted.zip_file`, :mod:`casaprov.crates.validation`).
+(:mod:`casaprov.untrusted.zip_file`, :mod:`casaprov.crates.checking.validation`).
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import tempfile
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from casaprov.crates.annotation import Annotation, write_annotated
+from casaprov.crates.checking.validation import examine_crate, examine_folder
 from casaprov.crates.layout import (
     METADATA,
     README,
@@ -26,10 +29,9 @@ from casaprov.crates.layout import (
     tree_name,
 )
 from casaprov.crates.payload import PayloadItem
-from casaprov.crates.stored_records import read_records
-from casaprov.crates.validation import check_folder
+from casaprov.crates.stored_records import crate_root, read_records
 from casaprov.crates.writer import CrateWriter
-from casaprov.errors import CrateError, RecordError, UsageError, first_issues
+from casaprov.errors import CrateError, Issue, RecordError, UsageError, first_issues
 from casaprov.files.regular import digest_file
 from casaprov.hashing import Digest
 from casaprov.lineage.saved_cells import notebook_notes
@@ -39,7 +41,7 @@ from casaprov.records.schema import validate_record
 from casaprov.records.serialise import unstructure
 from casaprov.untrusted.zip_file import Limits, clear, name_problem, unpack
 
-__all__ = ["OpenCrate", "Packed", "open_crate", "pack"]
+__all__ = ["OpenCrate", "Packed", "annotate_crate", "open_crate", "pack"]
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -72,17 +74,20 @@ class OpenCrate:
     Attributes
     ----------
     folder
-        The folder of the unpacked crate.
+        The folder of the unpacked crate; below the given one if the crate is a bag or lies inside a folder.
     notebook
         The notebook inside `folder`.
     manifest
         The list of what it holds beside its records.
+    notes
+        Additions by others.
     """
 
     folder: Path
     document: Document
     notebook: Path
     manifest: Manifest
+    notes: tuple[Issue, ...] = ()
 
     def shipped(self, entity: Entity) -> Path | None:
         """Return the file or directory of a state; None if it is only referenced, or was removed."""
@@ -211,6 +216,42 @@ def open_crate(path: Path, into: Path, *, verify: bool = True, limits: Limits | 
         raise
 
 
+def annotate_crate(path: Path, out: Path, annotation: Annotation) -> tuple[Issue, ...]:
+    """Write a copy of a valid crate with an annotation, and return the notes about the copy.
+
+    Raises
+    ------
+    UsageError
+        If there is no crate `path`, or `out` exists or has no folder.
+    CrateError
+        If the crate is not valid, or the copy cannot be written; nothing is left of it then.
+    """
+    if out.exists() or out.is_symlink() or not out.parent.is_dir():
+        why = "exists" if out.parent.is_dir() else "lies in a folder that does not exist"
+        raise UsageError(f"The crate cannot be written: {out} {why}.", hint="Name a new file or folder with --output.")
+    with tempfile.TemporaryDirectory(prefix="casaprov-") as folder:
+        into = path if path.is_dir() else Path(folder)
+        opened = open_crate(path, into)
+        place = (opened.folder / METADATA).relative_to(into).as_posix()
+    try:
+        write_annotated(path, out, place, annotation)
+        if issues := (findings := examine_crate(out)).errors:
+            raise CrateError(f"The annotation cannot be added to {path}: {first_issues(issues)}", issues)
+    except BaseException as error:
+        _remove(out)
+        if isinstance(error, OSError):
+            raise _unwritten(out, error) from error
+        raise
+    return findings.notes
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def _check_request(document: Document, notebook: Path, out: Path) -> None:
     if not notebook.is_file():
         raise UsageError(f"There is no notebook {notebook}.", hint="Check the name.")
@@ -237,12 +278,16 @@ def _crate_item(item: PayloadItem) -> CrateItem:
 
 
 def _opened(path: Path, folder: Path, limits: Limits | None, *, verify: bool) -> OpenCrate:
-    document, manifest = read_records(folder)
-    if issues := check_folder(folder, limits, checksums=verify):
+    root = crate_root(folder) if folder.is_dir() else folder
+    document, manifest = read_records(root)
+    findings = examine_folder(folder, limits, checksums=verify)
+    if issues := findings.errors:
         problem = "is not what its author packed" if verify else "cannot be used, with or without checksums"
         hint = f"Get it again, or see 'casaprov validate {path}'."
         raise CrateError(f"{path} {problem}: {first_issues(issues)}", issues, hint=hint)
-    return OpenCrate(folder=folder, document=document, notebook=folder / manifest.notebook, manifest=manifest)
+    return OpenCrate(
+        folder=root, document=document, notebook=root / manifest.notebook, manifest=manifest, notes=findings.notes
+    )
 
 
 def _unwritten(out: Path, error: OSError) -> CrateError:

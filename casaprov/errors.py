@@ -44,6 +44,7 @@ __all__ = [
     "NoSpace",
     "NotKept",
     "NotRestored",
+    "Note",
     "RecordError",
     "ReplayError",
     "SchemaError",
@@ -111,6 +112,11 @@ class Issue:
         if self.found or self.expected:
             text += f" (found {self.found or 'nothing'}, expected {self.expected or 'nothing'})"
         return text
+
+
+@dataclass(frozen=True)
+class Note(Issue):
+    """An addition to a crate by others, which makes nothing of it wrong."""
 
 
 def first_issues(issues: tuple[Issue, ...]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from casaprov.crate import OpenCrate, Packed, open_crate
-from casaprov.crates.validation import check_crate
+from casaprov.crates.checking.validation import check_crate
 from casaprov.digests.tree import content_digest
 from casaprov.errors import CrateError
 from casaprov.records.model import Document, Entity
@@ -131,13 +131,29 @@ def test_a_crate_without_records_says_so(packed: Packed, tmp_path: Path) -> None
     assert not (tmp_path / "o").exists()
 
 
-def test_a_crate_zipped_with_the_folder_around_it_is_told(packed: Packed, tmp_path: Path) -> None:
+@pytest.mark.parametrize("around", ["my crate/", "top/data/", "data/"])
+def test_a_crate_inside_a_folder_or_a_bag_is_opened(packed: Packed, tmp_path: Path, around: str) -> None:
     with zipfile.ZipFile(packed.path) as old, zipfile.ZipFile(tmp_path / "y.zip", "w") as new:
         for name in old.namelist():
-            new.writestr(f"my crate/{name}", old.read(name))
-    with pytest.raises(CrateError, match="its folder 'my crate' is one") as caught:
+            new.writestr(f"{around}{name}", old.read(name))
+        if around.endswith("data/"):
+            new.writestr(f"{around.removesuffix('data/')}bagit.txt", "BagIt-Version: 0.97\n")
+        new.writestr("__MACOSX/._x", b"x")
+    opened = open_crate(tmp_path / "y.zip", tmp_path / "o")
+    assert opened.folder == tmp_path / "o" / around
+    assert opened.notebook.is_file()
+    assert opened.notes[0].message == "The crate lies in this folder."
+    assert check_crate(tmp_path / "o") == ()
+
+
+def test_two_crates_in_one_zip_are_refused(packed: Packed, tmp_path: Path) -> None:
+    with zipfile.ZipFile(packed.path) as old, zipfile.ZipFile(tmp_path / "y.zip", "w") as new:
+        for name in old.namelist():
+            new.writestr(f"a/{name}", old.read(name))
+            new.writestr(f"b/{name}", old.read(name))
+    with pytest.raises(CrateError, match="It holds several crates: a, b"):
         open_crate(tmp_path / "y.zip", tmp_path / "o")
-    assert "cd 'my crate' && zip -r ../crate.zip ." in caught.value.message
+    assert not (tmp_path / "o").exists()
 
 
 def test_every_file_that_was_touched_is_named_and_nothing_is_left(packed: Packed, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.logging import RichHandler
 
+from casaprov.cli.annotate import annotate
 from casaprov.cli.cache import cache
 from casaprov.cli.console import (
     Finite,
@@ -205,20 +206,26 @@ def export(
 
 @cli.command()
 @click.argument("crate", type=_any_path)
+@click.option("--strict", is_flag=True, help="Count additions by others as errors.")
 @_json_option
-def validate(crate: Path, as_json: bool) -> int:
+def validate(*, crate: Path, strict: bool, as_json: bool) -> int:
     """Check a crate: archive, checksums, schemas, records, graph.
+
+    Errors are changes to the records, or to anything that follows from them.
+    Notes are additions by others: a DOI, a publisher, a preview.
 
     \b
     Example:
       casaprov validate ngc5921.crate.zip
     """
-    from casaprov.cli.render import issues_view
-    from casaprov.crates.validation import check_crate
+    from casaprov.cli.render import crate_findings_view
+    from casaprov.crates.checking.validation import examine_crate
 
-    issues = check_crate(crate)
-    show(issues, as_json, lambda found: issues_view(found) if found else f"{plain(str(crate))} is valid.")
-    return EXIT_DIFFERS if issues else 0
+    findings = examine_crate(crate)
+    if strict:
+        findings = findings.strict()
+    show(findings, as_json, lambda found: crate_findings_view(found, str(crate)))
+    return EXIT_DIFFERS if findings.errors else 0
 
 
 @cli.command()
@@ -394,4 +401,5 @@ def completion(shell: str) -> None:
 
 cli.add_command(cache)
 cli.add_command(inspect)
+cli.add_command(annotate)
 cli.add_command(kernel)

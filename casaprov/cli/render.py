@@ -14,6 +14,7 @@ from rich.tree import Tree
 from casaprov.cli.terminal import plain
 from casaprov.comparison.products import Comparison
 from casaprov.crate import Packed
+from casaprov.crates.checking.validation import Findings
 from casaprov.doctor import Finding
 from casaprov.errors import CasaprovError, CrateError
 from casaprov.lineage.graph import Lineage
@@ -24,6 +25,7 @@ from casaprov.replays.report import ReplayReport
 __all__ = [
     "calls_table",
     "comparison_view",
+    "crate_findings_view",
     "error_view",
     "findings_view",
     "graph_view",
@@ -320,3 +322,10 @@ def findings_view(findings: Iterable[Finding]) -> Table:
 def issues_view(issues: Iterable[object]) -> str:
     """Return one line per issue."""
     return "\n".join(f"• {plain(str(issue))}" for issue in issues)
+
+
+def crate_findings_view(findings: Findings, name: str) -> str:
+    """Return one line per error and per note of a crate, and the verdict if it is valid."""
+    lines = [f"• {plain(str(issue))}" for issue in findings.errors]
+    lines += [f"• [dim]note:[/] {plain(str(note))}" for note in findings.notes]
+    return "\n".join(lines if findings.errors else [f"{plain(name)} is valid.", *lines])

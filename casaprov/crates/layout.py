@@ -30,6 +30,7 @@ __all__ = [
     "DOCUMENT",
     "MANIFEST",
     "METADATA",
+    "OWN_FOLDERS",
     "README",
     "TREES",
     "CrateFile",
@@ -37,18 +38,21 @@ __all__ = [
     "Manifest",
     "call_names",
     "log_path",
+    "own_files",
     "parameters",
     "parameters_path",
     "shipped_path",
     "tree_name",
 ]
 
-CRATE_FORMAT: Final = "casaprov/crate/1"
+CRATE_FORMAT: Final = "casaprov/crate/2"
 METADATA: Final = "ro-crate-metadata.json"
 README: Final = "README.md"
 DOCUMENT: Final = "records/document.json"
 MANIFEST: Final = "records/crate.json"
 TREES: Final = "records/trees/"
+OWN_FOLDERS: Final = ("inputs", "logs", "parameters", "products", "records")
+"""Folders of a crate in which every file belongs to the records."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +101,7 @@ class Manifest:
     authors: tuple[Agent, ...] = ()
     items: tuple[CrateItem, ...] = ()
     files: tuple[CrateFile, ...] = ()
-    format: Literal["casaprov/crate/1"] = CRATE_FORMAT
+    format: Literal["casaprov/crate/1", "casaprov/crate/2"] = CRATE_FORMAT
 
     def shipped(self) -> Mapping[str, str]:
         """Return the path in the crate of each shipped Entity, by its id."""
@@ -133,6 +137,15 @@ def log_path(call_name: str) -> str:
 def tree_name(digest: Digest) -> str:
     """Return the path of the digest tree of a content."""
     return f"{TREES}{digest.removeprefix('sha256:')}.json"
+
+
+def own_files(document: Document, manifest: Manifest) -> list[str]:
+    """Return the paths of the files that stand alone in a crate with these records, but for its description."""
+    names = call_names(document)
+    parameter_files = [parameters_path(names[activity.id]) for activity in document.activities]
+    logs = [log_path(names[activity.id]) for activity in document.activities if activity.log is not None]
+    shipped = [item.path for item in manifest.items if item.path is not None and not item.path.endswith("/")]
+    return [manifest.notebook, README, DOCUMENT, MANIFEST, *parameter_files, *logs, *shipped]
 
 
 def shipped_path(entity: Entity, *, directory: bool) -> str:

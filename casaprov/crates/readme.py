@@ -1,10 +1,15 @@
-"""The README of a crate, for a reader without any knowledge of casaprov."""
+"""The README of a crate, for a reader without any knowledge of casaprov.
+
+Its words may change; the facts in its tables are checked when a crate is opened (:func:`statements`).
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from casaprov.crates.layout import Manifest
 from casaprov.lineage.observed import observed_inputs
@@ -12,15 +17,29 @@ from casaprov.lineage.saved_cells import unsaved_calls
 from casaprov.observations.summary import band, utc
 from casaprov.records.model import Activity, Document
 
-__all__ = ["readme"]
+__all__ = ["Statement", "readme", "statements"]
 
 _MAX_CELL = 120  # characters
+_MAX_VALUE = 60  # characters of a parameter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statement:
+    """Facts that a README states about one subject: the rows of a table, or a list in a sentence.
+
+    Attributes
+    ----------
+    rows
+        Accepted texts of each cell, by the name of its column; the first is what casaprov writes now.
+    """
+
+    subject: str
+    rows: tuple[Mapping[str, tuple[str, ...]], ...] = ()
+    sentence: str = ""
 
 
 def readme(document: Document, manifest: Manifest, notebook: bytes) -> str:
     """Return the README.md of a crate, as Markdown.
-
-    It is derived again when a crate is opened: its words are part of the format ``casaprov/crate/1``.
 
     Parameters
     ----------
@@ -43,8 +62,7 @@ def _head(document: Document, manifest: Manifest) -> Iterable[str]:
     yield "calls: their parameters, logs and environment, and content digests of all they read and made.\n"
     yield "This is an [RO-Crate](https://www.researchobject.org/ro-crate/) (Provenance Run Crate 0.5)"
     yield f"written by [casaprov](https://w3id.org/casaprov). Licence: {_plain(manifest.license) or 'not stated'}.\n"
-    yield "To run it again and see whether every product is the same:\n"
-    yield "    pip install 'casaprov[casa]'"
+    yield "To run it again with casaprov and see whether every product is the same:\n"
     yield "    casaprov replay <this crate>\n"
     yield "`records/document.json` holds the records, `parameters/` all parameters of every call, `logs/` what CASA"
     yield "said, `products/` what was small enough to be shipped."
@@ -58,27 +76,73 @@ def _observed(document: Document) -> Iterable[str]:
     yield "As the headers of the inputs state it.\n"
     yield "| input | target | telescope | project | band | from | to |"
     yield "|---|---|---|---|---|---|---|"
-    for entity in inputs:
+    for row in _observed_rows(document):
+        yield f"| {' | '.join(accepted[0] for accepted in row.values())} |"
+
+
+def _observed_rows(document: Document) -> Iterable[Mapping[str, tuple[str, ...]]]:
+    for entity in observed_inputs(document):
         for row in entity.observations:
             times = (utc(time) if time is not None else "" for time in (row.t_min, row.t_max))
-            facts = (row.target_name, row.facility_name, row.proposal_id, band(row), *times)
-            yield f"| {_code(entity.path)} | {' | '.join(map(_cell, facts))} |"
+            facts = map(_cell, (row.target_name, row.facility_name, row.proposal_id, band(row), *times))
+            columns = ("target", "telescope", "project", "band", "from", "to")
+            yield {"input": (_code(entity.path),)} | {name: (fact,) for name, fact in zip(columns, facts, strict=True)}
+
+
+def statements(document: Document, manifest: Manifest, notebook: bytes) -> Iterable[Statement]:
+    """Return the facts that the README of a crate must state."""
+    yield Statement(subject="observations", rows=tuple(_observed_rows(document)))
+    calls = tuple(_call_row(number, activity) for number, activity in _numbered(document))
+    yield Statement(subject="calls", rows=calls)
+    if unsaved := _unsaved(document, notebook):
+        yield Statement(subject="calls whose cells are not in the notebook as they ran", sentence=unsaved)
+    yield Statement(subject="inputs and products", rows=tuple(_item_rows(document, manifest)))
+
+
+def _numbered(document: Document) -> list[tuple[int, Activity]]:
+    numbers = document.call_numbers
+    return [(numbers[activity.id], activity) for activity in document.activities]
+
+
+def _call_row(number: int, activity: Activity) -> Mapping[str, tuple[str, ...]]:
+    return {
+        "": (str(number),),
+        "task": (_cell(activity.task),),
+        "given parameters": (_given(activity), _given_in_120_characters(activity)),
+        "outcome": (activity.outcome,),
+    }
+
+
+def _item_rows(document: Document, manifest: Manifest) -> Iterable[Mapping[str, tuple[str, ...]]]:
+    entities = {entity.id: entity for entity in document.entities}
+    for item in manifest.items:
+        entity = entities[item.entity]
+        yield {
+            "path": (_code(entity.path),),
+            "kind": (entity.kind,),
+            "bytes": (str(entity.size_bytes),),
+            "in this crate": (_code(item.path) if item.path else "no",),
+        }
 
 
 def _calls(document: Document, notebook: bytes) -> Iterable[str]:
     yield "## Calls\n"
     yield "| | task | given parameters | outcome | seconds |"
     yield "|--:|---|---|---|--:|"
-    numbers = document.call_numbers
-    for activity in document.activities:
-        values = {name: activity.parameters.get(name) for name in activity.given}
-        given = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in values.items())
-        row = (str(numbers[activity.id]), _cell(activity.task), _code(given), activity.outcome, _seconds(activity))
-        yield f"| {' | '.join(row)} |"
-    if unsaved := unsaved_calls(notebook, document):
+    for number, activity in _numbered(document):
+        facts = [accepted[0] for accepted in _call_row(number, activity).values()]
+        yield f"| {' | '.join((*facts, _seconds(activity)))} |"
+    if unsaved := _unsaved(document, notebook):
         yield "\nThe notebook in this crate does not have the cells of these calls as they ran:"
-        yield ", ".join(f"{numbers[activity.id]} ({_cell(activity.task)})" for activity in unsaved) + "."
+        yield unsaved
         yield "What ran is what this table and `records/` say."
+
+
+def _unsaved(document: Document, notebook: bytes) -> str:
+    """Return a list of the calls that the notebook contradicts; empty if there is none."""
+    numbers = document.call_numbers
+    calls = [f"{numbers[activity.id]} ({_cell(activity.task)})" for activity in unsaved_calls(notebook, document)]
+    return f"{', '.join(calls)}." if calls else ""
 
 
 def _data(document: Document, manifest: Manifest) -> Iterable[str]:
@@ -86,10 +150,8 @@ def _data(document: Document, manifest: Manifest) -> Iterable[str]:
     yield "## Inputs and products\n"
     yield "| path | kind | bytes | in this crate | why |"
     yield "|---|---|--:|---|---|"
-    for item in manifest.items:
-        entity = entities[item.entity]
-        where = _code(item.path) if item.path else "no"
-        yield f"| {_code(entity.path)} | {entity.kind} | {entity.size_bytes} | {where} | {_cell(item.reason)} |"
+    for item, row in zip(manifest.items, _item_rows(document, manifest), strict=True):
+        yield f"| {' | '.join((*(accepted[0] for accepted in row.values()), _cell(item.reason)))} |"
     located = [entities[item.entity] for item in manifest.items if entities[item.entity].locators]
     if located:
         yield "\nWhere inputs that are not in this crate can be found:\n"
@@ -107,6 +169,18 @@ def _sessions(document: Document) -> Iterable[str]:
         yield f"- {session.started_at}: casaprov {_plain(session.casaprov)}, {listed}"
 
 
+def _given(activity: Activity) -> str:
+    """Return the given parameters with the beginning of each value."""
+    values = {name: json.dumps(activity.parameters.get(name), ensure_ascii=False) for name in activity.given}
+    return _code(", ".join(f"{name}={_beginning(value, _MAX_VALUE)}" for name, value in values.items()), limit=None)
+
+
+def _given_in_120_characters(activity: Activity) -> str:
+    """Return the given parameters as casaprov 0.1.0 wrote them."""
+    values: dict[str, Any] = {name: activity.parameters.get(name) for name in activity.given}
+    return _code(", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in values.items()))
+
+
 def _seconds(activity: Activity) -> str:
     try:
         took = datetime.fromisoformat(activity.ended_at or "") - datetime.fromisoformat(activity.started_at)
@@ -119,12 +193,15 @@ def _plain(text: str) -> str:
     return " ".join(text.encode("utf-8", "replace").decode().split())
 
 
-def _cell(text: str) -> str:
-    plain = _plain(text)
-    return (plain if len(plain) <= _MAX_CELL else plain[:_MAX_CELL] + "…").replace("\\", "\\\\").replace("|", "\\|")
+def _beginning(text: str, limit: int | None) -> str:
+    return text if limit is None or len(text) <= limit else text[:limit] + "…"
 
 
-def _code(text: str) -> str:
+def _cell(text: str, limit: int | None = _MAX_CELL) -> str:
+    return _beginning(_plain(text), limit).replace("\\", "\\\\").replace("|", "\\|")
+
+
+def _code(text: str, limit: int | None = _MAX_CELL) -> str:
     # As code, since Markdown has other meanings for CASA's wild cards and underscores.
-    cell = _cell(text.replace("`", "'"))
+    cell = _cell(text.replace("`", "'"), limit)
     return f"`{cell}`" if cell else ""

@@ -29,10 +29,12 @@ __all__ = ["Limits", "clear", "folder_issues", "name_problem", "unpack", "zip_is
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_COMMENT = re.compile(rb"[\x20-\x7e\t\r\n]*")  # git archive and GitHub leave the commit there
 _CHUNK = 2**20
 _MAX_PARTS = 100  # parts of a name: folders below folders
 _MAX_ISSUES = 100
 _TOO_DEEP = f"It lies too deep: a crate holds up to {_MAX_PARTS - 1} folders in one another."
+_DESCRIPTOR_BYTES = 24  # sizes and checksum that a stream leaves behind an entry
 _END_BYTES = 22 + 2**16 + 20  # end record, its comment, and zip64's locator before it
 _ENTRY_BYTES = 300  # usual size of an entry in the directory of a zip: 46, its name, its extra field
 _AGAIN = "Get the crate again from where it was published, or ask its author for a new copy."
@@ -167,7 +169,7 @@ def _opened(path: Path, limits: Limits) -> Iterator[zipfile.ZipFile]:
             hint=f"'casaprov export {shlex.quote(str(path))} -o FILE.zip' makes one of it.",
         )
     try:
-        _check_directory_size(path, limits)
+        _check_ends(path, limits)
         with zipfile.ZipFile(path) as archive:
             yield archive
     except FileNotFoundError as error:
@@ -178,23 +180,35 @@ def _opened(path: Path, limits: Limits) -> Iterator[zipfile.ZipFile]:
         raise CrateError(f"{path} is no zip file, or it is truncated or damaged ({error}).", hint=_AGAIN) from error
 
 
-def _check_directory_size(path: Path, limits: Limits) -> None:
-    """Refuse a directory that is too large even to be read: zipfile reads all of it when it opens a zip."""
+def _check_ends(path: Path, limits: Limits) -> None:
+    """Refuse a zip with foreign bytes at its ends, or with a directory that is too large even to be read.
+
+    zipfile reads all of the directory when it opens a zip, and skips what stands before and behind.
+    """
     with path.open("rb") as file:
+        begin = file.read(4)
         file.seek(max(0, path.stat().st_size - _END_BYTES))
         end = file.read()
         at = end.rfind(b"PK\x05\x06")
         if at < 0 or len(end) < at + 22:
             return  # no zip: zipfile raises when it opens it
-        (size,) = struct.unpack_from("<I", end, at + 12)
+        size, _, comment = struct.unpack_from("<IIH", end, at + 12)
         if at >= 20 and end[at - 20 : at - 16] == b"PK\x06\x07":
             (offset,) = struct.unpack_from("<Q", end, at - 12)
             file.seek(offset)
             record = file.read(56)
             size = struct.unpack_from("<Q", record, 40)[0] if len(record) == 56 else size
+    message, hint = "", _AGAIN
     if size > limits.max_entries * _ENTRY_BYTES:
-        message = f"Its directory takes {size} bytes: more than {limits.max_entries} entries."
-        raise CrateError(f"{path} is not safe to unpack: {message}", (Issue("", message),), hint=_TRUSTED)
+        message, hint = f"Its directory takes {size} bytes: more than {limits.max_entries} entries.", _TRUSTED
+    elif begin not in (b"PK\x03\x04", b"PK\x05\x06"):
+        message = "It begins with bytes that belong to no entry, such as a program."
+    elif len(end) - at - 22 > comment:
+        message = f"{len(end) - at - 22 - comment} bytes stand behind its end."
+    elif not _COMMENT.fullmatch(end[at + 22 :]):
+        message = "Its comment is no text."
+    if message:
+        raise CrateError(f"{path} is not safe to unpack: {message}", (Issue("", message),), hint=hint)
 
 
 def _directory_issues(archive: zipfile.ZipFile, archive_bytes: int, limits: Limits) -> tuple[Issue, ...]:
@@ -215,6 +229,7 @@ def _all_directory_issues(archive: zipfile.ZipFile, archive_bytes: int, limits: 
     for info in infos:
         yield from (Issue(_shown(info.orig_filename), problem) for problem in _entry_problems(info))
     yield from _clashes(infos)
+    yield from _foreign_bytes(archive)
 
 
 def _entry_problems(info: zipfile.ZipInfo) -> Iterator[str]:
@@ -252,6 +267,26 @@ def _clashes(infos: list[zipfile.ZipInfo]) -> Iterator[Issue]:
         if info.header_offset < end:
             yield Issue(_shown(info.orig_filename), "Its bytes overlap those of another entry, as in a zip bomb.")
         end = info.header_offset + 30 + len(info.orig_filename) + info.compress_size
+
+
+def _foreign_bytes(archive: zipfile.ZipFile) -> Iterator[Issue]:
+    """Yield an issue for bytes before, between or behind the entries that belong to none, such as another zip."""
+    file = archive.fp
+    if file is None:
+        return
+    end = 0
+    for info in sorted(archive.infolist(), key=lambda i: i.header_offset):
+        if info.header_offset - end > (_DESCRIPTOR_BYTES if end else 0):
+            yield Issue(_shown(info.orig_filename), f"Before it stand {info.header_offset - end} bytes of no entry.")
+        file.seek(info.header_offset)
+        header = file.read(30)
+        if len(header) < 30 or header[:4] != b"PK\x03\x04":
+            yield Issue(_shown(info.orig_filename), "It does not begin where the directory says.")
+            return
+        name, extra = struct.unpack_from("<HH", header, 26)
+        end = info.header_offset + 30 + name + extra + info.compress_size
+    if archive.start_dir - end > (_DESCRIPTOR_BYTES if end else 0):
+        yield Issue("", f"{archive.start_dir - end} bytes behind its last entry belong to none.")
 
 
 def _shown(name: str) -> str:

@@ -26,9 +26,10 @@ from casaprov.cli.commands import main
 from casaprov.cli.terminal import PlainConsole, plain, visible
 from casaprov.comparison.products import Comparison, Difference
 from casaprov.crate import Packed
+from casaprov.crates.checking.validation import Findings
 from casaprov.crates.payload import PayloadItem
 from casaprov.doctor import Finding
-from casaprov.errors import CasaprovError, CrateError, Issue
+from casaprov.errors import CasaprovError, CrateError, Issue, Note
 from casaprov.hashing import digest_bytes
 from casaprov.records.model import Document, Failure
 from casaprov.replays.report import REPORT_FORMAT, EnvironmentDifference, ProductReport, ReplayReport, StepReport
@@ -124,10 +125,15 @@ def _packed(document: Document) -> Packed:
     return Packed(path=Path(EVIL.replace("/", "")), size_bytes=1, digest=digest_bytes(b""), items=(item,))
 
 
+def _findings() -> Findings:
+    return Findings(errors=(Issue(EVIL, EVIL, EVIL, EVIL),), notes=(Note(EVIL, EVIL),))
+
+
 VIEWS: dict[str, Callable[[Document], Any]] = {
     "calls_table": render.calls_table,
     "comparison_view": lambda _: render.comparison_view(Comparison("differs", (Difference(EVIL, EVIL),), EVIL)),
     "error_view": lambda _: render.error_view(CasaprovError(EVIL, hint=EVIL)),
+    "crate_findings_view": lambda _: render.crate_findings_view(_findings(), EVIL),
     "findings_view": lambda _: render.findings_view([Finding(EVIL, "ok", EVIL, EVIL)]),
     "graph_view": render.graph_view,
     "issues_view": lambda _: render.issues_view([Issue(EVIL, EVIL, EVIL, EVIL)]),

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from casaprov.crate import OpenCrate, Packed, open_crate, pack
+from casaprov.crates.checking.validation import check_crate
 from casaprov.crates.payload import PayloadPolicy, choose_payload
-from casaprov.crates.validation import check_crate
 from casaprov.records.model import Agent
 from profile_cache import contexts_folder, seed
 from sample_records import Reduction, make_reduction, measure, pack_reduction

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from casaprov.crate import OpenCrate, Packed, open_crate, pack
+from casaprov.crates.checking.validation import check_crate
 from casaprov.crates.payload import PayloadPolicy, choose_payload
-from casaprov.crates.validation import check_crate
 from casaprov.errors import CrateError, RecordError, UsageError
 from casaprov.files.regular import digest_file
 from casaprov.records.model import Document

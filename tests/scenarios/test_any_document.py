@@ -19,10 +19,10 @@ from prov.model import ProvDocument
 
 from any_document import documents
 from casaprov.crate import open_crate, pack
+from casaprov.crates.checking.validation import check_crate
 from casaprov.crates.graph import crate_graph
 from casaprov.crates.layout import CrateFile, Manifest
 from casaprov.crates.payload import PayloadPolicy, choose_payload
-from casaprov.crates.validation import check_crate
 from casaprov.crates.writer import metadata_document
 from casaprov.hashing import digest_bytes
 from casaprov.lineage.drawing import to_dot, to_graph

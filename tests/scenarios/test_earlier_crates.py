@@ -11,7 +11,7 @@ import pytest
 
 from casaprov.cli.commands import main
 from casaprov.crate import open_crate
-from casaprov.crates.validation import check_crate
+from casaprov.crates.checking.validation import check_crate
 from checkout import ROOT
 
 FIXTURES = ROOT / "tests" / "fixtures"

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import time
 import zipfile
+from collections.abc import Callable
 from contextlib import chdir
 from pathlib import Path
 
@@ -88,6 +89,79 @@ def test_no_name_that_passes_leaves_the_folder(name: str) -> None:
 def test_links_and_devices_are_refused(tmp_path: Path, kind: int) -> None:
     error = refused(make_zip(tmp_path / "x.zip", ("a", b"/etc/passwd"), mode=kind | 0o777), tmp_path / "o")
     assert ("link" if kind == stat.S_IFLNK else "device") in error.issues[0].message
+
+
+def two_zips(path: Path) -> tuple[bytes, bytes]:
+    """Return the bytes of two sound zips of the same files."""
+    first = make_zip(path / "1.zip", ("a", b"1" * 100), ("b", b"1")).read_bytes()
+    return first, make_zip(path / "2.zip", ("a", b"2" * 100), ("b", b"2")).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("join", "expected"),
+    [
+        (lambda one, two: b"#!/bin/sh\nexit\n" + one, "begins with bytes that belong to no entry"),
+        (lambda one, two: one + b"foreign", "7 bytes stand behind its end"),
+        (lambda one, two: one + two, "bytes of no entry"),
+        (lambda one, two: one[:-2] + b"\x04\0\0\1\2\3", "Its comment is no text."),
+        (lambda one, two: moved(one, b"PK\x03\x04 hidden"), "bytes of no entry"),
+        (lambda one, two: hidden_behind(one, b"hidden" * 10), "60 bytes behind its last entry belong to none"),
+    ],
+    ids=["program", "behind", "two", "comment", "between", "before the directory"],
+)
+def test_bytes_of_no_entry_are_refused(tmp_path: Path, join: Callable[[bytes, bytes], bytes], expected: str) -> None:
+    path = tmp_path / "x.zip"
+    path.write_bytes(join(*two_zips(tmp_path)))
+    assert expected in refused(path, tmp_path / "o").message
+    assert any(expected in issue.message for issue in zip_issues(path))
+
+
+def moved(data: bytes, before: bytes) -> bytes:
+    """Put bytes before the first entry, and correct every offset, as 'zip -A' does."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        start = archive.start_dir
+    changed = bytearray(before + data)
+    at = start + len(before)
+    while changed[at : at + 4] == b"PK\x01\x02":
+        name, extra, comment = struct.unpack_from("<HHH", changed, at + 28)
+        (offset,) = struct.unpack_from("<I", changed, at + 42)
+        struct.pack_into("<I", changed, at + 42, offset + len(before))
+        at += 46 + name + extra + comment
+    struct.pack_into("<I", changed, at + 16, start + len(before))
+    return bytes(changed)
+
+
+def hidden_behind(data: bytes, hidden: bytes) -> bytes:
+    """Put bytes between the last entry and the directory."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        start = archive.start_dir
+    changed = bytearray(data[:start] + hidden + data[start:])
+    struct.pack_into("<I", changed, len(changed) - 22 + 16, start + len(hidden))
+    return bytes(changed)
+
+
+class Pipe(io.BytesIO):
+    """A stream without positions: zipfile leaves sizes and checksums behind each entry."""
+
+    def seekable(self) -> bool:
+        return False
+
+    def tell(self) -> int:
+        raise OSError
+
+
+def test_zips_of_git_and_of_streams_are_unpacked(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "x.zip", ("a", b"1"))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = b"0123456789abcdef0123456789abcdef01234567"
+    unpack(path, tmp_path / "git")
+    stream = Pipe()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("a", b"1")
+        archive.writestr("b", b"2")
+    (tmp_path / "y.zip").write_bytes(stream.getvalue())
+    unpack(tmp_path / "y.zip", tmp_path / "stream")
+    assert (tmp_path / "stream" / "b").read_bytes() == b"2"
 
 
 def test_a_name_that_occurs_twice_is_refused(tmp_path: Path) -> None:

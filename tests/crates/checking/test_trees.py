@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from casaprov.crate import open_crate
+from casaprov.crates.checking.trees import tree_issues
+from casaprov.crates.checking.validation import check_folder
 from casaprov.crates.layout import TREES, tree_name
-from casaprov.crates.trees import tree_issues
-from casaprov.crates.validation import check_folder
 from casaprov.digests.sketch import Sketcher
 from casaprov.errors import CrateError
 from casaprov.hashing import Digest, digest_bytes, digest_record

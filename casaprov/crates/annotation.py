@@ -1,0 +1,172 @@
+"""Annotations: statements of the open part of a crate, such as a DOI, written without a change to any other byte."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from casaprov.crates.layout import METADATA
+from casaprov.credits.licences import Licence
+from casaprov.credits.nodes import licence_node, organization_node, person_nodes
+from casaprov.credits.people import Organization, Person
+from casaprov.errors import UsageError
+from casaprov.terms import ROCRATE_CONTEXT, WORKFLOW_RUN_CONTEXT
+
+__all__ = ["Annotation", "annotated", "doi_of", "write_annotated"]
+
+Node = dict[str, Any]
+
+_DOI = re.compile(r"(?:https?://(?:dx\.)?doi\.org/|doi:)?(10\.\d{4,9}/[^\s\"<>]+)", re.IGNORECASE)
+_CHUNK = 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Annotation:
+    """Statements about a crate as a whole.
+
+    Attributes
+    ----------
+    doi
+        The DOI of the deposit, as an URL.
+    authors, keywords, funders, citations, parts_of
+        Added to those that the crate names already.
+    repair
+        Write the second context again, which RO-Crate libraries drop.
+    """
+
+    doi: str = ""
+    title: str = ""
+    description: str = ""
+    publisher: Organization | None = None
+    license: Licence | None = None
+    date_published: str = ""
+    conditions_of_access: str = ""
+    authors: tuple[Person, ...] = ()
+    funders: tuple[Organization, ...] = ()
+    keywords: tuple[str, ...] = ()
+    citations: tuple[str, ...] = ()
+    parts_of: tuple[str, ...] = ()
+    repair: bool = False
+
+
+def doi_of(text: str) -> str:
+    """Return a DOI as an URL.
+
+    Raises
+    ------
+    UsageError
+        If it has another form.
+    """
+    found = _DOI.fullmatch(text.strip())
+    if found is None:
+        raise UsageError(f"{text!r} is no DOI.", hint="A DOI has the form 10.5281/zenodo.1234567.")
+    return f"https://doi.org/{found[1]}"
+
+
+def annotated(metadata: dict[str, Any], annotation: Annotation) -> dict[str, Any]:
+    """Return the content of ``ro-crate-metadata.json`` with an annotation; all other statements stay as they are.
+
+    Raises
+    ------
+    UsageError
+        If the content describes no crate.
+    """
+    graph = metadata.get("@graph")
+    nodes = {str(node.get("@id")): node for node in graph if isinstance(node, dict)} if isinstance(graph, list) else {}
+    if not isinstance(nodes.get("./"), dict):
+        raise UsageError(f"{METADATA} describes no crate.", hint="Get the crate again from where it was published.")
+    root = dict(nodes["./"])
+    texts = {
+        "identifier": annotation.doi,
+        "name": annotation.title,
+        "description": annotation.description,
+        "datePublished": annotation.date_published,
+        "conditionsOfAccess": annotation.conditions_of_access,
+    }
+    root |= {key: text for key, text in texts.items() if text}
+    _extend(root, "keywords", list(annotation.keywords))
+    described = _described(annotation)
+    for key in ("author", "funder", "citation", "isPartOf"):
+        _extend(root, key, [{"@id": group[0]["@id"]} for group in described[key]])
+    root |= {key: {"@id": group[0]["@id"]} for key in ("publisher", "license") for group in described[key]}
+    changed = {**metadata, "@graph": [root if node is nodes["./"] else node for node in graph or ()]}
+    added = {node["@id"]: node for groups in described.values() for group in groups for node in group}
+    changed["@graph"] += [node for identifier, node in added.items() if identifier not in nodes]
+    if annotation.repair:
+        changed["@context"] = [ROCRATE_CONTEXT, WORKFLOW_RUN_CONTEXT]
+    return changed
+
+
+def _described(annotation: Annotation) -> dict[str, list[list[Node]]]:
+    """Return the entities of an annotation by the property of the root that refers to the first of each group."""
+    works = {"citation": annotation.citations, "isPartOf": annotation.parts_of}
+    return {
+        "author": [person_nodes(person) for person in annotation.authors],
+        "funder": [[organization_node(funder)] for funder in annotation.funders],
+        "publisher": [[organization_node(annotation.publisher)]] if annotation.publisher else [],
+        "license": [[licence_node(annotation.license)]] if annotation.license else [],
+        **{key: [[{"@id": url, "@type": "CreativeWork", "name": url}] for url in urls] for key, urls in works.items()},
+    }
+
+
+def write_annotated(crate: Path, out: Path, place: str, annotation: Annotation) -> None:
+    """Write a copy of a crate with an annotation; a zip stays a zip, and a folder a folder.
+
+    Parameters
+    ----------
+    crate
+        A crate that was found valid.
+    out
+        A file or folder that does not exist.
+    place
+        Path of ``ro-crate-metadata.json`` in the zip or folder.
+
+    Raises
+    ------
+    UsageError
+        If its description describes no crate.
+    """
+    if crate.is_dir():
+        text = _annotated_text((crate / place).read_bytes(), annotation)
+        shutil.copytree(crate, out)
+        (out / place).write_bytes(text)
+        return
+    with zipfile.ZipFile(crate) as old:
+        text = _annotated_text(old.read(place), annotation)
+        with zipfile.ZipFile(out, "x") as new:
+            new.comment = old.comment
+            for info in old.infolist():
+                _copy_entry(old, info, new, text if info.filename == place else None)
+
+
+def _annotated_text(text: bytes, annotation: Annotation) -> bytes:
+    return json.dumps(annotated(json.loads(text), annotation), indent=2, ensure_ascii=False, allow_nan=False).encode()
+
+
+def _copy_entry(old: zipfile.ZipFile, info: zipfile.ZipInfo, new: zipfile.ZipFile, text: bytes | None) -> None:
+    copied = zipfile.ZipInfo(info.filename, info.date_time)
+    copied.compress_type, copied.external_attr = info.compress_type, info.external_attr
+    if info.is_dir():
+        new.writestr(copied, b"")
+        return
+    with new.open(copied, "w", force_zip64=info.file_size > 2**30) as sink:
+        if text is not None:
+            sink.write(text)
+            return
+        with old.open(info) as source:
+            shutil.copyfileobj(source, sink, _CHUNK)
+
+
+def _extend(node: Node, key: str, values: list[Any]) -> None:
+    """Add values to a JSON-LD set that do not stand in it yet."""
+    if not values:
+        return
+    present = node.get(key, [])
+    members = list(present) if isinstance(present, list) else [present]
+    members += [value for value in values if value not in members]
+    node[key] = members[0] if len(members) == 1 else members
