@@ -36,6 +36,7 @@ from casaprov.cli.console import (
 from casaprov.cli.inspect import inspect
 from casaprov.cli.kernel import kernel
 from casaprov.cli.terminal import plain, visible
+from casaprov.cli.why import why
 from casaprov.errors import CasaprovError, DigestError, MissingDependency, RecordError, UsageError
 from casaprov.version import __version__
 
@@ -116,7 +117,8 @@ def cli(verbose: int) -> None:
 @click.option("-o", "--output", type=_notebook, help="Write the executed notebook here instead of in place.")
 @click.option("--kernel", help="Kernelspec to use instead of the notebook's own.")
 @click.option("--timeout", type=Finite(min=0, min_open=True), help="Time limit of one cell, in seconds.")
-def run(*, notebook: Path, output: Path | None, kernel: str | None, timeout: float | None) -> int:
+@click.option("--cache", "cached", is_flag=True, help="Restore the results of calls whose inputs did not change.")
+def run(*, notebook: Path, output: Path | None, kernel: str | None, timeout: float | None, cached: bool) -> int:
     """Execute a notebook under recording.
 
     It runs in the folder of the executed notebook, and is recorded even if it
@@ -133,7 +135,10 @@ def run(*, notebook: Path, output: Path | None, kernel: str | None, timeout: flo
     from casaprov.cli.render import calls_table
 
     prepare()
-    result = run_notebook(notebook, output or notebook, kernel=kernel, timeout_s=timeout, on_cell=tell_cell)
+    variables = {"CASAPROV_CACHE": "on"} if cached else {}
+    result = run_notebook(
+        notebook, output or notebook, kernel=kernel, timeout_s=timeout, on_cell=tell_cell, variables=variables
+    )
     where = plain(str(result.notebook))
     if result.signal is not None:
         name, number = signal.Signals(result.signal).name, result.failure.number if result.failure else 0
@@ -403,3 +408,4 @@ cli.add_command(cache)
 cli.add_command(inspect)
 cli.add_command(annotate)
 cli.add_command(kernel)
+cli.add_command(why)

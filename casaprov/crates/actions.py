@@ -279,6 +279,8 @@ def _where(activity: Activity) -> str:
         where = f"called in cell {activity.step.cell_id}"
     else:
         where = f"called in the cell with execution count {activity.step.execution_count}"
+    if activity.restored_from is not None:
+        where = f"{where}; its results were restored, call {activity.restored_from} computed them"
     return where if activity.parent is None else f"{where}, by call {activity.parent}"
 
 

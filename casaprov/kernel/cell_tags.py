@@ -8,18 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from casaprov.lineage.saved_cells import code_cells, source_digest
+from casaprov.notebook.notebook_name import TAGGED_VARIABLE
 from casaprov.records.model import Step
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["NO_CACHE", "TAGGED_VARIABLE", "cell_tags"]
+__all__ = ["NO_CACHE", "cell_tags"]
 
 NO_CACHE: Final = "nocache"
 """Tag of a cell whose calls are neither restored nor kept."""
-
-TAGGED_VARIABLE: Final = "CASAPROV_TAGGED_CELLS"
-"""Variable by which ``casaprov run`` tells a kernel the tags of cells, by the digest of their source, as JSON."""
 
 
 def cell_tags(shell: InteractiveShell, step: Step, notebook: Path) -> frozenset[str]:

@@ -192,6 +192,9 @@ class _Writer:
         self._relation("wasAssociatedWith", {**about, "prov:plan": self._task(activity)})
         starter = _name("call", activity.parent) if activity.parent else _name("session", activity.session)
         self._relation("wasStartedBy", {"prov:activity": name, "prov:starter": starter})
+        if activity.restored_from is not None:
+            informed = {"prov:informed": name, "prov:informant": _name("call", activity.restored_from)}
+            self._relation("wasInformedBy", {**informed, "prov:type": _types("casaprov:Restored")})
         for usage in activity.used:
             self._usage("used", name, usage, _time(activity.started_at))
         for usage in activity.generated:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from casaprov.hashing import Digest, digest_bytes
@@ -11,6 +12,7 @@ from casaprov.records.model import Activity, Document
 __all__ = [
     "BUNDLE_MIME",
     "MAX_NOTEBOOK_BYTES",
+    "cell_tags",
     "code_cells",
     "notebook_notes",
     "source_digest",
@@ -41,6 +43,17 @@ def source_digest(cell: dict[str, Any]) -> Digest:
     lines = source if isinstance(source, list) else [source]
     text = "".join(line for line in lines if isinstance(line, str))
     return digest_bytes(text.encode("utf-8", "surrogatepass"))
+
+
+def cell_tags(notebook: Mapping[str, Any]) -> dict[Digest, list[str]]:
+    """Return the tags of the code cells that have any, by the digest of their source."""
+    found = {}
+    for cell in notebook.get("cells", ()):
+        metadata = cell.get("metadata")
+        tags = metadata.get("tags") if isinstance(metadata, dict) else None
+        if cell.get("cell_type") == "code" and isinstance(tags, list) and tags:
+            found[source_digest(cell)] = [tag for tag in tags if isinstance(tag, str)]
+    return found
 
 
 def unsaved_calls(notebook: bytes, document: Document) -> tuple[Activity, ...]:

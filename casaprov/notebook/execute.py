@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +18,13 @@ from casaprov.errors import CasaprovError, JournalError, UsageError
 from casaprov.journal.document import read_document
 from casaprov.journal.folder import journal_folder, journals
 from casaprov.lineage.graph import Lineage
+from casaprov.lineage.saved_cells import cell_tags
 from casaprov.notebook.adopt_sessions import adopt_sessions
 from casaprov.notebook.cell_run import CellRun
 from casaprov.notebook.index import complete_bundles, index_notebook, recorded_sessions
 from casaprov.notebook.ipynb import check_target, read_notebook, save_notebook
 from casaprov.notebook.kernelspec import records_itself
-from casaprov.notebook.notebook_name import NOTEBOOK_VARIABLE
+from casaprov.notebook.notebook_name import NOTEBOOK_VARIABLE, TAGGED_VARIABLE
 from casaprov.processes.signals import signals
 from casaprov.records.model import Document
 
@@ -69,6 +71,7 @@ def run_notebook(
     kernel: str | None = None,
     timeout_s: float | None = None,
     on_cell: Callable[[int, int, str], None] = lambda _number, _count, _source: None,
+    variables: Mapping[str, str] | None = None,
 ) -> RunResult:
     """Execute `source` in the folder of `target` and write it there with its record.
 
@@ -83,6 +86,8 @@ def run_notebook(
         Longest time for one cell, in seconds; None for no limit.
     on_cell
         Called before each code cell with its number from 1, the count of code cells and its source; in another thread.
+    variables
+        Environment variables of the kernel, beside those of this process.
 
     Raises
     ------
@@ -112,7 +117,8 @@ def run_notebook(
     earlier = _sessions(target) | recorded_sessions(notebook)
     with signals(run.stop):
         try:
-            run.execute({**os.environ, NOTEBOOK_VARIABLE: str(target.resolve())})
+            tags = {TAGGED_VARIABLE: json.dumps(cell_tags(notebook))}
+            run.execute({**os.environ, **tags, **(variables or {}), NOTEBOOK_VARIABLE: str(target.resolve())})
         except CellExecutionError as error:
             message = f"{error.ename}: {error.evalue}"
         except Exception as error:  # noqa: BLE001 - after any error of nbclient the executed cells are kept

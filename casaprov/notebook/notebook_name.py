@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["NOTEBOOK_VARIABLE", "UNNAMED", "NotebookName", "notebook_path"]
+__all__ = ["NOTEBOOK_VARIABLE", "TAGGED_VARIABLE", "UNNAMED", "NotebookName", "notebook_path"]
 
 NOTEBOOK_VARIABLE = "CASAPROV_NOTEBOOK"
 """Environment variable with the notebook's path, set by ``casaprov run``."""
+
+TAGGED_VARIABLE = "CASAPROV_TAGGED_CELLS"
+"""Environment variable with the tags of cells as JSON, by the digest of their source, set by ``casaprov run``."""
 
 UNNAMED = "_unnamed.ipynb"
 """Name in place of one that the kernel cannot know (nbclient, papermill)."""

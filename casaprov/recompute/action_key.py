@@ -66,8 +66,8 @@ class KeyedCall:
         return tuple(use for use in self.outputs if use.path not in read and not self._is_replaced(use))
 
     def _is_replaced(self, use: FileUse) -> bool:
-        # Tables and files only: what a task does with anything else in the place of its product is not known.
-        plain = not use.path.is_symlink() and (is_table(use.path) or use.path.is_file())
+        # What a task does with anything else in the place of its product is not known: a folder, a link, visibilities.
+        plain = not use.path.is_symlink() and (_is_result_table(use.path) or use.path.is_file())
         return plain and self.spec.reuse.replaces(use.parameter, self.call.parameters)
 
 
@@ -110,6 +110,15 @@ def key_facts(call: KeyedCall, states: Mapping[Path, State]) -> dict[str, Any] |
     }
 
 
+def _is_result_table(path: Path) -> bool:
+    """Return True for a calibration table or an image."""
+    try:
+        kind = (path / "table.info").read_text(encoding="utf-8", errors="replace").partition("\n")[0]
+    except OSError:
+        return False
+    return is_table(path) and kind.partition("=")[2].strip() in ("Calibration", "Image")
+
+
 def _names_models(path: Path) -> bool:
     """Return True if a MeasurementSet holds virtual models that are images."""
     return any(next(folder.glob("FT_MODEL*"), None) is not None for folder in (path, path / "SOURCE"))
@@ -130,6 +139,9 @@ def content_state(measured: Measurement, unread: frozenset[str] = frozenset()) -
     unread
         Columns of the table whose values do not count; their names and types do.
     """
+    if measured.byte_digest is not None:
+        # The content digest of a FITS file leaves out cards (HISTORY, ORIGIN) that a task may copy into its product.
+        return measured.byte_digest
     table = (measured.tree or {}).get("table")
     unread = unread.intersection(table["columns"]) if table else frozenset()
     if table is None or not unread:

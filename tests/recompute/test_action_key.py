@@ -178,3 +178,20 @@ def test_the_columns_of_a_data_column_are_read_only_if_it_is_there() -> None:
     assert reuse.unread_columns("vis", corrected, with_corrected - {"CORRECTED_DATA"}) == set()
     assert reuse.unread_columns("vis", {"datacolumn": "data"}, with_corrected) == {"CORRECTED_DATA", "MODEL_DATA"}
     assert load_specs()["flagdata"].reuse.unread_columns("vis", {}, with_corrected) == set()
+
+
+def test_a_file_counts_with_all_its_bytes() -> None:
+    # The content digest of a FITS file leaves out cards that a task may copy into its product.
+    fits = Measurement(
+        kind="FITS", content_digest=digest_bytes(b"content"), size_bytes=1, byte_digest=digest_bytes(b"bytes")
+    )
+    assert content_state(fits) == digest_bytes(b"bytes")
+
+
+def test_visibilities_in_the_place_of_a_calibration_table_count(folder: Path) -> None:
+    for kind, counts in (("Calibration", False), ("Measurement Set", True)):
+        (folder / "g").mkdir(exist_ok=True)
+        (folder / "g" / "table.dat").write_bytes(bytes(4))
+        (folder / "g" / "table.info").write_text(f"Type = {kind}\n")
+        found = keyed(folder, "gaincal", vis="w.ms", caltable="g").stateful_outputs
+        assert bool(found) == counts, kind

@@ -149,3 +149,16 @@ def test_setjy_after_delmod_never_gets_files_of_another_layout(notebook: Noteboo
     assert again.restored_from == activity.id
     mean = notebook.kernel.good(f"print({read})").stdout
     assert ast.literal_eval(mean.splitlines()[-1].split("(")[-1].rstrip(")")) == pytest.approx(5.0)
+
+
+def test_the_magic_turns_the_cache_on_and_gives_reasons(notebook: Notebook) -> None:
+    notebook.fresh()
+    notebook.run("flagdata('w.ms', antenna='4', flagbackup=False)")
+    notebook.fresh()
+    notebook.run("flagdata('w.ms', antenna='5', flagbackup=False)")
+    assert "antenna was" in notebook.kernel.good("%casaprov why flagdata").text
+    assert "The cache is on." in notebook.kernel.good("%casaprov cache").text
+    assert "The cache is off." in notebook.kernel.good("%casaprov cache off").text
+    activity, *_ = notebook.run("visstat('w.ms')")
+    assert activity.look_up is None
+    assert "The cache is on." in notebook.kernel.good("%casaprov cache on").text

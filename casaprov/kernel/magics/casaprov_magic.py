@@ -78,6 +78,8 @@ class CasaprovMagic:
     show CALL          all that is recorded of a call
     export [FILE]      pack notebook and record into a crate
     config [NAME [VALUE]]  settings
+    cache [on|off]     restore results of earlier calls, or not; alone it shows how often
+    why [CALL]         why a call ran or was restored; without a call, all of them
     pause, resume      record nothing for a while
 
     CALL is the number of a call in this session, the name of a task (its last
@@ -94,6 +96,8 @@ class CasaprovMagic:
             "show": self._show_call,
             "export": self._export,
             "config": self._config,
+            "cache": self._cache,
+            "why": self._why,
             "pause": self._pause,
             "resume": self._resume,
         }
@@ -235,6 +239,43 @@ class CasaprovMagic:
             return [Line(f"{words[0]} = {config.text(words[0])} from now on, in this session.")]
         return [settings_table(settings.config)]
 
+    def _cache(self, words: list[str]) -> list[Part]:
+        word, *rest = words or ["status"]
+        _none_left("cache", rest)
+        if word not in ("on", "off", "status"):
+            raise UsageError(f"cache is on or off, not {word!r}.", hint=f"Write: %{NAME} cache on")
+        if word != "status":
+            self._recording.settings.choose("cache", word)
+        state = self._recording.settings.config.cache
+        document = self._document()
+        here = [a for a in document.activities if a.session == self._recording.session_id] if document else []
+        answers = [a.look_up for a in here if a.look_up is not None]
+        counts = {name: sum(one.outcome == name for one in answers) for name in ("restored", "run", "not-served")}
+        saved = sum(one.saved_s for one in answers)
+        page: list[Part] = [Line(f"The cache is {state}.")]
+        if answers:
+            page.append(
+                Line(
+                    f"In this session {counts['restored']} calls were restored, which saved {saved:.1f} s; "
+                    f"{counts['run']} ran, and {counts['not-served']} are never looked up."
+                )
+            )
+        return page
+
+    def _why(self, words: list[str]) -> list[Part]:
+        from casaprov.lineage.reasons import reasons
+
+        document = self._needed()
+        if words:
+            calls = [self._call(document, words)]
+        else:
+            calls = [
+                a for a in document.activities if a.session == self._recording.session_id and a.look_up is not None
+            ]
+        if not calls:
+            return [Line(f"No call of this session was looked up. %{NAME} cache on turns the cache on.")]
+        return [Line(" ".join(reasons(document, call)), str(call.number_in_session)) for call in calls]
+
     def _pause(self, words: list[str]) -> list[Part]:
         _none_left("pause", words)
         if self._recording.paused_at:
@@ -309,7 +350,9 @@ class CasaprovMagic:
         match before:
             case []:
                 yield from self._subcommands
-            case ["log" | "show"]:
+            case ["cache"]:
+                yield from ("on", "off", "status")
+            case ["log" | "show" | "why"]:
                 document = self._document()
                 for activity in document.activities if document is not None else ():
                     if activity.session == self._recording.session_id:
