@@ -33,8 +33,10 @@ ADDRESSES = [
     "/EVN/{obs_id}/raw/branch/master/ngc5921.ipynb",
     "/datalink?ID={did}",
 ]
+FOR_OWNERS = [f"/api/deposits/{{id}}{what}" for what in ("", "/withdraw", "/replay", "/accept")]
 LISTS = ["/", "/oai?verb=ListRecords&metadataPrefix=oai_dc", "/crates.csv"]
 OF_NO_DEPOSIT = [
+    "/api/deposits",
     "/archive.css",
     "/favicon.ico",
     "/.well-known/jwks.json",
@@ -61,7 +63,7 @@ def _path(address: str, deposit: Deposit) -> str:
 
 
 @pytest.mark.parametrize("reader", READERS)
-@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize("address", [*ADDRESSES, FOR_OWNERS[0]])
 def test_an_unpublished_deposit_is_404_for_everybody_else(
     served: ServedArchive, hidden: dict[State, Deposit], address: str, reader: str
 ) -> None:
@@ -95,7 +97,7 @@ def test_the_same_addresses_are_there_once_it_is_published(served: ServedArchive
 
 def test_every_route_of_the_application_is_in_the_tables(served: ServedArchive, hidden: dict[State, Deposit]) -> None:
     deposit = hidden[State.HELD]
-    paths = [_path(address, deposit).partition("?")[0] for address in (*ADDRESSES, *LISTS, *OF_NO_DEPOSIT)]
+    paths = [_path(address, deposit).partition("?")[0] for address in (*ADDRESSES, *FOR_OWNERS, *LISTS, *OF_NO_DEPOSIT)]
     (router,) = make_app(served.archive).default_router.rules
     for rule in router.target.rules:
         pattern = rule.matcher.regex
