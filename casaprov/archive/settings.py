@@ -122,6 +122,8 @@ class ReplaySettings:
         Time that one replay may take, and processes that it may start.
     every_days
         Published crates are replayed again after so many days, and with each new CASA; 0 for never.
+    lease_seconds
+        Time after which the deposit of a worker that died is taken up by another.
     scheduler
         Address of a dask.distributed scheduler that replays are sent to; empty for this machine.
     """
@@ -136,6 +138,7 @@ class ReplaySettings:
     max_seconds: int = 4 * 3600
     max_processes: int = 256
     every_days: int = 90
+    lease_seconds: int = 60
     scheduler: str = ""
 
 
@@ -199,7 +202,7 @@ class Settings:
     root
         Folder of the archive: database, spool, OCFL root, repositories, keys.
     url
-        Address under which users reach the archive, without a final slash.
+        Address under which users reach the archive, without a final slash; by default this machine's.
     title, publisher
         Name of the archive on pages, and of the institution in citations.
     database
@@ -207,7 +210,7 @@ class Settings:
     """
 
     root: Path
-    url: str = "http://localhost:8765"
+    url: str = ""
     title: str = "Archive of CASA notebooks"
     publisher: str = "Joint Institute for VLBI ERIC"
     contact: str = ""
@@ -274,7 +277,7 @@ def load_settings(root: Path, **given: Any) -> Settings:
     if scheduler := chosen.pop("scheduler", ""):
         chosen["replay"] = replace(settings.replay, scheduler=scheduler)
     settings = replace(settings, **chosen)
-    return replace(settings, url=settings.url.rstrip("/"))
+    return replace(settings, url=settings.url.rstrip("/") or f"http://localhost:{settings.port}")
 
 
 def _filled(cls: type[Any], table: Mapping[str, Any], where: str, known: Mapping[str, Any] | None = None) -> Any:

@@ -19,6 +19,7 @@ import click
 from rich.logging import RichHandler
 
 from casaprov.cli.annotate import annotate
+from casaprov.cli.archive import archive
 from casaprov.cli.cache import cache
 from casaprov.cli.console import (
     Finite,
@@ -404,6 +405,7 @@ def completion(shell: str) -> None:
     click.echo(found(cli, {}, "casaprov", "_CASAPROV_COMPLETE").source())
 
 
+cli.add_command(archive)
 cli.add_command(cache)
 cli.add_command(inspect)
 cli.add_command(annotate)

@@ -6,10 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from archived import OWNER, STRANGER, a_deposit
+from archived import CURATOR, OWNER, STRANGER, a_deposit
 from casaprov.archive.deposits import FINAL, LEASED, TRANSITIONS, Person, State, may_become, may_change, may_see
 
-CURATOR = Person(iss="https://id.example", sub="curator", curator=True)
 AT = datetime(2026, 5, 1, tzinfo=UTC)
 
 

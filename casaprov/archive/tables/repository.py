@@ -126,7 +126,7 @@ class Repository:
                 "public_from": new.public_from,
             }
             connection.execute(insert(deposits).values(values))
-            self._log(connection, new.id, "", State.RECEIVED, 0, actor_of(new.owner), "deposited")
+            self.log(connection, new.id, "", State.RECEIVED, 0, actor_of(new.owner), "deposited")
             row = connection.execute(select(deposits).where(d.id == new.id)).one()
             return deposit_of(row), True
 
@@ -291,6 +291,37 @@ class Repository:
             rows = connection.execute(select(d.kind, d.state, func.count()).group_by(d.kind, d.state))
             return {(kind, state): count for kind, state, count in rows}
 
+    def verdict_counts(self) -> tuple[list[str], int]:
+        """Return the newest verdict of each published crate, and the number of those whose verdict has changed."""
+        d = deposits.c
+        query = select(d.verdicts).where(d.state == State.PUBLISHED.value)
+        with reading(self.engine) as connection:
+            histories = [verdicts for verdicts in connection.execute(query).scalars() if verdicts]
+        changed = sum(len(h) > 1 and h[-1]["summary"] != h[-2]["summary"] for h in histories)
+        return [history[-1]["summary"] for history in histories], changed
+
+    def oldest_wait(self) -> float:
+        """Return the seconds that the oldest deposit has waited for a worker."""
+        d = deposits.c
+        query = select(func.min(d.modified_at)).where(d.state.in_([State.RECEIVED.value, State.WAITING.value]))
+        with reading(self.engine) as connection:
+            oldest = connection.execute(query).scalar_one_or_none()
+        return 0.0 if oldest is None else max(0.0, (self.clock() - oldest).total_seconds())
+
+    def make_due(self, casa: str) -> int:
+        """Let published crates that another CASA replayed be replayed now; return their number."""
+        d = deposits.c
+        due = []
+        with reading(self.engine) as connection:
+            rows = connection.execute(
+                select(d.id, d.verdicts).where(d.state == State.PUBLISHED.value, d.kind == Kind.CRATE.value)
+            )
+            due = [row.id for row in rows if row.verdicts and row.verdicts[-1].get("casa", "") not in ("", casa)]
+        with writing(self.engine) as connection:
+            for deposit_id in due:
+                connection.execute(update(deposits).where(d.id == deposit_id).values(replay_due=self.clock()))
+        return len(due)
+
     def ids(self) -> frozenset[str]:
         """Return the ids of all deposits that still need their file in the spool."""
         d = deposits.c
@@ -320,7 +351,7 @@ class Repository:
         also
             Functions to be called in the same transaction, with the deposit as it will be.
         columns
-            Other columns to set: title, creators, about, issues, verdicts, doi, reason, public_from, replay_due.
+            Other columns to set: title, creators, about, issues, verdicts, doi, public_from, replay_due.
 
         Raises
         ------
@@ -345,13 +376,15 @@ class Repository:
             values["published_at"] = at
         with writing(self.engine) as connection:
             changed = self._update(connection, deposit, values)
-            self._log(connection, deposit.id, deposit.state, after, deposit.attempt + 1, actor, reason)
+            self.log(connection, deposit.id, deposit.state, after, deposit.attempt + 1, actor, reason)
             for act in also:
                 act(connection, changed)
         return changed
 
-    def amend(self, deposit: Deposit, **columns: Any) -> Deposit:
-        """Set columns of a deposit and leave its state; harvesters see it as changed.
+    def amend(
+        self, deposit: Deposit, *, also: Iterable[Callable[[Connection, Deposit], None]] = (), **columns: Any
+    ) -> Deposit:
+        """Set columns of a deposit and leave its state; harvesters see it as changed. See :meth:`change` for `also`.
 
         Raises
         ------
@@ -361,7 +394,10 @@ class Repository:
         values = {name: plain(value) for name, value in columns.items()}
         values |= {"attempt": deposit.attempt + 1, "modified_at": self.clock(), "worker": None, "lease_until": None}
         with writing(self.engine) as connection:
-            return self._update(connection, deposit, {**values, "tries": 0})
+            changed = self._update(connection, deposit, {**values, "tries": 0})
+            for act in also:
+                act(connection, changed)
+        return changed
 
     @staticmethod
     def _update(connection: Connection, deposit: Deposit, values: Mapping[str, Any]) -> Deposit:
@@ -372,9 +408,10 @@ class Repository:
             raise WrongState(f"Deposit {deposit.id} was changed meanwhile.", hint="Look at its state, and try again.")
         return deposit_of(row)
 
-    def _log(
+    def log(
         self, connection: Connection, deposit_id: str, before: str, after: str, attempt: int, actor: str, reason: str
     ) -> None:
+        """Write a change of state into the log, in the transaction that makes it."""
         values = {"before": str(before), "after": str(after), "actor": actor, "reason": reason}
         connection.execute(insert(changes).values(deposit=deposit_id, at=self.clock(), attempt=attempt, **values))
 

@@ -1,15 +1,18 @@
-"""The context of every handler: settings, tables, storage, identity, threads."""
+"""The context of every handler: settings, tables, storage, spool, identity, threads."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
-from casaprov.archive.deposits import Person
+from casaprov.archive.deposits import Deposit, Person
 from casaprov.archive.settings import Settings
+from casaprov.archive.spool import Spool
 from casaprov.archive.storage import Storage
 from casaprov.archive.tables.repository import Repository
+from casaprov.archive.tables.uploads import Uploads
 
 __all__ = ["Archive", "Identity"]
 
@@ -31,12 +34,17 @@ class Archive:
 
     Attributes
     ----------
+    receipt
+        Makes the receipt of a deposit, which may wait for a disk.
     threads
         For the database, files and digests: the event loop itself never waits for a disk.
     """
 
     settings: Settings
     repository: Repository
+    uploads: Uploads
     storage: Storage
+    spool: Spool
     identity: Identity
+    receipt: Callable[[Deposit], dict[str, Any]]
     threads: ThreadPoolExecutor = field(default_factory=_threads)

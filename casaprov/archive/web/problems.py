@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 from casaprov.archive.identity.issuer import IssuerUnavailable
+from casaprov.archive.spool import SpoolFull
 from casaprov.archive.tables.repository import NotOwner, QuotaExceeded, UnknownCrate, WrongState
 from casaprov.errors import CasaprovError
 
@@ -17,12 +18,13 @@ STATUS: tuple[tuple[type[CasaprovError], int], ...] = (
     (UnknownCrate, 422),
     (NotOwner, 403),
     (IssuerUnavailable, 503),
+    (SpoolFull, 507),
 )
 """HTTP status by class of exception; others are faults of the server, whose text is not shown."""
 
 
 class Problem(Exception):
-    """An answer that says what is wrong with a request.
+    """An answer about a fault of a request.
 
     Parameters
     ----------
