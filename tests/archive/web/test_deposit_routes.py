@@ -64,7 +64,8 @@ def test_the_same_deposit_again_is_the_same_receipt(archive: Served) -> None:
     files = {"file": ("a.ipynb", a_notebook("again"))}
     first, second = archive.post(files), archive.post(files)
     assert (first.status_code, second.status_code) == (202, 200)
-    assert first.json() == second.json()
+    # A signature by an elliptic curve is another one each time.
+    assert {**first.json(), "jws": ""} == {**second.json(), "jws": ""}
     assert archive.post(files, obs_id="N14C4").status_code == 202
     archive.work()
     assert archive.spooled() == []
