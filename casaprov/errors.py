@@ -16,6 +16,7 @@
     ├── StoreError              the store of results cannot be read or written
     │   ├── NotKept               ... the result of a call is not kept there
     │   └── NotRestored           ... a result is not restored, and every file is as it was
+    ├── VoError                 an archive of the Virtual Observatory does not answer, or not as it should
     └── MissingDependency       an optional world is not installed
         ├── ConfinementMissing    ... means to confine CASA, in the kernel
         ├── CasaMissing           ... casatasks or casatools
@@ -51,6 +52,7 @@ __all__ = [
     "StoreError",
     "TaskMissing",
     "UsageError",
+    "VoError",
     "WorkerDied",
     "first_issues",
 ]
@@ -175,6 +177,10 @@ class NotKept(StoreError):
 
 class NotRestored(StoreError):
     """The result of a call is not restored, and every file is as it was; the message is the reason."""
+
+
+class VoError(CasaprovError):
+    """An archive of the Virtual Observatory does not answer, or not as the standards have it."""
 
 
 class MissingDependency(CasaprovError):

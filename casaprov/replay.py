@@ -27,7 +27,7 @@ from casaprov.digests.measurement import Measure, Measurement
 from casaprov.errors import CrateError, UsageError
 from casaprov.lineage.graph import Lineage
 from casaprov.recorder import Digester, Recorder
-from casaprov.records.model import Environment, Session, Tier
+from casaprov.records.model import Document, Environment, Session, Tier
 from casaprov.records.serialise import unstructure
 from casaprov.records.wording import now
 from casaprov.replays.execution import Execution, OnStep, ignore_step, place_inputs
@@ -69,11 +69,14 @@ class ReplayOptions:
         Differences between numbers to tolerate.
     verify
         Whether a crate whose files do not match its checksums is refused.
+    fetch
+        Returns resolvers of locators that lead to the network, for the records of a crate; by default it is not used.
     """
 
     data: tuple[Path, ...] = ()
     tolerance: Tolerance = field(default_factory=Tolerance)
     verify: bool = True
+    fetch: Callable[[Document], Mapping[str, Resolver]] = lambda _: {}
 
 
 class ReplayExecutor(Executor, Files, Protocol):
@@ -197,7 +200,7 @@ def _replay(
     tasks = {f"{spec.package}.{spec.task}" for spec in specs.values()}
     lineage = Lineage(opened.document)
     finder = InputFinder(
-        resolvers={"file": recorded_place, **casa.resolvers},
+        resolvers={"file": recorded_place, **casa.resolvers, **options.fetch(opened.document)},
         folders=options.data,
         measure=casa.measure,
         shipped=opened.shipped,

@@ -86,6 +86,7 @@ ROOMS: dict[str, str] = {
     "terms": "",
     "untrusted": "errors files",
     "version": "",
+    "vo": "errors journal lineage records / astropy platformdirs pyvo requests",
 }
 
 FOREIGN = {

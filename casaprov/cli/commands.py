@@ -37,6 +37,7 @@ from casaprov.cli.console import (
 from casaprov.cli.inspect import inspect
 from casaprov.cli.kernel import kernel
 from casaprov.cli.terminal import plain, visible
+from casaprov.cli.vo import fetching, link, look_up_and_store, vo
 from casaprov.cli.why import why
 from casaprov.errors import CasaprovError, DigestError, MissingDependency, RecordError, UsageError
 from casaprov.version import __version__
@@ -174,6 +175,9 @@ def run(*, notebook: Path, output: Path | None, kernel: str | None, timeout: flo
 @click.option("--with-inputs", is_flag=True, help="Ship external inputs too.")
 @click.option("--title", help="Title of the crate; by default the notebook's name.")
 @click.option("--with-observer", is_flag=True, help="Name the observer that headers state; it is left out otherwise.")
+@click.option(
+    "--vo", "look_up", is_flag=True, help="Look the inputs up in their archives first: 'casaprov link --auto'."
+)
 @_json_option
 def export(
     *,
@@ -184,6 +188,7 @@ def export(
     with_inputs: bool,
     title: str | None,
     with_observer: bool,
+    look_up: bool,
     as_json: bool,
 ) -> None:
     """Pack a notebook and its record into an RO-Crate.
@@ -196,6 +201,9 @@ def export(
         from casaprov.notebook.export import export_notebook
     from casaprov.cli.render import packed_view
     from casaprov.crates.payload import PayloadPolicy
+
+    if look_up:
+        look_up_and_store(notebook)
 
     policy = PayloadPolicy(
         max_item_bytes=int(max_size * 1e6), ship_visibilities=with_visibilities, ship_inputs=with_inputs
@@ -244,6 +252,7 @@ def validate(*, crate: Path, strict: bool, as_json: bool) -> int:
 @click.option(
     "--unconfined", is_flag=True, help="Allow the crate's calls everything that you may do, beyond the work folder."
 )
+@click.option("--fetch", is_flag=True, help="Fetch inputs that are not found here from their archives.")
 @click.option("--ignore-checksums", is_flag=True, help="Replay a crate although it was changed after it was packed.")
 @_json_option
 def replay(
@@ -255,6 +264,7 @@ def replay(
     atol: float,
     python: str,
     unconfined: bool,
+    fetch: bool,
     ignore_checksums: bool,
     as_json: bool,
 ) -> int:
@@ -274,8 +284,10 @@ def replay(
     from casaprov.replay import ReplayOptions, replay_crate
 
     folder = work or Path(f"replay-{crate.name.split('.')[0]}")
-    options = ReplayOptions(data=data, tolerance=Tolerance(rtol, atol), verify=not ignore_checksums)
-    with leaving(f"The products replayed so far are in {folder}."), opened_digester() as digester:
+    tolerance, verify = Tolerance(rtol, atol), not ignore_checksums
+    kept = leaving(f"The products replayed so far are in {folder}.")
+    with kept, opened_digester() as digester, fetching(wanted=fetch) as resolvers:
+        options = ReplayOptions(data=data, tolerance=tolerance, verify=verify, fetch=resolvers)
         casa = InstalledCasa(digester, python=python, confined=not unconfined)
         report = replay_crate(crate, folder, casa, options, on_step=tell_step)
     show(report, as_json, replay_view)
@@ -410,4 +422,6 @@ cli.add_command(cache)
 cli.add_command(inspect)
 cli.add_command(annotate)
 cli.add_command(kernel)
+cli.add_command(link)
+cli.add_command(vo)
 cli.add_command(why)

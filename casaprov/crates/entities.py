@@ -11,7 +11,7 @@ from casaprov.crates.layout import CrateFile, Manifest
 from casaprov.crates.nodes import Node, iri, local, media_type, ref
 from casaprov.lineage.graph import Lineage
 from casaprov.lineage.observed import observations_of, observed_inputs, observed_sources
-from casaprov.observations.jsonld import observation_id, target_id
+from casaprov.observations.jsonld import archive_id, identifier_id, observation_id, target_id
 from casaprov.observations.summary import coverage
 from casaprov.records.model import Document, Entity, Locator
 
@@ -62,6 +62,7 @@ def data_nodes(
             "url": [_locator(locator) for locator in entity.locators],
             "contentSize": str(entity.size_bytes),
         }
+        node["isPartOf"] = [ref(archive_id(known)) for known in entity.identifiers]
         node |= _observed(lineage, entity, product=entity.id in chosen)
         if path is not None and path in files:
             facts = file_node(path, files)
@@ -72,7 +73,8 @@ def data_nodes(
         if entity.kind == "FITS":
             node["encodingFormat"] = terms.MEDIA_TYPES[".fits"]
         if entity.content_digest:
-            node["identifier"] = ref(local("content", entity.content_digest))
+            own = [local("content", entity.content_digest), *map(identifier_id, entity.identifiers)]
+            node["identifier"] = [ref(name) for name in own]
             yield {
                 "@id": local("content", entity.content_digest),
                 "@type": "PropertyValue",

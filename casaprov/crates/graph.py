@@ -20,7 +20,7 @@ from casaprov.crates.entities import collection_nodes, data_nodes, entity_ids, f
 from casaprov.crates.layout import DOCUMENT, MANIFEST, METADATA, README, TREES, CrateFile, Manifest
 from casaprov.crates.nodes import Node, clean, iri, local, ref, time
 from casaprov.lineage.observed import observed_inputs
-from casaprov.observations.jsonld import observation_id, observation_nodes
+from casaprov.observations.jsonld import archive_id, archive_nodes, looked_up, observation_id, observation_nodes
 from casaprov.observations.summary import coverage, keywords
 from casaprov.records.model import Agent, Document, Entity
 
@@ -63,7 +63,8 @@ def crate_graph(document: Document, manifest: Manifest, files: Iterable[CrateFil
         _notebook(document, manifest, known, calls),
         *_own_files(manifest, known),
         *data_nodes(document, manifest, known, ids, calls.examples),
-        *(node for e in observed for node in observation_nodes(e.id, e.path, e.observations)),
+        *(node for e in observed for node in _observation_nodes(e)),
+        *(node for e in document.entities for node in archive_nodes(e.identifiers)),
         *collections,
         *calls.nodes(),
         *runs,
@@ -74,7 +75,7 @@ def crate_graph(document: Document, manifest: Manifest, files: Iterable[CrateFil
     actions = [n for n in (*runs, *calls.nodes()) if n["@type"] in ("CreateAction", "OrganizeAction")]
     root = {
         **_root(document, manifest),
-        **_observed(observed),
+        **_observed(observed, document),
         "hasPart": [ref(n["@id"]) for n in nodes if _is_part(n)],
         "mentions": [ref(n["@id"]) for n in (*actions, *collections)],
     }
@@ -106,10 +107,16 @@ def _root(document: Document, manifest: Manifest) -> Node:
     }
 
 
-def _observed(observed: Iterable[Entity]) -> Node:
+def _observation_nodes(entity: Entity) -> Iterable[Node]:
+    search = looked_up(entity.identifiers, entity.archive_queries)
+    return observation_nodes(entity.id, entity.path, entity.observations, search)
+
+
+def _observed(observed: Iterable[Entity], document: Document) -> Node:
     """Return the statements of the root about the observations of all inputs."""
     rows = [row for entity in observed for row in entity.observations]
     ids = [observation_id(entity.id, n) for entity in observed for n in range(1, len(entity.observations) + 1)]
+    ids += [archive_id(identifier) for entity in document.entities for identifier in entity.identifiers]
     return {"keywords": keywords(rows), "temporalCoverage": coverage(rows), "isBasedOn": [ref(name) for name in ids]}
 
 

@@ -26,7 +26,7 @@ __all__ = ["from_prov", "to_prov"]
 
 _Statement = dict[str, Any]
 
-_LOCAL: Final = ("document", "session", "call", "state", "task", "parameter", "agent")
+_LOCAL: Final = ("archive", "document", "session", "call", "state", "task", "parameter", "agent")
 """Kinds of things that have names; each kind is a prefix of qualified names."""
 
 _PREFIXES: Final = {
@@ -171,6 +171,16 @@ class _Writer:
         }
         types = _types("voprov:DatasetEntity")
         self._element("entity", name, types, entity.path, facts, record=unstructure(entity), position=position)
+        for known in entity.identifiers:
+            source = _name("archive", f"{known.scheme}/{known.value}")
+            facts = {
+                "voprov:name": known.value,
+                "casaprov:scheme": known.scheme,
+                "casaprov:service": known.service or None,
+            }
+            self._element("entity", source, _types("voprov:DatasetEntity"), known.value, facts)
+            about = {"prov:generatedEntity": name, "prov:usedEntity": source}
+            self._relation("wasDerivedFrom", {**about, "prov:type": _types("prov:PrimarySource")})
         by = _name("call", entity.generated_by) if entity.generated_by else None
         for before, how in ((entity.revision_of, "prov:Revision"), (entity.copy_of, "casaprov:Copy")):
             if before is not None:

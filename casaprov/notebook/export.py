@@ -13,6 +13,7 @@ from casaprov.digests.measurement import Measure, Measurement
 from casaprov.errors import JournalError, RecordError, UsageError
 from casaprov.journal.document import read_document
 from casaprov.journal.folder import journal_folder, journals, present_folders
+from casaprov.journal.links import read_links, with_links
 from casaprov.lineage.graph import Lineage
 from casaprov.notebook.adopt_sessions import adopt_sessions, shown_sessions
 from casaprov.notebook.ipynb import read_notebook
@@ -60,6 +61,7 @@ def export_notebook(
     files = PresentFiles(folders=folders, journal=journal, measure=measure)
     unfinished = UnfinishedCalls(recorded, folders, load_specs())
     document = with_present_states(document, files, recorded.entities, unfinished)
+    document = with_links(document, read_links(journal))
     if with_observer:
         document = with_observers(document, files)
     items = choose_payload(document, folders, policy, measure=measure)

@@ -104,7 +104,7 @@ def _headers(table: Any) -> dict[int, Headers]:
 
 
 def _scheduled(schedule: Any) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the uids of ``OBSERVATION.SCHEDULE``, where ALMA's filler puts them, and the name of that header."""
+    """Return the uids of ALMA in ``OBSERVATION.SCHEDULE``, and the name of the header for each."""
     found = {}
     for text in np.ravel(schedule) if schedule is not None else ():
         for words, name in (("ExecBlock", "asdm_uid"), ("SchedulingBlock", "sb_uid")):

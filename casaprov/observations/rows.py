@@ -215,5 +215,5 @@ def _joined(spans: Iterable[Span]) -> Span:
 
 
 def _to_millisecond(mjd: float) -> float:
-    """Return a time rounded to a millisecond, which is what float32 parameters of UVFITS hold at best."""
+    """Return a time rounded to a millisecond, the best precision of float32 parameters in UVFITS."""
     return round(mjd, 8)

@@ -139,7 +139,7 @@ def is_project_code(text: str) -> bool:
 
 
 def unsuitable(facility: str, frequencies: Sequence[float]) -> str:
-    """Say that a telescope does not receive a frequency; empty if it does, or if its range is not known.
+    """Return a complaint about a frequency outside of a telescope's range; empty if there is none or no known range.
 
     Parameters
     ----------

@@ -32,12 +32,14 @@ __all__ = [
     "UNDIGESTED",
     "Activity",
     "Agent",
+    "ArchiveQuery",
     "Checksum",
     "Document",
     "Entity",
     "Environment",
     "Failure",
     "GitState",
+    "Identifier",
     "Kind",
     "Locator",
     "LogSegment",
@@ -104,6 +106,63 @@ class Checksum:
     source: str
 
 
+Confidence = Literal["stated", "certain", "likely"]
+"""Ground of an identifier: a user stated it; name and size agree; observation, time and target agree."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identifier:
+    """An identifier of an Entity in an archive.
+
+    Attributes
+    ----------
+    scheme
+        ``ivoid`` (a publisher DID), ``doi``, ``bibcode``, ``url``, or the name of the archive's column: ``asdm_uid``.
+    value
+        The identifier as the archive has it.
+    service, table, key_column
+        TAP service, table and column that it was found by; empty if a user stated it.
+    matched_by
+        Facts that agree, in words.
+    time
+        When it was found or stated.
+    """
+
+    scheme: str
+    value: str
+    confidence: Confidence
+    time: str
+    service: str = ""
+    table: str = ""
+    key_column: str = ""
+    matched_by: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArchiveQuery:
+    """A question to an archive about an Entity, also one without an answer.
+
+    Attributes
+    ----------
+    query
+        The ADQL; values are uploaded beside it.
+    value
+        The value that was looked up.
+    rows
+        Rows that the archive has for it.
+    matched
+        Those of them that are this Entity.
+    """
+
+    service: str
+    table: str
+    query: str
+    value: str
+    time: str
+    rows: int
+    matched: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Entity:
     """A table, image or file in one state.
@@ -138,6 +197,8 @@ class Entity:
     observations
         What was observed, by the headers: of external data one for each target of each observation, of an image what it
         shows. Visibilities that a call made have those of the data that they came from.
+    identifiers, archive_queries
+        Its identifiers in archives, and the questions that were asked; empty if it was not looked up.
     """
 
     id: str
@@ -156,6 +217,8 @@ class Entity:
     stamp: Digest | None = None
     checksums: tuple[Checksum, ...] = ()
     observations: tuple[Observation, ...] = ()
+    identifiers: tuple[Identifier, ...] = ()
+    archive_queries: tuple[ArchiveQuery, ...] = ()
 
     @property
     def session(self) -> str:

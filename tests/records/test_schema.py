@@ -24,6 +24,8 @@ RECORDS = (
     "Locator",
     "Entity",
     "Observation",
+    "Identifier",
+    "ArchiveQuery",
     "Usage",
     "Failure",
     "LogSegment",
