@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,8 +70,8 @@ def info(*, folder: Path | None, as_json: bool) -> None:
     """
     from casaprov.recompute.store.upkeep import state_of
 
-    store, config = _opened(folder)
-    show(state_of(store), as_json, lambda state: _state_view(state, config))
+    with _opened(folder) as (store, config):
+        show(state_of(store), as_json, lambda state: _state_view(state, config))
 
 
 @cache.command()
@@ -83,7 +86,8 @@ def verify(*, folder: Path | None, as_json: bool) -> int:
     """
     from casaprov.recompute.store.upkeep import verify as verify_store
 
-    found = verify_store(_opened(folder)[0])
+    with _opened(folder) as (store, _):
+        found = verify_store(store)
     show(found, as_json, _verified_view)
     return _EXIT_DAMAGED if found.faults else 0
 
@@ -110,10 +114,10 @@ def gc(*, max_bytes: int | None, max_days: float | None, folder: Path | None, as
     from casaprov.recompute.store.eviction import Limits
     from casaprov.recompute.store.upkeep import collect
 
-    store, config = _opened(folder)
-    limit = config.store_size if max_bytes is None else max_bytes
-    days = config.store_days if max_days is None else max_days
-    show(collect(store, Limits(limit, days * _DAY_S)), as_json, _evicted_view)
+    with _opened(folder) as (store, config):
+        limit = (config.store_size or math.inf) if max_bytes is None else max_bytes
+        days = config.store_days if max_days is None else max_days
+        show(collect(store, Limits(limit, days * _DAY_S)), as_json, _evicted_view)
 
 
 @cache.command()
@@ -128,7 +132,8 @@ def clear(*, folder: Path | None, as_json: bool) -> None:
     """
     from casaprov.recompute.store.upkeep import clear as clear_store
 
-    show(clear_store(_opened(folder)[0]), as_json, _evicted_view)
+    with _opened(folder) as (store, _):
+        show(clear_store(store), as_json, _evicted_view)
 
 
 @cache.command()
@@ -147,7 +152,8 @@ def pin(*, call: str, off: bool, folder: Path | None) -> None:
     """
     from casaprov.recompute.store.upkeep import pin as pin_call
 
-    kept = pin_call(_opened(folder)[0], call, on=not off)
+    with _opened(folder) as (store, _):
+        kept = pin_call(store, call, on=not off)
     what = "may be dropped again" if off else "stays in the store"
     out.print(
         f"The result of {plain(kept.entry.task or 'the call')} ({plain(kept.entry.computed_by)}) {what}.",
@@ -155,14 +161,15 @@ def pin(*, call: str, off: bool, folder: Path | None) -> None:
     )
 
 
-def _opened(folder: Path | None) -> tuple[Store, Config]:
+@contextmanager
+def _opened(folder: Path | None) -> Iterator[tuple[Store, Config]]:
+    """Open the store of this folder, or another one, for the time of a command."""
     from casaprov.config import load_config
-    from casaprov.recompute.store.folder import default_folder
-    from casaprov.recompute.store.results import Store
+    from casaprov.recompute.store.opening import open_store
 
     config = load_config(Path.cwd())
-    chosen = folder or (Path(config.store).expanduser() if config.store else default_folder(Path.cwd()))
-    return Store(chosen, on_notice=_notice), config
+    with closing(open_store(config, Path.cwd(), on_notice=_notice, place=folder)) as store:
+        yield store, config
 
 
 def _notice(text: str) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from casaprov.config import Config
 from casaprov.errors import NotKept
 from casaprov.files.stamps import stamp
+from casaprov.recompute.store import results
 from casaprov.recompute.store.manifest import Manifest
+from casaprov.recompute.store.opening import open_store, store_place
 from casaprov.recompute.store.results import Miss, Store
 from stored_results import a_key, a_manifest, keep, measured, recorded, write_tree
 
@@ -243,3 +247,15 @@ def test_a_file_that_is_known_is_not_read_again(store: Store, product: Path) -> 
     clones = [file.found.path for _, files in captured.products.values() for file in files if file.clone is not None]
     store.discard(captured)
     assert clones == ["SUB/table.f0", "table.lock"]  # the stamp of a lock shows nothing
+
+
+def test_bytes_that_a_session_read_are_known_to_the_next_one(product: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = Config(store="store", store_size=10**6)
+    with closing(open_store(config, Path.cwd(), on_notice=print)) as store:
+        assert store.folder.path == Path.cwd() / "store"
+        kept = keep(store, {"w.ms": product})
+    with closing(open_store(config, Path.cwd(), on_notice=print)) as store:
+        monkeypatch.setattr(results, "_digest_of", None)  # no file is read
+        assert store.lookup(kept.key) == kept
+    assert store_place(Config(), Path("/data")) == Path("/data/.casaprov/store")
+    assert store_place(Config(store="/scratch"), Path("/data")) == Path("/scratch")

@@ -54,6 +54,11 @@ class KnownBytes:
         if self._cache is not None:
             self._cache.put([(_name(path), _text(stamp), digest) for path, stamp, digest in entries])
 
+    def close(self) -> None:
+        """Release the cache on disk."""
+        if self._cache is not None:
+            self._cache.close()
+
     def _remember(self, path: Path, stamp: StatStamp, digest: Digest) -> None:
         with self._lock:
             self._known[str(path)] = (stamp, digest)

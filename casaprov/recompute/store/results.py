@@ -129,6 +129,10 @@ class Store:
         self._new_bytes: float = math.inf  # since the store was last looked through: not yet in this session
         self._full_noticed = False
 
+    def close(self) -> None:
+        """Write down for later sessions which files are known."""
+        self.known.close()
+
     # -- look-up ---------------------------------------------------------------
 
     def lookup(self, key: Digest) -> Manifest | Miss:
