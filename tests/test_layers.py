@@ -75,7 +75,7 @@ ROOMS: dict[str, str] = {
     "processes": "errors",
     "readers": "comparison config digests errors files formats observations processes records / PIL astropy casaconfig casacore casatools numpy platformdirs",
     "recompute": "digests errors files hashing recompute/store records tasks / numpy",
-    "recompute/store": "digests errors files hashing",
+    "recompute/store": "config digests errors files hashing / platformdirs",
     "recorder": "digests files hashing journal recording records tasks",
     "recording": "comparison digests errors files hashing journal lineage processes records tasks",
     "records": "errors hashing terms / cattrs jsonschema numpy referencing",
