@@ -11,9 +11,7 @@ from casaprov.config import Config
 from casaprov.digests.digester import Digester
 from casaprov.recompute.lookup import Recomputation
 from casaprov.recompute.restore import recover
-from casaprov.recompute.store.eviction import Limits
-from casaprov.recompute.store.folder import default_folder
-from casaprov.recompute.store.results import Store
+from casaprov.recompute.store.opening import open_store
 from casaprov.recorder import Recorder
 
 __all__ = ["open_recomputation"]
@@ -44,11 +42,7 @@ def open_recomputation(
     for sentence in recover(intents):
         on_notice(f"casaprov: {sentence}")
     return Recomputation(
-        store=Store(
-            Path(config.store).expanduser() if config.store else default_folder(notebook.parent),
-            limits=Limits(max_bytes=config.store_size, max_age_s=config.store_days * 86400),
-            on_notice=lambda text: on_notice(f"casaprov: {text}"),
-        ),
+        store=open_store(config, notebook.parent, on_notice=lambda text: on_notice(f"casaprov: {text}")),
         base=Path(session.folder),
         intents=intents,
         environment=lambda: computing_environment(session.environment),

@@ -243,6 +243,8 @@ class RecordedSession:
     def _closing(self) -> Iterator[Callable[[], None]]:
         if self._runner is not None:
             yield self._runner.recorder.close
+        if self._recomputation is not None:
+            yield self._recomputation.store.close
         yield lambda: guard_writes(None)
         yield from (digester.close for digester in (self._digester, *self._old_digesters) if digester is not None)
 

@@ -23,7 +23,7 @@ from casaprov.files.time_resolution import TimeSteps
 from casaprov.hashing import Digest
 from casaprov.recompute.exchange import Exchange, recover
 from casaprov.recompute.store.manifest import Manifest, Member, StoredProduct
-from casaprov.recompute.store.product_files import Irregular, ProductFile, list_product
+from casaprov.recompute.store.product_files import Irregular, ProductFile, file_text, list_product
 from casaprov.recompute.store.results import Store
 
 __all__ = ["Restored", "recover", "restore"]
@@ -113,7 +113,7 @@ def restore(
     except Irregular as error:
         raise NotRestored(str(error)) from error
     except OSError as error:
-        raise NotRestored(f"its products cannot be written ({error.strerror or error}: {error.filename})") from error
+        raise NotRestored(f"Its products cannot be written ({error.strerror or error}: {error.filename}).") from error
     stamps = _stamped(store, manifest, places)
     return Restored(time.monotonic() - began, stamps, written)
 
@@ -144,7 +144,7 @@ def _exchanged(
         for product in work:
             there = list_product(places[product.name])
             if _without_new(there, exchange) != _without_new(found[product.name], exchange):
-                raise NotRestored(f"{places[product.name]} changed meanwhile")
+                raise NotRestored(f"{places[product.name]} changed meanwhile.")
     return written
 
 
@@ -157,12 +157,14 @@ def _without_new(files: Sequence[ProductFile], exchange: Exchange) -> list[Produ
 def _parts(store: Store, product: StoredProduct, place: Path, found: Sequence[ProductFile]) -> Sequence[_Part]:
     """Return what of a product is built: all of it, or the files that differ from those that are there."""
     whole = _Part(place, product.members)
+    if product.size_bytes < _SAVED_BYTES:
+        return [whole]
     there = {file.path: file for file in found}
     wanted = {member.path: member for member in product.members}
     equal = {
         path
         for path, member in wanted.items()
-        if path in there and _is_equal(member, there[path], store.known.get(place / path, there[path].stamp))
+        if path in there and _is_equal(member, there[path], store.known.get(file_text(place, path), there[path].stamp))
     }
     saved = sum(wanted[path].size_bytes for path in equal)
     if "" not in equal or saved < _SAVED_BYTES or store.copier.clones_into(store.folder.path, place.parent):
@@ -193,17 +195,17 @@ def _below(members: Sequence[Member], path: str) -> tuple[Member, ...]:
 def _build(store: Store, members: Sequence[Member], beside: Path) -> int:
     """Build a product or a part of one at a path; return the size of its files."""
     for member in members:
-        path = beside / member.path
+        path = file_text(beside, member.path)
         if member.digest is None:
-            path.mkdir(mode=0o700)
+            Path(path).mkdir(mode=0o700)
             continue
         source = store.open_object(member)
         try:
             store.copier.copy(source, path, member.mode & _FILE_MODE)
         finally:
             os.close(source)
-        if path.lstat().st_size != member.size_bytes:
-            raise NotRestored(f"{member.path} was not copied as a whole")
+        if os.lstat(path).st_size != member.size_bytes:
+            raise NotRestored(f"{member.path} was not copied as a whole.")
     for member in reversed(members):  # a folder may be closed to writers: when all below it is there
         if member.digest is None:
             (beside / member.path).chmod(member.mode & _FOLDER_MODE)
@@ -217,7 +219,7 @@ def _is_there(store: Store, product: StoredProduct, place: Path, found: Sequence
     ]:
         return False
     pairs = [
-        (member, place / file.path, store.known.get(place / file.path, file.stamp))
+        (member, place / file.path, store.known.get(file_text(place, file.path), file.stamp))
         for member, file in zip(product.members, found, strict=True)
         if file.stamp is not None
     ]
@@ -242,7 +244,9 @@ def _stamped(store: Store, manifest: Manifest, places: Mapping[str, Path]) -> di
         stamps[product.name] = settled
         digests = {member.path: member.digest for member in product.members}
         store.known.put(
-            (place / path, facts, digest) for path, facts in settled.files if (digest := digests.get(path)) is not None
+            (file_text(place, path), facts, digest)
+            for path, facts in settled.files
+            if (digest := digests.get(path)) is not None
         )
     return stamps
 
@@ -250,7 +254,7 @@ def _stamped(store: Store, manifest: Manifest, places: Mapping[str, Path]) -> di
 def _place(target: Path) -> Path:
     place = target.resolve()  # a link stays, and leads to the new product
     if not place.parent.is_dir():
-        raise NotRestored(f"there is no folder {place.parent}")
+        raise NotRestored(f"There is no folder {place.parent}.")
     return place
 
 
@@ -262,4 +266,4 @@ def _refuse(reason: str) -> None:
 def _refuse_nested(places: Sequence[Path]) -> None:
     for place in places:
         if places.count(place) > 1 or any(place in other.parents for other in places):
-            raise NotRestored(f"one of its products is inside another, {place}")
+            raise NotRestored(f"One of its products is inside another, {place}.")

@@ -74,7 +74,7 @@ def test_a_later_session_finds_it_as_well(store: Store, product: Path) -> None:
 
 
 def test_a_key_under_which_nothing_was_kept_is_a_miss(store: Store, product: Path) -> None:
-    assert missed(store).reason == "no result is stored for it"
+    assert missed(store).reason == "No result is stored for it."
     assert not store.folder.path.exists()
     keep(store, {"w.ms": product})
     assert not missed(store, "another call").damaged
@@ -197,11 +197,11 @@ def test_what_was_changed_after_it_was_captured_is_kept_as_it_was(store: Store, 
 def test_two_contents_of_one_call_are_served_no_more(store: Store, product: Path) -> None:
     keep(store, {"w.ms": product})
     (product / "table.f0").write_text("random")
-    with pytest.raises(NotKept, match="two runs of the same call"):
+    with pytest.raises(NotKept, match="Two runs of the same call"):
         keep(store, {"w.ms": product})
-    assert "two runs" in missed(store).reason
+    assert "Two runs" in missed(store).reason
     (product / "table.f0").write_text("data" * 50)
-    with pytest.raises(NotKept, match="two runs of the same call"):
+    with pytest.raises(NotKept, match="Two runs of the same call"):
         keep(store, {"w.ms": product})
 
 

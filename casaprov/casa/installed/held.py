@@ -32,12 +32,12 @@ def held_reason(paths: Sequence[Path]) -> str:
     one as long as a table is open.
     """
     for place, file in _open_below(paths):
-        return f"this session has {file} open, of {place}"
+        return f"This session has {file} open, of {place}."
     # Only now: closing a file ends all locks that this process holds on it, and it holds none below these paths.
     for path in paths:
         for lock in _locks_of(path):
             if process := _locker(lock):
-                return f"process {process} has {lock.parent} open"
+                return f"Process {process} has {lock.parent} open."
     return ""
 
 
@@ -45,7 +45,7 @@ def writers_reason(paths: Sequence[Path]) -> str:
     """Return a sentence if this process has a file below one of the paths open to write, ``table.lock`` aside."""
     for place, file in _open_below(paths, to_write=True):
         if file.name != _LOCK:
-            return f"this session has {file} open to write, of {place}"
+            return f"This session has {file} open to write, of {place}."
     return ""
 
 

@@ -22,7 +22,7 @@ _NO_CLONES = {errno.EOPNOTSUPP, errno.ENOTTY, errno.ENOSYS, errno.EXDEV, errno.E
 _NO_RANGES = {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM}
 _CHUNK_BYTES = 16 * 2**20
 _START_BYTES_PER_S = 250e6  # a virtual disk with ext4; replaced by what is measured
-_FILE_S = 0.0002  # opening and making one file, clone or copy
+_FILE_S = 0.0002  # opening and making one file
 _MEASURED_BYTES = 64 * 2**20  # shorter copies end in memory
 
 
@@ -50,7 +50,7 @@ class Copier:
         self._with_clones: set[tuple[int, int]] = set()
         self._bytes_per_s = _START_BYTES_PER_S
 
-    def copy(self, source: int, target: Path, mode: int, stop: Callable[[], bool] = _never) -> bool:
+    def copy(self, source: int, target: Path | str, mode: int, stop: Callable[[], bool] = _never) -> bool:
         """Make the file `target` with the bytes of an open file; return True if it is a clone.
 
         Parameters
@@ -95,10 +95,10 @@ class Copier:
         return True
 
     def seconds_for(self, size_bytes: int, files: int, *, cloned: bool) -> float:
-        """Return how long a copy of so many files is expected to take."""
-        return files * _FILE_S + (0.0 if cloned else size_bytes / self._bytes_per_s)
+        """Return how long a copy of so many files is expected to take; clones count for nothing."""
+        return 0.0 if cloned else files * _FILE_S + size_bytes / self._bytes_per_s
 
-    def _clone(self, source: int, made: int, target: Path) -> bool:
+    def _clone(self, source: int, made: int, target: Path | str) -> bool:
         pair = (os.fstat(source).st_dev, os.fstat(made).st_dev)
         if pair in self._without_clones:
             return False
@@ -109,7 +109,7 @@ class Copier:
                 raise
             # EINVAL may be a matter of this one file: Btrfs does not mix files with and without checksums.
             if error.errno != errno.EINVAL:
-                self._note_copies(pair, target.parent)
+                self._note_copies(pair, Path(target).parent)
             return False
         return True
 

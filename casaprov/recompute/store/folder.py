@@ -71,10 +71,15 @@ class StoreFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
+        self._text = str(self.path)
 
     def object(self, digest: Digest) -> Path:
         """Return the place of an object."""
         return self._place("objects", digest)
+
+    def object_text(self, digest: Digest) -> str:
+        """Return the place of an object as text: a product has hundreds, and paths are slow to make."""
+        return self._place_text("objects", digest)
 
     def result(self, key: Digest) -> Path:
         """Return the place of the manifest of a call."""
@@ -210,8 +215,11 @@ class StoreFolder:
         return wanted & (0o700 | (mode & 0o070) | (mode & 0o007))
 
     def _place(self, kind: str, digest: Digest) -> Path:
+        return Path(self._place_text(kind, digest))
+
+    def _place_text(self, kind: str, digest: Digest) -> str:
         name = digest.removeprefix("sha256:")
-        return self.path / kind / name[:2] / name[2:]
+        return f"{self._text}/{kind}/{name[:2]}/{name[2:]}"
 
     def _listed(self, kind: str) -> Iterator[os.DirEntry[str]]:
         with suppress(FileNotFoundError), os.scandir(self.path / kind) as folders:

@@ -32,7 +32,7 @@ class KnownBytes:
         self._lock = threading.Lock()
         self._known: OrderedDict[str, tuple[StatStamp, Digest]] = OrderedDict()
 
-    def get(self, path: Path, stamp: StatStamp | None) -> Digest | None:
+    def get(self, path: Path | str, stamp: StatStamp | None) -> Digest | None:
         """Return the digest of a file under its stamp; None if it is not known, or there is no stamp."""
         if stamp is None:
             return None
@@ -46,7 +46,7 @@ class KnownBytes:
         self._remember(path, stamp, Digest(found))
         return Digest(found)
 
-    def put(self, found: Iterable[tuple[Path, StatStamp, Digest]]) -> None:
+    def put(self, found: Iterable[tuple[Path | str, StatStamp, Digest]]) -> None:
         """Remember digests."""
         entries = list(found)
         for path, stamp, digest in entries:
@@ -59,7 +59,7 @@ class KnownBytes:
         if self._cache is not None:
             self._cache.close()
 
-    def _remember(self, path: Path, stamp: StatStamp, digest: Digest) -> None:
+    def _remember(self, path: Path | str, stamp: StatStamp, digest: Digest) -> None:
         with self._lock:
             self._known[str(path)] = (stamp, digest)
             self._known.move_to_end(str(path))
@@ -67,7 +67,7 @@ class KnownBytes:
                 self._known.popitem(last=False)
 
 
-def _name(path: Path) -> str:
+def _name(path: Path | str) -> str:
     return f"bytes:{path}"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from casaprov.files.regular import scan
 from casaprov.files.stamps import StatStamp
 
-__all__ = ["Irregular", "ProductFile", "list_product"]
+__all__ = ["Irregular", "ProductFile", "file_text", "list_product"]
 
 
 class Irregular(Exception):
@@ -56,6 +56,11 @@ def list_product(path: Path) -> tuple[ProductFile, ...]:
     except FileNotFoundError:
         return ()
     return tuple(_listed(str(path), "", facts))
+
+
+def file_text(product: Path, path: str) -> str:
+    """Return the path of a file of a product as text: a product has hundreds, and paths are slow to make."""
+    return f"{product}/{path}" if path else str(product)
 
 
 def _listed(path: str, name: str, facts: os.stat_result) -> Iterator[ProductFile]:

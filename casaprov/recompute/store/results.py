@@ -41,7 +41,7 @@ from casaprov.recompute.store.manifest import (
     decode_manifest,
     encode_manifest,
 )
-from casaprov.recompute.store.product_files import Irregular, ProductFile, list_product
+from casaprov.recompute.store.product_files import Irregular, ProductFile, file_text, list_product
 
 __all__ = ["Captured", "Miss", "Store"]
 
@@ -144,7 +144,7 @@ class Store:
         try:
             data = self._manifest_text(key)
             if data is None:
-                return Miss("no result is stored for it")
+                return Miss("No result is stored for it.")
             manifest = self._manifest(key, data)
             if isinstance(manifest, Miss):
                 return manifest
@@ -154,7 +154,7 @@ class Store:
         except StoreError as error:
             return Miss(error.message)
         except OSError as error:
-            return Miss(f"the store {self.folder.path} cannot be read: {error.strerror or error}")
+            return Miss(f"The store {self.folder.path} cannot be read: {error.strerror or error}.")
         with suppress(OSError):  # a store that may not be written
             os.utime(self.folder.result(manifest.key))
         return manifest
@@ -169,14 +169,14 @@ class Store:
         """
         digest = member.digest
         assert digest is not None, "a folder has no object"
-        path = self.folder.object(digest)
+        path = self.folder.object_text(digest)
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
-            raise NotRestored(f"an object of the result cannot be read: {error.strerror}") from error
+            raise NotRestored(f"An object of the result cannot be read: {error.strerror}.") from error
         if self.known.get(path, StatStamp.of(os.fstat(descriptor))) != digest:
             os.close(descriptor)
-            raise NotRestored("an object of the result was changed since it was looked up")
+            raise NotRestored("An object of the result was changed since it was looked up.")
         return descriptor
 
     def _manifest_text(self, key: Digest) -> bytes | None:
@@ -194,7 +194,7 @@ class Store:
     def _manifest(self, key: Digest, data: bytes) -> Manifest | Miss:
         try:
             if decode_entry(data).contested:
-                return Miss("two runs of the same call left different contents: its result is not certain")
+                return Miss("Two runs of the same call left different contents: its result is not certain.")
             manifest = decode_manifest(data)
             if key not in (manifest.key, *manifest.aliases):
                 raise StoreError("It is that of another call.")
@@ -203,24 +203,25 @@ class Store:
             self._on_notice(
                 f"A result in the store {self.folder.path} is damaged: {error.message} The call runs again."
             )
-            return Miss(f"the stored result is damaged: {error.message}", damaged=True)
+            return Miss(f"The stored result is damaged: {error.message}", damaged=True)
         return manifest
 
     def _fault_of(self, member: Member) -> str:
         """Return a sentence about an object that is not whole; an empty text if it is."""
         digest = member.digest
         assert digest is not None, "a folder has no object"
-        path = self.folder.object(digest)
+        text = self.folder.object_text(digest)
         try:
-            facts = path.lstat()
+            facts = os.lstat(text)
         except FileNotFoundError:
             return "a file of it is missing."
+        stamp = StatStamp.of(facts)
+        if facts.st_size == member.size_bytes and self.known.get(text, stamp) == digest:
+            return ""
+        path = Path(text)
         if not stat.S_ISREG(facts.st_mode) or facts.st_size != member.size_bytes:
             self._drop_object(path, facts)
             return f"a file of it has {facts.st_size} bytes instead of {member.size_bytes}."
-        stamp = StatStamp.of(facts)
-        if self.known.get(path, stamp) == digest:
-            return ""
         found, read = _digest_of(path)
         if found != digest:
             self._drop_object(path, read)
@@ -233,7 +234,7 @@ class Store:
             f"The result of {entry.task or entry.computed_by} in the store {self.folder.path} is damaged: {fault} "
             "The call runs again."
         )
-        return Miss(f"the stored result is damaged: {fault}", damaged=True)
+        return Miss(f"The stored result is damaged: {fault}", damaged=True)
 
     def _drop_object(self, path: Path, seen: os.stat_result) -> None:
         """Remove a damaged object, so that the next result that has these bytes brings it anew."""
@@ -326,7 +327,7 @@ class Store:
                 copied += file.size_bytes
         for name, path in places.items():
             if list_product(path) != listed[name]:
-                raise NotKept(f"{path} changed while it was copied to the store")
+                raise NotKept(f"{path} changed while it was copied to the store.")
         return Captured(
             stamps=before,
             copied_bytes=copied,
@@ -349,7 +350,7 @@ class Store:
                 size = sum(file.size_bytes for file in files)
                 expected += self.copier.seconds_for(size, len(files), cloned=cloned)
         if expected > seconds:
-            raise NotKept(f"it takes {seconds:.2f} s to compute, and about {expected:.2f} s to copy")
+            raise NotKept(f"It takes {seconds:.2f} s to compute, and about {expected:.2f} s to copy.")
 
     def _captured_file(
         self, product: Path, file: ProductFile, clone: Path, stop: Callable[[], bool]
@@ -357,7 +358,7 @@ class Store:
         """Return a file with its clone, or with its digest where an object holds its bytes; and False if it was copied."""
         if file.stamp is None:
             return _CapturedFile(file), True
-        path = product / file.path
+        path = file_text(product, file.path)
         digest = self.known.get(path, file.stamp)
         if digest is not None and self._has_object(digest, file.size_bytes):
             return _CapturedFile(file, digest=digest), True
@@ -369,7 +370,7 @@ class Store:
 
     def _has_object(self, digest: Digest, size_bytes: int) -> bool:
         try:
-            facts = self.folder.object(digest).lstat()
+            facts = os.lstat(self.folder.object_text(digest))
         except OSError:
             return False
         return stat.S_ISREG(facts.st_mode) and facts.st_size == size_bytes
@@ -412,9 +413,9 @@ class Store:
         for name, stamps in captured.stamps.items():
             measured_under, measurement = recorded[name]
             if stamps != measured_under:
-                raise NotKept(f"{captured.products[name][0]} changed after the call before it was copied to the store")
+                raise NotKept(f"{captured.products[name][0]} changed after the call before it was copied to the store.")
             if measurement is not None and (not stamps or measurement.tier != "full"):
-                raise NotKept(f"the record has no full digest of {captured.products[name][0]}")
+                raise NotKept(f"The record has no full digest of {captured.products[name][0]}.")
         digests = {
             file.clone: _digest_captured(product / file.found.path, file.found.stamp, file.clone)
             for product, files in captured.products.values()
@@ -462,7 +463,7 @@ class Store:
 
     def _publish_manifest(self, manifest: Manifest, part: PartFolder) -> None:
         if not self._has_all(manifest.entry):
-            raise NotKept("a file that the store had was dropped meanwhile")
+            raise NotKept("A file that the store had was dropped meanwhile.")
         place = self.folder.result(manifest.key)
         contested = False
         with suppress(OSError, StoreError):
@@ -480,22 +481,22 @@ class Store:
         new.chmod(self.folder.result_mode())
         new.replace(place)
         if contested:
-            raise NotKept("two runs of the same call left different contents: its result is not certain")
+            raise NotKept("Two runs of the same call left different contents: its result is not certain.")
 
     def _learn(self, captured: Captured, digests: Mapping[Path, Digest]) -> None:
         """Remember the digests of the files that were captured, and of their objects."""
-        found: list[tuple[Path, StatStamp, Digest]] = []
+        found: list[tuple[Path | str, StatStamp, Digest]] = []
         for product, files in captured.products.values():
             for file in files:
                 digest = _digest_in(file, digests)
                 if digest is None or file.found.stamp is None:
                     continue
                 if not file.found.path.endswith(_LOCK):  # its stamp is no part of those that would show a later write
-                    found.append((product / file.found.path, file.found.stamp, digest))
+                    found.append((file_text(product, file.found.path), file.found.stamp, digest))
                 if file.clone is not None:
                     with suppress(OSError):
-                        place = self.folder.object(digest)
-                        found.append((place, StatStamp.of(place.lstat()), digest))
+                        place = self.folder.object_text(digest)
+                        found.append((place, StatStamp.of(os.lstat(place)), digest))
         self.known.put(found)
 
     @contextmanager
@@ -504,7 +505,7 @@ class Store:
         try:
             yield
         except Stopped:
-            raise NotKept("other code waited for its files before they were copied to the store") from None
+            raise NotKept("Other code waited for its files before they were copied to the store.") from None
         except Irregular as error:
             raise NotKept(str(error)) from error
         except NotKept:
@@ -519,16 +520,16 @@ class Store:
                     "'casaprov cache gc --max-bytes SIZE' makes room."
                 )
             why = "may not be written" if error.errno in _READ_ONLY else f"cannot be written: {error.strerror or error}"
-            raise NotKept(f"the store {self.folder.path} {why}") from error
+            raise NotKept(f"The store {self.folder.path} {why}.") from error
 
 
 def _settled(path: Path, steps: TimeSteps) -> Stamps:
     """Return stamps of a whole product, taken when they would show a later write."""
     stamps = settle(path, steps.at(path))
     if stamps is None:
-        raise NotKept(f"{path} kept changing after the call")
+        raise NotKept(f"{path} kept changing after the call.")
     if not is_self_contained(path, stamps):
-        raise NotKept(f"{path} refers to other tables, which hold its rows")
+        raise NotKept(f"{path} refers to other tables, which hold its rows.")
     return stamps
 
 
