@@ -11,6 +11,7 @@
     ├── CrateError              a crate is damaged, hostile or incomplete
     ├── ReplayError             a replay cannot go on
     │   ├── InputMissing          ... no locator leads to an input
+    │   ├── LimitReached          ... a process used more than it may
     │   ├── NoSpace               ... the work folder is full
     │   └── WorkerDied            ... a child process ended before it answered
     ├── StoreError              the store of results cannot be read or written
@@ -41,6 +42,7 @@ __all__ = [
     "InputMissing",
     "Issue",
     "JournalError",
+    "LimitReached",
     "MissingDependency",
     "NoSpace",
     "NotKept",
@@ -157,6 +159,10 @@ class ReplayError(CasaprovError):
 
 class InputMissing(ReplayError):
     """No locator leads to an input that the replay needs."""
+
+
+class LimitReached(ReplayError):
+    """A process used more memory, time, disk or files than it may; the message names the limit."""
 
 
 class NoSpace(ReplayError):

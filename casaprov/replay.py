@@ -18,6 +18,7 @@ import shutil
 from collections.abc import Callable, Container, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -32,8 +33,9 @@ from casaprov.records.serialise import unstructure
 from casaprov.records.wording import now
 from casaprov.replays.execution import Execution, OnStep, ignore_step, place_inputs
 from casaprov.replays.folders import JOURNAL, empty_folder, private_folder
-from casaprov.replays.inputs import InputFinder, Resolver, find_foreign, find_inputs, recorded_place
+from casaprov.replays.inputs import InputFinder, Resolver, find_foreign, find_inputs
 from casaprov.replays.judge import Judge
+from casaprov.replays.locators import FileLocators
 from casaprov.replays.plan import foreign_states, make_plan
 from casaprov.replays.report import REPORT_FORMAT, ReplayReport, compare_environments
 from casaprov.replays.work_folder import Files, WorkFolder, no_space
@@ -115,6 +117,12 @@ class ReplayReader(Protocol):
         """Compare a product with the original; a product that cannot be read is not verifiable."""
         ...
 
+    def same_listing(
+        self, recorded: Path, recorded_at: datetime, present: Path, present_at: datetime, moved: Mapping[str, str]
+    ) -> bool:
+        """Compare two texts but for folders and times (:func:`casaprov.comparison.listings.same_listing`)."""
+        ...
+
     def close(self) -> None:
         """End the processes."""
         ...
@@ -135,7 +143,7 @@ class ReplayCasa(Protocol):
 
     @property
     def measure(self) -> Measure[Measurement]:
-        """Measure a candidate for an input; DigestError if it cannot be read."""
+        """Measure a candidate for an input, by a process that can write nothing; DigestError if it cannot be read."""
         ...
 
     def open_executor(self, work: Path, inputs: Iterable[Path]) -> ReplayExecutor:
@@ -143,7 +151,7 @@ class ReplayCasa(Protocol):
         ...
 
     def open_reader(self, readable: Iterable[Path]) -> ReplayReader:
-        """Start the readers of products, which may read these folders and files."""
+        """Start readers that may read these folders and files, those of the system and of CASA, and nothing else."""
         ...
 
     def open_recorder(
@@ -200,7 +208,11 @@ def _replay(
     tasks = {f"{spec.package}.{spec.task}" for spec in specs.values()}
     lineage = Lineage(opened.document)
     finder = InputFinder(
-        resolvers={"file": recorded_place, **casa.resolvers, **options.fetch(opened.document)},
+        resolvers={
+            "file": FileLocators(opened.document, options.data).resolve,
+            **casa.resolvers,
+            **options.fetch(opened.document),
+        },
         folders=options.data,
         measure=casa.measure,
         shipped=opened.shipped,
@@ -238,7 +250,7 @@ def _replay(
             specs=specs,
             inputs=inputs,
             placed=placed,
-            compare=Judge(opened, reader.digester.measure, reader.compare, work, placed).compare,
+            compare=Judge(opened, reader.digester.measure, reader.compare, reader.same_listing, work, placed).compare,
             tolerance=options.tolerance,
             on_step=on_step,
         ).carry_out()

@@ -21,7 +21,7 @@ from checkout import ROOT
 
 PACKAGE = ROOT / "casaprov"
 
-WORDS = {"config", "doctor", "errors", "hashing", "terms", "version"}
+WORDS = {"bounded_json", "config", "doctor", "errors", "hashing", "terms", "version"}
 DOORS = {"casa_kernel", "crate", "kernel_hook", "recorder", "replay", "runner"}
 EDGES = {"archive", "casa", "cli", "kernel", "notebook", "readers", "vo"}
 ENTRIES = {"__init__", "__main__"}
@@ -49,11 +49,12 @@ ROOMS: dict[str, str] = {
     "casa/hooks": "casa/installed casa/plots files records tasks / wrapt",
     "casa/installed": "errors records version / git platformdirs",
     "casa/plots": "casa/installed doctor errors files processes tasks version / platformdirs",
-    "casa/sandbox": "casa/hooks casa/installed casa/plots comparison digests errors processes readers records replays tasks version",
+    "casa/sandbox": "casa/hooks casa/installed casa/plots comparison confinement digests errors processes readers records replays tasks version",
     "casa_kernel": "kernel_hook",
     "cli": "archive archive/app archive/tables casa casa/installed casa/plots comparison config crate crates crates/checking credits doctor errors journal lineage notebook processes readers recompute/store records replay replays tasks version / click rich",
     "comparison": "digests errors files formats hashing records / numpy",
     "config": "errors",
+    "confinement": "errors",
     "crate": "crates crates/checking errors files hashing lineage records untrusted",
     "crates": "credits digests errors files hashing journal lineage observations records terms untrusted / rocrate",
     "crates/checking": "crates digests errors files hashing lineage records terms untrusted",
@@ -69,10 +70,10 @@ ROOMS: dict[str, str] = {
     "kernel/display": "kernel records tasks / IPython",
     "kernel/magics": "config crates digests errors files journal kernel lineage notebook recording records / IPython",
     "kernel_hook": "casa casa/hooks casa/installed casa/plots errors journal kernel kernel/display kernel/magics notebook recording",
-    "lineage": "errors hashing records terms",
+    "lineage": "bounded_json errors hashing records terms",
     "notebook": "crate crates digests doctor errors hashing journal lineage processes recording records tasks version / ipykernel jupyter_client jupyter_server nbclient nbformat",
     "observations": "errors formats records / numpy",
-    "processes": "errors",
+    "processes": "bounded_json errors",
     "readers": "comparison config digests errors files formats observations processes records / PIL astropy casaconfig casacore casatools numpy platformdirs",
     "recompute": "digests errors files hashing recompute/store records tasks / numpy",
     "recompute/store": "config digests errors files hashing / platformdirs",
@@ -80,11 +81,11 @@ ROOMS: dict[str, str] = {
     "recording": "comparison digests errors files hashing journal lineage processes records tasks",
     "records": "errors hashing terms / cattrs jsonschema numpy referencing",
     "replay": "comparison crate digests errors lineage recorder records replays runner tasks version",
-    "replays": "comparison digests errors files hashing lineage records tasks / numpy",
+    "replays": "comparison digests errors files hashing journal lineage records tasks untrusted / numpy",
     "runner": "recompute recorder recording records tasks",
     "tasks": "errors files hashing records",
     "terms": "",
-    "untrusted": "errors files",
+    "untrusted": "bounded_json confinement errors files formats processes",
     "version": "",
     "vo": "errors journal lineage records / astropy platformdirs pyvo requests",
 }

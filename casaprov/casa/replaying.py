@@ -10,6 +10,7 @@ from pathlib import Path
 
 from casaprov import recorder
 from casaprov.casa.installed.data import data_folders
+from casaprov.casa.sandbox.confine import require_confinement
 from casaprov.casa.sandbox.executor import CasaProcess
 from casaprov.casa.sandbox.product_readers import ProductReaders
 from casaprov.casa.session import open_recorder
@@ -29,7 +30,7 @@ class InstalledCasa:
     Parameters
     ----------
     digester
-        Measures inputs; products as well, if nothing is confined.
+        Measures inputs; products as well, if CASA is not confined.
     python
         Interpreter whose CASA runs the tasks.
     confined
@@ -39,12 +40,16 @@ class InstalledCasa:
     ------
     UsageError
         If there is no program `python`.
+    ConfinementMissing
+        If CASA is to be confined, and the kernel cannot do it.
     """
 
     def __init__(self, digester: Digester, *, python: str = sys.executable, confined: bool = True) -> None:
         found = shutil.which(python)
         if found is None:
             raise UsageError(f"There is no program {python}.", hint="Name a Python that has CASA with --python.")
+        if confined:  # before anything of the crate is looked at
+            require_confinement()
         self.confined = confined
         self._digester = digester
         # Absolute, since the child starts in another folder. Not resolved: the link that a virtual environment's
@@ -58,7 +63,7 @@ class InstalledCasa:
 
     @property
     def measure(self) -> Measure[Measurement]:
-        """Measure a candidate for an input."""
+        """Measure a candidate for an input, by a process that can write nothing."""
         return self._digester.measure
 
     def open_executor(self, work: Path, inputs: Iterable[Path]) -> CasaProcess:
@@ -66,7 +71,7 @@ class InstalledCasa:
         return _ReplayProcess(work, inputs=inputs, python=self._python, confined=self.confined)
 
     def open_reader(self, readable: Iterable[Path]) -> ProductReaders:
-        """Start the readers of products, which may read these folders and files."""
+        """Start readers that may read these folders and files."""
         return ProductReaders(self._digester, readable, confined=self.confined)
 
     def open_recorder(

@@ -12,6 +12,9 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from casaprov.errors import DigestError
+from casaprov.files.regular import open_regular
+
 __all__ = ["same_listing"]
 
 _MAX_BYTES = 10 * 2**20  # larger texts are compared as they are
@@ -35,16 +38,22 @@ def same_listing(
     moved
         Recorded path to present path, for folders and files that lie elsewhere now.
     """
-    if max(recorded.stat().st_size, present.stat().st_size) > _MAX_BYTES:
-        return False
     try:
-        before, after = recorded.read_text(encoding="utf-8"), present.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
+        before, after = _text(recorded), _text(present)
+    except (DigestError, OSError, ValueError):
         return False
     # The longest path first: a folder's path begins those of what lies in it.
     for old, new in sorted(moved.items(), key=lambda pair: -len(pair[1])):
         after = after.replace(new, old)
     return _without_times(before, recorded_at).split() == _without_times(after, present_at).split()
+
+
+def _text(path: Path) -> str:
+    with open_regular(path) as stream:
+        found = stream.read(_MAX_BYTES + 1)
+    if len(found) > _MAX_BYTES:
+        raise ValueError("too large")
+    return found.decode("utf-8")
 
 
 def _without_times(text: str, written_at: datetime) -> str:

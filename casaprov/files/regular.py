@@ -20,7 +20,16 @@ from typing import Any
 from casaprov.errors import DigestError
 from casaprov.hashing import Digest
 
-__all__ = ["TYPE_ENDS", "digest_file", "entries_of", "open_regular", "refuse_special", "scan", "special_kind"]
+__all__ = [
+    "TYPE_ENDS",
+    "digest_file",
+    "entries_of",
+    "open_regular",
+    "refuse_special",
+    "scan",
+    "special_kind",
+    "tables_opened_with",
+]
 
 _KINDS = {
     stat.S_IFIFO: "a pipe",
@@ -100,6 +109,12 @@ def refuse_special(table: Path) -> None:
     DigestError
         If there is such a file; the message names it.
     """
+    for folder in tables_opened_with(table):
+        _refuse_below(folder)
+
+
+def tables_opened_with(table: Path) -> Iterator[Path]:
+    """Yield the resolved path of a table, and of the tables that casacore opens with it to reach its rows."""
     seen: set[Path] = set()
     waiting = [table]
     while waiting:
@@ -107,7 +122,7 @@ def refuse_special(table: Path) -> None:
         if folder in seen:
             continue
         seen.add(folder)
-        _refuse_below(folder)
+        yield folder
         waiting += _referred_to(folder)
 
 

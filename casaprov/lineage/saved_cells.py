@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from casaprov.bounded_json import parse_json
 from casaprov.hashing import Digest, digest_bytes
 from casaprov.records.model import Activity, Document
 
@@ -31,9 +31,9 @@ MAX_NOTEBOOK_BYTES = 256 * 2**20
 def code_cells(notebook: bytes) -> list[dict[str, Any]]:
     """Return the code cells in the content of an .ipynb file; none if it is no notebook."""
     try:
-        cells = json.loads(notebook)["cells"]
+        cells = parse_json(notebook, strict=False)["cells"]
         return [cell for cell in cells if isinstance(cell, dict) and cell.get("cell_type") == "code"]
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError):
         return []  # the notebook of a crate may be anything
 
 

@@ -8,29 +8,50 @@ in C++ ends a child instead of a kernel.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import queue
+import select
 import signal
 import subprocess
 import sys
 import threading
 import traceback
-from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, Protocol, cast
 
 from casaprov import errors
+from casaprov.bounded_json import JsonLimits, parse_json
 from casaprov.errors import CasaprovError, WorkerDied
 
-__all__ = ["Worker", "WorkerPool", "serve"]
+__all__ = ["Watch", "Worker", "WorkerPool", "serve"]
 
 _STDERR_LINES = 20
+_STDERR_BYTES = 20 * 2**10  # of the last output to stderr, which may have no line breaks
 _END_S = 2.0  # seconds that a process has to end by itself
-_MAX_ANSWER_BYTES = 2**30
+_READ_BYTES = 2**20
+_ANSWERS = JsonLimits()
+
+
+class Watch(Protocol):
+    """Looks at a child process while a call runs."""
+
+    @property
+    def interval_s(self) -> float:
+        """Seconds between two looks."""
+        ...
+
+    def begin(self, pid: int, name: str, arguments: Mapping[str, Any]) -> None:
+        """Note that a call begins."""
+        ...
+
+    def problem(self, pid: int) -> CasaprovError | None:
+        """Return the error with which the call ends now; None if it may go on."""
+        ...
 
 
 class Worker:
@@ -41,7 +62,7 @@ class Worker:
     Parameters
     ----------
     module
-        The module that the child runs, ``python -m module``; it calls :func:`serve`.
+        The module that the child runs, ``python -m module``, and arguments after it; it calls :func:`serve`.
     python
         The interpreter.
     cwd
@@ -51,6 +72,8 @@ class Worker:
     inherits
         Tells by the name of a variable whether the child inherits it; by
         default it inherits all.
+    watch
+        Ends a call that uses too much.
     """
 
     def __init__(
@@ -61,15 +84,17 @@ class Worker:
         cwd: Path | None = None,
         environment: Mapping[str, str] | None = None,
         inherits: Callable[[str], bool] = lambda _: True,
+        watch: Watch | None = None,
     ) -> None:
         # -P keeps the working folder out of the child's search path: a user's file called
         # numpy.py or string.py there would be imported otherwise.
-        self._command = [python, "-P", "-m", module]
+        self._command = [python, "-P", "-m", *module.split()]
         self._cwd = cwd
         self._environment = dict(environment or {})
         self._inherits = inherits
         self._process: subprocess.Popen[bytes] | None = None
-        self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
+        self._watch = watch
+        self._stderr = _LastOutput()
         self._drain: threading.Thread | None = None
         self._lock = threading.Lock()
         self._closed = False
@@ -95,10 +120,14 @@ class Worker:
             in :mod:`casaprov.errors`.
         WorkerDied
             If the child ended before it answered.
+        casaprov.errors.LimitReached
+            If the child used more than its `watch` allows.
         """
         request = json.dumps({"call": name, "arguments": arguments}).encode() + b"\n"
         with self._lock:
             process = self._running()
+            if self._watch is not None:
+                self._watch.begin(process.pid, name, arguments)
             try:
                 answer = self._exchange(process, request)
             except BaseException:
@@ -108,11 +137,11 @@ class Worker:
             if not answer.endswith(b"\n"):
                 raise self._died(process, name)
         try:
-            members = json.loads(answer)
+            members = parse_json(answer, _ANSWERS, strict=False)
             if "error" not in members:
                 return members["value"]
             error = _error(members["error"])
-        except (ValueError, TypeError, LookupError, RecursionError) as nonsense:
+        except (ValueError, TypeError, LookupError) as nonsense:
             # A child that runs a stranger's calls may answer anything.
             self._end(process, wait_s=0)
             raise WorkerDied(f"The child process {self._command[-1]} answered {name!r} with nonsense.") from nonsense
@@ -155,13 +184,12 @@ class Worker:
             raise WorkerDied(f"{self._command[0]} could not be started: {error}") from error
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, old)
-        self._stderr = deque(maxlen=_STDERR_LINES)
-        self._drain = threading.Thread(target=_drain, args=(process.stderr, self._stderr), daemon=True)
+        self._stderr = _LastOutput()
+        self._drain = threading.Thread(target=self._stderr.drain, args=(process.stderr,), daemon=True)
         self._drain.start()
         return process
 
-    @staticmethod
-    def _exchange(process: subprocess.Popen[bytes], request: bytes) -> bytes:
+    def _exchange(self, process: subprocess.Popen[bytes], request: bytes) -> bytes:
         stdin, stdout = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
         try:
             stdin.write(request)
@@ -169,15 +197,33 @@ class Worker:
         except (BrokenPipeError, ValueError):
             return b""
         try:
-            return stdout.readline(_MAX_ANSWER_BYTES)
-        except ValueError:  # closed by another thread
+            return self._answer_of(process.pid, stdout)
+        except (OSError, ValueError):  # closed by another thread
             return b""
+
+    def _answer_of(self, pid: int, stdout: IO[bytes]) -> bytes:
+        """Wait for a line, and end the call if the watch says so or the line is too long."""
+        waiting = select.poll()
+        waiting.register(stdout.fileno(), select.POLLIN)
+        pieces: list[bytes] = []
+        size = 0
+        while True:
+            ready = waiting.poll(None if self._watch is None else self._watch.interval_s * 1000)
+            if self._watch is not None and (problem := self._watch.problem(pid)):
+                raise problem
+            if not ready:
+                continue
+            piece = cast("io.BufferedReader", stdout).read1(_READ_BYTES)
+            pieces.append(piece)
+            size += len(piece)
+            if not piece or piece.endswith(b"\n") or size > _ANSWERS.bytes:
+                return b"".join(pieces)
 
     def _died(self, process: subprocess.Popen[bytes], name: str) -> WorkerDied:
         self._end(process, wait_s=_END_S)
         status = process.returncode
         how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
-        last = "\n".join(self._stderr)
+        last = "\n".join(self._stderr.lines())
         return WorkerDied(
             f"The child process {self._command[-1]} {how} before it answered {name!r}."
             + (f" Its last lines were:\n{last}" if last else "")
@@ -199,10 +245,21 @@ class Worker:
             self._drain.join(_END_S)
 
 
-def _drain(stream: IO[bytes], lines: deque[str]) -> None:
-    with stream:
-        for line in stream:
-            lines.append(line.decode(errors="replace").rstrip())
+class _LastOutput:
+    """The end of what a process writes to stderr: a process of a stranger's may write without an end."""
+
+    def __init__(self) -> None:
+        self._end = b""
+
+    def drain(self, stream: IO[bytes]) -> None:
+        """Read the stream until it ends."""
+        with stream:
+            while piece := cast("io.BufferedReader", stream).read1(_READ_BYTES):
+                self._end = (self._end + piece)[-_STDERR_BYTES:]
+
+    def lines(self) -> list[str]:
+        """Return the last lines."""
+        return [line.rstrip() for line in self._end.decode(errors="replace").splitlines()[-_STDERR_LINES:]]
 
 
 def _error(description: Mapping[str, Any]) -> CasaprovError:
@@ -229,11 +286,20 @@ class WorkerPool:
         Number of child processes.
     module, environment
         As for :class:`Worker`.
+    watch
+        Returns what watches a worker.
     """
 
-    def __init__(self, size: int, module: str, *, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        size: int,
+        module: str,
+        *,
+        environment: Mapping[str, str] | None = None,
+        watch: Callable[[], Watch | None] = lambda: None,
+    ) -> None:
         self.size = size
-        self._workers = [Worker(module, environment=environment) for _ in range(size)]
+        self._workers = [Worker(module, environment=environment, watch=watch()) for _ in range(size)]
         self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
         for worker in self._workers:
             self._idle.put(worker)

@@ -19,6 +19,7 @@ from casacore.tables import taql
 
 from casaprov.errors import DigestError
 from casaprov.files.regular import refuse_special
+from casaprov.formats.storage_managers import refuse_evaluating
 from casaprov.formats.tables import Column, Runs
 from casaprov.readers.blocks import CASA_TYPES, Shape, dtype_of, equal_runs
 from casaprov.readers.library_table import LibraryTable
@@ -45,6 +46,7 @@ class CasacoreReader:
     def open(self, path: Path) -> CasacoreTable:
         """Open a table read-only and without locks."""
         refuse_special(path)
+        refuse_evaluating(path)
         try:
             # 'usernoread': this process asks for no lock even to read, so that a
             # task writing the table elsewhere never waits for a digest.

@@ -19,6 +19,7 @@ import numpy as np
 
 from casaprov.errors import DigestError
 from casaprov.files.regular import refuse_special
+from casaprov.formats.storage_managers import refuse_evaluating
 from casaprov.formats.tables import Column, Runs
 from casaprov.readers.blocks import CASA_TYPES, Shape, dtype_of, equal_runs
 from casaprov.readers.library_table import LibraryTable
@@ -56,6 +57,7 @@ class CasatoolsReader:
     def open(self, path: Path) -> CasatoolsTable:
         """Open a table read-only and without locks."""
         refuse_special(path)
+        refuse_evaluating(path)
         handle = _casatools.table()
         try:
             handle.open(str(path.resolve()), nomodify=True, lockoptions={"option": "usernoread"})

@@ -1,6 +1,6 @@
 """The child process that measures and compares products.
 
-It runs as ``python -m casaprov.readers.digest_worker``; see
+It runs as ``python -m casaprov.confinement.worker casaprov.readers.digest_worker``; see
 :mod:`casaprov.processes.worker`. Its functions take and return JSON values.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,6 @@ from casaprov.records.model import Tier
 from casaprov.records.serialise import unstructure
 
 __all__ = ["FUNCTIONS", "main"]
-
-_NICE = 10
-"""CASA comes first where there are fewer processors than processes; code that waits for a worker leaves it the processor."""
 
 _READERS: Mapping[str, Callable[[], Any]] = {"tables": table_reader, "fits": fits_reader}
 
@@ -100,6 +98,14 @@ def _compare(left: str, right: str, tolerance: dict[str, float]) -> Any:
     return unstructure(comparison)
 
 
+def _same_listing(recorded: str, recorded_at: str, present: str, present_at: str, moved: Mapping[str, str]) -> bool:
+    """Compare two texts but for folder names, padding and the time of writing."""
+    from casaprov.comparison.listings import same_listing
+
+    began, now = datetime.fromisoformat(recorded_at), datetime.fromisoformat(present_at)
+    return same_listing(Path(recorded), began, Path(present), now, moved)
+
+
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "compare": _compare,
     "leaves": _leaves,
@@ -111,6 +117,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "part": _part,
     "prepare": _prepare,
     "runs": _runs,
+    "same_listing": _same_listing,
 }
 """Functions that the child answers calls of; see :mod:`casaprov.digests.table_parts`."""
 
@@ -120,7 +127,6 @@ def main() -> None:
     # casacore loads what a table calls its storage manager as "lib<name>.so", with "/" and ".." in
     # the name looked up from the working directory: it must be one that nobody else can write to.
     os.chdir(Path(__file__).parent)
-    os.nice(_NICE)
     serve(FUNCTIONS)
 
 

@@ -19,8 +19,8 @@ from casaprov.processes.worker import WorkerPool
 
 __all__ = ["WORKER_ENVIRONMENT", "WORKER_MODULE", "fits_reader", "open_digester", "table_reader"]
 
-WORKER_MODULE = "casaprov.readers.digest_worker"
-"""The module that worker processes run."""
+WORKER_MODULE = "casaprov.confinement.worker casaprov.readers.digest_worker"
+"""The module that worker processes run: it confines them, and then loads the one that answers their calls."""
 
 _log = logging.getLogger(__name__)
 _warned = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 
 from casaprov.comparison.products import Comparison, Tolerance
@@ -11,7 +12,43 @@ from casaprov.processes.worker import Worker
 from casaprov.readers.installed import WORKER_MODULE
 from casaprov.records.serialise import structure, unstructure
 
-__all__ = ["compare_products"]
+__all__ = ["ProductComparer", "compare_products"]
+
+
+class ProductComparer:
+    """Compares products in a child process, which starts with the first comparison.
+
+    Parameters
+    ----------
+    module, environment
+        The module that the child runs, and its variables beside those of this process.
+    """
+
+    def __init__(self, module: str = WORKER_MODULE, environment: Mapping[str, str] | None = None) -> None:
+        self._worker = Worker(module, environment=environment)
+
+    def compare(self, left: Path, right: Path, tolerance: Tolerance) -> Comparison:
+        """Compare two products; see :func:`compare_products`."""
+        paths = {"left": str(left.absolute()), "right": str(right.absolute())}
+        return structure(self._worker.call("compare", **paths, tolerance=unstructure(tolerance)), Comparison)
+
+    def same_listing(
+        self, recorded: Path, recorded_at: datetime, present: Path, present_at: datetime, moved: Mapping[str, str]
+    ) -> bool:
+        """Return True if two texts agree but for folders and times (:func:`casaprov.comparison.listings.same_listing`)."""
+        answer = self._worker.call(
+            "same_listing",
+            recorded=str(recorded.absolute()),
+            recorded_at=recorded_at.isoformat(),
+            present=str(present.absolute()),
+            present_at=present_at.isoformat(),
+            moved=dict(moved),
+        )
+        return answer is True
+
+    def close(self) -> None:
+        """End the child process."""
+        self._worker.close()
 
 
 def compare_products(
@@ -22,7 +59,7 @@ def compare_products(
     module: str = WORKER_MODULE,
     environment: Mapping[str, str] | None = None,
 ) -> Comparison:
-    """Compare two tables, FITS files, other files or directories, value by value.
+    """Compare two tables, FITS files, other files or directories, value by value, in a process of its own.
 
     Parameters
     ----------
@@ -31,7 +68,7 @@ def compare_products(
     tolerance
         Tolerance between floating-point values.
     module, environment
-        The module that the child runs, and its variables beside those of this process.
+        As for :class:`ProductComparer`.
 
     Raises
     ------
@@ -40,6 +77,5 @@ def compare_products(
     casaprov.errors.MissingDependency
         If no library that can read them is installed.
     """
-    paths = {"left": str(left.absolute()), "right": str(right.absolute())}
-    with closing(Worker(module, environment=environment)) as worker:
-        return structure(worker.call("compare", **paths, tolerance=unstructure(tolerance)), Comparison)
+    with closing(ProductComparer(module, environment)) as comparer:
+        return comparer.compare(left, right, tolerance)

@@ -14,10 +14,13 @@ from casaprov.files.stamps import stamp
 from casaprov.hashing import Digest
 from casaprov.records.model import Document, Entity
 
-__all__ = ["InputFinder", "Resolver", "find_foreign", "find_inputs", "recorded_place"]
+__all__ = ["InputFinder", "NotFollowed", "Resolver", "find_foreign", "find_inputs"]
 
 Resolver = Callable[[str], Path | None]
-"""Turns the value of a locator into the absolute path of a file or table; None if it is not there."""
+"""Turns the value of a locator into the absolute path of a file or table; None if it is not there.
+
+It raises :class:`NotFollowed` if the locator of a stranger may not be followed.
+"""
 
 _FILES = ("FITS", "File")
 _TABLES = ("MeasurementSet", "CalibrationTable", "Image", "Table")
@@ -33,11 +36,16 @@ _MOST_MORE_BYTES = 64 * 2**20
 _MOST_REFUSED = 5  # candidates that a message names
 
 
+class NotFollowed(ValueError):
+    """A locator is not followed; the text says why, after the words ``file:/path``."""
+
+
 class InputFinder:
     """Finds files by locator and accepts only the recorded content.
 
     The locators of a stranger's crate lead anywhere: a candidate that cannot
-    be the input by its kind or size is not read.
+    be the input by its kind or size is not read, and a message tells neither size
+    nor digest of what was found.
 
     Parameters
     ----------
@@ -108,7 +116,11 @@ class InputFinder:
             yield inside.absolute()
         for locator in entity.locators:
             if resolve := self._resolvers.get(locator.scheme):
-                path = resolve(locator.value)
+                try:
+                    path = resolve(locator.value)
+                except NotFollowed as reason:
+                    refused.append(f"{locator.scheme}:{locator.value} {reason}")
+                    continue
                 if path is not None and os.path.exists(path):  # noqa: PTH110 - Path's raises where one may not look
                     yield path.absolute()
                 else:
@@ -134,10 +146,8 @@ class InputFinder:
         try:
             found = self._measure(path, tier=entity.tier).content_digest
         except DigestError as error:
-            return f"is unreadable{self._other_size(path, entity)} ({error.message.rstrip('.')})"
-        if found != entity.content_digest:
-            return f"has other content ({_short(found)}{self._other_size(path, entity)})"
-        return ""
+            return f"is unreadable ({error.message.rstrip('.')})"
+        return "" if found == entity.content_digest else "has other content"
 
     def _unfit(self, path: Path, entity: Entity) -> str:
         """Say why a candidate cannot be the input by its kind or size; empty if it can."""
@@ -147,17 +157,13 @@ class InputFinder:
                 return "is no table"
             # A table that was written anew may have another size and the same content.
             differs = self._size(path) > _MOST_TIMES * entity.size_bytes + _MOST_MORE_BYTES
-            return f"is too large{self._other_size(path, entity)}" if differs else ""
+            return "is too large" if differs else ""
         if entity.kind == "Directory" and not is_folder:
             return "is no folder"
         if entity.kind != "Directory" and not is_file:
             return "is a folder" if is_folder else "is no file"
         differs = abs(self._size(path) - entity.size_bytes) > _SLACK_BYTES.get(entity.kind, 0)
-        return f"has other content{self._other_size(path, entity)}" if differs else ""
-
-    def _other_size(self, path: Path, entity: Entity) -> str:
-        size = self._size(path)
-        return "" if size == entity.size_bytes else f", {size} bytes and not {entity.size_bytes}"
+        return "has other content" if differs else ""
 
     def _below(self, folder: Path) -> list[Path]:
         if folder not in self._listings:
@@ -168,11 +174,6 @@ class InputFinder:
         if path not in self._sizes:
             self._sizes[path] = stamp(path).size_bytes
         return self._sizes[path]
-
-
-def recorded_place(value: str) -> Path | None:
-    """Resolve a ``file`` locator: the absolute path at which the input was recorded."""
-    return Path(value) if Path(value).is_absolute() else None
 
 
 def find_inputs(inputs: Iterable[Entity], document: Document, finder: InputFinder) -> dict[str, Path]:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from casaprov.comparison.listings import same_listing
 from casaprov.comparison.products import Comparison, Tolerance, compare_trees
 from casaprov.digests.measurement import Measure, Measurement
-from casaprov.errors import DigestError
+from casaprov.errors import CrateError, DigestError
 from casaprov.records.model import Document, Entity
+from casaprov.untrusted.json_file import read_json
 
-__all__ = ["Compare", "Judge", "Originals"]
+__all__ = ["Compare", "Judge", "Originals", "SameListing"]
 
 Compare = Callable[[Path, Path, Tolerance], Comparison]
 """Compares an original with the product at a path; a product that cannot be read is not verifiable."""
+
+SameListing = Callable[[Path, datetime, Path, datetime, Mapping[str, str]], bool]
+"""Compares two texts but for folders and times (:func:`casaprov.comparison.listings.same_listing`)."""
 
 
 class Originals(Protocol):
@@ -44,7 +46,7 @@ class Judge:
     ----------
     originals
         The records, digest trees and shipped products.
-    measure, compare
+    measure, compare, same_listing
         Measure a product, and compare it with an original. A stranger's call
         may have left anything: products are read in no other way.
     work
@@ -58,12 +60,14 @@ class Judge:
         originals: Originals,
         measure: Measure[Measurement],
         compare: Compare,
+        same_listing: SameListing,
         work: Path,
         placed: Mapping[str, Path],
     ) -> None:
         self._originals = originals
         self._measure = measure
         self._compare = compare
+        self._same_listing = same_listing
         self._calls = {activity.id: activity for activity in originals.document.activities}
         # Listings name folders: recorded ones, and those that stand in their place.
         self._moved = {path: place.as_posix() for path, place in placed.items() if Path(path).is_absolute()}
@@ -76,10 +80,10 @@ class Judge:
         digests are equal: sketches decide only where there is none.
         """
         tree = self._originals.tree(entity)
-        recorded = json.loads(tree.read_text(encoding="utf-8")) if tree is not None else None
         try:
+            recorded = read_json(tree) if tree is not None else None
             measured = self._measure(path, tier=entity.tier)
-        except DigestError as error:
+        except (CrateError, DigestError) as error:
             return Comparison("not-verifiable", (), error.message)
         found = compare_trees(recorded, entity.content_digest, entity.byte_digest, measured, tolerance)
         original = self._originals.shipped(entity)
@@ -93,7 +97,8 @@ class Judge:
         call = self._calls.get(entity.generated_by or "")
         if call is None:
             return False
-        return same_listing(original, datetime.fromisoformat(call.started_at), path, datetime.now(UTC), self._moved)
+        began = datetime.fromisoformat(call.started_at)
+        return self._same_listing(original, began, path, datetime.now(UTC), self._moved)
 
 
 def _is_proved(found: Comparison) -> bool:

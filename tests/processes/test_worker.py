@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -111,6 +112,23 @@ def test_nonsense_is_no_answer(worker: Worker, text: str) -> None:
     with pytest.raises(WorkerDied, match="nonsense"):
         worker.call("babble", text=text)
     assert worker.call("echo", value=1) == 1
+
+
+@pytest.mark.parametrize("answer", ["[" + "[]," * 2_000_001 + "[]]", "[" * 1_000_000, "1" * 300_000_000])
+def test_an_answer_of_any_size_takes_bounded_memory(worker: Worker, answer: str) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(WorkerDied):
+        worker.call("babble_times", text=answer[:1000], times=len(answer) // min(len(answer), 1000))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 10**6  # in KiB
+    assert worker.call("echo", value=1) == 1
+
+
+def test_stderr_without_line_breaks_takes_bounded_memory(worker: Worker) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(WorkerDied, match="about to die") as caught:
+        worker.call("mutter", megabytes=300)
+    assert len(caught.value.message) < 30_000
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
 
 
 def test_a_child_that_died_while_idle_is_replaced(worker: Worker) -> None:

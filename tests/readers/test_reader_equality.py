@@ -212,11 +212,9 @@ def test_both_agree_on_selections_sorted_tables_and_concatenations(casatools_tre
     assert [tree["table"]["rows"] for tree in trees.values()] == [5, 0, 4, 9, 9, 3, 18]
 
 
-def test_both_agree_on_computed_and_compressed_columns(casatools_trees: Any, tmp_path: Path) -> None:
+def test_both_agree_on_compressed_columns(casatools_trees: Any, tmp_path: Path) -> None:
     path = write(tmp_path, TableSpec(3, (ColumnSpec("S", "int", "scalar", (np.array(1),) * 3),)), Layout())
     with casacore.table(str(path), readonly=False, ack=False) as table:
-        computed = casacore.maketabdesc([casacore.makescacoldesc("COMPUTED", 0.0)])
-        table.addcols(computed, {"NAME": "v", "TYPE": "VirtualTaQLColumn", "SPEC": {"TAQLCALCEXPR": "S + 1.5"}})
         stored = [casacore.makearrcoldesc("Q", 0, ndim=1, valuetype="int")]
         stored += [casacore.makescacoldesc(name, 0.0, valuetype="float") for name in ("SCALE", "OFFSET")]
         table.addcols(casacore.maketabdesc(stored))

@@ -18,8 +18,9 @@ from casaprov.crate import open_crate
 from casaprov.digests.measurement import Measurement, facts_of, measure
 from casaprov.errors import InputMissing
 from casaprov.readers.installed import fits_reader, table_reader
-from casaprov.records.model import Entity, Kind, Locator, Tier
-from casaprov.replays.inputs import InputFinder, find_inputs, recorded_place
+from casaprov.records.model import Document, Entity, Kind, Locator, Tier
+from casaprov.replays.inputs import InputFinder, find_inputs
+from casaprov.replays.locators import FileLocators
 from sample_records import make_reduction, pack_reduction
 
 
@@ -35,7 +36,7 @@ class Measuring:
 
 
 def finder(measuring: Measuring, *folders: Path, shipped: Path | None = None) -> InputFinder:
-    resolvers = {"casadata": place_in_casa_data, "file": recorded_place}
+    resolvers = {"casadata": place_in_casa_data, "file": FileLocators(Document(notebook="n.ipynb"), folders).resolve}
     return InputFinder(resolvers=resolvers, folders=folders, measure=measuring, shipped=lambda _entity: shipped)
 
 
@@ -132,18 +133,20 @@ def test_a_locator_that_leads_to_anything_else_has_nothing_read(
 
 @pytest.mark.parametrize("scheme", ["file", "casadata"])
 def test_a_locator_that_no_path_can_have_leads_nowhere(tmp_path: Path, scheme: str) -> None:
-    for value in ("/" * (scheme == "file") + "x" * 5000, "/" * (scheme == "file") + "x\0y"):
+    (tmp_path / "data").mkdir()
+    here = f"{tmp_path}/data/" * (scheme == "file")
+    for value in (here + "x" * 5000, here + "x\0y"):
         locator = Locator(scheme=scheme, value=value)  # type: ignore[arg-type]
         with pytest.raises(InputMissing, match="is not there"):
-            finder(Measuring()).find(replace(recorded(text(tmp_path / "n")), locators=(locator,)))
+            finder(Measuring(), tmp_path / "data").find(replace(recorded(text(tmp_path / "n")), locators=(locator,)))
 
 
-def test_a_file_of_another_size_is_not_read_and_both_sizes_are_told(tmp_path: Path) -> None:
+def test_a_file_of_another_size_is_not_read(tmp_path: Path) -> None:
     entity = recorded(text(tmp_path / "n.fits"))
     (tmp_path / "data").mkdir()
     text(tmp_path / "data" / "n.fits", "record")
     measuring = Measuring()
-    with pytest.raises(InputMissing, match=r"data/n\.fits has other content, 6 bytes and not 8"):
+    with pytest.raises(InputMissing, match=r"data/n\.fits has other content;"):
         finder(measuring, tmp_path / "data").find(entity)
     assert measuring.read == []
 
@@ -166,17 +169,17 @@ def test_a_table_many_times_as_large_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "data" / "n.ms" / "table.f1").open("wb") as stream:
         stream.truncate(2**30)
     measuring = Measuring()
-    with pytest.raises(InputMissing, match=r"n\.ms is too large, \d+ bytes and not"):
+    with pytest.raises(InputMissing, match=r"n\.ms is too large;"):
         finder(measuring, tmp_path / "data").find(entity)
     assert measuring.read == []
 
 
-def test_a_truncated_table_is_told_with_its_size(tmp_path: Path) -> None:
+def test_a_truncated_table_is_told(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     entity = recorded(table(tmp_path / "n.ms"))
     shutil.copytree(tmp_path / "n.ms", tmp_path / "data" / "n.ms")
     os.truncate(tmp_path / "data" / "n.ms" / "table.dat", 100)
-    shown = rf"data/n\.ms is unreadable, \d+ bytes and not {entity.size_bytes} \("
+    shown = r"data/n\.ms is unreadable \("
     with pytest.raises(InputMissing, match=shown) as caught:
         finder(Measuring(), tmp_path / "data").find(entity)
     assert f"of this name or content is below {tmp_path / 'data'}" in str(caught.value)

@@ -56,9 +56,9 @@ class Originals:
 def judged(
     originals: Originals, digester: Digester, product: Path, work: Path, tolerance: Tolerance | None = None
 ) -> Comparison:
-    readers = ProductReaders(digester, (), confined=False)
-    judge = Judge(originals, readers.digester.measure, readers.compare, work, {})
-    return judge.compare(originals.entity, product, tolerance or Tolerance())
+    with closing(ProductReaders(digester, (), confined=False)) as readers:
+        judge = Judge(originals, readers.digester.measure, readers.compare, readers.same_listing, work, {})
+        return judge.compare(originals.entity, product, tolerance or Tolerance())
 
 
 def test_a_product_like_its_record_is_verified_without_the_original(

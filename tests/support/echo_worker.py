@@ -72,6 +72,22 @@ def babble(text: str) -> None:
             os.write(descriptor, text.encode() + b"\n")
 
 
+def babble_times(text: str, times: int) -> None:
+    """Answer with a text repeated, whatever the protocol says."""
+    for descriptor in range(3, 30):
+        with suppress(OSError), os.fdopen(os.dup(descriptor), "wb") as channel:
+            for _ in range(times):
+                channel.write(text.encode())
+            channel.write(b"\n")
+
+
+def mutter(megabytes: int) -> None:
+    """Write to stderr without a line break, and die."""
+    for _ in range(megabytes):
+        os.write(2, b"x" * 10**6)
+    die(signal.SIGKILL)
+
+
 def variable(name: str) -> str | None:
     return os.environ.get(name)
 
@@ -84,5 +100,19 @@ def leave() -> None:
 
 
 if __name__ == "__main__":
-    functions = (echo, pid, chatter, fail, die, interrupt, sleep, leave_running, odd, babble, variable)
+    functions = (
+        echo,
+        pid,
+        chatter,
+        fail,
+        die,
+        interrupt,
+        sleep,
+        leave_running,
+        odd,
+        babble,
+        babble_times,
+        mutter,
+        variable,
+    )
     serve({function.__name__: function for function in functions}, at_end=leave)

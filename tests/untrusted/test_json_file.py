@@ -50,6 +50,12 @@ def test_json_of_too_many_values_is_refused_before_it_is_parsed(tmp_path: Path, 
     assert time.process_time() - before < 0.5
 
 
+def test_json_of_too_many_keys_is_refused_while_it_is_parsed(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text(json.dumps({f"k{number}": 0 for number in range(1_500_001)}))
+    with pytest.raises(CrateError, match="more keys than casaprov reads"):
+        read_json(tmp_path / "x.json")
+
+
 def test_missing_json_is_said_to_be_missing(tmp_path: Path) -> None:
     with pytest.raises(CrateError, match="No such file"):
         read_json(tmp_path / "x.json")

@@ -25,6 +25,7 @@ from casaprov.crates.stored_records import crate_root, issues_in, read_records
 from casaprov.errors import CrateError, Issue, Note, RecordError, SchemaError
 from casaprov.records.consistency import record_issues, value_issues
 from casaprov.untrusted.json_file import read_json
+from casaprov.untrusted.table_examiner import table_issues
 from casaprov.untrusted.zip_file import Limits, folder_issues, unpack, zip_issues
 
 __all__ = ["Findings", "check_crate", "check_folder", "examine_crate", "examine_folder"]
@@ -100,6 +101,7 @@ def examine_folder(folder: Path, limits: Limits | None = None, *, checksums: boo
     issues = [*issues_in(DOCUMENT, record_issues(document)), *issues_in(MANIFEST, manifest_issues(document, manifest))]
     consistent = not issues
     issues += [*issues_in(DOCUMENT, value_issues(document)), *tree_issues(root, document)]
+    issues += table_issues(folder)
     if not checksums:
         return Findings(errors=tuple(issues))
     if root != folder:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import resource
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,15 @@ DENIED = {
     "reach the network": "socket.socket(socket.AF_INET)",
     "reach a local service": "socket.socket(socket.AF_UNIX)",
     "reach the kernel's messages": "socket.socket(socket.AF_NETLINK)",
+    "send to a service by a pair of sockets": "datagram().sendto(b'forged', '{socket}')",
+    "send a message by a pair of sockets": "datagram().sendmsg([b'forged'], [], 0, '{socket}')",
+    "connect a pair of sockets to a service": "(pair := datagram(), pair.connect('{socket}'), pair.send(b'forged'))",
+    "make a pair of sequential sockets": "socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)",
+    "make a pair with flags in its type": "socket.socketpair(socket.AF_UNIX, 0x80802)",
+    "make a pair of another family": "socket.socketpair(30, socket.SOCK_STREAM)",
+    "connect a stream to a service": "socket.socketpair()[0].connect('{socket}')",
+    "delay whoever opens a file": "fcntl.fcntl(open('{inputs}/a.txt'), 1024, fcntl.F_RDLCK)",
+    "use files in memory": "os.memfd_create('x')",
     "limit another": "resource.prlimit({pid}, resource.RLIMIT_CPU, (600, 600))",
     "limit another by a number with more bits": "limits(1 << 32 | {pid})",
     "read another's limits": "resource.prlimit({pid}, resource.RLIMIT_CPU)",
@@ -69,6 +80,7 @@ WITHOUT_EFFECT = {
     "times": "os.utime('{inputs}/a.txt', (0, 0))",
     "owners": "os.chown('{inputs}/a.txt', 1, 1)",
     "attributes": "os.setxattr('{inputs}/a.txt', 'user.x', b'1')",
+    "a lock of an input": "fcntl.flock(open('{inputs}/a.txt'), fcntl.LOCK_EX | fcntl.LOCK_NB)",
     "another's priority": "os.setpriority(os.PRIO_PROCESS, {pid}, 19)",
     "another's processors": "os.sched_setaffinity({pid}, [min(os.sched_getaffinity(0))])",
     "another's scheduling": "os.sched_setscheduler({pid}, os.SCHED_IDLE, os.sched_param(0))",
@@ -86,6 +98,7 @@ ALLOWED = {
     "limit itself": "resource.setrlimit(resource.RLIMIT_CORE, (0, 0))",
     "limit its children": "subprocess.run('ulimit -n 100; test $(ulimit -n) = 100', shell=True, check=True)",
     "set flags of a file": "fcntl.fcntl(1, fcntl.F_SETFD, 0)",
+    "use a pair of sockets": "(pair := socket.socketpair(), pair[0].send(b'x'), pair[1].recv(1))",
     "map memory": "mmap.mmap(-1, 4096)",
     "null": "open('/dev/null', 'w').write('x')",
     "import": "__import__('numpy')",
@@ -101,6 +114,9 @@ def libc(name, *arguments):
     if result < 0:
         raise OSError(ctypes.get_errno(), name)
     return result
+
+def datagram():
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)[0]
 
 def ended(pid):
     if not pid:
@@ -147,13 +163,21 @@ def world(tmp_path: Path) -> dict[str, Path]:
 
 def attempt(world: dict[str, Path], statement: str, *more: str) -> str:
     """Try a statement in a confined process; return ``done``, or how it failed."""
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
-        filled = statement.format(**world, pid=other.pid)
+    with (
+        subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other,
+        tempfile.TemporaryDirectory() as short,  # the name of a socket has at most 107 bytes
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as service,
+    ):
+        service.bind(f"{short}/log")
+        service.setblocking(False)
+        filled = statement.format(**world, pid=other.pid, socket=service.getsockname())
         command = [sys.executable, "-c", CHILD, str(world["work"]), str(world["inputs"]), filled, *more]
         before = standing(other.pid)
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         assert other.poll() is None
         assert standing(other.pid) == before
+        with pytest.raises(BlockingIOError):
+            service.recv(100)
         other.communicate(b"\n")
     assert done.returncode == 0, done.stderr
     told: str = json.loads(done.stdout)
@@ -211,7 +235,9 @@ def test_what_draws_reaches_itself_and_nobody_else(world: dict[str, Path]) -> No
 @pytest.mark.parametrize("what", WITHOUT_EFFECT)
 def test_it_has_no_effect_on(what: str, world: dict[str, Path]) -> None:
     before = state(world["inputs"])
-    assert attempt(world, WITHOUT_EFFECT[what]) == "done"
+    with (world["inputs"] / "a.txt").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # so that a lock of another process would fail
+        assert attempt(world, WITHOUT_EFFECT[what]) == "done"
     assert state(world["inputs"]) == before
 
 
@@ -223,7 +249,7 @@ def test_it_can(what: str, world: dict[str, Path]) -> None:
 @pytest.mark.parametrize("way", ["fcntl.fcntl(0, fcntl.F_SETOWN, 1)", "fcntl.ioctl(0, 0x8901, struct.pack('i', 1))"])
 def test_no_file_signals_others_where_landlock_does_not_prevent_it(way: str) -> None:
     code = (
-        "import ctypes, fcntl, platform, struct\nfrom casaprov.casa.sandbox.confine import _restrict_calls\n"
+        "import ctypes, fcntl, platform, struct\nfrom casaprov.confinement.kernel_rules import _restrict_calls\n"
         "ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)\n_restrict_calls(5, platform.machine(), own_network=False)\n"
     )
     own, other = socket.socketpair()
