@@ -75,7 +75,7 @@ def test_alone_it_tells_what_is_recorded_and_what_that_cost(kernel: WatchedKerne
     ("line", "sentence"),
     [
         ("statsu", "There is no 'statsu'. Did you mean status?"),
-        ("xyz", "There is no 'xyz'. There are status, graph, log, show, export, config, pause, resume."),
+        ("xyz", "There is no 'xyz'. There are status, graph, log, show, export, config, cache, why, pause, resume."),
         ("status now", "status takes nothing more; 'now' was given. Write: %casaprov status"),
         ("log 99", "There is no call 99; this session has 4. %casaprov log lists the calls."),
         ("show gancal", "There is no call gancal. Did you mean gaincal?"),
