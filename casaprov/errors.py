@@ -15,6 +15,7 @@
     │   ├── NoSpace               ... the work folder is full
     │   └── WorkerDied            ... a child process ended before it answered
     ├── StoreError              the store of results cannot be read or written
+    │   ├── HalfRestored          ... a failure left a part of a result restored
     │   ├── NotKept               ... the result of a call is not kept there
     │   └── NotRestored           ... a result is not restored, and every file is as it was
     ├── VoError                 an archive of the Virtual Observatory does not answer, or not as it should
@@ -39,6 +40,7 @@ __all__ = [
     "ConfinementMissing",
     "CrateError",
     "DigestError",
+    "HalfRestored",
     "InputMissing",
     "Issue",
     "JournalError",
@@ -175,6 +177,10 @@ class WorkerDied(ReplayError):
 
 class StoreError(CasaprovError):
     """The store of results cannot be read or written."""
+
+
+class HalfRestored(StoreError):
+    """A failure left a part of a result restored, and no task may run on that."""
 
 
 class NotKept(StoreError):

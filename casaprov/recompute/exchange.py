@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from casaprov.errors import StoreError
+from casaprov.errors import HalfRestored
 from casaprov.files.stamps import stamp
 from casaprov.hashing import Digest
 
@@ -148,7 +148,7 @@ class Exchange:
 
         Raises
         ------
-        StoreError
+        HalfRestored
             If it fails, and what was done cannot be taken back.
         """
         try:
@@ -170,7 +170,7 @@ class Exchange:
                     change.take_back()
         except OSError as error:
             os.close(self._record)  # the next session tries again
-            raise StoreError(
+            raise HalfRestored(
                 f"A restored result was put back in part only ({error}).",
                 hint=f"The intent record {self._path} names the files; the next session tries again.",
             ) from error

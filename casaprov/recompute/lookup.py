@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from casaprov.digests.measurement import Measurement
-from casaprov.errors import CasaprovError
+from casaprov.errors import CasaprovError, HalfRestored
 from casaprov.files.stamps import Stamps, is_self_contained, stamp
 from casaprov.hashing import Digest
 from casaprov.recompute.action_key import KeyedCall, State, action_key, columns_of, content_state, key_facts, name_of
@@ -179,6 +179,9 @@ class Recomputation:
             return Attempt(call=call, facts=facts, look_up=LookUp(outcome="run", reason=found.reason, key=key))
         try:
             result = self._restored(call, found, stamps, began)
+        except HalfRestored as error:  # the task must not run on that: it fails instead
+            look_up = LookUp(outcome="run", reason=error.message, key=key)
+            return Attempt(call=call, facts=facts, look_up=look_up, result=TaskResult(error=error))
         except CasaprovError as error:
             return Attempt(call=call, facts=facts, look_up=LookUp(outcome="run", reason=error.message, key=key))
         saved = result.restored.saved_s if result.restored is not None else 0.0
@@ -215,6 +218,8 @@ class Recomputation:
         ------
         StoreError
             If that is not possible; everything is as it was then.
+        HalfRestored
+            If a failure left a part of them in place.
         """
         returned = from_json(manifest.returned)
         places = {product.name: self.base / product.name for product in manifest.products}

@@ -98,7 +98,7 @@ def restore(
     ------
     NotRestored
         If it is not possible; every file is as it was.
-    StoreError
+    HalfRestored
         If a failure left some products restored and others not.
     """
     began = time.monotonic()
