@@ -35,7 +35,7 @@ ROOMS: dict[str, str] = {
     "archive/app": "archive archive/identity archive/pages archive/publication archive/tables archive/web archive/work doctor errors / requests tornado",
     "archive/identity": "archive errors / joserfc tornado",
     "archive/pages": "archive archive/publication/git archive/publication/metadata archive/web / jinja2 tornado",
-    "archive/publication": "archive archive/publication/git archive/publication/harvest archive/publication/metadata archive/publication/vo archive/web errors / boto3 botocore joserfc",
+    "archive/publication": "archive archive/publication/git archive/publication/harvest archive/publication/metadata archive/publication/vo archive/web errors version / boto3 botocore joserfc",
     "archive/publication/git": "archive archive/publication/metadata archive/web errors / dulwich requests",
     "archive/publication/harvest": "archive archive/publication/metadata archive/tables archive/web",
     "archive/publication/metadata": "archive",

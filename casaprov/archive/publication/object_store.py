@@ -17,6 +17,7 @@ from casaprov.errors import CasaprovError, MissingDependency
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+from casaprov.version import install_command
 
 __all__ = ["ObjectStore", "ObjectStoreFailed"]
 
@@ -79,7 +80,7 @@ class ObjectStore:
         try:
             import boto3
         except ImportError as error:
-            hint = "pip install 'casaprov[archive-more]'"
+            hint = f"Run '{install_command('archive-more')}'."
             raise MissingDependency("The object store needs boto3, which is not installed.", hint=hint) from error
         where = {"endpoint_url": self._settings.endpoint, "region_name": self._settings.region}
         return boto3.client("s3", **{name: value for name, value in where.items() if value})
