@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from casaprov.crates.layout import Manifest
@@ -12,6 +12,7 @@ __all__ = ["about", "creators"]
 
 _MOST = 500  # products and inputs that are listed
 _MOST_TEXT = 1000
+_LATEST_MJD = 200_000  # in the year 2406: a later time is no time of an observation
 
 
 def about(document: Document, manifest: Manifest, files: Iterable[str]) -> dict[str, Any]:
@@ -44,7 +45,7 @@ def about(document: Document, manifest: Manifest, files: Iterable[str]) -> dict[
 
 def _input(entity: Entity) -> dict[str, Any]:
     locators = [f"{locator.scheme}:{locator.value}" for locator in entity.locators]
-    observation = getattr(entity, "observation", None)
+    ends = [seen.t_max for seen in entity.observations if seen.t_max is not None and 0 < seen.t_max < _LATEST_MJD]
     return {
         "path": _short(entity.path),
         "kind": entity.kind,
@@ -52,7 +53,7 @@ def _input(entity: Entity) -> dict[str, Any]:
         "digest": entity.content_digest,
         "locators": locators,
         "did": next((locator.value for locator in entity.locators if locator.scheme == "vo"), ""),
-        "t_max": observation.get("t_max") if isinstance(observation, Mapping) else None,
+        "t_max": max(ends, default=None),
     }
 
 
