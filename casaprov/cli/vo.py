@@ -91,7 +91,12 @@ def fetching(*, wanted: bool) -> Iterator[Callable[[Document], Mapping[str, Call
 
 @click.group()
 def vo() -> None:
-    """Ask archives of the Virtual Observatory."""
+    """Ask archives of the Virtual Observatory.
+
+    \b
+    Example:
+      casaprov vo find ngc5921.ipynb --tap https://evn-vo.jive.eu/tap
+    """
 
 
 @vo.command()
