@@ -99,7 +99,8 @@ def test_findings_survive_the_file_between_scripts(tmp_path: Path, capsys: pytes
 
 def test_every_group_is_run_and_every_script_is_there() -> None:
     scripts = {script for script, *_ in run_all.GROUPS.values()}
-    assert scripts | {"run_all.py", "simulated.py", "digesting.py"} == set(SCRIPTS)
+    apart = {"archive_upload.py", "store.py"}  # they take gigabytes of disk, or a file system that clones
+    assert scripts | {"run_all.py", "simulated.py", "digesting.py"} | apart == set(SCRIPTS)
 
 
 def test_the_page_names_date_machine_and_versions() -> None:

@@ -17,6 +17,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from cache_users import write_and_read
 from casaprov.digests.disk_cache import DigestCache
 
 
@@ -137,20 +138,12 @@ def test_after_it_was_closed_nothing_is_found_and_nothing_raised(file: Path) -> 
     assert cache.get("a", "1") is None
 
 
-def _work(file: Path, number: int) -> None:
-    with _open(file) as cache:
-        for n in range(100):
-            cache.put([(f"{n % 7}", f"{number}", [number, n])])
-            found = cache.get(f"{n % 7}", f"{number}")
-            assert found is None or found == [number, n]
-
-
 def test_processes_and_threads_share_it(file: Path) -> None:
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_work, args=(file, n)) for n in range(3)]
+    processes = [context.Process(target=write_and_read, args=(file, n)) for n in range(3)]
     for process in processes:
         process.start()
-    threads = [threading.Thread(target=_work, args=(file, 10 + n)) for n in range(3)]
+    threads = [threading.Thread(target=write_and_read, args=(file, 10 + n)) for n in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:

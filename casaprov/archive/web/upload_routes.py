@@ -14,7 +14,7 @@ from functools import partial
 from io import FileIO
 from typing import Any
 
-from tornado.web import stream_request_body
+from tornado.web import RequestHandler, stream_request_body
 
 from casaprov.archive.deposits import Person
 from casaprov.archive.spool import full_or
@@ -42,7 +42,10 @@ class _TusHandler(ArchiveHandler):
         self.set_header("Tus-Resumable", VERSION)
 
     async def prepare(self) -> None:
-        """Refuse clients of another version."""
+        """Refuse clients of another version; a method that is not there is refused as such."""
+        name = (self.request.method or "").lower()
+        if getattr(type(self), name, None) is getattr(RequestHandler, name, None):
+            return
         if self.request.method != "OPTIONS" and self.request.headers.get("Tus-Resumable") != VERSION:
             raise Problem(412, f"This is tus {VERSION}.", headers={"Tus-Version": VERSION, "Tus-Resumable": VERSION})
 

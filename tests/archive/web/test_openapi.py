@@ -15,6 +15,9 @@ from casaprov.archive.settings import LimitSettings
 CONFIGURATION = """
 [checks.negative_data_rejection]
 expected-statuses = ["4xx"]
+
+[checks.missing_required_header]
+expected-statuses = [400, 401, 403, 406, 412, 415, 422]
 """
 
 
