@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from casaprov.crate import pack
-from casaprov.crates.checking.validation import check_crate
 from casaprov.crates.payload import PayloadPolicy, choose_payload, observed_items
+from casaprov.crates.validation import check_crate
 from casaprov.digests.measurement import Measurement, measure
 from casaprov.files import folder_view
 from casaprov.files.witness import Witness
