@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextvars
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +17,6 @@ from casaprov.crates.validation import check_crate
 from casaprov.digests.measurement import Measurement, measure
 from casaprov.files import folder_view
 from casaprov.files.witness import Witness
-from casaprov.recording.attribution import _TICK_S, _births_of_children, _since_boot_s
 from casaprov.records.model import Activity, Entity, Tier
 from casaprov.tasks.calls import TaskResult
 from recorded_files import Notebook, no_reader
@@ -50,9 +48,6 @@ def colleague(folder: Path) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        # The system tells births in ticks: one a tick before the call may count as one in it.
-        while max(_births_of_children()) > _since_boot_s() - 3 * _TICK_S:
-            os.sched_yield()
         yield process
         assert process.stdin is not None
         process.stdin.close()
