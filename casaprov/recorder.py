@@ -1,7 +1,7 @@
 """Recorder: the beginning and the end of a call become an Activity.
 
 What a call changes is digested before it starts, what it only reads while it runs, and what it wrote after it ended.
-Looks at the working directory before and after it show changes that were not declared. Clock, digester, specs and
+Snapshots of the working directory before and after it show changes that were not declared. Clock, digester, specs and
 background are passed in. The recorder touches no files but those that it measures and the journal.
 
 A recorder with a :class:`~casaprov.recording.finish_queue.FinishQueue` does not wait for digests at the end of a
@@ -21,13 +21,11 @@ from pathlib import Path
 from typing import Protocol
 
 from casaprov.digests.measurement import Measurement
-from casaprov.files.folder_view import FolderViews, Look
-from casaprov.files.other_names import OtherNames
+from casaprov.files.snapshot import Snapshot, take_snapshot
 from casaprov.files.stamps import Stamps, is_self_contained
 from casaprov.files.watched_stamps import WatchedStamps
 from casaprov.hashing import digest_record
 from casaprov.journal.writer import Journal
-from casaprov.recording.attribution import Attribution
 from casaprov.recording.explanations import Background, Explanations
 from casaprov.recording.finish_queue import FinishQueue
 from casaprov.recording.open_call import EndedCall, OpenCall, find_changes
@@ -38,7 +36,6 @@ from casaprov.records.model import Activity, Entity, Session, Tier
 from casaprov.records.values import is_exact, summarise, to_json
 from casaprov.records.wording import now
 from casaprov.tasks.calls import FileTable, TaskCall, TaskResult
-from casaprov.tasks.pathnames import absolute, strings
 from casaprov.tasks.specs import FileUse, TaskSpec, guess_inputs, spec_of
 
 __all__ = ["Digester", "OnEnded", "OnRecorded", "Recorder"]
@@ -105,9 +102,6 @@ class Recorder:
             may_be_touched=lambda path: finish_queue is None or finish_queue.may_be_touched(path),
         )
         self._watched_stamps = WatchedStamps()
-        self._views = FolderViews(self._watched_stamps.stamp)
-        self._attribution = Attribution(journal, specs)
-        self._names = OtherNames(Path(journal.session.folder))
         self._lock = threading.Lock()
         self._calls = 0
         self._tiers: dict[Path, Tier] = {}  # of the paths that calls of this session read or left
@@ -140,14 +134,13 @@ class Recorder:
         files = files or self._spec(call)
         uses = files.inputs(call.parameters, call.cwd) if files else guess_inputs(call.parameters, call.cwd)
         outputs = files.outputs(call.parameters, call.cwd) if files else ()
-        uses, outputs = self._own_names(uses), self._own_names(outputs)
         # Before the snapshot and the stamps: they are to show the files as the call finds them.
         waited_s = self._wait_for_earlier(call, files, uses, outputs)
         # A call deletes a file without reading it.
         tiers = {use.path: self._tier_of(use.path) for use in uses if use.role != "deleted"}
         self._tiers.update(tiers)
-        before = self._look(call.cwd)
-        stamps = {use.path: self._watched_stamps.stamp(use.path) for use in (*uses, *outputs)}
+        before = self._snapshot(call.cwd)
+        stamps = {use.path: before.at(use.path) for use in (*uses, *outputs)}
         measurements = {
             path: self._digester.submit(path, tier=tier, stamps=stamps[path]) for path, tier in tiers.items()
         }
@@ -173,7 +166,6 @@ class Recorder:
                 spec_known=files is not None,
                 parent=parents[-1].activity.id if parents else None,
                 step=call.step,
-                aliases=self._aliases(call),
             ),
             files=files,
             uses=uses,
@@ -182,10 +174,8 @@ class Recorder:
             tiers=tiers,
             measurements=measurements,
             before=before,
-            names=self._names,
         )
         self._explanations.note_call(open_call.activity)
-        self._attribution.note_begin(open_call)
         self._writer.write_begin(open_call, parents)
         # A new tuple, never a change of the old one: other asyncio tasks hold it, too.
         if encloses:
@@ -284,7 +274,6 @@ class Recorder:
                     ),
                 )
         except BaseException as error:
-            self._attribution.note_end(open_call, ())
             activity = replace(open_call.activity, ended_at=ended_at, outcome=result.outcome, failure=result.failure)
             self._writer.write_failed(open_call, activity, error)
             raise
@@ -304,10 +293,8 @@ class Recorder:
         """Find the changes of a call, and start to measure them."""
         if result.restored is not None:
             open_call.progress.restored = result.restored.paths
-        after = self._look(open_call.call.cwd)
-        author = self._attribution.of(open_call)
-        changes = find_changes(open_call, after, self._watched_stamps.stamp, author, self._states.paths)
-        self._attribution.note_end(open_call, [written.path for written in changes.written])
+        changes = find_changes(open_call, self._snapshot(open_call.call.cwd))
+        open_call.progress.problems.extend(changes.problems)
         returned = to_json(result.returned)
         activity = replace(
             open_call.activity,
@@ -319,7 +306,6 @@ class Recorder:
             log=self._writer.write_log(open_call, result.log),
             restored_from=result.restored.computed_by if result.restored is not None else None,
             look_up=open_call.progress.look_up,
-            observed=tuple(self._states.key(path) for path in changes.observed),
         )
         # From here on other threads take turns with this one. All measurements are under way before any is waited for.
         tiers = {written.path: open_call.tiers.get(written.path, "full") for written in changes.written}
@@ -377,27 +363,11 @@ class Recorder:
 
     # -- parts ---------------------------------------------------------------
 
-    def _look(self, folder: Path) -> Look:
+    def _snapshot(self, folder: Path) -> Snapshot:
         log = self._log()
         if log is not None:
             self._logs.add(os.path.abspath(log))  # noqa: PTH100 - a link is not its target
-        return self._views.look(folder, self._logs)
-
-    def _own_names(self, uses: Sequence[FileUse]) -> tuple[FileUse, ...]:
-        """Name the files of a call below the session's folder, if they lie there; each of them once."""
-        found: dict[Path, FileUse] = {}
-        for use in uses:
-            path = self._names.below(use.path)
-            found.setdefault(path, replace(use, path=path))
-        return tuple(found.values())
-
-    def _aliases(self, call: TaskCall) -> tuple[str, ...]:
-        """Return the other names of the session's folder that the parameters of a call use."""
-        texts = {
-            text for value in call.parameters.values() for text in strings(value) if "/" in text and "\0" not in text
-        }
-        found = {self._names.alias(absolute(text, call.cwd)) for text in texts}
-        return tuple(sorted(alias.as_posix() for alias in found if alias is not None))
+        return take_snapshot(folder, logs=self._logs, stamp_table=self._watched_stamps.stamp)
 
     def _spec(self, call: TaskCall) -> TaskSpec | None:
         return spec_of(self._specs, call.package, call.task)

@@ -173,7 +173,6 @@ def run(*, notebook: Path, output: Path | None, kernel: str | None, timeout: flo
 )
 @click.option("--with-visibilities", is_flag=True, help="Ship MeasurementSets too.")
 @click.option("--with-inputs", is_flag=True, help="Ship external inputs too.")
-@click.option("--with-observed", is_flag=True, help="Ship what changed while calls ran and may not be theirs, too.")
 @click.option("--title", help="Title of the crate; by default the notebook's name.")
 @click.option("--with-observer", is_flag=True, help="Name the observer that headers state; it is left out otherwise.")
 @click.option(
@@ -187,7 +186,6 @@ def export(
     max_size: float,
     with_visibilities: bool,
     with_inputs: bool,
-    with_observed: bool,
     title: str | None,
     with_observer: bool,
     look_up: bool,
@@ -213,13 +211,7 @@ def export(
     observes: Observes = "headers and observer" if with_observer else "headers"
     with leaving(f"The crate {output} was not written."), opened_digester(observes) as digester:
         packed = export_notebook(
-            notebook,
-            output,
-            policy=policy,
-            measure=digester.measure,
-            title=title,
-            with_observer=with_observer,
-            with_observed=with_observed,
+            notebook, output, policy=policy, measure=digester.measure, title=title, with_observer=with_observer
         )
     show(packed, as_json, packed_view)
     for note in packed.notes:

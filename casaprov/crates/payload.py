@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol
 
 from casaprov.crates.layout import shipped_path
-from casaprov.digests.measurement import Measure, Measurement, facts_of
+from casaprov.digests.measurement import Measure
 from casaprov.errors import CasaprovError
 from casaprov.files.snapshot import Snapshot, take_snapshot
 from casaprov.hashing import Digest
@@ -26,7 +26,7 @@ from casaprov.lineage.graph import Lineage
 from casaprov.records.model import Document, Entity
 from casaprov.untrusted.zip_file import name_problem
 
-__all__ = ["Measured", "PayloadItem", "PayloadPolicy", "choose_payload", "members", "observed_items"]
+__all__ = ["Measured", "PayloadItem", "PayloadPolicy", "choose_payload", "members"]
 
 _VISIBILITY_TASKS = frozenset({"exportuvfits"})
 _VISIBILITY_SUFFIXES = frozenset({".uvfits", ".uvf", ".idifits", ".ms", ".mms", ".asdm"})
@@ -113,35 +113,6 @@ def choose_payload(
     return tuple(map(chooser.item, dict.fromkeys((*lineage.inputs(), *products))))
 
 
-def observed_items(
-    document: Document, folders: Mapping[str, Path], policy: PayloadPolicy, measure: Measure[Measurement]
-) -> tuple[PayloadItem, ...]:
-    """Return what changed while calls ran and is no product, as new states of the Document that are shipped if they may be.
-
-    Parameters
-    ----------
-    folders, measure
-        As for :func:`choose_payload`.
-    """
-    known = {entity.path for entity in document.entities}
-    chooser = _Chooser(document, folders, policy, measure, ())
-    items = []
-    for activity in document.activities:
-        for number, path in enumerate(activity.observed, start=1):
-            place = folders[activity.session] / path
-            if path in known or not place.exists():
-                continue
-            known.add(path)
-            note = f"It changed while {activity.task} ran; it cannot be told that the call did it."
-            try:
-                facts = facts_of(measure(place, tier="full"), derived=False)
-            except CasaprovError:
-                continue
-            state = Entity(id=f"{activity.id}-observed-{number}", path=path, note=note, **facts)
-            items.append(chooser.observed(state, place))
-    return tuple(items)
-
-
 def members(path: Path) -> Iterator[Path]:
     """Yield everything below a directory, in the order of names."""
     for child in sorted(path.iterdir(), key=lambda p: p.name):
@@ -186,17 +157,6 @@ class _Chooser:
         if source != folder / entity.path:
             reason += f", now at {source.relative_to(folder).as_posix()}"
         return PayloadItem(entity=entity, decision="shipped", reason=reason, size_bytes=_size(source), source=source)
-
-    def observed(self, entity: Entity, source: Path) -> PayloadItem:
-        """Decide about a file that is no product."""
-        refusal = self._policy_refusal(entity) or _name_refusal(entity, source)
-        return PayloadItem(
-            entity=entity,
-            decision="referenced" if refusal else "shipped",
-            reason=refusal or "observed while a call ran, asked for",
-            size_bytes=entity.size_bytes if refusal else _size(source),
-            source=None if refusal else source,
-        )
 
     def _renamed(self, entity: Entity, folder: Path) -> Path | None:
         """Return the new path of a product that was moved in the notebook's folder; None if it was not, or is gone."""

@@ -12,11 +12,9 @@ from casaprov.lineage.cell_order import OutOfOrder, Stale, find_out_of_order, fi
 from casaprov.lineage.drawing import draw
 from casaprov.lineage.graph import Lineage
 from casaprov.lineage.prov import to_prov
-from casaprov.records.model import Activity, Document
+from casaprov.records.model import Document
 
-__all__ = ["Inspection", "inspect_document", "observed_note"]
-
-_MOST_NAMED = 5
+__all__ = ["Inspection", "inspect_document"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +37,6 @@ class Inspection:
     numbers: Mapping[str, int]
     notes: tuple[OutOfOrder | Stale | str, ...]
     written: tuple[Path, ...]
-
-
-def observed_note(activity: Activity) -> str:
-    """Return a sentence about the files that changed while a call ran and that are no products of it."""
-    names = ", ".join(activity.observed[:_MOST_NAMED])
-    more = f" and {len(activity.observed) - _MOST_NAMED} more" if len(activity.observed) > _MOST_NAMED else ""
-    return f"{names}{more} changed while {activity.task} ran; casaprov cannot tell that the call did it."
 
 
 def inspect_document(
@@ -96,7 +87,6 @@ def inspect_document(
         *(found for found in find_stale(lineage, cells) if found.product.id in states),
         *gaps,
         *inputs,
-        *map(observed_note, filter(lambda call: call.observed, part.activities)),
     )
     try:
         if graph is not None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from casaprov.crate import Packed, pack
 from casaprov.crates.layout import METADATA
-from casaprov.crates.payload import PayloadPolicy, choose_payload, observed_items
+from casaprov.crates.payload import PayloadPolicy, choose_payload
 from casaprov.digests.measurement import Measure, Measurement
 from casaprov.errors import JournalError, RecordError, UsageError
 from casaprov.journal.document import read_document
@@ -35,7 +34,6 @@ def export_notebook(
     measure: Measure[Measurement],
     title: str | None = None,
     with_observer: bool = False,
-    with_observed: bool = False,
 ) -> Packed:
     """Pack a notebook with the record of the calls that its results came from.
 
@@ -45,8 +43,6 @@ def export_notebook(
         Measures a file; with its observer, if that is to be named.
     with_observer
         Name the observers, which are personal data.
-    with_observed
-        Ship what changed while calls ran and cannot be attributed to them, too.
 
     Raises
     ------
@@ -69,10 +65,6 @@ def export_notebook(
     if with_observer:
         document = with_observers(document, files)
     items = choose_payload(document, folders, policy, measure=measure)
-    if with_observed:
-        extra = observed_items(document, folders, policy, measure)
-        document = replace(document, entities=(*document.entities, *(item.entity for item in extra)))
-        items += extra
     return pack(document, notebook=notebook, journal=journal, items=items, out=out, title=title)
 
 

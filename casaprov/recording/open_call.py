@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from casaprov.digests.measurement import Measurement
-from casaprov.files.folder_view import Change, Look
-from casaprov.files.other_names import OtherNames
+from casaprov.files.snapshot import Snapshot
 from casaprov.files.stamps import Stamps, stamp
+from casaprov.files.time_resolution import LONGEST_NS
 from casaprov.records.model import Activity, Entity, LookUp, Tier
 from casaprov.tasks.calls import FileTable, TaskCall
 from casaprov.tasks.specs import FileUse
 
-__all__ = ["Author", "CallProgress", "Changes", "EndedCall", "OpenCall", "Written", "find_changes"]
-
-Author = Literal["call", "other", "unknown"]
-"""Maker of a change while a call ran: the call, something that is known to be no part of it, or one cannot tell."""
+__all__ = ["CallProgress", "Changes", "EndedCall", "OpenCall", "Written", "find_changes"]
 
 
 @dataclass
@@ -46,10 +43,6 @@ class CallProgress:
         Whether the products are to be kept by the store: nobody may change them before.
     ended
         The call when it has ended.
-    overlaps
-        Whether another call ran at the same time that is no part of it, nor it of that.
-    left_by_others
-        Paths that such calls left.
     """
 
     found: dict[Path, Entity] = field(default_factory=dict)
@@ -61,8 +54,6 @@ class CallProgress:
     restored: tuple[Path, ...] = ()
     keeps: bool = False
     ended: EndedCall | None = None
-    overlaps: bool = False
-    left_by_others: set[Path] = field(default_factory=set)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -87,8 +78,6 @@ class OpenCall:
         Measurements of these paths, begun before the call runs.
     before
         The working directory at its beginning.
-    names
-        Other names of the session's folder.
     progress
         What is learnt about the call from then on.
     """
@@ -101,8 +90,7 @@ class OpenCall:
     stamps: Mapping[Path, Stamps]
     tiers: Mapping[Path, Tier]
     measurements: Mapping[Path, Future[Measurement]]
-    before: Look
-    names: OtherNames
+    before: Snapshot
     progress: CallProgress = field(default_factory=CallProgress)
 
     def with_parameters(self, parameters: dict[str, Any]) -> OpenCall:
@@ -111,7 +99,7 @@ class OpenCall:
 
     def had(self, path: Path) -> bool:
         """Return True if the call found something at `path`."""
-        return bool(self.stamps.get(path)) or self.before.had(path)
+        return bool(self.stamps.get(path) or self.before.saw(path))
 
     def has_changed(self, path: Path, current: Entity | None) -> bool:
         """Return True if a path changed after the call began.
@@ -124,9 +112,14 @@ class OpenCall:
         if current is not None and current.generated_by in {self.activity.id, *self.progress.children}:
             return True
         before = self.stamps.get(path)
-        if before is not None:
-            return stamp(path) != before
-        return path.is_relative_to(self.before.folder) and self.before.has_changed(path)
+        if before is None and path.is_relative_to(self.before.folder):
+            before = self.before.saw(path)
+            if before is None:
+                # Either it is new, or the snapshot ignores its name: only the time of the file tells. File times lag
+                # behind the clock by up to one step of the file system.
+                began_ns = self.before.taken_ns - LONGEST_NS
+                return self.before.complete and stamp(path).newest_ns >= began_ns
+        return before is not None and stamp(path) != before
 
 
 class Written(NamedTuple):
@@ -146,14 +139,14 @@ class Changes(NamedTuple):
         Paths that are new or different, and paths that are not there any more.
     stamps
         Stamps at the end of the call, of all paths that it read or wrote.
-    observed
-        Paths that changed meanwhile, and of which one cannot tell whether the call changed them.
+    problems
+        Sentences about what the snapshot at the end did not see.
     """
 
     written: tuple[Written, ...]
     gone: tuple[Path, ...]
     stamps: Mapping[Path, Stamps]
-    observed: tuple[Path, ...]
+    problems: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -183,76 +176,32 @@ class EndedCall:
     awaited: Mapping[Path, Stamps]
 
 
-def find_changes(
-    open_call: OpenCall,
-    after: Look,
-    stamp_of: Callable[[Path], Stamps],
-    author: Callable[[Path, Change], Author],
-    known: Callable[[], Iterable[Path]] = tuple,
-) -> Changes:
+def find_changes(open_call: OpenCall, after: Snapshot) -> Changes:
     """Find the paths that a call wrote and removed.
 
     Parameters
     ----------
     after
         The working directory at the end of the call.
-    stamp_of
-        Takes the present stamps of a path.
-    author
-        Tells whether the call made a change that it did not declare.
-    known
-        Returns the paths that the session knows: each may be a second name of a file that was written.
     """
     named = _named_paths(open_call)
-    changes = open_call.before.changes_until(after)
-    observed: list[Path] = []
-    for path, change in sorted(changes.items(), key=lambda item: len(item[0].parts)):
-        # A file in a folder that is named is part of the folder; a link is a name for what lies elsewhere.
-        if path in named or not named.keys().isdisjoint(path.parents) or path.is_symlink():
-            continue
-        match author(path, change):
-            case "call":
-                named[path] = (None, False)
-            case "unknown" if path.exists() and _lies_in_none(path, observed):
-                observed.append(path)
-            case _:
-                pass
+    changed = after.changed_since(open_call.before)
+    for path in changed:
+        if named.keys().isdisjoint(path.parents):  # a file in a folder that is named is part of the folder
+            named.setdefault(path, (None, False))
     before = open_call.stamps
-    stamps = {path: stamp_of(path) for path in {**named, **open_call.measurements}}
+    stamps = {path: after.at(path) for path in {**named, **open_call.measurements}}
     written = tuple(
         Written(parameter, path, declared)
         for path, (parameter, declared) in named.items()
         # A restored product is a result of the call, even if the same files were there before.
-        if path.exists()
-        and (path not in before or stamps[path] != before[path] or path in open_call.progress.restored)
-        and (declared or path not in changes or author(path, changes[path]) == "call")
+        if path.exists() and (path not in before or stamps[path] != before[path] or path in open_call.progress.restored)
     )
-    for path in _other_names([(w.path, stamps[w.path]) for w in written], stamp_of, known):
-        stamps[path] = stamp_of(path)
-        written += (Written(None, path, declared=False),) if path not in named else ()
     gone = [path for path in before if before[path] and not path.exists()]
+    missed = (open_call.before.folder / name for name in open_call.before.products if name not in after.products)
     # A path that changed may not exist all the same: a link that leads nowhere now.
-    gone += [path for path in named if path in changes and changes[path].had and not path.exists() and path not in gone]
-    return Changes(written, tuple(gone), stamps, tuple(observed))
-
-
-def _other_names(
-    written: Iterable[tuple[Path, Stamps]], stamp_of: Callable[[Path], Stamps], known: Callable[[], Iterable[Path]]
-) -> Iterator[Path]:
-    """Yield the known paths of files that were written under another name: by a hard link, of which nothing is reported."""
-    linked = {
-        path: stamps for path, stamps in written if stamps.linked or (path.is_file() and path.stat().st_nlink > 1)
-    }
-    inodes = {facts.inode for stamps in linked.values() for _, facts in stamps.files if facts.inode}
-    if inodes:
-        for path in known():
-            if path not in linked and any(facts.inode in inodes for _, facts in stamp_of(path).files):
-                yield path
-
-
-def _lies_in_none(path: Path, observed: Collection[Path]) -> bool:
-    """Return True if a path lies in no folder that was observed to change."""
-    return not any(folder in observed for folder in path.parents)
+    gone += [path for path in (*missed, *changed) if not path.exists() and path not in gone]
+    return Changes(written, tuple(gone), stamps, after.problems)
 
 
 def _named_paths(open_call: OpenCall) -> dict[Path, tuple[str | None, bool]]:
@@ -260,7 +209,7 @@ def _named_paths(open_call: OpenCall) -> dict[Path, tuple[str | None, bool]]:
     call, files = open_call.call, open_call.files
     named: dict[Path, tuple[str | None, bool]] = {}
     for use in files.outputs(call.parameters, call.cwd) if files else ():
-        named.setdefault(open_call.names.below(use.path), (use.parameter, True))
+        named.setdefault(use.path, (use.parameter, True))
     for use in open_call.uses:
         named.setdefault(use.path, (use.parameter, use.role == "changed" and files is not None))
     return named

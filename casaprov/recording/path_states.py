@@ -112,11 +112,6 @@ class PathStates:
         below = path.is_relative_to(self._folder)
         return (path.relative_to(self._folder) if below else path).as_posix()
 
-    def paths(self) -> list[Path]:
-        """Return all paths that have a state."""
-        with self._lock:
-            return [self._folder / key for key in self._current]
-
     def at(self, path: Path) -> Entity | None:
         """Return the last known state of a path."""
         return self._current.get(self.key(path))

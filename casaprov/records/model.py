@@ -342,10 +342,6 @@ class Activity:
         Id of the Activity that computed the results, if they were restored; it may be of another notebook.
     look_up
         The answer of the store of results; None where the cache was off.
-    observed
-        Paths that changed while the call ran, by something else or by one cannot tell what. They are no products.
-    aliases
-        Other names of the session's folder that parameters use: a link that leads to it, or a bind mount.
     """
 
     id: str
@@ -373,8 +369,6 @@ class Activity:
     replaced: dict[str, Any] = field(default_factory=dict)
     restored_from: str | None = None
     look_up: LookUp | None = None
-    observed: tuple[str, ...] = ()
-    aliases: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float | None:

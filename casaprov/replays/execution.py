@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -193,12 +193,11 @@ class Execution:
     def _call(self, activity: Activity) -> TaskCall:
         """Return the recorded call with every path mapped into the work folder."""
         folder = Path(self.sessions[activity.session].folder)
-        folders = (folder, *map(Path, activity.aliases))
         cwd = self.work.place(activity.cwd)
         self.work.make_folder(cwd)
 
         def new_path(recorded: Path) -> str:
-            name = _recorded_name(recorded, folders)
+            name = _recorded_name(recorded, folder)
             target = self.placed.get(name) or self.work.place(name)
             if not target.is_relative_to(self.work.root):
                 return target.as_posix()
@@ -206,7 +205,7 @@ class Execution:
             return os.path.relpath(target, cwd)
 
         def is_recorded(path: Path) -> bool:
-            return _recorded_name(path, folders) in self._paths
+            return _recorded_name(path, folder) in self._paths
 
         recorded = {name: from_json(value) for name, value in activity.parameters.items()}
         spec = self.specs[activity.task]
@@ -250,10 +249,9 @@ class Execution:
         return found
 
 
-def _recorded_name(path: Path, folders: Iterable[Path]) -> str:
-    """Return the path as records write it: relative to the session's folder, under any of its names, if it lies there."""
-    folder = next((folder for folder in folders if path.is_relative_to(folder)), None)
-    return path.as_posix() if folder is None else path.relative_to(folder).as_posix()
+def _recorded_name(path: Path, folder: Path) -> str:
+    """Return the path as records write it: relative to the session's folder if it lies there."""
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.as_posix()
 
 
 def _not_verifiable(note: str) -> Comparison:
