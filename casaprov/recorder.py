@@ -320,7 +320,7 @@ class Recorder:
         awaited = {
             path: changes.stamps[path] for path, future in all_measured.items() if path in kept or not future.done()
         }
-        open_call.progress.ended = EndedCall(
+        ended = EndedCall(
             open_call=open_call,
             activity=activity,
             parents=parents,
@@ -328,7 +328,9 @@ class Recorder:
             measurements=measurements,
             awaited=awaited,
         )
-        return open_call.progress.ended
+        if open_call.progress.keeps:  # a circle, which ends when the results are kept
+            open_call.progress.ended = ended
+        return ended
 
     def _finish(self, ended: EndedCall) -> Recorded:
         """Write the final record of a call, in the queue's thread."""

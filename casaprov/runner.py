@@ -22,7 +22,7 @@ from casaprov.tasks.calls import Executor, FileTable, TaskCall, TaskResult, erro
 from casaprov.tasks.specs import TaskSpec
 
 if TYPE_CHECKING:
-    from casaprov.recompute.lookup import Attempt, Recomputation
+    from casaprov.recompute.lookup import Attempt, Recomputation, Value
 
 __all__ = ["Runner"]
 
@@ -122,19 +122,30 @@ class Runner:
             return attempt.result, None
         with kept_prints() as printed:
             result = executor.run(open_call.call)
-        if attempt.key is None or result.error is not None:
-            return result, None
-        # Now, and not when the record is finished: the user may change what the call returned.
-        value = recomputation.value_of(replace(result, printed=tuple(printed)))
+        try:
+            if attempt.key is None or result.error is not None:
+                return result, None
+            # Now, and not when the record is finished: the user may change what the call returned.
+            value = recomputation.value_of(replace(result, printed=tuple(printed)))
+            return result, self._keeper(attempt, value, open_call, recomputation)
+        finally:
+            del result  # see :class:`casaprov.tasks.calls.TaskResult`
+
+    def _keeper(
+        self, attempt: Attempt, value: Value, open_call: OpenCall, recomputation: Recomputation
+    ) -> Callable[[Activity], None]:
+        """Return a function that keeps the results of a call that ran."""
+        progress = open_call.progress
         progress.keeps = not value.problem
 
         def keep(activity: Activity) -> None:
-            if (ended := progress.ended) is not None:
+            ended, progress.ended = progress.ended, None
+            if ended is not None:
                 changes, measured = ended.changes, ended.measurements
                 left = {of.path: (changes.stamps[of.path], measured[of.path]) for of in changes.written if of.declared}
                 recomputation.keep(attempt, activity, value, left, changes.gone)
 
-        return result, keep
+        return keep
 
     def _attempt(self, open_call: OpenCall, recomputation: Recomputation) -> Attempt:
         from casaprov.recompute.action_key import KeyedCall  # loaded where the cache is on

@@ -42,7 +42,7 @@ class CallProgress:
     keeps
         Whether the products are to be kept by the store: nobody may change them before.
     ended
-        The call when it has ended.
+        The call when it has ended, until its results are kept.
     """
 
     found: dict[Path, Entity] = field(default_factory=dict)

@@ -154,10 +154,13 @@ class TaskOutput:
                 if run is None:
                     return watched.run(call)
                 result = run(call, watched)
-                if result.restored is not None:
-                    watch.result = result
-                    _print_again(result)
-                return result
+                try:
+                    if result.restored is not None:
+                        watch.result = result
+                        _print_again(result)
+                    return result
+                finally:
+                    del result  # see :class:`casaprov.tasks.calls.TaskResult`
         finally:
             self._here.watch = None
             restored_figures = watch.result.figures if watch.result is not None and watch.result.restored else ()
