@@ -107,7 +107,12 @@ def test_a_write_of_the_lock_changes_nothing(table: Path) -> None:
 def test_stamps_from_memory_are_of_now(table: Path) -> None:
     """Nobody wrote since: they are what one would see now, and a write would show in them."""
     watched = WatchedStamps()
-    assert not is_settled(watched.stamp(table))
+    for _ in range(50):  # a busy machine may take longer than a step of the clock
+        (table / "table.dat").touch()
+        if not is_settled(watched.stamp(table)):
+            break
+    else:
+        pytest.fail("No stamp was taken within a step of the clock.")
     time.sleep(0.02)
     before_ns = time.time_ns()
     asked_ns: list[int] = []
