@@ -258,14 +258,14 @@ class Deposits(Receiver):
     async def get(self) -> None:
         """List the deposits of the person; curators see all."""
         person = await self.person()
-        state = self.get_query_argument("state", "")
-        if state and state not in set(State):
+        state = self.get_query_argument("state", None)
+        if state is not None and state not in set(State):
             raise Problem(422, f"There is no such state; there are {', '.join(State)}.", field="state")
         found = await self.in_thread(
             partial(
                 self.archive.repository.listed,
                 owner=None if person.curator else person,
-                state=State(state) if state else None,
+                state=State(state) if state is not None else None,
                 obs_id=self.get_query_argument("obs_id", "") or None,
                 limit=_MOST_LISTED,
             )

@@ -54,7 +54,7 @@ def description(settings: Settings) -> dict[str, Any]:
         "info": {"title": settings.title, "version": __version__},
         "servers": [{"url": settings.url}],
         "paths": {
-            "/": {"post": _deposit("takeForm")},
+            "/": {"post": _deposit("takeForm"), "get": _page("showIndex"), "head": _page("headIndex")},
             "/api/deposits": {"post": _deposit("takeDeposit"), "get": _list()},
             "/api/deposits/{id}": {
                 "get": _operation("showDeposit", {200: _RECEIPT}, 401, 404, parameters=[_ID]),
@@ -149,6 +149,11 @@ def _operation(
             else [{"bearer": []}, {}]
         )
     return found
+
+
+def _page(name: str) -> dict[str, Any]:
+    page = {"description": "A page for readers.", "content": {"text/html": {"schema": {"type": "string"}}}}
+    return {"operationId": name, "responses": {"200": page if name.startswith("show") else {"description": "Done."}}}
 
 
 def _deposit(name: str) -> dict[str, Any]:

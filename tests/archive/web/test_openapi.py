@@ -13,9 +13,6 @@ from archived import Served, served
 from casaprov.archive.settings import LimitSettings
 
 CONFIGURATION = """
-[checks.negative_data_rejection]
-expected-statuses = ["4xx"]
-
 [checks.missing_required_header]
 expected-statuses = [400, 401, 403, 406, 412, 415, 422]
 """
@@ -32,14 +29,16 @@ def test_every_route_is_described(archive: Served) -> None:
     assert {"/", "/api/deposits", "/api/deposits/{id}", "/api/uploads/{id}", "/health"} <= set(paths)
 
 
-def drawn(archive: Served, seconds: int) -> None:
+def drawn(archive: Served, seconds: int, seed: int) -> None:
     # A version of tus that is not ours is answered with 412, as tus asks.
     Path("schemathesis.toml").write_text(CONFIGURATION)
     command = [
         *(str(Path(sys.executable).with_name("schemathesis")), "run", f"{archive.url}/openapi.json"),
         *("--url", archive.url, "-H", "Authorization: Bearer ada", "--max-time", str(seconds), "--no-color"),
+        *("--seed", str(seed)),
         # No schema says that a file is a valid notebook of a known observation.
-        *("--exclude-checks", "positive_data_acceptance"),
+        # It takes a header that it made up for wrong data, and HTTP lets servers ignore that.
+        *("--exclude-checks", "positive_data_acceptance,negative_data_rejection"),
         # It cannot write this content type; tuspy tests the operation in test_upload_routes.py.
         *("--exclude-operation-id", "continueUpload"),
     ]
@@ -49,9 +48,9 @@ def drawn(archive: Served, seconds: int) -> None:
 
 
 def test_requests_drawn_from_the_description_find_nothing(archive: Served) -> None:
-    drawn(archive, 30)
+    drawn(archive, 30, seed=1)
 
 
 @pytest.mark.long
 def test_many_requests_drawn_from_the_description_find_nothing(archive: Served) -> None:
-    drawn(archive, 300)
+    drawn(archive, 90, seed=2)
