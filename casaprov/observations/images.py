@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,29 @@ import numpy as np
 from casaprov.formats.tables import TableReader
 from casaprov.observations.fits_visibilities import axes_of, stokes_of
 from casaprov.observations.words import LIGHT, from_frame, header_text, number, pol_states, significant, telescope
-from casaprov.records.observation import Observation
+from casaprov.records.observation import Observation, ProductType
 
 __all__ = ["casa_image", "fits_image"]
 
 _FIRST_MJD = 26000  # 1930: simulated images and models have dates such as 2.0
 _MJD_EPOCH = datetime(1858, 11, 17)  # noqa: DTZ001 - FITS times have no zone
+
+
+@dataclass
+class _Facts:
+    """The facts that a header states, and the header that each was read from."""
+
+    known: dict[str, Any] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+
+    def state(self, name: str, value: Any, source: str) -> None:
+        """Note a fact, unless the header leaves it out."""
+        if value not in (None, ""):
+            self.known[name], self.sources[name] = value, source
+
+    def observation(self, product: ProductType) -> Observation:
+        """Return the facts as an observation; the kind of data follows from the axes, not from one header."""
+        return Observation(**self.known, dataproduct_type=product, sources=self.sources)
 
 
 def casa_image(path: Path, reader: TableReader, *, with_observer: bool = False) -> tuple[Observation, ...]:
@@ -28,13 +46,8 @@ def casa_image(path: Path, reader: TableReader, *, with_observer: bool = False) 
         shape = table.columns["map"].shape if "map" in table.columns else None
     if not coords:
         return ()
-    facts: dict[str, Any] = {}
-    stated: dict[str, str] = {}
-
-    def state(name: str, value: Any, source: str) -> None:
-        if value not in (None, ""):
-            facts[name], stated[name] = value, source
-
+    facts = _Facts()
+    state = facts.state
     state("target_name", header_text(info.get("objectname")), "imageinfo.objectname")
     state("facility_name", telescope(coords.get("telescope")), "coords.telescope")
     if with_observer:
@@ -69,8 +82,7 @@ def casa_image(path: Path, reader: TableReader, *, with_observer: bool = False) 
                 "CRPIX": (number(wcs.get("crpix")) or 0.0) + 1,
             }
             _state_wavelengths(state, {**axis, "NAXIS": channels}, f"coords.{name}.wcs")
-    facts["dataproduct_type"] = "cube" if channels > 1 else "image"
-    return (Observation(**facts, sources=stated),)
+    return (facts.observation("cube" if channels > 1 else "image"),)
 
 
 def _length(coords: Mapping[str, Any], name: str, shape: tuple[int, ...] | None) -> int:
@@ -85,13 +97,8 @@ def fits_image(cards: Mapping[str, Any], *, with_observer: bool = False) -> tupl
     place = [number(axes.get(name, {}).get("CRVAL")) for name in ("RA", "DEC")]
     if None in place:
         return ()
-    facts: dict[str, Any] = {}
-    stated: dict[str, str] = {}
-
-    def state(name: str, value: Any, source: str) -> None:
-        if value not in (None, ""):
-            facts[name], stated[name] = value, source
-
+    facts = _Facts()
+    state = facts.state
     state("target_name", header_text(cards.get("OBJECT")), "OBJECT")
     state("facility_name", telescope(cards.get("TELESCOP")), "TELESCOP")
     if with_observer:
@@ -107,8 +114,7 @@ def fits_image(cards: Mapping[str, Any], *, with_observer: bool = False) -> tupl
     if spectral := axes.get("FREQ"):
         _state_wavelengths(state, spectral, f"CRVAL{spectral['number']}")
     lengths = [int(number(axes.get(name, {}).get("NAXIS")) or 1) for name in ("FREQ", "VRAD", "VELO", "VOPT", "FELO")]
-    facts["dataproduct_type"] = "cube" if max(lengths) > 1 else "image"
-    return (Observation(**facts, sources=stated),)
+    return (facts.observation("cube" if max(lengths) > 1 else "image"),)
 
 
 def _state_wavelengths(state: Any, axis: Mapping[str, Any], source: str) -> None:
