@@ -16,7 +16,6 @@ from casaprov.config import size_of
 from casaprov.errors import UsageError
 
 __all__ = [
-    "DataCiteSettings",
     "GiteaSettings",
     "IdentitySettings",
     "LimitSettings",
@@ -162,16 +161,6 @@ class GiteaSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataCiteSettings:
-    """``[datacite]``: registration of DOIs; off without a prefix."""
-
-    url: str = "https://api.datacite.org"
-    prefix: str = ""
-    repository: str = ""
-    password_file: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
 class VoSettings:
     """``[vo]``: Virtual Observatory.
 
@@ -223,7 +212,6 @@ class Settings:
     replay: ReplaySettings = field(default_factory=ReplaySettings)
     s3: S3Settings = field(default_factory=S3Settings)
     gitea: GiteaSettings = field(default_factory=GiteaSettings)
-    datacite: DataCiteSettings = field(default_factory=DataCiteSettings)
     vo: VoSettings = field(default_factory=VoSettings)
 
     @property

@@ -7,17 +7,17 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from casaprov.cli.console import err, extra, opened_digester, out, show
 from casaprov.cli.terminal import plain
 from casaprov.errors import CrateError, JournalError, RecordError, UsageError
-from casaprov.journal.document import read_document
-from casaprov.journal.search import crates_below, journal_folders_above, journal_folders_below
-from casaprov.lineage.origin import Origin, Record, find_origins
-from casaprov.records.model import Document
+
+if TYPE_CHECKING:
+    from casaprov.lineage.origin import Origin, Record
+    from casaprov.records.model import Document
 
 __all__ = ["inspect"]
 
@@ -112,6 +112,8 @@ def _is_product(subject: Path) -> bool:
 
 def _origin(product: Path, places: Iterable[Path]) -> tuple[Origin, tuple[Origin, ...]]:
     """Return where a product came from, and the other states of the same content."""
+    from casaprov.lineage.origin import find_origins
+
     if not product.exists():
         raise UsageError(f"There is no {product}.", hint="Name a table, an image or a file.")
     records = {record.place: record for record in _records(product, places)}
@@ -124,6 +126,10 @@ def _origin(product: Path, places: Iterable[Path]) -> tuple[Origin, tuple[Origin
 
 def _records(product: Path, places: Iterable[Path]) -> Iterator[Record]:
     """Yield the records beside a product, those in the folders above it, and those of the named places."""
+    from casaprov.journal.document import read_document
+    from casaprov.journal.search import crates_below, journal_folders_above, journal_folders_below
+    from casaprov.lineage.origin import Record
+
     folders = [*journal_folders_above(product)]
     crates: list[Path] = []
     for place in places:

@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from casaprov.cli.console import extra, out
-from casaprov.cli.render import issues_view
 from casaprov.errors import UsageError
 
 __all__ = ["why"]
@@ -27,6 +26,7 @@ def why(*, notebook: Path, call: str | None) -> None:
     """
     with extra("jupyter"):
         from casaprov.notebook.subject import open_subject
+    from casaprov.cli.render import issues_view
     from casaprov.lineage.reasons import reasons
 
     document, _, _ = open_subject(notebook)

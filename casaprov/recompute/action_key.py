@@ -16,7 +16,6 @@ from typing import Any, Final
 from casaprov.digests.measurement import Measurement
 from casaprov.files.kinds import is_table
 from casaprov.hashing import Digest, canonical_json, digest_record
-from casaprov.recompute.equal_values import canonical_values
 from casaprov.records.values import is_exact, to_json
 from casaprov.tasks.calls import TaskCall
 from casaprov.tasks.specs import FileUse, TaskSpec
@@ -92,7 +91,7 @@ def key_facts(call: KeyedCall, states: Mapping[Path, State]) -> dict[str, Any] |
         return path.as_posix() if whole_paths else name_of(path, call.base)
 
     mapped = call.spec.map_paths(parameters, call.call.cwd, lambda path: f"{_PATH}{named(path)}")
-    values = {name: to_json(value) for name, value in canonical_values(call.call.task, mapped).items()}
+    values = {name: to_json(value) for name, value in mapped.items()}
     if not is_exact(values):
         return None
     files = [[use.role, use.parameter, named(use.path), states[use.path]] for use in call.uses]
