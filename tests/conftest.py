@@ -9,7 +9,9 @@ import sys
 import sysconfig
 import venv
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 
 import hypothesis
@@ -29,6 +31,9 @@ hypothesis.settings.register_profile("random", deadline=None, print_blob=True, m
 hypothesis.settings.load_profile(PROFILE)
 
 
+_NUMBERS = count()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep tests out of the user's caches and histories; children inherit this."""
@@ -42,9 +47,14 @@ def _own_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def _own_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Start every test in an empty folder, where CASA may leave its logs, and come back from wherever it went."""
     before = Path.cwd()
-    os.chdir(tmp_path_factory.mktemp("cwd"))
+    # A name of its own: a numbered folder costs a look at all that there are, for each of thousands of tests.
+    folder = tmp_path_factory.getbasetemp() / f"cwd-{next(_NUMBERS)}"
+    folder.mkdir()
+    os.chdir(folder)
     yield
     os.chdir(before)
+    with suppress(OSError):  # the test left files there
+        folder.rmdir()
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -50,6 +50,7 @@ def test_every_product_of_a_replay_is_verified(
     assert json.loads((tmp_path / "again" / "replay-report.json").read_text()) == report
 
 
+@pytest.mark.long
 def test_an_independent_reading_of_the_tables_agrees(reduction: Reduction, tmp_path: Path) -> None:
     assert replay(reduction.crate, tmp_path / "again", "--data", reduction.data) == 0
     code = """
@@ -138,6 +139,7 @@ def without_file_locators(reduction: Reduction, tmp_path: Path) -> Path:
     return rewritten(reduction.crate, tmp_path / "moved.zip", change)
 
 
+@pytest.mark.long
 def test_an_input_under_another_name_is_found_by_its_content(reduction: Reduction, tmp_path: Path) -> None:
     data = tmp_path / "data" / "deep"
     data.mkdir(parents=True)
@@ -146,6 +148,7 @@ def test_an_input_under_another_name_is_found_by_its_content(reduction: Reductio
     assert replay(crate, tmp_path / "again", "--data", tmp_path / "data", "--ignore-checksums") == 0
 
 
+@pytest.mark.long
 def test_what_is_named_relatively_is_found(
     reduction: Reduction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +214,7 @@ def test_without_casa_data_it_is_told_how_to_get_them(
     assert "casadata" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_casa_data_that_only_the_users_configuration_names_are_used(
     reduction: Reduction,
     tmp_path: Path,

@@ -180,6 +180,7 @@ OLD_NOTEBOOK = (
 )
 
 
+@pytest.mark.long
 def test_a_notebook_of_the_jupyter_casa_kernel_runs_and_is_recorded(
     tmp_path: Path, ngc5921_fits: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,6 +67,7 @@ def test_the_official_validator_accepts_a_crate(packed: Packed, validator_cache:
     assert status == 0, output
 
 
+@pytest.mark.long
 def test_the_official_validator_refuses_the_crate_when_a_step_is_missing(
     opened: OpenCrate, validator_cache: Path
 ) -> None:

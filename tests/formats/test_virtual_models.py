@@ -64,6 +64,7 @@ def test_all_else_in_the_record_counts(tmp_path: Path) -> None:
     assert _differences(first, other) == ["keywords/model_0/numft", "SOURCE_MODEL"]
 
 
+@pytest.mark.long
 @pytest.mark.casa
 @pytest.mark.slow
 def test_models_of_two_processes_are_the_same_and_those_of_other_images_are_not(

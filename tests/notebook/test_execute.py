@@ -55,7 +55,11 @@ def interrupted(
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
+    [
+        (signal.SIGINT, 130),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.long),
+        pytest.param(signal.SIGHUP, 129, marks=pytest.mark.long),
+    ],
     ids=str,
 )
 def test_a_signal_ends_the_run_with_the_notebook_written(tmp_path: Path, number: signal.Signals, code: int) -> None:

@@ -63,6 +63,7 @@ def _make(what: str, folder: Path, **arguments: str) -> list[Path]:
 # -- what CASA writes --------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_both_agree_on_each_product_of_a_vla_reduction(
     casatools_trees: Any, ngc5921_fits: Path, tmp_path: Path
@@ -74,6 +75,7 @@ def test_both_agree_on_each_product_of_a_vla_reduction(
     assert _subtypes(trees) >= jones
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.observations
 def test_both_agree_on_a_calibration_of_polarisation(casatools_trees: Any, observations: Path, tmp_path: Path) -> None:
@@ -99,6 +101,7 @@ def test_both_agree_on_images_components_and_copies_of_the_tools(casatools_trees
     assert set(trees["f.im"]["table"]["tables"]) == {"masks/m1/mask", "masks/m2/mask"}
 
 
+@pytest.mark.long
 def test_both_agree_on_all_tables_of_casa_itself(casatools_trees: Any, casadata_path: Path) -> None:
     """Antenna responses are left out: seventy images of one kind, 300 MB."""
     folders = [casadata_path / name for name in ("geodetic", "ephemerides", "nrao", "catalogs", "gui", "demo")]

@@ -269,6 +269,7 @@ def test_a_replay_takes_what_no_task_made_and_verifies_the_rest(reduced: Reducti
     assert code == 3
 
 
+@pytest.mark.long
 @pytest.mark.casa
 @pytest.mark.slow
 def test_with_the_files_at_hand_all_the_rest_is_replayed(reduced: Reduction, tmp_path: Path) -> None:

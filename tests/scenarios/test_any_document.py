@@ -175,7 +175,7 @@ CHECKS = (
 )
 
 
-@settings(max_examples=100 * MORE, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=40 * MORE, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(document=documents())
 def test_any_document_passes_every_check(document: Document) -> None:
     """One test draws for all checks, because drawing Documents takes longer than checking them."""

@@ -293,6 +293,7 @@ found = visstat('n.ms')
 """
 
 
+@pytest.mark.long
 def test_the_real_casa_shell_is_recorded(ngc5921_fits: Path, tmp_path: Path) -> None:
     start = ("--nogui", "--nologger", "--agg", "--colors", "NoColor", "--cachedir", str(tmp_path / "cache"))
     subprocess.run(
@@ -315,6 +316,7 @@ def test_the_real_casa_shell_is_recorded(ngc5921_fits: Path, tmp_path: Path) -> 
     ]
 
 
+@pytest.mark.long
 def test_what_was_called_in_the_shell_is_replayed_by_casatasks(ngc5921_fits: Path, tmp_path: Path) -> None:
     start = (
         "%load_ext casaprov\ncasa_inp_go_state, __casashell_state__ = {'last': None}, {}\n"
@@ -380,6 +382,7 @@ print("LOOKED" + json.dumps(told))
 """
 
 
+@pytest.mark.long
 def test_tasks_look_the_same_with_casaprov_and_after_it(tmp_path: Path) -> None:
     (tmp_path / "look.py").write_text(LOOK)
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PAGER": "cat"}
@@ -393,6 +396,7 @@ def test_tasks_look_the_same_with_casaprov_and_after_it(tmp_path: Path) -> None:
     assert after == before
 
 
+@pytest.mark.long
 def test_the_shell_has_the_tasks_of_casatasks_and_their_functions() -> None:
     """A call in the shell is recorded as one of casatasks: it must be the same function with the same parameters."""
     casatasks = import_casatasks()

@@ -186,6 +186,7 @@ READING = (
 )
 
 
+@pytest.mark.long
 def test_what_tools_read_is_in_the_record(ngc5921_fits: Path, tmp_path: Path) -> None:
     reduction = reduce(tmp_path / "n", ngc5921_fits, READING)
     document = read_document(journal_folder(reduction.notebook), "n.ipynb")

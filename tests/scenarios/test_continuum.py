@@ -120,6 +120,7 @@ def test_it_is_as_long_as_the_one_that_it_follows(calls: dict[str, list[str]]) -
 
 @pytest.mark.casa
 @pytest.mark.slow
+@pytest.mark.long
 def test_no_cell_fails(executed: Executed) -> None:
     errors = [cell for cell in executed.cells.values() if any(o.output_type == "error" for o in cell.outputs)]
     assert errors == []
@@ -128,6 +129,7 @@ def test_no_cell_fails(executed: Executed) -> None:
 
 @pytest.mark.casa
 @pytest.mark.slow
+@pytest.mark.long
 def test_every_call_is_recorded_once_and_in_order(executed: Executed, calls: dict[str, list[str]]) -> None:
     made = [task for tasks in calls.values() for task in tasks]
     assert [activity.task for activity in executed.document.activities] == made
@@ -136,6 +138,7 @@ def test_every_call_is_recorded_once_and_in_order(executed: Executed, calls: dic
 
 @pytest.mark.casa
 @pytest.mark.slow
+@pytest.mark.long
 def test_every_figure_is_there_once_and_no_blank(executed: Executed, calls: dict[str, list[str]]) -> None:
     drawing = {cell for cell, tasks in calls.items() if {"plotms", "imview", "plotants"} & set(tasks)}
     assert drawing == {cell for cell in calls if cell.startswith("figure-")}
@@ -152,6 +155,7 @@ def test_every_figure_is_there_once_and_no_blank(executed: Executed, calls: dict
 
 @pytest.mark.casa
 @pytest.mark.slow
+@pytest.mark.long
 def test_every_figure_is_a_product_of_its_call(executed: Executed) -> None:
     paths = {entity.id: entity.path for entity in executed.document.entities}
 
@@ -170,6 +174,7 @@ def test_every_figure_is_a_product_of_its_call(executed: Executed) -> None:
 
 @pytest.mark.casa
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_log_of_every_call_is_folded_below_its_cell(executed: Executed, calls: dict[str, list[str]]) -> None:
     for name, tasks in calls.items():
         outputs = executed.cells[name].outputs
@@ -181,6 +186,7 @@ def test_the_log_of_every_call_is_folded_below_its_cell(executed: Executed, call
 
 @pytest.mark.casa
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_index_in_the_notebook_is_valid_and_complete(executed: Executed, calls: dict[str, list[str]]) -> None:
     index = executed.metadata["casaprov"]
     validate_record(json.loads(json.dumps(index)), "notebook-metadata-1")
@@ -189,6 +195,7 @@ def test_the_index_in_the_notebook_is_valid_and_complete(executed: Executed, cal
 
 @pytest.mark.casa
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_reduction_finds_what_casas_references_say(executed: Executed) -> None:
     assert executed.told("set-flux-density") == "3C 286: 14.76 Jy\n"
     (flux,) = re.findall(r"1445\+099: (\d\.\d+) ±", executed.told("transfer-flux-scale"))
@@ -203,6 +210,7 @@ def test_the_reduction_finds_what_casas_references_say(executed: Executed) -> No
 
 @pytest.mark.casa
 @pytest.mark.slow
+@pytest.mark.long
 def test_it_is_packed_and_a_confined_replay_verifies_every_product(
     executed: Executed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -154,6 +154,7 @@ def run_on(disk: str, notebook: Path, *, code: int = 0) -> str:
     return done.stderr
 
 
+@pytest.mark.long
 @small_disk
 def test_a_full_disk_delays_the_record_and_stops_no_task(ngc5921_fits: Path, tmp_path: Path) -> None:
     notebook = write_notebook(
@@ -184,6 +185,7 @@ def test_a_full_disk_delays_the_record_and_stops_no_task(ngc5921_fits: Path, tmp
     assert main(["validate", str(tmp_path / "k.zip")]) == 0
 
 
+@pytest.mark.long
 @small_disk
 def test_a_folder_that_is_read_only_stops_no_task_and_is_told_once(ngc5921_fits: Path, tmp_path: Path) -> None:
     notebook = write_notebook(
@@ -275,6 +277,7 @@ def disorder(ngc5921_fits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     return write_notebook(tmp_path / "k.ipynb", DISORDER)
 
 
+@pytest.mark.long
 def test_the_record_says_which_run_of_a_cell_made_what_is_there(
     disorder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

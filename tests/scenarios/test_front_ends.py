@@ -63,7 +63,11 @@ def with_nbconvert(path: Path) -> Path:
     return path.with_name("converted.ipynb")
 
 
-PROGRAMS = [with_nbclient, with_papermill, with_jupyter_execute, with_nbconvert]
+PROGRAMS = [
+    with_nbclient,
+    with_papermill,
+    *(pytest.param(program, marks=pytest.mark.long) for program in (with_jupyter_execute, with_nbconvert)),
+]
 
 
 def prepare(folder: Path, reduction: Reduction) -> Path:

@@ -164,6 +164,7 @@ def test_nothing_outlives_the_kernel(plotted: Plotted) -> None:
     assert not plotters(str(plotted.notebook.parent))
 
 
+@pytest.mark.long
 def test_a_replay_draws_the_same_pictures(plotted: Plotted, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     crate = tmp_path / "p.crate.zip"
     assert main(["export", str(plotted.notebook), "-o", str(crate)]) == 0
@@ -182,6 +183,7 @@ def test_a_replay_draws_the_same_pictures(plotted: Plotted, tmp_path: Path, caps
     assert not list(work.glob("*.dat"))
 
 
+@pytest.mark.long
 def test_where_nothing_can_draw_the_rest_is_replayed(
     plotted: Plotted, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,6 +266,7 @@ def test_programs_are_unpacked_once_where_there_is_no_fuse() -> None:
     assert program.stat() == before
 
 
+@pytest.mark.long
 def test_an_old_notebook_s_default_and_go_draw(plotted: Plotted, tmp_path: Path) -> None:
     if find_spec("casashell") is None:
         pytest.skip("casashell is not installed: pip install -e '.[kernel]'")

@@ -190,6 +190,7 @@ def test_a_cell_that_runs_again_does_not_wait_and_what_is_stale_is_told_below_it
     assert digests(shown)["l.txt"] is not None
 
 
+@pytest.mark.long
 def test_no_size_makes_a_cell_wait(alone: Corner) -> None:
     alone.run("with open('large.bin', 'wb') as file:\n    file.truncate(2**32)")
     began = time.monotonic()
@@ -197,6 +198,7 @@ def test_no_size_makes_a_cell_wait(alone: Corner) -> None:
     assert time.monotonic() - began < 0.9
 
 
+@pytest.mark.long
 def test_a_kernel_that_knows_no_notebook_waits_at_the_end_of_the_cell(
     casa_site_config: DataSource, tmp_path: Path, ngc5921_fits: Path
 ) -> None:
@@ -227,6 +229,7 @@ def test_what_is_digested_in_a_moment_is_waited_for(kernel: Corner) -> None:
     assert left(kernel, "l.txt") != [None]
 
 
+@pytest.mark.long
 def test_what_is_still_digested_is_told_and_not_taken_for_odd(alone: Corner) -> None:
     made = "split('n.ms', 's.ms', datacolumn='data', scan='1', field='');"
     alone.run(made, cell="one")

@@ -141,6 +141,7 @@ def test_every_task_takes_its_values_in_the_order_of_its_parameters() -> None:
         assert all(keyword.arg is None for keyword in call.keywords), name
 
 
+@pytest.mark.long
 def test_a_copied_and_a_moved_product_are_followed(ngc5921_fits: Path, tmp_path: Path) -> None:
     found = replay(
         tmp_path / "n",
@@ -155,6 +156,7 @@ def test_a_copied_and_a_moved_product_are_followed(ngc5921_fits: Path, tmp_path:
     assert [step["action"] for step in found.report["steps"]] == ["run"] * 5
 
 
+@pytest.mark.long
 def test_what_calls_change_under_another_name_is_followed(ngc5921_fits: Path, tmp_path: Path) -> None:
     """A copy of an image whose name is used again, a table with two names, and a Multi-MS."""
     clean = "tclean('n.ms', imagename='im', field='0', imsize=64, cell='15arcsec', niter={})"
@@ -191,6 +193,7 @@ def test_a_multi_ms_is_judged_as_a_whole(ngc5921_fits: Path, tmp_path: Path) -> 
     assert set(between) == {"same-content"}
 
 
+@pytest.mark.long
 def test_what_did_not_appear_again_stops_what_follows(ngc5921_fits: Path, tmp_path: Path) -> None:
     stray = STRAY.replace('Path("notes.txt").write_text("mine")', 'shutil.copytree("n.ms", "stray.ms")')
     found = replay(tmp_path / "n", ngc5921_fits, f"import shutil\n{stray}", "flagdata('stray.ms', scan='1')")
@@ -201,6 +204,7 @@ def test_what_did_not_appear_again_stops_what_follows(ngc5921_fits: Path, tmp_pa
     assert found.code == 3
 
 
+@pytest.mark.long
 def test_a_change_after_the_last_call_is_not_called_verified(ngc5921_fits: Path, tmp_path: Path) -> None:
     found = replay(
         tmp_path / "n",
@@ -226,6 +230,7 @@ def test_a_change_between_two_calls_stops_what_follows(ngc5921_fits: Path, tmp_p
     assert [step["action"] for step in found.report["steps"]] == ["run", "blocked", "blocked"]
 
 
+@pytest.mark.long
 def test_what_a_killed_call_left_is_no_input(ngc5921_fits: Path, tmp_path: Path) -> None:
     folder = tmp_path / "n"
     notebook = write_notebook(folder / "n.ipynb", (START, KILLED))
@@ -240,6 +245,7 @@ def test_what_a_killed_call_left_is_no_input(ngc5921_fits: Path, tmp_path: Path)
     assert re.fullmatch(r"tclean, which began at .{19} UTC and had not ended, writes there\.", gap.note)
 
 
+@pytest.mark.long
 def test_what_another_notebook_left_is_said_to_be_its(
     ngc5921_fits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -263,6 +269,7 @@ def test_what_another_notebook_left_is_said_to_be_its(
         assert said.endswith(f"n.ms: {state.note}")
 
 
+@pytest.mark.long
 def test_an_input_that_the_notebook_overwrites_is_copied_first(ngc5921_fits: Path, tmp_path: Path) -> None:
     mine = tmp_path / "mine.fits"
     found = replay(

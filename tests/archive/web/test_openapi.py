@@ -48,7 +48,7 @@ def drawn(archive: Served, seconds: int, seed: int) -> None:
 
 
 def test_requests_drawn_from_the_description_find_nothing(archive: Served) -> None:
-    drawn(archive, 30, seed=1)
+    drawn(archive, 8, seed=1)
 
 
 @pytest.mark.long

@@ -69,6 +69,7 @@ def test_the_installed_data_are_found_without_importing_anything() -> None:
     assert loaded == []
 
 
+@pytest.mark.long
 @pytest.mark.casa
 def test_casa_runs_on_the_installed_data_of_a_user_without_configuration(home: Path, casadata_path: Path) -> None:
     found = told(home)
