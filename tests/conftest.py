@@ -24,6 +24,7 @@ from examples import MORE, PROFILE
 from live_kernel import LiveKernel, start_casa, start_plain
 from made_once import made_once
 from reductions import Reduction, reduce, reduction_in
+from two_kernels import small_measurement_set
 
 # Shared machines stall: a deadline would fail examples that are merely unlucky.
 hypothesis.settings.register_profile("same", deadline=None, print_blob=True, derandomize=True)
@@ -104,6 +105,13 @@ def ngc5921_fits(casadata_path: Path) -> Path:
 def casa_site_config(casadata_path: Path, _own_caches: None) -> data.DataSource:
     """Set the environment so that CASA finds its data, here and in children."""
     return data.prepare()
+
+
+@pytest.fixture(scope="session")
+def small_ms(casa_site_config: object, ngc5921_fits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A MeasurementSet of 84 rows; read-only."""
+    made = made_once(tmp_path_factory, "small-ms", lambda folder: small_measurement_set(folder, ngc5921_fits))
+    return made / "w.ms"
 
 
 @pytest.fixture(scope="session")

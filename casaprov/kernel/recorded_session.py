@@ -206,6 +206,8 @@ class RecordedSession:
         """Wait until the records of all calls and tools so far are finished, or until the timeout."""
         self._settle_tools()
         self._finish_queue.wait(timeout_s)
+        if timeout_s is None and self._recomputation is not None:
+            self._recomputation.settle()
 
     def digester(self) -> Digester:
         """Return the digester of this session, chosen by the settings."""
@@ -244,7 +246,7 @@ class RecordedSession:
         if self._runner is not None:
             yield self._runner.recorder.close
         if self._recomputation is not None:
-            yield self._recomputation.store.close
+            yield self._recomputation.close
         yield lambda: guard_writes(None)
         yield from (digester.close for digester in (self._digester, *self._old_digesters) if digester is not None)
 

@@ -19,6 +19,7 @@ from casaprov.errors import CasaprovError, HalfRestored
 from casaprov.files.stamps import Stamps, is_self_contained, stamp
 from casaprov.hashing import Digest
 from casaprov.recompute.action_key import KeyedCall, State, action_key, columns_of, content_state, key_facts, name_of
+from casaprov.recompute.keep_queue import KeepQueue
 from casaprov.recompute.restore import restore
 from casaprov.recompute.served import exact_json, not_served, not_stored
 from casaprov.recompute.store.manifest import Manifest
@@ -112,6 +113,10 @@ class Recomputation:
         Tells which files are in use.
     left_out
         Returns the reason why the user wants a call to run; empty if there is none.
+    counts
+        Number of look-ups by outcome.
+    queue
+        Keeps the results that were captured.
     """
 
     store: Store
@@ -124,6 +129,7 @@ class Recomputation:
     left_out: Callable[[str], str] = lambda _task: ""
     notebook: str = ""
     counts: dict[str, int] = field(default_factory=dict)
+    queue: KeepQueue = field(default_factory=KeepQueue)
 
     def attempt(
         self,
@@ -174,6 +180,7 @@ class Recomputation:
         if facts is None:
             return _refused(call, "A parameter has no exact JSON form.")
         key = action_key(facts)
+        self.queue.wait_for(key)
         found = self.store.lookup(key)
         if isinstance(found, Miss):
             return Attempt(call=call, facts=facts, look_up=LookUp(outcome="run", reason=found.reason, key=key))
@@ -271,7 +278,9 @@ class Recomputation:
         written: Mapping[Path, tuple[Stamps, Future[Measurement]]],
         gone: Sequence[Path],
     ) -> str:
-        """Keep the results of a call that ran; return the reason why they are not kept, empty if they are.
+        """Capture the results of a call that ran; return the reason why they are not kept, empty if they will be.
+
+        They are hashed and kept in the background: what the call left may change as soon as this returns.
 
         Parameters
         ----------
@@ -321,8 +330,18 @@ class Recomputation:
             figures=value.figures,
             facts=attempt.facts or {},
         )
-        self.store.keep(self.store.capture(places, manifest.seconds), manifest, recorded)
+        captured = self.store.capture(places, manifest.seconds)
+        self.queue.add(attempt.key, lambda: self.store.keep(captured, manifest, recorded))
         return ""
+
+    def settle(self, timeout_s: float | None = None) -> None:
+        """Wait until the results of all finished records are kept."""
+        self.queue.settle(timeout_s)
+
+    def close(self) -> None:
+        """Keep what is not kept yet, and close the store."""
+        self.queue.close()
+        self.store.close()
 
 
 def _not_kept(activity: Activity, gone: Sequence[Path]) -> str:

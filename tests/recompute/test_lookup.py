@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, cast
@@ -10,11 +11,14 @@ import pytest
 
 from casaprov.digests.measurement import Measurement
 from casaprov.errors import HalfRestored, NotRestored, StoreError
+from casaprov.files.stamps import stamp
 from casaprov.hashing import digest_bytes
 from casaprov.recompute import lookup
 from casaprov.recompute.action_key import KeyedCall
-from casaprov.recompute.lookup import Recomputation
+from casaprov.recompute.lookup import Attempt, Recomputation, Value
 from casaprov.recompute.store.manifest import Manifest
+from casaprov.recompute.store.results import Store
+from casaprov.records.model import Activity
 from casaprov.tasks.calls import TaskCall
 from casaprov.tasks.specs import load_specs
 
@@ -46,13 +50,8 @@ def _measured(path: Path) -> Future[Measurement]:
     return future
 
 
-def _attempt(folder: Path) -> Any:
+def _attempt(folder: Path) -> Attempt:
     (folder / "w.ms").write_bytes(b"visibilities")
-    spec = load_specs()["gaincal"]
-    parameters = {"vis": "w.ms", "caltable": "g"}
-    call = TaskCall(task="gaincal", package=spec.package, parameters=parameters, given=(), cwd=folder)
-    uses, outputs = spec.inputs(parameters, folder), spec.outputs(parameters, folder)
-    keyed = KeyedCall(call=call, spec=spec, base=folder, uses=uses, outputs=outputs)
     recomputation = Recomputation(
         store=cast("Any", _Store()),
         base=folder,
@@ -62,7 +61,17 @@ def _attempt(folder: Path) -> Any:
         remember=lambda *_: None,
         held=_Nothing(),
     )
-    return recomputation.attempt(keyed, {use.path: _measured(use.path) for use in uses}, {})
+    return _attempt_of(recomputation, folder)
+
+
+def _attempt_of(recomputation: Recomputation, folder: Path) -> Attempt:
+    spec = load_specs()["gaincal"]
+    parameters = {"vis": "w.ms", "caltable": "g"}
+    call = TaskCall(task="gaincal", package=spec.package, parameters=parameters, given=(), cwd=folder)
+    uses, outputs = spec.inputs(parameters, folder), spec.outputs(parameters, folder)
+    keyed = KeyedCall(call=call, spec=spec, base=folder, uses=uses, outputs=outputs)
+    stamps = {use.path: stamp(use.path) for use in (*uses, *outputs)}
+    return recomputation.attempt(keyed, {use.path: _measured(use.path) for use in uses}, stamps)
 
 
 @pytest.mark.parametrize("error", [NotRestored("It is open."), StoreError("It is gone."), RuntimeError("odd")])
@@ -85,6 +94,39 @@ def test_no_task_runs_on_files_that_were_left_half_restored(tmp_path: Path, monk
 
     monkeypatch.setattr(lookup, "restore", fails)
     attempt = _attempt(tmp_path)
+    assert attempt.result is not None
     assert attempt.result.outcome == "failed"
     assert isinstance(attempt.result.error, HalfRestored)
     assert attempt.look_up.outcome != "restored"
+
+
+def test_a_product_may_change_while_its_result_is_kept(tmp_path: Path) -> None:
+    store, gate = Store(tmp_path / "store", on_notice=lambda _: None), threading.Event()
+    kept = Recomputation(
+        store=store,
+        base=tmp_path,
+        intents=tmp_path / "intents",
+        environment=dict,
+        measure=_measured,
+        remember=lambda *_: None,
+        held=_Nothing(),
+    )
+    (tmp_path / "w.ms").write_bytes(b"visibilities")
+    (tmp_path / "g").write_bytes(b"gains of the call")
+    attempt = _attempt_of(kept, tmp_path)
+    assert attempt.look_up.outcome == "run"
+    activity = Activity(
+        id="s/0001", session="s", task="gaincal", package="casatasks", outcome="completed", cwd=".", parameters={},
+        started_at="2026-05-01T10:00:00.000000+00:00", ended_at="2026-05-01T10:01:00.000000+00:00",
+    )  # fmt: skip
+    kept.queue.add(digest_bytes(b"before"), lambda: gate.wait(60))
+    products = {tmp_path / "g": (stamp(tmp_path / "g"), _measured(tmp_path / "g"))}
+    assert kept.keep(attempt, activity, Value(), products, ()) == ""
+    (tmp_path / "g").write_bytes(b"gains of another call")
+    gate.set()
+    kept.settle()
+    (tmp_path / "g").unlink()
+    again = _attempt_of(kept, tmp_path)
+    assert again.look_up.outcome == "restored"
+    assert (tmp_path / "g").read_bytes() == b"gains of the call"
+    kept.close()

@@ -13,17 +13,8 @@ import pytest
 from casaprov.journal.document import read_document
 from casaprov.records.model import Activity
 from live_kernel import LiveKernel
-from made_once import made_once
-from two_kernels import small_measurement_set
 
 pytestmark = [pytest.mark.casa, pytest.mark.slow]
-
-
-@pytest.fixture(scope="session")
-def small_ms(casa_site_config: object, ngc5921_fits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A MeasurementSet of 84 rows; read-only."""
-    made = made_once(tmp_path_factory, "small-ms", lambda folder: small_measurement_set(folder, ngc5921_fits))
-    return made / "w.ms"
 
 
 class Notebook:

@@ -6,7 +6,7 @@ import ast
 import random
 import shutil
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -37,6 +37,7 @@ CACHED = """
 """
 
 COUNTS = "casaprov.kernel_hook._recording.session.recomputation().counts"
+TAKE_COUNTS = f"[dict({COUNTS}), {COUNTS}.clear()][0]"
 
 
 class Unequal(AssertionError):
@@ -117,9 +118,24 @@ class TwoKernels:
             self._start_cached()
             self._kernels["cached"].good(f"os.chdir({str(self._cwd())!r})")
 
+    def begin_anew(self, planted: str = "") -> None:
+        """Start the cached kernel anew, with an empty store and another planted bug."""
+        self._kernels["cached"].close()
+        shutil.rmtree(self.folders["cached"])
+        self.folders["cached"].mkdir()
+        self._kernels["plain"].good("tb.close(); os.chdir(HOME)")
+        self._planted, self.outcomes, self.steps = planted, {}, 0
+        self._start_cached()
+
+    @property
+    def hits(self) -> float:
+        """Part of the look-ups so far that were hits."""
+        self._take_outcomes()
+        looked_up = self.outcomes.get("restored", 0) + self.outcomes.get("run", 0)
+        return self.outcomes.get("restored", 0) / looked_up if looked_up else 0.0
+
     def close(self) -> None:
         """End both kernels."""
-        self._take_outcomes()
         for kernel in self._kernels.values():
             kernel.close()
 
@@ -127,9 +143,9 @@ class TwoKernels:
         """Kill the cached kernel in the middle of a cell; what it leaves is made anew by the next round."""
         kernel = self._kernels["cached"]
         self._take_outcomes()
-        number = int(kernel.good("os.getpid()").text)
-        delay = f"import threading; threading.Timer({step.code.count('a') % 5 * 0.05}, os.kill, ({number}, {signal.SIGKILL.value})).start()"
-        kernel.die(f"{delay}\n{step.code}")
+        delay_s = step.code.count("a") % 5 * 0.05
+        kill = f"threading.Timer({delay_s}, os.kill, (os.getpid(), {signal.SIGKILL.value})).start()"
+        kernel.die(f"import threading; {kill}\n{step.code}")
         self._start_cached()
 
     def _cwd(self) -> str:
@@ -137,7 +153,7 @@ class TwoKernels:
         return str(self.folders["cached"] / folder.relative_to(self.folders["plain"]))
 
     def _take_outcomes(self) -> None:
-        shown = self._kernels["cached"].run(COUNTS)
+        shown = self._kernels["cached"].run(TAKE_COUNTS)
         if shown.error is None:
             for outcome, times in ast.literal_eval(shown.text).items():
                 self.outcomes[outcome] = self.outcomes.get(outcome, 0) + times
@@ -282,17 +298,13 @@ class Rounds:
         first = [self.fresh(), *steps[:position], Step(steps[position].code, "killed")]
         return [*first, self.fresh(), *self.reduction()]
 
-    def walk(self, kinds: Sequence[str], go_on: Callable[[], bool]) -> int:
-        """Run rounds until `go_on` says no; return how many."""
-        rounds = 0
+    def play(self, kinds: Iterable[str]) -> None:
+        """Run the calls once, and then a round of each of these kinds."""
         for step in (self.fresh(), *self.reduction()):
             self.kernels.run(step)
-        while go_on():
-            kind = kinds[rounds % len(kinds)] if rounds < len(kinds) else self.random.choice(kinds)
+        for kind in kinds:
             for step in getattr(self, kind)():
                 self.kernels.run(step)
-            rounds += 1
-        return rounds
 
 
 KINDS = (
@@ -302,12 +314,35 @@ KINDS = (
     "disturbed",
     "in_another_order",
     "deleted",
-    "edited",
     "below",
     "killed",
-    "disturbed",
 )
-"""Kinds of rounds, in the order in which each comes for the first time."""
+"""Kinds of rounds."""
+
+PLANTED = {
+    "keys by path": """
+import casaprov.recompute.lookup
+casaprov.recompute.lookup.content_state = lambda measured, unread=frozenset(): "there"
+""",
+    "existing outputs ignored": """
+import casaprov.recompute.action_key
+casaprov.recompute.action_key.KeyedCall.stateful_outputs = property(lambda call: ())
+""",
+    "threads ignored": """
+import casaprov.casa.installed.environment
+casaprov.casa.installed.environment._threads_of_casa = lambda: 1
+""",
+    "an open table ignored": """
+import casaprov.casa.installed.held
+casaprov.casa.installed.held.held_reason = lambda paths: ""
+""",
+    "columns taken too narrowly": """
+import casaprov.tasks.reuse
+columns = frozenset(casaprov.tasks.reuse.CONTENT_COLUMNS)
+casaprov.tasks.reuse.ReuseTerms.unread_columns = lambda terms, parameter, parameters, present: present & columns
+""",
+}
+"""Bugs of a cache, each as a cell that plants it in a kernel."""
 
 
 def small_measurement_set(folder: Path, fits: Path) -> None:
