@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from casaprov.casa.hooks.wrappers import Wrappers
+from casaprov.casa.installed import held
 from casaprov.casa.installed import log as casa_log
 from casaprov.casa.installed.data import prepare
 from casaprov.casa.plots.kernel_plots import KernelPlots
@@ -98,7 +99,7 @@ class KernelRecording:
         )
         self._plots = KernelPlots(lambda: journal_folder(self.session.notebook) / "plots", show_pictures)
         self._wrappers = Wrappers(self.session, self._output.public_call, self._plots, print_notice)
-        self._magic = CasaprovMagic(shell, self.session)
+        self._magic = CasaprovMagic(shell, self.session, held.held_reason)
         self._callbacks = (
             ("pre_run_cell", lambda _info: self._wrappers.release_tools()),
             ("pre_run_cell", cells.begin),

@@ -36,9 +36,9 @@ from casaprov.cli.console import (
 )
 from casaprov.cli.inspect import inspect
 from casaprov.cli.kernel import kernel
+from casaprov.cli.questions import check, show_dry_run, why
 from casaprov.cli.terminal import plain, visible
 from casaprov.cli.vo import fetching, link, look_up_and_store, vo
-from casaprov.cli.why import why
 from casaprov.errors import CasaprovError, DigestError, MissingDependency, RecordError, UsageError
 from casaprov.version import __version__
 
@@ -120,7 +120,10 @@ def cli(verbose: int) -> None:
 @click.option("--kernel", help="Kernelspec to use instead of the notebook's own.")
 @click.option("--timeout", type=Finite(min=0, min_open=True), help="Time limit of one cell, in seconds.")
 @click.option("--cache", "cached", is_flag=True, help="Restore the results of calls whose inputs did not change.")
-def run(*, notebook: Path, output: Path | None, kernel: str | None, timeout: float | None, cached: bool) -> int:
+@click.option("--dry", is_flag=True, help="Run nothing: list what --cache would restore and what it would run.")
+def run(
+    *, notebook: Path, output: Path | None, kernel: str | None, timeout: float | None, cached: bool, dry: bool
+) -> int:
     """Execute a notebook under recording.
 
     It runs in the folder of the executed notebook, and is recorded even if it
@@ -131,6 +134,9 @@ def run(*, notebook: Path, output: Path | None, kernel: str | None, timeout: flo
     Example:
       casaprov run ngc5921.ipynb -o run/ngc5921.ipynb
     """
+    if dry:
+        show_dry_run(notebook, output or notebook)
+        return 0
     with extra("jupyter"):
         from casaprov.notebook.execute import run_notebook
     from casaprov.casa.installed.data import prepare
@@ -419,6 +425,7 @@ def completion(shell: str) -> None:
 
 cli.add_command(archive)
 cli.add_command(cache)
+cli.add_command(check)
 cli.add_command(inspect)
 cli.add_command(annotate)
 cli.add_command(kernel)

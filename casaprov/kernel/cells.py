@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from casaprov.hashing import Digest
 from casaprov.kernel.cell_bundle import CellBundle
 from casaprov.kernel.cell_tags import NO_CACHE, cell_tags
 from casaprov.kernel.page import has_front_end
@@ -59,6 +60,8 @@ class Cells:
     ----------
     step
         The cell that runs; None between two cells.
+    executed
+        Digest of the source that was executed last, by the id of the cell, where the front end sends one.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Cells:
         self._executed = 0
         self._guarded = False
         self.step: Step | None = None
+        self.executed: dict[str, Digest] = {}
 
     # -- events of IPython -----------------------------------------------------
 
@@ -91,13 +95,15 @@ class Cells:
             cell_id=getattr(info, "cell_id", None),
             execution_count=self._executed + 1 if info.store_history else None,
         )
+        if self.step.cell_id is not None:
+            self.executed[self.step.cell_id] = self.step.source_digest
 
     def end(self, result: ExecutionResult) -> None:
         """Publish the bundle of the cell that ran, now or when its records are finished (``post_run_cell``)."""
         if self._guarded:  # the next cell may change files
             guard_writes(self._finish_queue)
             self._guarded = False
-        self._executed = result.execution_count or self._executed
+        self._executed = max(self._executed, result.execution_count or 0)  # a cell may run inside another one
         if self._waits_for_records():
             self._finish_queue.wait()
         self._display.end_cell()

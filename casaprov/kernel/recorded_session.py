@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from casaprov.config import Config
+from casaprov.hashing import Digest
 from casaprov.kernel.cells import Cells
 from casaprov.kernel.notices import print_notice
 from casaprov.kernel.settings import Settings
@@ -109,6 +110,11 @@ class RecordedSession:
     def closed(self) -> bool:
         """True after the session was closed, and in a forked process: the session is the parent's."""
         return self._closed or os.getpid() != self._process
+
+    @property
+    def executed(self) -> Mapping[str, Digest]:
+        """Digest of the source that was executed last, by the id of the cell."""
+        return self._cells.executed
 
     # -- calls -----------------------------------------------------------------
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from casaprov.records.model import Activity, Document, Entity, Usage
+from casaprov.records.model import Activity, Document, Entity, Environment, Usage
 
-__all__ = ["changes_since", "earlier_call", "reasons"]
+__all__ = ["changes_since", "earlier_call", "environment_changes", "reasons"]
 
 _MAX_VALUE = 60
 
@@ -62,10 +62,15 @@ def changes_since(document: Document, earlier: Activity, activity: Activity) -> 
     sessions = {session.id: session.environment for session in document.sessions}
     old_environment, environment = sessions.get(earlier.session), sessions.get(activity.session)
     if old_environment is not None and environment is not None:
-        for name in ("casatasks", "casatools", "casadata", "measures", "python", "threads", "packages"):
-            was, found = getattr(old_environment, name), getattr(environment, name)
-            if was != found:
-                yield f"{name} was {_short(was)} and is {_short(found)}."
+        yield from environment_changes(old_environment, environment)
+
+
+def environment_changes(old: Environment, new: Environment) -> Iterator[str]:
+    """Yield a sentence for each part of the environment that results can depend on and that differs."""
+    for name in ("casatasks", "casatools", "casadata", "measures", "python", "threads", "packages"):
+        was, found = getattr(old, name), getattr(new, name)
+        if was != found:
+            yield f"{name} was {_short(was)} and is {_short(found)}."
 
 
 def _inputs(activity: Activity, entities: dict[str, Entity]) -> dict[tuple[str, str], Entity]:

@@ -151,6 +151,8 @@ class CellRun:
 
     def _begin(self, cell: NotebookNode, cell_index: int) -> None:
         self._on_cell(cell)
+        # As JupyterLab does: a cell that is edited later is known by its id.
+        self._client.kc.session.metadata = {"cellId": cell.id} if "id" in cell else {}
         self._in_cell = True
         if self._timeout_s is not None and cell is not self._unlimited:
             self._timers.append(asyncio.get_running_loop().call_later(self._timeout_s, self._time_out))

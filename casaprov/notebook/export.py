@@ -23,7 +23,7 @@ from casaprov.recording.late_states import PresentFiles, with_observers, with_pr
 from casaprov.records.model import Document
 from casaprov.tasks.specs import load_specs
 
-__all__ = ["export_notebook", "find_journal", "record_of"]
+__all__ = ["export_notebook", "find_journal", "record_of", "recorded_calls"]
 
 
 def export_notebook(
@@ -53,7 +53,7 @@ def export_notebook(
     RecordError
         If the record holds no call.
     """
-    journal, recorded, folders = _recorded(notebook)
+    journal, recorded, folders = recorded_calls(notebook)
     document = without_lost_remains(_contributing(recorded, folders), folders)
     _check_target(out, notebook, document, folders)
     if not document.activities:
@@ -119,12 +119,18 @@ def record_of(notebook: Path) -> Document:
     UsageError, JournalError
         If there is no such notebook or no record of it.
     """
-    _, document, folders = _recorded(notebook)
+    _, document, folders = recorded_calls(notebook)
     return _contributing(document, folders)
 
 
-def _recorded(notebook: Path) -> tuple[Path, Document, dict[str, Path]]:
-    """Return the journal of a notebook, its Document, and the present folder of each session."""
+def recorded_calls(notebook: Path) -> tuple[Path, Document, dict[str, Path]]:
+    """Return the journal of a notebook, its Document, and the present folder of each session.
+
+    Raises
+    ------
+    UsageError, JournalError
+        If there is no such notebook or no record of it.
+    """
     read_notebook(notebook)
     journal = find_journal(notebook)
     document = read_document(journal, notebook.name)

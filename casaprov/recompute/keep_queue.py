@@ -32,7 +32,7 @@ class KeepQueue:
         self._room = threading.Semaphore(_MOST)
 
     def add(self, key: Digest, keep: Callable[[], object]) -> None:
-        """Call `keep` after all that was added before; wait while too many results are not kept yet.
+        """Call `keep` after all earlier ones; wait while too many results are not kept yet.
 
         Parameters
         ----------
@@ -64,7 +64,7 @@ class KeepQueue:
         wait(pending, timeout_s)
 
     def close(self) -> None:
-        """Keep what is left, and end the thread."""
+        """Keep the remaining results, and end the thread."""
         self._thread.shutdown()
 
     def _keep(self, key: Digest, keep: Callable[[], object]) -> None:

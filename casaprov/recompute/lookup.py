@@ -339,7 +339,7 @@ class Recomputation:
         self.queue.settle(timeout_s)
 
     def close(self) -> None:
-        """Keep what is not kept yet, and close the store."""
+        """Keep the remaining results, and close the store."""
         self.queue.close()
         self.store.close()
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import ast
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 
+from casaprov.cli.commands import main
 from casaprov.journal.document import read_document
+from casaprov.journal.folder import journal_folder
+from casaprov.notebook.notebook_name import NOTEBOOK_VARIABLE
 from casaprov.records.model import Activity
 from live_kernel import LiveKernel
 
@@ -23,7 +28,8 @@ class Notebook:
     def __init__(self, folder: Path, small_ms: Path) -> None:
         self.folder = folder
         self._small_ms = small_ms
-        self.kernel = LiveKernel(folder)
+        self.file = folder / "n.ipynb"
+        self.kernel = LiveKernel(folder, environ={**os.environ, NOTEBOOK_VARIABLE: str(self.file)})
         self.kernel.good("%load_ext casaprov\n%casaprov config cache on\nimport casaprov, os, shutil, warnings")
         self.kernel.good("from casatasks import *\nfrom casatools import table\ntb = table()")
 
@@ -34,12 +40,19 @@ class Notebook:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         shutil.copytree(self._small_ms, self.folder / "w.ms")
 
+    def save(self, *cells: str) -> None:
+        """Save a notebook with these cells, which ran."""
+        code = [
+            nbformat.v4.new_code_cell(cell, id=f"c{number}", execution_count=1) for number, cell in enumerate(cells)
+        ]
+        nbformat.write(nbformat.v4.new_notebook(cells=code), self.file)
+
     def run(self, code: str) -> tuple[Activity, str, Any]:
         """Run a cell with one call; return its record, what the cell showed and what the call returned."""
         shown = self.kernel.run(f"answer = {code}")
         self.kernel.good("casaprov.kernel_hook.settle()")
         returned = self.kernel.run("print(repr(answer))").stdout
-        document = read_document(next(self.folder.glob(".casaprov/_unnamed")), "", whole_lines=True)
+        document = read_document(journal_folder(self.file), "", whole_lines=True)
         texts = [data.get("text/html", "") for data in (*shown.data, *shown.updates)]
         return document.activities[-1], f"{texts}\n{shown.stdout}\n{shown.error}", returned
 
@@ -153,3 +166,41 @@ def test_the_magic_turns_the_cache_on_and_gives_reasons(notebook: Notebook) -> N
     activity, *_ = notebook.run("visstat('w.ms')")
     assert activity.look_up is None
     assert "The cache is on." in notebook.kernel.good("%casaprov cache on").text
+
+
+def test_the_cells_that_an_edit_concerns_run_again_and_no_others(
+    notebook: Notebook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notebook.fresh()
+    (notebook.folder / "w.ms").rename(notebook.folder / "raw.ms")
+    cells = [
+        "split('raw.ms', 'n.ms', datacolumn='data')",
+        "flagdata('n.ms', antenna='3', flagbackup=False)",
+        "gaincal('n.ms', caltable='n.G', solint='inf', minsnr=0.0)",
+    ]
+    for number, cell in enumerate(cells):
+        notebook.kernel.good(cell, f"c{number}")
+    notebook.save(*cells)
+    assert "would give these products" in notebook.kernel.good("%casaprov check").text
+    assert main(["check", str(notebook.file)]) == 0
+    assert main(["run", "--dry", str(notebook.file)]) == 0
+    assert "3 calls would be restored and 0 run" in " ".join(capsys.readouterr().out.split())
+
+    cells[2] = cells[2].replace("inf", "60s")
+    notebook.save(*cells)
+    assert main(["check", str(notebook.file)]) == 1
+    assert "cell 3 (gaincal): It was edited after it ran." in " ".join(capsys.readouterr().out.split())
+    assert main(["run", "--dry", str(notebook.file)]) == 0
+    assert "2 calls would be restored and 1 run" in " ".join(capsys.readouterr().out.split())
+    assert "would give these products" in notebook.kernel.good("%casaprov rerun").text
+
+    cells[1] = cells[1].replace("antenna='3'", "antenna='4'")
+    notebook.save(*cells)
+    assert "would give these products" in notebook.kernel.good("%casaprov rerun").text
+    document = read_document(journal_folder(notebook.file), "", whole_lines=True)
+    assert [(a.task, outcome(a)) for a in document.activities[-3:]] == [
+        ("split", "restored"),
+        ("flagdata", "run"),
+        ("gaincal", "run"),
+    ]
+    assert len(list(notebook.folder.glob(".casaprov/aside/*/n.ms"))) == 1

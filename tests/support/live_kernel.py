@@ -69,9 +69,10 @@ class LiveKernel:
         self._client.wait_for_ready(timeout=_TIMEOUT_S)
         self.ready_cpu_s = float(self.good(f"{first}\n__import__('time').process_time()").text) if first else 0.0
 
-    def run(self, cell: str) -> Outputs:
+    def run(self, cell: str, cell_id: str = "") -> Outputs:
         """Execute a cell and return what it showed, without the records of casaprov."""
         shown = Outputs()
+        self._client.session.metadata = {"cellId": cell_id} if cell_id else {}
 
         def keep(message: dict[str, Any]) -> None:
             content = message["content"]
@@ -88,9 +89,9 @@ class LiveKernel:
         self._client.execute_interactive(cell, output_hook=keep, timeout=_TIMEOUT_S)
         return shown
 
-    def good(self, cell: str) -> Outputs:
+    def good(self, cell: str, cell_id: str = "") -> Outputs:
         """Execute a cell that must not fail."""
-        shown = self.run(cell)
+        shown = self.run(cell, cell_id)
         assert shown.error is None, shown.error
         return shown
 

@@ -10,7 +10,7 @@ import logging
 import os
 import shlex
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from casaprov.digests.digester import Digester
+    from casaprov.hashing import Digest
+    from casaprov.kernel.magics.fresh import FreshNotebook
 
 __all__ = ["NAME", "CasaprovMagic", "Controlled"]
 
@@ -68,6 +70,11 @@ class Controlled(Protocol):
         """Return the digester of this session."""
         ...
 
+    @property
+    def executed(self) -> Mapping[str, Digest]:
+        """Digest of the source that was executed last, by the id of the cell."""
+        ...
+
 
 class CasaprovMagic:
     """``%casaprov [SUBCOMMAND ...]``; alone it shows the status.
@@ -80,14 +87,22 @@ class CasaprovMagic:
     config [NAME [VALUE]]  settings
     cache [on|off]     restore results of earlier calls, or not; alone it shows how often
     why [CALL]         why a call ran or was restored; without a call, all of them
+    check              whether "Restart & Run All" would give these products
+    rerun              run the cells that check lists, and no others
     pause, resume      record nothing for a while
 
     CALL is the number of a call in this session, the name of a task (its last
     call counts), an id, or the short name that is given below a cell.
     """
 
-    def __init__(self, shell: InteractiveShell, recording: Controlled) -> None:
+    def __init__(
+        self,
+        shell: InteractiveShell,
+        recording: Controlled,
+        held_reason: Callable[[Sequence[Path]], str] = lambda _paths: "",
+    ) -> None:
         self._shell = shell
+        self._held_reason = held_reason
         self._recording = recording
         self._subcommands: dict[str, Callable[[list[str]], list[Part] | dict[str, Any]]] = {
             "status": self._status,
@@ -98,6 +113,8 @@ class CasaprovMagic:
             "config": self._config,
             "cache": self._cache,
             "why": self._why,
+            "check": self._check,
+            "rerun": self._rerun,
             "pause": self._pause,
             "resume": self._resume,
         }
@@ -275,6 +292,34 @@ class CasaprovMagic:
         if not calls:
             return [Line(f"No call of this session was looked up. %{NAME} cache on turns the cache on.")]
         return [Line(" ".join(reasons(document, call)), str(call.number_in_session)) for call in calls]
+
+    def _check(self, words: list[str]) -> list[Part]:
+        from casaprov.kernel.magics.fresh import check_page
+
+        _none_left("check", words)
+        return check_page(self._fresh().check())
+
+    def _rerun(self, words: list[str]) -> list[Part]:
+        from casaprov.kernel.magics.fresh import check_page
+
+        _none_left("rerun", words)
+        fresh = self._fresh()
+        return check_page(fresh.run_again(self._shell, self._held_reason))
+
+    def _fresh(self) -> FreshNotebook:
+        from casaprov.kernel.magics.fresh import FreshNotebook
+
+        if not self._recording.notebook.is_file():
+            raise UsageError("The notebook has no file that is known.", hint="Save it under a name first.")
+
+        def document() -> Document:
+            self._recording.settle()  # contents are compared, so all digests are needed
+            return self._needed()
+
+        recording = self._recording
+        return FreshNotebook(
+            recording.notebook, document, recording.digester().measure, lambda: self._recording.executed
+        )
 
     def _pause(self, words: list[str]) -> list[Part]:
         _none_left("pause", words)

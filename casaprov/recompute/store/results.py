@@ -159,6 +159,15 @@ class Store:
             os.utime(self.folder.result(manifest.key))
         return manifest
 
+    def holds(self, key: Digest) -> bool:
+        """Return True if there is a result of a key and all its objects are there; their bytes are not read."""
+        try:
+            data = self._manifest_text(key)
+            entry = None if data is None else decode_entry(data)
+        except (StoreError, OSError):
+            return False
+        return entry is not None and not entry.contested and self._has_all(entry)
+
     def open_object(self, member: Member) -> int:
         """Open an object that a look-up found whole, to read it.
 
