@@ -153,6 +153,7 @@ def test_the_memory_of_children_and_theirs_is_seen() -> None:
     assert 64 * 2**20 / 1e6 <= pss_mb <= rss_mb < 200
 
 
+@pytest.mark.long
 @pytest.mark.casa
 @pytest.mark.slow
 def test_a_simulated_measurement_set_is_like_a_real_one(tmp_path: Path) -> None:
@@ -180,6 +181,7 @@ def test_a_simulated_measurement_set_is_like_a_real_one(tmp_path: Path) -> None:
     assert all((tmp_path / name).is_dir() for name in caltables(tmp_path, ms))
 
 
+@pytest.mark.long
 @pytest.mark.casa
 @pytest.mark.slow
 def test_cells_run_with_and_without_recording() -> None:

@@ -218,6 +218,7 @@ def test_a_failing_task_raises_what_it_always_raised(kernel: Corner) -> None:
     assert [call.outcome for call in calls_in(kernel)] == ["failed"]
 
 
+@pytest.mark.long
 def test_a_folder_that_was_moved_continues_its_record(tmp_path: Path, ngc5921_fits: Path) -> None:
     (tmp_path / "old").mkdir()
     first = run(tmp_path / "old", "from casatasks import *", IMPORT.format(fits=str(ngc5921_fits)))
@@ -277,7 +278,7 @@ def test_signatures_help_and_pickles_are_as_without(tmp_path: Path) -> None:
     assert "vis=" in texts[0]
 
 
-@pytest.mark.parametrize("part", ["begin", "end_soon"])
+@pytest.mark.parametrize("part", ["begin", pytest.param("end_soon", marks=pytest.mark.long)])
 def test_a_broken_recorder_breaks_no_cell_and_warns_once(tmp_path: Path, ngc5921_fits: Path, part: str) -> None:
     result = run(
         tmp_path,

@@ -233,6 +233,7 @@ def test_casa_data_that_only_the_users_configuration_names_are_used(
     assert config.read_text() == text
 
 
+@pytest.mark.long
 def test_nothing_is_harmed_by_a_replay(reduction: Reduction, tmp_path: Path) -> None:
     before = contents(reduction.folder)
     replay(reduction.crate, tmp_path / "again", "--data", reduction.data)
@@ -244,7 +245,7 @@ def test_nothing_is_harmed_by_a_replay(reduction: Reduction, tmp_path: Path) -> 
     subprocess.run(["unshare", "-rm", "true"], check=False, capture_output=True).returncode != 0,
     reason="this user may not mount a small file system (unshare -rm)",
 )
-@pytest.mark.parametrize("megabytes", [1, 30, 60])
+@pytest.mark.parametrize("megabytes", [1, *(pytest.param(more, marks=pytest.mark.long) for more in (30, 60))])
 def test_a_full_disk_ends_in_a_sentence(reduction: Reduction, tmp_path: Path, megabytes: int) -> None:
     work = tmp_path / "small"
     work.mkdir()

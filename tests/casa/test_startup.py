@@ -244,7 +244,9 @@ LACKING = {
 }
 
 
-@pytest.mark.parametrize("lacking", sorted(LACKING))
+@pytest.mark.parametrize(
+    "lacking", ["casatasks", *(pytest.param(name, marks=pytest.mark.long) for name in ("casadata", "casashell"))]
+)
 def test_a_kernel_that_lacks_something_starts_and_says_it_once(
     lacking: str, tmp_path: Path, python_without: Callable[..., Path]
 ) -> None:

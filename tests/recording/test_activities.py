@@ -248,6 +248,7 @@ def test_what_they_made_is_theirs_and_nothing_is_a_gap(reduced: Reduction) -> No
     assert "keep the beginning" in tidy.parameters["script"]
 
 
+@pytest.mark.long
 @pytest.mark.casa
 @pytest.mark.slow
 def test_a_replay_takes_what_no_task_made_and_verifies_the_rest(reduced: Reduction, tmp_path: Path) -> None:

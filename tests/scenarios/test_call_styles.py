@@ -255,6 +255,7 @@ visstat("forked.ms")
 """
 
 
+@pytest.mark.long
 def test_a_fork_writes_nothing_into_the_record_of_its_parent(ngc5921_fits: Path, tmp_path: Path) -> None:
     # A kernel of its own: OpenMP, which other tasks use, does not survive a fork.
     cells = (

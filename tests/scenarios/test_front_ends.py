@@ -65,8 +65,7 @@ def with_nbconvert(path: Path) -> Path:
 
 PROGRAMS = [
     with_nbclient,
-    with_papermill,
-    *(pytest.param(program, marks=pytest.mark.long) for program in (with_jupyter_execute, with_nbconvert)),
+    *(pytest.param(other, marks=pytest.mark.long) for other in (with_papermill, with_jupyter_execute, with_nbconvert)),
 ]
 
 
@@ -146,6 +145,7 @@ def test_the_records_survive(executed: Callable[[Any], Path], tmp_path: Path, pr
     assert [a.task for a in record_of(path).activities] == ["listobs", "flagdata"]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_papermill_keeps_what_is_its_own(executed: Callable[[Any], Path], tmp_path: Path) -> None:
     path = copied(executed(with_papermill), tmp_path)
@@ -205,7 +205,7 @@ def test_a_stripped_notebook_gets_its_index_back(
 
 @pytest.mark.slow
 def test_renamed_and_copied_notebooks_keep_their_record(executed: Callable[[Any], Path], tmp_path: Path) -> None:
-    path = copied(executed(with_jupyter_execute), tmp_path)
+    path = copied(executed(with_nbclient), tmp_path)
     index = sync_notebook(path)
     shutil.copy(path, tmp_path / "copy.ipynb")
     path.rename(tmp_path / "renamed.ipynb")

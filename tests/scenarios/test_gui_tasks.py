@@ -212,6 +212,7 @@ def plotters(belonging: str) -> list[str]:
     return found
 
 
+@pytest.mark.long
 def test_a_killed_kernel_leaves_no_program_and_no_file_behind(ngc5921_fits: Path, tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()

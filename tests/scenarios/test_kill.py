@@ -26,6 +26,7 @@ from reductions import write_notebook
 
 pytestmark = [pytest.mark.casa, pytest.mark.slow, pytest.mark.usefixtures("casa_site_config")]
 
+KILLS, FOLDERS = 50, 10
 LONGEST_S = 0.7
 
 
@@ -170,14 +171,12 @@ def victim(kernels: Kernels, folder: Path) -> Victim:
     return Victim(notebook, ended, known, before, kernels.start(notebook, ended))
 
 
-@pytest.mark.parametrize(("kills", "folders"), [(6, 2), pytest.param(50, 10, marks=pytest.mark.long)])
-def test_whatever_had_ended_is_recorded_when_a_kernel_is_killed(
-    kernels: Kernels, tmp_path: Path, kills: int, folders: int
-) -> None:
+@pytest.mark.long
+def test_whatever_had_ended_is_recorded_when_a_kernel_is_killed(kernels: Kernels, tmp_path: Path) -> None:
     seed = int(os.environ.get("CASAPROV_KILL_SEED", time.time_ns()))
     print("CASAPROV_KILL_SEED =", seed)  # noqa: T201 - shown if the test fails
     chance = random.Random(seed)
-    places = [tmp_path / f"f{kill % folders}" for kill in range(kills)]
+    places = [tmp_path / f"f{kill % FOLDERS}" for kill in range(KILLS)]
     following = victim(kernels, places[0])
     for folder in [*places[1:], None]:
         # The next kernel starts while this one is checked.
@@ -187,7 +186,7 @@ def test_whatever_had_ended_is_recorded_when_a_kernel_is_killed(
     for folder in set(places):
         works("export", folder / "k.ipynb", "-o", folder / "k.zip")
         works("validate", folder / "k.zip")
-        continued(journal_folder(folder / "k.ipynb"), kills // folders)
+        continued(journal_folder(folder / "k.ipynb"), KILLS // FOLDERS)
 
 
 def continued(journal: Path, kernels: int) -> None:

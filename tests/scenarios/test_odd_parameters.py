@@ -234,6 +234,7 @@ def test_an_odd_value_of_every_kind_changes_nothing(pair: Pair, call: str) -> No
         pair.call({"call": call, "values": {"vis": value.strip()}})
 
 
+@pytest.mark.long
 def test_a_call_that_ends_the_process_in_casa_is_in_the_record(pair: Pair) -> None:
     pair.call({"call": "imstat", "values": {"imagename": "'a.im'", "axes": "[0, 0]"}})
     assert pair.ended[-1] == "unfinished"

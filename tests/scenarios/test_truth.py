@@ -177,6 +177,7 @@ def test_what_calls_change_under_another_name_is_followed(ngc5921_fits: Path, tm
     assert steps["imstat"]["same_return"]
 
 
+@pytest.mark.long
 def test_a_multi_ms_is_judged_as_a_whole(ngc5921_fits: Path, tmp_path: Path) -> None:
     """Its parts are changed by calls that flagdata and setjy make, and by uvsub itself, through the whole."""
     found = replay(
@@ -217,6 +218,7 @@ def test_a_change_after_the_last_call_is_not_called_verified(ngc5921_fits: Path,
     assert [p["comparison"]["verdict"] for p in between] == ["same-content"]
 
 
+@pytest.mark.long
 def test_a_change_between_two_calls_stops_what_follows(ngc5921_fits: Path, tmp_path: Path) -> None:
     found = replay(
         tmp_path / "n",

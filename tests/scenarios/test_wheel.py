@@ -135,6 +135,7 @@ def test_jupyter_server_finds_its_extension(installed: Installed) -> None:
     assert json.loads(config.read_text())["ServerApp"]["jpserver_extensions"] == {"casaprov.notebook.server": True}
 
 
+@pytest.mark.long
 @pytest.mark.casa
 def test_the_doctor_finds_no_more_than_git_missing(installed: Installed) -> None:
     done = installed.run("casaprov", "doctor", "--json")

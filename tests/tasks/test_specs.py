@@ -538,6 +538,7 @@ def calls(casa_site_config: data.DataSource, ngc5921_fits: Path, tmp_path_factor
     return json.loads((made_once(tmp_path_factory, "tasks", run) / "results.json").read_text())
 
 
+@pytest.mark.long
 @pytest.mark.casa
 def test_real_tasks_do_what_the_table_says_and_nothing_else(calls: Any) -> None:
     assert len({call["task"] for call in calls}) >= 25
