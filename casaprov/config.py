@@ -27,6 +27,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 """Possible values of the settings that are words."""
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) *([kMGT]?)B?")
+_LIMIT = re.compile(r"[a-z-]+=[\w.]+")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _SIZES = ("fast_above", "cache_size", "store_size")
@@ -62,6 +63,8 @@ class Config:
         ``on``: the results of a call with the same inputs are restored instead of computed again.
     not_cached
         Tasks that always run.
+    reader_limits
+        Limits of the processes that read files, as ``memory=16GB``; the others follow from the size of the files.
     sources
         Source of each setting, by its name.
     """
@@ -76,6 +79,7 @@ class Config:
     store_days: int = 90
     cache: str = "off"
     not_cached: tuple[str, ...] = ()
+    reader_limits: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @classmethod
@@ -179,7 +183,9 @@ def _checked(name: str, value: Any, source: str) -> Any:
             raise UsageError(f"{source}: {name} cannot be {value!r}.", hint=f"It is {' or '.join(CHOICES[name])}.")
         return value
     if name == "not_cached":
-        return _task_names(name, value, source)
+        return _words(name, value, source, _NAME, "tasks such as tclean, split")
+    if name == "reader_limits":
+        return _words(name, value, source, _LIMIT, "limits such as memory=16GB, cpu=2h")
     try:
         number = int(str(value)) if name in _COUNTS else size_of(value)
     except ValueError:
@@ -190,9 +196,9 @@ def _checked(name: str, value: Any, source: str) -> Any:
     return number
 
 
-def _task_names(name: str, value: Any, source: str) -> tuple[str, ...]:
+def _words(name: str, value: Any, source: str, form: re.Pattern[str], example: str) -> tuple[str, ...]:
     members = value if isinstance(value, list | tuple) else [word for word in re.split(r"[,\s]+", str(value)) if word]
-    names = tuple(str(member) for member in members if member != "none")
-    if not all(_NAME.fullmatch(member) for member in names):
-        raise UsageError(f"{source}: {name} cannot be {value!r}.", hint="It is a list of tasks such as tclean, split.")
-    return names
+    words = tuple(str(member) for member in members if member != "none")
+    if not all(form.fullmatch(word) for word in words):
+        raise UsageError(f"{source}: {name} cannot be {value!r}.", hint=f"It is a list of {example}.")
+    return words

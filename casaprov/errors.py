@@ -14,6 +14,7 @@
     │   ├── LimitReached          ... a process used more than it may
     │   ├── NoSpace               ... the work folder is full
     │   └── WorkerDied            ... a child process ended before it answered
+    │       └── WorkerClosed        ... since this process had no more use for it
     ├── StoreError              the store of results cannot be read or written
     │   ├── HalfRestored          ... a failure left a part of a result restored
     │   ├── NotKept               ... the result of a call is not kept there
@@ -57,8 +58,10 @@ __all__ = [
     "TaskMissing",
     "UsageError",
     "VoError",
+    "WorkerClosed",
     "WorkerDied",
     "first_issues",
+    "within",
 ]
 
 
@@ -125,6 +128,11 @@ class Note(Issue):
     """An addition to a crate by others, which makes nothing of it wrong."""
 
 
+def within(message: str) -> str:
+    """Return a message as the second half of a sentence."""
+    return message[:1].lower() + message[1:]
+
+
 def first_issues(issues: tuple[Issue, ...]) -> str:
     """Return up to ten issues as text, and the number of the others."""
     shown = "; ".join(str(issue).rstrip(".") for issue in issues[:10])
@@ -173,6 +181,10 @@ class NoSpace(ReplayError):
 
 class WorkerDied(ReplayError):
     """A child process ended before it answered."""
+
+
+class WorkerClosed(WorkerDied):
+    """A child process was closed, and answers no more."""
 
 
 class StoreError(CasaprovError):

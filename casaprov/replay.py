@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Protocol
 
 from casaprov.comparison.products import Comparison, Tolerance
+from casaprov.confinement.limits import Limits, with_choices
 from casaprov.crate import OpenCrate, open_crate
 from casaprov.digests.measurement import Measure, Measurement
 from casaprov.errors import CrateError, UsageError
@@ -38,7 +39,8 @@ from casaprov.replays.judge import Judge
 from casaprov.replays.locators import FileLocators
 from casaprov.replays.plan import foreign_states, make_plan
 from casaprov.replays.report import REPORT_FORMAT, ReplayReport, compare_environments
-from casaprov.replays.work_folder import Files, WorkFolder, no_space
+from casaprov.replays.usual_limits import usual_limits
+from casaprov.replays.work_folder import Files, WorkFolder, no_space, remove
 from casaprov.runner import Runner
 from casaprov.tasks.calls import Executor
 from casaprov.tasks.specs import load_specs
@@ -73,12 +75,16 @@ class ReplayOptions:
         Whether a crate whose files do not match its checksums is refused.
     fetch
         Returns resolvers of locators that lead to the network, for the records of a crate; by default it is not used.
+    limits
+        Limits that the user chose, as ``memory=16GB``; the others are usual ones, see
+        :func:`casaprov.replays.usual_limits.usual_limits`.
     """
 
     data: tuple[Path, ...] = ()
     tolerance: Tolerance = field(default_factory=Tolerance)
     verify: bool = True
     fetch: Callable[[Document], Mapping[str, Resolver]] = lambda _: {}
+    limits: tuple[str, ...] = ()
 
 
 class ReplayExecutor(Executor, Files, Protocol):
@@ -146,7 +152,7 @@ class ReplayCasa(Protocol):
         """Measure a candidate for an input, by a process that can write nothing; DigestError if it cannot be read."""
         ...
 
-    def open_executor(self, work: Path, inputs: Iterable[Path]) -> ReplayExecutor:
+    def open_executor(self, work: Path, inputs: Iterable[Path], limits: Limits) -> ReplayExecutor:
         """Start CASA for calls that may write in `work` and read `inputs`."""
         ...
 
@@ -175,6 +181,7 @@ def replay_crate(
     CasaMissing, CasaDataMissing, ConfinementMissing, InputMissing, NoSpace, ReplayError
         If the replay cannot start or go on.
     """
+    with_choices(Limits(), options.limits)  # a wrong one is told before anything is unpacked
     for folder in options.data:
         if not folder.is_dir():
             problem = f"{folder} is no folder" if folder.exists() else f"There is no folder {folder}"
@@ -189,7 +196,10 @@ def replay_crate(
             raise
         text = json.dumps(unstructure(report), indent=2) + "\n"
         (private / REPORT_NAME).write_text(text, encoding="utf-8")
-        # A rename puts the report in the place of a link that a call left; writing would follow the link.
+        # A rename puts the report in the place of a link that a call left; writing would follow the link. It cannot
+        # replace a folder.
+        if (root / REPORT_NAME).is_dir():
+            remove(root / REPORT_NAME)
         (private / REPORT_NAME).replace(root / REPORT_NAME)
     return report
 
@@ -222,8 +232,9 @@ def _replay(
     if not plan.steps:
         raise CrateError("The records of this crate hold no call, so there is nothing to replay.", hint=_ASK)
     inputs = foreign | find_inputs(plan.inputs, opened.document, finder)
+    limits = with_choices(usual_limits(opened.document), options.limits)
     with (
-        closing(casa.open_executor(work, inputs.values())) as executor,
+        closing(casa.open_executor(work, inputs.values(), limits)) as executor,
         closing(casa.open_reader((work, opened.folder, *inputs.values()))) as reader,
     ):
         if unable := executor.unable(plan.packages):

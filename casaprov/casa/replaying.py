@@ -14,6 +14,7 @@ from casaprov.casa.sandbox.confine import require_confinement
 from casaprov.casa.sandbox.executor import CasaProcess
 from casaprov.casa.sandbox.product_readers import ProductReaders
 from casaprov.casa.session import open_recorder
+from casaprov.confinement.limits import Limits
 from casaprov.digests.digester import Digester
 from casaprov.digests.measurement import Measure, Measurement
 from casaprov.errors import MissingDependency, UsageError, WorkerDied
@@ -66,9 +67,9 @@ class InstalledCasa:
         """Measure a candidate for an input, by a process that can write nothing."""
         return self._digester.measure
 
-    def open_executor(self, work: Path, inputs: Iterable[Path]) -> CasaProcess:
+    def open_executor(self, work: Path, inputs: Iterable[Path], limits: Limits) -> CasaProcess:
         """Start CASA for calls that may write in `work` and read `inputs`."""
-        return _ReplayProcess(work, inputs=inputs, python=self._python, confined=self.confined)
+        return _ReplayProcess(work, inputs=inputs, python=self._python, confined=self.confined, limits=limits)
 
     def open_reader(self, readable: Iterable[Path]) -> ProductReaders:
         """Start readers that may read these folders and files."""

@@ -259,6 +259,14 @@ def validate(*, crate: Path, strict: bool, as_json: bool) -> int:
     "--unconfined", is_flag=True, help="Allow the crate's calls everything that you may do, beyond the work folder."
 )
 @click.option("--fetch", is_flag=True, help="Fetch inputs that are not found here from their archives.")
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Most that one call may use: memory=16GB, cpu=2h, time=2h, processes=500, open-files=500, file-size=50GB,"
+    " folder-size=50GB, or none; repeatable.",
+)
 @click.option("--ignore-checksums", is_flag=True, help="Replay a crate although it was changed after it was packed.")
 @_json_option
 def replay(
@@ -271,6 +279,7 @@ def replay(
     python: str,
     unconfined: bool,
     fetch: bool,
+    limits: tuple[str, ...],
     ignore_checksums: bool,
     as_json: bool,
 ) -> int:
@@ -293,7 +302,7 @@ def replay(
     tolerance, verify = Tolerance(rtol, atol), not ignore_checksums
     kept = leaving(f"The products replayed so far are in {folder}.")
     with kept, opened_digester() as digester, fetching(wanted=fetch) as resolvers:
-        options = ReplayOptions(data=data, tolerance=tolerance, verify=verify, fetch=resolvers)
+        options = ReplayOptions(data=data, tolerance=tolerance, verify=verify, fetch=resolvers, limits=limits)
         casa = InstalledCasa(digester, python=python, confined=not unconfined)
         report = replay_crate(crate, folder, casa, options, on_step=tell_step)
     show(report, as_json, replay_view)

@@ -15,7 +15,7 @@ from pathlib import Path
 from casaprov.digests.measurement import Measurement
 from casaprov.digests.memory_cache import RecentDigests
 from casaprov.digests.parallel import Cache, CallPool, Observes, ParallelMeasurement
-from casaprov.errors import WorkerDied
+from casaprov.errors import WorkerClosed, WorkerDied
 from casaprov.files.stamps import Stamps, is_self_contained, is_settled, settle, stamp
 from casaprov.files.time_resolution import TimeSteps
 from casaprov.processes.exempt import ExemptLock
@@ -74,7 +74,7 @@ class Digester:
         -------
         Future
             It raises the errors of :func:`casaprov.digests.measurement.measure`, and
-            :class:`casaprov.errors.WorkerDied`.
+            :class:`casaprov.errors.WorkerClosed`.
         """
         path = path.absolute()
         key = (path, tier)
@@ -96,7 +96,7 @@ class Digester:
                 result = self._threads.submit(self._measure, path, tier, before)
             except RuntimeError:  # its threads have ended
                 closed: Future[Measurement] = Future()
-                closed.set_exception(WorkerDied(f"{path} was not measured: the workers were closed."))
+                closed.set_exception(WorkerClosed(f"{path} was not measured: the workers were closed."))
                 return closed
             self._pending[key] = (now, result)
         result.add_done_callback(lambda done: self._no_longer_pending(key, done))

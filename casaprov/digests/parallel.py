@@ -28,7 +28,7 @@ from casaprov.digests.measurement import Measurement, Member, measured_folder, m
 from casaprov.digests.table import ColumnPart, is_sampled, join_leaf, runs_from_json
 from casaprov.digests.table_parts import ColumnFacts, TableFacts, parts_of, storage_files
 from casaprov.digests.tree import ColumnLeaf, TableNode
-from casaprov.errors import CasaprovError, DigestError, WorkerDied
+from casaprov.errors import CasaprovError, DigestError, LimitReached, WorkerClosed, WorkerDied, within
 from casaprov.files.kinds import is_fits, is_table, members_of
 from casaprov.files.stamps import Stamps, StatStamp, stamp
 from casaprov.formats.tables import Runs, Storage
@@ -143,6 +143,7 @@ class ParallelMeasurement:
         self._pool = pool
         self._cache = cache
         self._observes: Observes = observes
+        self._calls: list[Future[Any]] = []  # all that were asked for
 
     def known(self) -> Measurement | None:
         """Return the measurement that the cache has of the product, if nothing changed since."""
@@ -155,7 +156,25 @@ class ParallelMeasurement:
         return next((measured for measured in found if measured is not None), None)
 
     def measure(self) -> Measurement:
-        """Measure the product."""
+        """Measure the product.
+
+        Raises
+        ------
+        DigestError
+            If it cannot be read, takes more to read than it may, or ends the process that reads it.
+        WorkerClosed
+            If the workers are closed meanwhile.
+        """
+        try:
+            return self._measured()
+        except WorkerClosed:
+            raise
+        except (LimitReached, WorkerDied) as error:
+            for asked in self._calls:
+                asked.cancel()
+            raise DigestError(f"{self.path} cannot be read: {within(error.message)}", hint=error.hint) from error
+
+    def _measured(self) -> Measurement:
         asked = self._ask_observations()  # before the columns, so that the user never waits for it alone
         if is_table(self.path):
             before = self.stamps or stamp(self.path)
@@ -332,7 +351,9 @@ class ParallelMeasurement:
     # -- what is asked -------------------------------------------------------
 
     def _ask(self, read: Callable[[Any], T], name: str, **arguments: Any) -> _Asked[T]:
-        return _Asked(self._pool, read, name, arguments)
+        asked = _Asked(self._pool, read, name, arguments)
+        self._calls.append(asked.future)
+        return asked
 
     def _shared(
         self, name: str, read: Callable[[Any], T], paths: list[Path], **arguments: Any
@@ -385,21 +406,23 @@ class _Asked(Generic[T]):
         self._read = read
         self._name = name
         self._arguments = arguments
-        self._future = pool.submit(name, **arguments)
+        self.future = pool.submit(name, **arguments)
 
     def result(self) -> T:
         """Wait for the answer; a call whose worker died is made once more."""
         try:
             return self._wait()
+        except WorkerClosed:
+            raise
         except WorkerDied:
-            self._future = self._pool.submit(self._name, **self._arguments)
+            self.future = self._pool.submit(self._name, **self._arguments)
             return self._wait()
 
     def _wait(self) -> T:
         try:
-            return self._read(self._future.result())
+            return self._read(self.future.result())
         except CancelledError:
-            raise WorkerDied("The worker processes were closed.") from None
+            raise WorkerClosed("The worker processes were closed.") from None
 
 
 def _is_fits(path: Path) -> bool:

@@ -138,7 +138,10 @@ def fits_table(cards: Iterable[tuple[str, Any]]) -> FitsTable | None:
     for number in range(1, fields + 1):
         name = str(header.get(f"TTYPE{number}") or "").strip()
         name = f"column {number}" if not name or name in columns else name
-        element = _ascii(header, number) if kind == "TABLE" else _binary(header, number, end)
+        try:
+            element = _ascii(header, number) if kind == "TABLE" else _binary(header, number, end)
+        except (TypeError, ValueError, OverflowError):  # numpy has no type of such a width
+            return None
         if element is None:
             return None
         offset, dtype, count = element

@@ -26,7 +26,7 @@ from typing import IO, Any, Protocol, cast
 
 from casaprov import errors
 from casaprov.bounded_json import JsonLimits, parse_json
-from casaprov.errors import CasaprovError, WorkerDied
+from casaprov.errors import CasaprovError, WorkerClosed, WorkerDied
 
 __all__ = ["Watch", "Worker", "WorkerPool", "serve"]
 
@@ -135,7 +135,7 @@ class Worker:
                 self._end(process, wait_s=0)
                 raise
             if not answer.endswith(b"\n"):
-                raise self._died(process, name)
+                raise self._was_closed() if self._closed else self._died(process, name)
         try:
             members = parse_json(answer, _ANSWERS, strict=False)
             if "error" not in members:
@@ -148,7 +148,7 @@ class Worker:
         raise error
 
     def close(self) -> None:
-        """End the child for good; a running call raises :class:`WorkerDied`."""
+        """End the child for good; a running call raises :class:`WorkerClosed`."""
         self._closed = True
         process = self._process
         if process is not None:
@@ -156,7 +156,7 @@ class Worker:
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._closed:
-            raise WorkerDied(f"The child process {self._command[-1]} was closed.")
+            raise self._was_closed()
         if self._process is None or self._process.poll() is not None:
             if self._process is not None:
                 self._end(self._process, wait_s=0)
@@ -205,24 +205,24 @@ class Worker:
         """Wait for a line, and end the call if the watch says so or the line is too long."""
         waiting = select.poll()
         waiting.register(stdout.fileno(), select.POLLIN)
-        pieces: list[bytes] = []
-        size = 0
+        answer = bytearray()  # not a list of pieces: a child may write byte by byte
         while True:
-            ready = waiting.poll(None if self._watch is None else self._watch.interval_s * 1000)
+            if waiting.poll(None if self._watch is None else self._watch.interval_s * 1000):
+                piece = cast("io.BufferedReader", stdout).read1(_READ_BYTES)
+                answer += piece
+                if not piece or piece.endswith(b"\n") or len(answer) > _ANSWERS.bytes:
+                    return bytes(answer)
+            # An answer that is there counts: the time limit passes also while this process is stopped.
             if self._watch is not None and (problem := self._watch.problem(pid)):
                 raise problem
-            if not ready:
-                continue
-            piece = cast("io.BufferedReader", stdout).read1(_READ_BYTES)
-            pieces.append(piece)
-            size += len(piece)
-            if not piece or piece.endswith(b"\n") or size > _ANSWERS.bytes:
-                return b"".join(pieces)
+
+    def _was_closed(self) -> WorkerClosed:
+        return WorkerClosed(f"The child process {self._command[-1]} was closed.")
 
     def _died(self, process: subprocess.Popen[bytes], name: str) -> WorkerDied:
         self._end(process, wait_s=_END_S)
         status = process.returncode
-        how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
+        how = f"was ended by signal {_signal_name(-status)}" if status < 0 else f"ended with status {status}"
         last = "\n".join(self._stderr.lines())
         return WorkerDied(
             f"The child process {self._command[-1]} {how} before it answered {name!r}."
@@ -243,6 +243,13 @@ class Worker:
         cast("IO[bytes]", process.stdout).close()
         if self._drain is not None and self._drain is not threading.current_thread():
             self._drain.join(_END_S)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return f"{number} ({signal.Signals(number).name})"
+    except ValueError:  # real-time signals have no names
+        return str(number)
 
 
 class _LastOutput:
@@ -319,14 +326,14 @@ class WorkerPool:
 
         Raises
         ------
-        WorkerDied
+        WorkerClosed
             If the pool was closed.
         """
         try:
             return self._threads.submit(self._run, name, arguments)
         except RuntimeError as error:
             if self._closed:
-                raise WorkerDied("The worker processes were closed.") from error
+                raise WorkerClosed("The worker processes were closed.") from error
         # Python is ending: it starts no work in other threads any more, but waits for this thread.
         answer: Future[Any] = Future()
         try:

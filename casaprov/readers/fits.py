@@ -35,7 +35,7 @@ class AstropyFitsReader:
             try:
                 with fits.open(path, memmap=False, disable_image_compression=True) as opened:
                     yield from [_hdu(path, hdu) for hdu in opened]
-            except (fits.VerifyError, OSError, ValueError, TypeError) as error:
+            except (fits.VerifyError, OSError, ValueError, TypeError, LookupError, ArithmeticError) as error:
                 raise DigestError(f"{path} is a damaged FITS file: {error}") from error
 
 

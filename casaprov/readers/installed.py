@@ -10,6 +10,7 @@ from pathlib import Path
 import platformdirs
 
 from casaprov.config import Config, load_config
+from casaprov.confinement.reader_limits import reader_watch
 from casaprov.digests.digester import Digester
 from casaprov.digests.parallel import Cache, Observes
 from casaprov.errors import MissingDependency
@@ -108,7 +109,8 @@ def open_digester(
     if find_spec("casacore") is None and find_spec("casatools") is not None:
         # Here, once in a session: messages of the workers reach no user.
         _warn_that_it_is_slow()
-    pool = WorkerPool(config.workers, module, environment={**WORKER_ENVIRONMENT, **(environment or {})})
+    variables = {**WORKER_ENVIRONMENT, **(environment or {})}
+    pool = WorkerPool(config.workers, module, environment=variables, watch=reader_watch(config.reader_limits))
     return Digester(pool, _open_cache(config.cache_size), observes=observes)
 
 

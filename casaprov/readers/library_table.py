@@ -11,10 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from casaprov.errors import DigestError
+from casaprov.files.regular import tables_opened_with
 from casaprov.formats.tables import Block, Column, Runs, Storage
 from casaprov.readers.blocks import Cells, Shape, blocks, common_shape, runs, storage_of, stretch
 
 __all__ = ["LibraryTable"]
+
+_MANY_ROWS = 1_000_000
+_BITS = 8
 
 
 class LibraryTable(Cells):
@@ -33,6 +38,8 @@ class LibraryTable(Cells):
         self.type: str = info["type"]
         self.subtype: str = info["subType"]
         self.rows = int(handle.nrows())
+        if self.rows > _MANY_ROWS:
+            _refuse_a_claim(path, self.rows)
         self.keywords: Mapping[str, Any] = self._record(handle.getkeywords())
         self.columns: Mapping[str, Column] = {name: self._column(name) for name in handle.colnames()}
 
@@ -94,3 +101,18 @@ class LibraryTable(Cells):
     @abstractmethod
     def _record(record: Mapping[str, Any]) -> dict[str, Any]:
         """Turn keywords into the form of :class:`casaprov.formats.tables.Table`."""
+
+
+def _refuse_a_claim(path: Path, rows: int) -> None:
+    """Refuse a table that claims more rows than its files have bits: it would be read for hours, and hold nothing.
+
+    The smallest value of one row, a truth value, takes a bit. Only IncrementalStMan stores less, if rows that follow each
+    other have the same value in all columns.
+    """
+    files = (file for folder in tables_opened_with(path) for file in folder.rglob("*") if file.is_file())
+    size = sum(file.stat().st_size for file in files)
+    if rows > _BITS * size:
+        raise DigestError(
+            f"{path} claims to have {rows} rows, but its files have only {size} bytes.",
+            hint="It is damaged, or made to mislead; ask its author for another copy.",
+        )

@@ -8,6 +8,9 @@ from datetime import datetime
 from pathlib import Path
 
 from casaprov.comparison.products import Comparison, Tolerance
+from casaprov.config import load_config
+from casaprov.confinement.reader_limits import reader_watch
+from casaprov.errors import LimitReached, WorkerDied, within
 from casaprov.processes.worker import Worker
 from casaprov.readers.installed import WORKER_MODULE
 from casaprov.records.serialise import structure, unstructure
@@ -25,12 +28,17 @@ class ProductComparer:
     """
 
     def __init__(self, module: str = WORKER_MODULE, environment: Mapping[str, str] | None = None) -> None:
-        self._worker = Worker(module, environment=environment)
+        watch = reader_watch(load_config(Path.cwd()).reader_limits)
+        self._worker = Worker(module, environment=environment, watch=watch())
 
     def compare(self, left: Path, right: Path, tolerance: Tolerance) -> Comparison:
         """Compare two products; see :func:`compare_products`."""
         paths = {"left": str(left.absolute()), "right": str(right.absolute())}
-        return structure(self._worker.call("compare", **paths, tolerance=unstructure(tolerance)), Comparison)
+        try:
+            return structure(self._worker.call("compare", **paths, tolerance=unstructure(tolerance)), Comparison)
+        except (LimitReached, WorkerDied) as error:
+            message = f"{left} and {right} cannot be compared: {within(error.message)}"
+            raise type(error)(message, hint=error.hint) from error
 
     def same_listing(
         self, recorded: Path, recorded_at: datetime, present: Path, present_at: datetime, moved: Mapping[str, str]
@@ -74,6 +82,8 @@ def compare_products(
     ------
     casaprov.errors.UsageError
         If one of the paths does not exist or cannot be read.
+    casaprov.errors.LimitReached, casaprov.errors.WorkerDied
+        If reading them takes more than it may, or ends the process.
     casaprov.errors.MissingDependency
         If no library that can read them is installed.
     """

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from casaprov.comparison.products import Comparison, Tolerance
-from casaprov.errors import ReplayError, WorkerDied
+from casaprov.errors import LimitReached, ReplayError, WorkerDied
 from casaprov.hashing import digest_record
 from casaprov.records.model import Activity, Entity, Outcome, Session, Usage
 from casaprov.records.values import from_json, is_exact, to_json
@@ -104,17 +104,22 @@ class Execution:
         steps: list[StepReport] = []
         products: dict[str, ProductReport] = {}
         for number, planned in enumerate(self.plan.steps, start=1):
-            step = self._unless_blocked(planned)
-            if step.action == "run":
-                self.on_step(number, step.activity)
-                steps.append(self._run_step(step))
-            else:
-                self._restore(step)
+            try:
+                step = self._unless_blocked(planned)
+                if step.action == "run":
+                    self.on_step(number, step.activity)
+                    steps.append(self._run_step(step))
+                else:
+                    self._restore(step)
+                    steps.append(_not_run(step))
+            except (LimitReached, WorkerDied) as error:
+                # The next call gets another process: what does not depend on this one is replayed.
+                step = replace(planned, action="blocked", reason=_end_of_process(error), restores=())
                 steps.append(_not_run(step))
+            else:
+                self._keep(step)
             for usage in step.leaves:
                 entity = self.entities[usage.entity]
-                if entity.id in self.plan.kept:
-                    self.work.keep(entity.path, entity.id)
                 products[entity.id] = ProductReport(
                     path=entity.path,
                     kind=entity.kind,
@@ -159,8 +164,22 @@ class Execution:
         return self.inputs.get(state.id) or self.work.kept(state.id)
 
     def _restore(self, step: PlanStep) -> None:
-        for source, path in step.restores:
-            self.work.put(self._source(source), path)
+        try:
+            for source, path in step.restores:
+                self.work.put(self._source(source), path)
+        except (LimitReached, WorkerDied):  # a part of a state may be there now
+            paths = {path for _, path in step.restores}
+            self._lost.update(usage.entity for usage in step.activity.used if self.entities[usage.entity].path in paths)
+            raise
+
+    def _keep(self, step: PlanStep) -> None:
+        """Keep the states that a call left and later ones need; one that cannot be kept blocks those."""
+        for usage in step.leaves:
+            if usage.entity in self.plan.kept:
+                try:
+                    self.work.keep(self.entities[usage.entity].path, usage.entity)
+                except (LimitReached, WorkerDied):
+                    self.work.forget(usage.entity)
 
     # -- a call ----------------------------------------------------------------
 
@@ -171,11 +190,6 @@ class Execution:
         self._restore(step)
         result = self.run(self._call(activity))
         self._check_space(activity, result)
-        if isinstance(result.error, WorkerDied):
-            raise ReplayError(
-                f"CASA ended while it ran {activity.task}: {result.error.message}",
-                hint="See the end of the log in the work folder.",
-            ) from result.error
         if isinstance(result.error, ReplayError):
             raise result.error
         outcome: Outcome = "completed" if result.error is None else "failed"
@@ -267,6 +281,10 @@ def _changed_later(entity: Entity) -> ProductReport:
         final=True,
         comparison=_not_verifiable("something other than a recorded task changed it after the last call that left it"),
     )
+
+
+def _end_of_process(error: LimitReached | WorkerDied) -> str:
+    return f"{error}" if isinstance(error, LimitReached) else f"CASA ended while it ran: {error.message}"
 
 
 def _not_run(step: PlanStep) -> StepReport:

@@ -111,6 +111,10 @@ class WorkFolder:
         if self.place(path).exists():
             self._files.copy(self.place(path), self.kept(name))
 
+    def forget(self, name: str) -> None:
+        """Remove what :meth:`keep` copied, perhaps in part."""
+        self._files.remove(self.kept(name))
+
     def kept(self, name: str) -> Path:
         """Return the place to which :meth:`keep` copies a product."""
         return self._own / "kept" / f"state-{name.replace('/', '-')}"

@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 from casaprov.confinement.reader import confine_reader, readable
+from casaprov.confinement.reader_limits import reader_watch
 from casaprov.errors import DigestError, Issue
 from casaprov.formats.storage_managers import manager_problem
 from casaprov.processes.worker import Worker, serve
@@ -26,7 +27,7 @@ def table_issues(folder: Path) -> Iterator[Issue]:
     tables = [above for above, _, files in os.walk(folder) if "table.dat" in files]
     if not tables:
         return
-    with closing(Worker(_MODULE, environment=readable([folder]))) as worker:
+    with closing(Worker(_MODULE, environment=readable([folder]), watch=reader_watch()())) as worker:
         for table, problem in worker.call("problems", tables=tables).items():
             name = Path(str(table)).relative_to(folder).as_posix()
             yield Issue(name, f"This table is not safe to open: {problem}.")

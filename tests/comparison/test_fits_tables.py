@@ -122,7 +122,8 @@ def test_strings_are_as_long_as_the_header_says(form: str, more: dict[str, str],
 
 
 @pytest.mark.parametrize(
-    ("form", "more"), [("8Z", {}), ("9A", {}), ("", {}), ("8A", {"NAXIS1": "8"}), ("8A", {"TFIELDS": 2})]
+    ("form", "more"),
+    [("8Z", {}), ("9A", {}), ("", {}), ("8A", {"NAXIS1": "8"}), ("8A", {"TFIELDS": 2}), ("999999999999A", {})],
 )
 def test_a_header_that_does_not_add_up_describes_no_table(form: str, more: dict[str, Any]) -> None:
     header = cards(form, **more)

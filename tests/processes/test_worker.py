@@ -101,7 +101,8 @@ def test_unknown_functions_and_answers_that_are_no_json_are_errors(shared: Worke
 def test_a_dead_child_is_told_with_its_last_words_and_replaced(worker: Worker, number: signal.Signals) -> None:
     first = worker.call("pid")
     with pytest.raises(
-        WorkerDied, match=rf"was ended by signal {int(number)} before it answered 'die'.*\nabout to die"
+        WorkerDied,
+        match=rf"was ended by signal {int(number)} \({number.name}\) before it answered 'die'.*\nabout to die",
     ):
         worker.call("die", number=int(number))
     assert worker.call("pid") != first

@@ -15,7 +15,7 @@ from casaprov.confinement.kernel_rules import landlock_version
 from casaprov.errors import DigestError, UsageError
 from casaprov.readers.installed import open_digester
 from casaprov.readers.products import compare_products
-from hostile_tables import forwarding, loading, plain, replacing
+from hostile_tables import claiming, forwarding, loading, plain, replacing
 
 OPEN = "import sys; from casacore.tables import table; table(sys.argv[1], ack=False)"
 
@@ -46,6 +46,16 @@ def test_they_are_refused_by_name_and_nothing_else_is_touched(
     with pytest.raises((UsageError, DigestError), match=problem):
         compare_products(precious, hostile)
     assert content(precious) == before
+
+
+def test_a_small_table_that_claims_to_be_huge_is_refused(
+    tmp_path: Path, precious: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hostile = claiming(tmp_path / "hostile.tab", 4_000_000_000)
+    assert main(["digest", str(hostile)]) == 3
+    assert "hostile.tab claims to have 4000000000 rows" in " ".join(capsys.readouterr().err.split())
+    with pytest.raises((UsageError, DigestError), match="claims to have"):
+        compare_products(precious, hostile)
 
 
 def test_a_selection_from_one_is_refused_as_well(tmp_path: Path, precious: Path) -> None:

@@ -81,6 +81,13 @@ def babble_times(text: str, times: int) -> None:
             channel.write(b"\n")
 
 
+def use_up(statement: str) -> None:
+    """Run a statement without an end, as a stranger's call would."""
+    kept: list[Any] = []
+    while True:
+        exec(statement, {"os": os, "time": time, "subprocess": subprocess, "kept": kept})
+
+
 def mutter(megabytes: int) -> None:
     """Write to stderr without a line break, and die."""
     for _ in range(megabytes):
@@ -113,6 +120,7 @@ if __name__ == "__main__":
         babble,
         babble_times,
         mutter,
+        use_up,
         variable,
     )
     serve({function.__name__: function for function in functions}, at_end=leave)

@@ -16,6 +16,14 @@ def plain(path: Path, rows: int = 3) -> Path:
     return path
 
 
+def claiming(path: Path, rows: int) -> Path:
+    """A small table that has this many rows, by its own account."""
+    column = makescacoldesc("X", 0, datamanagertype="IncrementalStMan", datamanagergroup="g")
+    with table(str(path), maketabdesc([column]), nrow=rows // 2, ack=False) as made:
+        made.addrows(rows // 2)  # in one step, the library takes no more than 2 ** 31
+    return path
+
+
 def evaluating(path: Path, expression: str) -> Path:
     """A table that has casacore evaluate an expression whenever it is opened."""
     _add(plain(path), "VirtualTaQLColumn", {"TAQLCALCEXPR": expression})

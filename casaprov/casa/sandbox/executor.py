@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Container, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 from casaprov.casa.plots.appimages import PLOT_PACKAGES, PROGRAMS_VARIABLE, unpacked_programs
 from casaprov.casa.sandbox.confined_server import POLICY_VARIABLE, passed_on
+from casaprov.confinement.limits import Limits, limits_environment
+from casaprov.confinement.watch import LimitWatch, limit_in
 from casaprov.errors import CasaprovError, ReplayError, WorkerDied
 from casaprov.processes.worker import Worker
 from casaprov.records.model import Environment
@@ -22,6 +25,8 @@ from casaprov.records.values import from_json, to_json
 from casaprov.tasks.calls import TaskCall, TaskFailed, TaskResult
 
 __all__ = ["CasaProcess"]
+
+_HINT = "If you trust the crate, give it more with --limit {name}=…, or {name}=none."
 
 
 class CasaProcess:
@@ -40,21 +45,37 @@ class CasaProcess:
     confined
         True if the Linux kernel enforces these limits (:mod:`casaprov.casa.sandbox.confine`). Else a call can do
         everything that the user can.
+    limits
+        The most that the processes of a call may use.
     """
 
     def __init__(
-        self, folder: Path, *, inputs: Iterable[Path] = (), python: str = sys.executable, confined: bool = True
+        self,
+        folder: Path,
+        *,
+        inputs: Iterable[Path] = (),
+        python: str = sys.executable,
+        confined: bool = True,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
     ) -> None:
         self._folder = folder
         self._inputs = [path.resolve().as_posix() for path in inputs]
         self._python = python
         self._confined = confined
+        self._limits = limits
         self._worker = self._process(draws=())
         self._drawing: Worker | None = None
 
     def _process(self, *, draws: Iterable[str]) -> Worker:
+        watch = LimitWatch(self._limits_of, folder=self._folder, hint=_HINT)
         if not self._confined:
-            return Worker("casaprov.casa.sandbox.task_server", python=self._python, cwd=self._folder)
+            return Worker(
+                "casaprov.casa.sandbox.task_server",
+                python=self._python,
+                cwd=self._folder,
+                environment=limits_environment(self._limits),
+                watch=watch,
+            )
         scratch = self._folder / ".casaprov" / "tmp"
         scratch.mkdir(parents=True, exist_ok=True)
         policy = {
@@ -64,13 +85,19 @@ class CasaProcess:
             "draws": list(draws),
         }
         variables = {POLICY_VARIABLE: json.dumps(policy), PROGRAMS_VARIABLE: str(unpacked_programs())}
+        variables |= limits_environment(self._limits)
         return Worker(
             "casaprov.casa.sandbox.confined_server",
             python=self._python,
             cwd=self._folder,
             environment=variables,
             inherits=passed_on,
+            watch=watch,
         )
+
+    def _limits_of(self, name: str, _arguments: Any) -> Limits:
+        """Return the limits of a call of the process; the start of CASA and copies of inputs may take their time."""
+        return self._limits if name == "run" else replace(self._limits, time=None, cpu=None)
 
     def unable(self, packages: Container[str]) -> dict[str, str]:
         """Return the reason for each of `packages` whose tasks cannot be run here.
@@ -112,7 +139,9 @@ class CasaProcess:
             )
         except ReplayError as error:
             return TaskResult(error=error)
-        return _result(call.task, answer)
+        result = _result(call.task, answer)
+        reached = limit_in(str(result.error), self._limits, _HINT) if result.error is not None else None
+        return result if reached is None else TaskResult(error=reached, log=result.log)
 
     def copy(self, source: Path, target: Path) -> None:
         """Copy a file or directory (:func:`casaprov.replays.work_folder.copy`)."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from casaprov.casa.sandbox.confined_reader import MODULE, reader_environment
 from casaprov.comparison.products import Comparison, Tolerance
 from casaprov.digests.digester import Digester
-from casaprov.errors import UsageError
+from casaprov.errors import LimitReached, UsageError, WorkerDied
 from casaprov.readers.installed import WORKER_MODULE, open_digester
 from casaprov.readers.products import ProductComparer
 
@@ -45,14 +45,17 @@ class ProductReaders:
         """Compare a product with the original; the verdict is "not verifiable" if one cannot be read."""
         try:
             return self._comparer.compare(original, path, tolerance)
-        except UsageError as error:
+        except (UsageError, LimitReached, WorkerDied) as error:
             return Comparison("not-verifiable", (), error.message)
 
     def same_listing(
         self, recorded: Path, recorded_at: datetime, present: Path, present_at: datetime, moved: Mapping[str, str]
     ) -> bool:
         """Return True if two texts agree but for folders and times; False if one cannot be read."""
-        return self._comparer.same_listing(recorded, recorded_at, present, present_at, moved)
+        try:
+            return self._comparer.same_listing(recorded, recorded_at, present, present_at, moved)
+        except (LimitReached, WorkerDied):
+            return False
 
     def close(self) -> None:
         """End the reading processes."""

@@ -19,6 +19,7 @@ from casaprov.casa.plots.appimages import PLOT_PACKAGES
 from casaprov.casa.plots.headless import arguments, draw, log_file
 from casaprov.casa.plots.old_protobuf import accept_old_messages
 from casaprov.casa.plots.programs import PlotPrograms
+from casaprov.confinement.limits import apply_limits
 from casaprov.errors import CasaMissing, ReplayError
 from casaprov.processes.worker import serve
 from casaprov.records.serialise import unstructure
@@ -136,6 +137,7 @@ def _make_folder(path: str) -> None:
 
 def main() -> None:
     """Serve until the parent closes the pipe."""
+    apply_limits()
     serve(
         {
             "environment": environment,

@@ -10,6 +10,8 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -134,54 +136,102 @@ def limits(pid):
     number = 302 if platform.machine() == "x86_64" else 261
     libc("syscall", number, ctypes.c_ulong(pid), resource.RLIMIT_CPU, None, ctypes.create_string_buffer(16))
 
-work, inputs, statement = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-os.chdir(work)
-draws = len(sys.argv) > 4
+work, inputs, draws = Path(sys.argv[1]), Path(sys.argv[2]), len(sys.argv) > 3
 if draws:
     enter_own_network()
 confine(write=[work], read=[*readable_places(), inputs], own_network=draws)
-try:
-    eval(statement)
-    told = "done"
-except (OSError, subprocess.CalledProcessError) as error:
-    told = str(error)
-print(json.dumps(told))
+for line in sys.stdin:
+    folder, statement = json.loads(line)
+    outcome, told = os.pipe()
+    child = os.fork()
+    if not child:
+        os.chdir(folder)
+        try:
+            eval(statement)
+            answer = "done"
+        except (OSError, subprocess.CalledProcessError) as error:
+            answer = str(error)
+        except BaseException as error:
+            answer = f"broken: {error!r}"
+        os.write(told, json.dumps(answer).encode())
+        os._exit(0)
+    os.close(told)
+    with open(outcome, "rb") as file:
+        print(file.read().decode(), flush=True)
+    os.waitpid(child, 0)
 """
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> dict[str, Path]:
-    """A folder to work in, inputs that may be read, and another of the user's folders."""
-    folders = {name: tmp_path / name for name in ("work", "inputs", "out")}
-    for folder in folders.values():
-        folder.mkdir()
-    (folders["work"] / "own.txt").write_text("own")
-    (folders["inputs"] / "a.txt").write_text("input")
-    (folders["out"] / "secret").write_text("secret")
-    return folders
+class World:
+    """Folders, a process and a service of the user's, and a confined process that tries statements.
 
+    Each statement is tried by a child of the confined process, in a folder of its own.
 
-def attempt(world: dict[str, Path], statement: str, *more: str) -> str:
-    """Try a statement in a confined process; return ``done``, or how it failed."""
-    with (
-        subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other,
-        tempfile.TemporaryDirectory() as short,  # the name of a socket has at most 107 bytes
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as service,
-    ):
-        service.bind(f"{short}/log")
-        service.setblocking(False)
-        filled = statement.format(**world, pid=other.pid, socket=service.getsockname())
-        command = [sys.executable, "-c", CHILD, str(world["work"]), str(world["inputs"]), filled, *more]
-        before = standing(other.pid)
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
-        assert other.poll() is None
-        assert standing(other.pid) == before
+    Attributes
+    ----------
+    inputs, out
+        A folder that may be read, and one that may not.
+    """
+
+    def __init__(self, folder: Path, *more: str) -> None:
+        self.work, self.inputs, self.out = (folder / name for name in ("work", "inputs", "out"))
+        for made in (self.work, self.inputs, self.out):
+            made.mkdir()
+        (self.inputs / "a.txt").write_text("input")
+        (self.out / "secret").write_text("secret")
+        self._tried = 0
+        self._short = tempfile.TemporaryDirectory()  # the name of a socket has at most 107 bytes
+        self._service = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._service.bind(f"{self._short.name}/log")
+        self._service.setblocking(False)
+        self._other = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+        command = [sys.executable, "-c", CHILD, str(self.work), str(self.inputs), *more]
+        self._confined = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def attempt(self, statement: str) -> str:
+        """Try a statement; return ``done``, or how it failed."""
+        self._tried += 1
+        work = self.work / str(self._tried)
+        work.mkdir()
+        (work / "own.txt").write_text("own")
+        pid = self._other.pid
+        folders = {"work": work, "inputs": self.inputs, "out": self.out}
+        filled = statement.format(**folders, pid=pid, socket=self._service.getsockname())
+        before = standing(pid)
+        assert self._confined.stdin is not None
+        assert self._confined.stdout is not None
+        self._confined.stdin.write(json.dumps([str(work), filled]) + "\n")
+        self._confined.stdin.flush()
+        told: str = json.loads(self._confined.stdout.readline())
+        assert not told.startswith("broken"), told
+        assert self._other.poll() is None
+        assert standing(pid) == before
         with pytest.raises(BlockingIOError):
-            service.recv(100)
-        other.communicate(b"\n")
-    assert done.returncode == 0, done.stderr
-    told: str = json.loads(done.stdout)
-    return told
+            self._service.recv(100)
+        return told
+
+    def close(self) -> None:
+        for process in (self._confined, self._other):
+            with process:  # closes its pipes, which ends it
+                pass
+        self._service.close()
+        self._short.cleanup()
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with closing(World(tmp_path_factory.mktemp("world"))) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def drawing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A confined process with a network of its own."""
+    code = "from casaprov.casa.sandbox.confine import enter_own_network; enter_own_network()"
+    if subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode:
+        pytest.skip("this system gives a process no network of its own: it needs root or user namespaces")
+    with closing(World(tmp_path_factory.mktemp("drawing"), "draws")) as made:
+        yield made
 
 
 def standing(pid: int) -> tuple[Any, ...]:
@@ -201,49 +251,40 @@ def state(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("what", DENIED)
-def test_it_cannot(what: str, world: dict[str, Path]) -> None:
-    before = state(world["inputs"]), state(world["out"])
-    assert attempt(world, DENIED[what]) != "done"
-    assert (state(world["inputs"]), state(world["out"])) == before
+def test_it_cannot(what: str, world: World) -> None:
+    before = state(world.inputs), state(world.out)
+    assert world.attempt(DENIED[what]) != "done"
+    assert (state(world.inputs), state(world.out)) == before
 
 
-@pytest.fixture(scope="module")
-def _own_network() -> None:
-    code = "from casaprov.casa.sandbox.confine import enter_own_network; enter_own_network()"
-    if subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode:
-        pytest.skip("this system gives a process no network of its own: it needs root or user namespaces")
-
-
-@pytest.mark.usefixtures("_own_network")
 @pytest.mark.parametrize("what", [what for what in DENIED if what != "reach the network"])
-def test_what_draws_can_do_no_more(what: str, world: dict[str, Path]) -> None:
-    before = state(world["inputs"]), state(world["out"])
-    assert attempt(world, DENIED[what], "draws") != "done"
-    assert (state(world["inputs"]), state(world["out"])) == before
+def test_what_draws_can_do_no_more(what: str, drawing: World) -> None:
+    before = state(drawing.inputs), state(drawing.out)
+    assert drawing.attempt(DENIED[what]) != "done"
+    assert (state(drawing.inputs), state(drawing.out)) == before
 
 
-@pytest.mark.usefixtures("_own_network")
-def test_what_draws_reaches_itself_and_nobody_else(world: dict[str, Path]) -> None:
+def test_what_draws_reaches_itself_and_nobody_else(drawing: World) -> None:
     own = "(s := socket.create_server(('127.0.0.1', 0)), socket.create_connection(s.getsockname(), 5))"
-    assert attempt(world, own, "draws") == "done"
+    assert drawing.attempt(own) == "done"
     with socket.create_server(("127.0.0.1", 0)) as local:
-        told = attempt(world, f"socket.create_connection({local.getsockname()}, 5)", "draws")
+        told = drawing.attempt(f"socket.create_connection({local.getsockname()}, 5)")
     assert "refused" in told
-    assert "unreachable" in attempt(world, "socket.create_connection(('192.0.2.1', 80), 5)", "draws")
+    assert "unreachable" in drawing.attempt("socket.create_connection(('192.0.2.1', 80), 5)")
 
 
 @pytest.mark.parametrize("what", WITHOUT_EFFECT)
-def test_it_has_no_effect_on(what: str, world: dict[str, Path]) -> None:
-    before = state(world["inputs"])
-    with (world["inputs"] / "a.txt").open() as file:
+def test_it_has_no_effect_on(what: str, world: World) -> None:
+    before = state(world.inputs)
+    with (world.inputs / "a.txt").open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # so that a lock of another process would fail
-        assert attempt(world, WITHOUT_EFFECT[what]) == "done"
-    assert state(world["inputs"]) == before
+        assert world.attempt(WITHOUT_EFFECT[what]) == "done"
+    assert state(world.inputs) == before
 
 
 @pytest.mark.parametrize("what", ALLOWED)
-def test_it_can(what: str, world: dict[str, Path]) -> None:
-    assert attempt(world, ALLOWED[what]) == "done"
+def test_it_can(what: str, world: World) -> None:
+    assert world.attempt(ALLOWED[what]) == "done"
 
 
 @pytest.mark.parametrize("way", ["fcntl.fcntl(0, fcntl.F_SETOWN, 1)", "fcntl.ioctl(0, 0x8901, struct.pack('i', 1))"])
