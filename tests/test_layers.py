@@ -81,7 +81,7 @@ ROOMS: dict[str, str] = {
     "recompute/store": "config digests errors files hashing / platformdirs",
     "recorder": "digests files hashing journal recording records tasks",
     "recording": "comparison digests errors files hashing journal lineage processes records tasks",
-    "records": "errors hashing terms / cattrs jsonschema numpy referencing",
+    "records": "errors hashing terms / cattrs jsonschema jsonschema_rs numpy referencing",
     "replay": "comparison confinement crate digests errors lineage recorder records replays runner tasks version",
     "replays": "comparison confinement digests errors files hashing journal lineage records tasks untrusted / numpy",
     "runner": "recompute recorder recording records tasks",

@@ -75,8 +75,17 @@ def _tidy(member: Any) -> Any:
         return member.encode("utf-8", "replace").decode()
     if isinstance(member, list):
         members: list[Any] = []
+        seen = set()  # a crate can have a hundred thousand parts
         for one in map(_tidy, member):
-            if one not in members:
+            if (frozen := _frozen(one)) not in seen:
+                seen.add(frozen)
                 members.append(one)
         return members[0] if len(members) == 1 else members
     return member
+
+
+def _frozen(member: Any) -> Any:
+    """Return a value that can be in a set, and is equal to another's if the members are equal."""
+    if isinstance(member, dict):
+        return frozenset((key, _frozen(value)) for key, value in member.items())
+    return tuple(map(_frozen, member)) if isinstance(member, list) else member

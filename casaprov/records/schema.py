@@ -1,14 +1,15 @@
 """Validation of JSON values against casaprov's JSON Schemas, before anything uses them.
 
 ``schemas/*.schema.json`` is the contract between casaprov, other programs and
-archives.
+archives. jsonschema-rs says whether a value fits, a hundred times faster than jsonschema; that one says where not, and
+searches no further than to the hundredth misfit.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import cache
 from importlib.resources import files
@@ -17,6 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 from jsonschema import Draft202012Validator, FormatChecker, validators
 from jsonschema.exceptions import ValidationError
 from jsonschema.protocols import Validator
@@ -29,6 +31,8 @@ __all__ = ["schema_names", "validate_record"]
 
 _SUFFIX = ".schema.json"
 _MAX_ISSUES = 100
+_MAX_MEMBERS = 20_000  # of a record in which all misfits are searched: a second for each 3000
+_TOO_DEEP = Issue("", "It is nested too deeply to be a record.")
 _MAX_MESSAGE = 300  # characters; a message of jsonschema quotes the whole offending value
 
 
@@ -49,14 +53,19 @@ def validate_record(data: Any, schema_name: str) -> None:
     UsageError
         If there is no such schema.
     """
+    first = _first_misfit(data, schema_name)
+    if first is None:
+        return
     try:
         # The search ends at the limit: there may be millions of misfits.
-        errors = list(islice(_validator(schema_name).iter_errors(data), _MAX_ISSUES))
+        members = sum(len(value) for value in data.values() if isinstance(value, list)) if isinstance(data, dict) else 0
+        found = () if members > _MAX_MEMBERS else _validator(schema_name).iter_errors(data)
+        errors = list(islice(found, _MAX_ISSUES))
     except RecursionError:
-        issues: tuple[Issue, ...] = (Issue("", "It is nested too deeply to be a record."),)
+        issues: tuple[Issue, ...] = (_TOO_DEEP,)
     else:
         errors.sort(key=lambda error: list(map(str, error.absolute_path)))
-        issues = tuple(map(_issue, errors))
+        issues = tuple(map(_issue, errors)) or (first,)
     if issues:
         more = f" (and {len(issues) - 1} more)" if len(issues) > 1 else ""
         raise SchemaError(
@@ -71,10 +80,25 @@ def schema_names() -> tuple[str, ...]:
     return tuple(sorted(_schemas()))
 
 
+def _first_misfit(data: Any, schema_name: str) -> Issue | None:
+    try:
+        _fast_validator(schema_name).validate(data)
+    except jsonschema_rs.ValidationError as error:
+        return _issue_at(error.instance_path, error.message)
+    except UnicodeEncodeError:  # a file name that is no UTF-8, which the library does not take
+        return _first_misfit(json.loads(json.dumps(data, ensure_ascii=False).encode(errors="replace")), schema_name)
+    except (ValueError, RecursionError):
+        return _TOO_DEEP
+    return None
+
+
 def _issue(error: ValidationError) -> Issue:
-    pointer = "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in error.absolute_path)
-    message = error.message if len(error.message) <= _MAX_MESSAGE else error.message[:_MAX_MESSAGE] + "…"
-    return Issue(pointer, message)
+    return _issue_at(error.absolute_path, error.message)
+
+
+def _issue_at(path: Iterable[str | int], message: str) -> Issue:
+    pointer = "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in path)
+    return Issue(pointer, message if len(message) <= _MAX_MESSAGE else message[:_MAX_MESSAGE] + "…")
 
 
 @cache
@@ -90,10 +114,20 @@ def _schemas() -> dict[str, dict[str, Any]]:
 
 
 @cache
-def _validator(schema_name: str) -> Validator:
+def _fast_validator(schema_name: str) -> jsonschema_rs.Draft202012Validator:
     schemas = _schemas()
     if schema_name not in schemas:
         raise UsageError(f"There is no schema {schema_name}.", hint=f"Known are {', '.join(schema_names())}.")
+    registry = jsonschema_rs.Registry([(f"{SCHEMAS}/{name}", schema) for name, schema in schemas.items()])
+    formats = {"date-time": _is_time, "uri": lambda _: True}
+    return jsonschema_rs.Draft202012Validator(
+        schemas[schema_name], registry=registry, validate_formats=True, formats=formats
+    )
+
+
+@cache
+def _validator(schema_name: str) -> Validator:
+    schemas = _schemas()
     resources = [(f"{SCHEMAS}/{name}", Resource.from_contents(schema)) for name, schema in schemas.items()]
     registry = Registry().with_resources(resources)
     return _RecordValidator(schemas[schema_name], registry=registry, format_checker=_FORMATS)

@@ -111,11 +111,11 @@ def attacking(precious: Path) -> Iterator[Call]:
             )
         )
     )
+    climbing = "x/../../../precious/evil"
+    yield Call("flagmanager", {"vis": MS, "mode": "save", "versionname": climbing})
     # The call cannot read the file, but what verifies the product could.
     link = f"mkdir -p {VERSIONS};ln -s {precious}/secret.txt {VERSIONS}/FLAG_VERSION_LIST"
     yield running(link, makes={VERSIONS: ("Directory", None)})
-    climbing = "x/../../../precious/evil"
-    yield Call("flagmanager", {"vis": MS, "mode": "save", "versionname": climbing})
     yield Call("tclean", {**IMAGE, "imagename": f"{precious}/image"})
     yield Call("tclean", {**IMAGE, "imagename": "~/image"})
     # What the replay itself writes, removes or copies later, led to the user's folder.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -182,3 +183,22 @@ def test_an_unknown_schema_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="no schema") as caught:
         validate_record({}, "document-99")
     assert "document-1" in caught.value.hint
+
+
+def test_of_a_large_record_the_first_misfit_is_told_at_once(tmp_path: Path) -> None:
+    data = unstructure(make_reduction(tmp_path / "nb").document)
+    data["entities"] = [data["entities"][0]] * 100_000
+    validate_record(data, "document-1")
+    data["entities"].append({**data["entities"][0], "size_bytes": -1})
+    with pytest.raises(SchemaError) as caught:
+        validate_record(data, "document-1")
+    assert [issue.path for issue in caught.value.issues] == ["/entities/100000/size_bytes"]
+
+
+def test_names_that_are_no_utf_8_are_allowed(tmp_path: Path) -> None:
+    data = unstructure(make_reduction(tmp_path / "nb").document)
+    data["entities"][0]["path"] = os.fsdecode(b"caf\xe9.ms")
+    validate_record(data, "document-1")
+    data["entities"][0]["size_bytes"] = -1
+    with pytest.raises(SchemaError, match="/entities/0/size_bytes"):
+        validate_record(data, "document-1")
