@@ -12,11 +12,11 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from casaprov.crates.annotation import Annotation, write_annotated
+from casaprov.crates.annotation import Annotation, annotated_text, write_copy
 from casaprov.crates.checking.validation import examine_crate, examine_folder
 from casaprov.crates.layout import (
     METADATA,
@@ -29,8 +29,11 @@ from casaprov.crates.layout import (
     tree_name,
 )
 from casaprov.crates.payload import PayloadItem
+from casaprov.crates.signatures import signed_files
 from casaprov.crates.stored_records import crate_root, read_records
 from casaprov.crates.writer import CrateWriter
+from casaprov.credits.model import Credits
+from casaprov.credits.repository import content_address
 from casaprov.errors import CrateError, Issue, RecordError, UsageError, first_issues
 from casaprov.files.regular import digest_file
 from casaprov.hashing import Digest
@@ -41,7 +44,7 @@ from casaprov.records.schema import validate_record
 from casaprov.records.serialise import unstructure
 from casaprov.untrusted.zip_file import Limits, clear, name_problem, unpack
 
-__all__ = ["OpenCrate", "Packed", "annotate_crate", "open_crate", "pack"]
+__all__ = ["OpenCrate", "Packed", "annotate_crate", "open_crate", "pack", "sign_crate"]
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -118,6 +121,10 @@ def pack(
     title: str | None = None,
     license: str | None = None,  # noqa: A002 - the word of RO-Crate
     authors: Sequence[Agent] = (),
+    credits: Credits | None = None,  # noqa: A002 - the word of films and crates
+    commit: str = "",
+    repository: str = "",
+    preview: Callable[[Document, Manifest], str] | None = None,
 ) -> Packed:
     """Write a crate.
 
@@ -138,7 +145,14 @@ def pack(
     license
         SPDX identifier or URL.
     authors
-        People to name as authors.
+        People to name as authors, beside those of `credits`.
+    credits
+        People, rights and description.
+    commit, repository
+        The commit that holds the notebook, and the public address of its repository; by default the address by
+        which Software Heritage names this content.
+    preview
+        Returns the page for readers; None for none.
 
     Raises
     ------
@@ -160,9 +174,12 @@ def pack(
                 title=title or notebook.stem,
                 license=license or "",
                 authors=tuple(authors),
+                credits=credits or Credits(),
+                commit=commit,
+                repository=repository or content_address(saved),
                 items=tuple(map(_crate_item, items)),
             )
-            CrateWriter(archive, document).write(manifest, saved, journal, items)
+            CrateWriter(archive, document).write(manifest, saved, journal, items, preview)
         part.replace(out)
     except OSError as error:
         raise _unwritten(out, error) from error
@@ -226,17 +243,57 @@ def annotate_crate(path: Path, out: Path, annotation: Annotation) -> tuple[Issue
     CrateError
         If the crate is not valid, or the copy cannot be written; nothing is left of it then.
     """
+
+    def changes(_crate: OpenCrate, place: str) -> dict[str, bytes]:
+        return {place + METADATA: annotated_text(path, place + METADATA, annotation)}
+
+    return _copy_with(path, out, changes, "The annotation cannot be added")
+
+
+def sign_crate(path: Path, out: Path, key: Path) -> tuple[Issue, ...]:
+    """Write a copy of a valid crate with one more signature, and return the notes about the copy.
+
+    Parameters
+    ----------
+    key
+        A private key of SSH, or the public one of a key that an agent holds.
+
+    Raises
+    ------
+    UsageError
+        If there is no crate `path`, `out` exists or has no folder, or the key signs nothing.
+    CrateError
+        If the crate is not valid, or the copy cannot be written; nothing is left of it then.
+    """
+
+    def changes(crate: OpenCrate, place: str) -> dict[str, bytes]:
+        return {place + name: data for name, data in signed_files(crate.folder, crate.manifest, key).items()}
+
+    return _copy_with(path, out, changes, "The signature cannot be added")
+
+
+def _copy_with(
+    path: Path, out: Path, changes: Callable[[OpenCrate, str], dict[str, bytes]], failure: str
+) -> tuple[Issue, ...]:
+    """Write a copy of a valid crate with changes, and return the notes about it.
+
+    Parameters
+    ----------
+    changes
+        Returns the files to change or add, from the crate and the path of its folder in the zip.
+    """
     if out.exists() or out.is_symlink() or not out.parent.is_dir():
         why = "exists" if out.parent.is_dir() else "lies in a folder that does not exist"
         raise UsageError(f"The crate cannot be written: {out} {why}.", hint="Name a new file or folder with --output.")
     with tempfile.TemporaryDirectory(prefix="casaprov-") as folder:
         into = path if path.is_dir() else Path(folder)
         opened = open_crate(path, into)
-        place = (opened.folder / METADATA).relative_to(into).as_posix()
+        below = opened.folder.relative_to(into).as_posix()
+        changed = changes(opened, "" if below == "." else f"{below}/")
     try:
-        write_annotated(path, out, place, annotation)
+        write_copy(path, out, changed)
         if issues := (findings := examine_crate(out)).errors:
-            raise CrateError(f"The annotation cannot be added to {path}: {first_issues(issues)}", issues)
+            raise CrateError(f"{failure} to {path}: {first_issues(issues)}", issues)
     except BaseException as error:
         _remove(out)
         if isinstance(error, OSError):

@@ -19,6 +19,7 @@
     │   ├── HalfRestored          ... a failure left a part of a result restored
     │   ├── NotKept               ... the result of a call is not kept there
     │   └── NotRestored           ... a result is not restored, and every file is as it was
+    ├── SecretFound             a token or password would be published
     ├── VoError                 an archive of the Virtual Observatory does not answer, or not as it should
     └── MissingDependency       an optional world is not installed
         ├── ConfinementMissing    ... means to confine CASA, in the kernel
@@ -54,6 +55,7 @@ __all__ = [
     "RecordError",
     "ReplayError",
     "SchemaError",
+    "SecretFound",
     "StoreError",
     "TaskMissing",
     "UsageError",
@@ -201,6 +203,10 @@ class NotKept(StoreError):
 
 class NotRestored(StoreError):
     """The result of a call is not restored, and every file is as it was; the message is the reason."""
+
+
+class SecretFound(CasaprovError):
+    """A token or a password stands in what is to be packed; the message names the places, not the value."""
 
 
 class VoError(CasaprovError):

@@ -7,7 +7,10 @@ from typing import Final
 __all__ = [
     "CASAPROV",
     "CASA_DOCS",
+    "CASA_PAPER",
+    "CASA_PAPER_TITLE",
     "CONTENT_DIGEST",
+    "JUPYTER",
     "MEDIA_TYPES",
     "PARAMETER_PROFILE",
     "PROFILES",
@@ -38,6 +41,8 @@ VOPROV: Final = "http://www.ivoa.net/documents/ProvenanceDM/index.html#"
 """Namespace of the IVOA Provenance Data Model, as the package ``voprov`` writes it."""
 
 CASA_DOCS: Final = "https://casadocs.readthedocs.io/en/stable/api/casatasks.html"
+CASA_PAPER: Final = "https://doi.org/10.1088/1538-3873/ac9642"
+CASA_PAPER_TITLE: Final = "CASA, the Common Astronomy Software Applications for Radio Astronomy"
 
 ROCRATE_VERSION: Final = "1.1"
 ROCRATE_PROFILE: Final = f"https://w3id.org/ro/crate/{ROCRATE_VERSION}"
@@ -55,6 +60,7 @@ PROFILES: Final = {
 
 WORKFLOW_PROFILE: Final = "https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"
 PARAMETER_PROFILE: Final = "https://bioschemas.org/profiles/FormalParameter/1.0-RELEASE"
+JUPYTER: Final = "https://jupyter.org/"
 PROGRAMMING_LANGUAGE: Final = "https://www.python.org/"
 
 STATUS_COMPLETED: Final = "http://schema.org/CompletedActionStatus"

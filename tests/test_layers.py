@@ -23,7 +23,7 @@ PACKAGE = ROOT / "casaprov"
 
 WORDS = {"bounded_json", "config", "doctor", "errors", "hashing", "terms", "version"}
 DOORS = {"casa_kernel", "crate", "kernel_hook", "recorder", "replay", "runner"}
-EDGES = {"archive", "casa", "cli", "kernel", "notebook", "readers", "vo"}
+EDGES = {"archive", "casa", "cli", "kernel", "notebook", "profiles", "readers", "vo"}
 ENTRIES = {"__init__", "__main__"}
 
 # What each package, and each module of the root, may import: rooms of casaprov by their folder, then other people's
@@ -52,14 +52,14 @@ ROOMS: dict[str, str] = {
     "casa/plots": "casa/installed doctor errors files processes tasks version / platformdirs",
     "casa/sandbox": "casa/hooks casa/installed casa/plots comparison confinement digests errors processes readers records replays tasks version",
     "casa_kernel": "kernel_hook",
-    "cli": "archive archive/app archive/tables casa casa/installed casa/plots comparison config crate crates crates/checking credits doctor errors forecast journal lineage notebook processes readers recompute/store records replay replays tasks version vo / click rich",
+    "cli": "archive archive/app archive/tables casa casa/installed casa/plots comparison config crate crates crates/checking credits doctor errors forecast journal lineage notebook privacy processes profiles readers recompute/store records replay replays tasks version vo / click rich",
     "comparison": "digests errors files formats hashing records / numpy",
     "config": "errors",
     "confinement": "config errors",
-    "crate": "crates crates/checking errors files hashing lineage records untrusted",
+    "crate": "crates crates/checking credits errors files hashing lineage records untrusted",
     "crates": "credits digests errors files hashing journal lineage observations records terms untrusted / rocrate",
     "crates/checking": "crates digests errors files hashing lineage records terms untrusted",
-    "credits": "errors / packaging",
+    "credits": "errors / packaging yaml",
     "digests": "errors files formats hashing processes records / numpy",
     "doctor": "errors version / platformdirs",
     "errors": "",
@@ -73,9 +73,12 @@ ROOMS: dict[str, str] = {
     "kernel/magics": "config crates digests errors files forecast hashing journal kernel lineage notebook recording records / IPython",
     "kernel_hook": "casa casa/hooks casa/installed casa/plots errors journal kernel kernel/display kernel/magics notebook recording",
     "lineage": "bounded_json errors hashing records terms",
-    "notebook": "crate crates digests doctor errors hashing journal lineage processes recording records tasks version / ipykernel jupyter_client jupyter_server nbclient nbformat",
+    "notebook": "crate crates credits digests doctor errors hashing journal lineage previews privacy processes recording records tasks version / ipykernel jupyter_client jupyter_server nbclient nbformat",
     "observations": "errors formats records / numpy",
+    "previews": "crates lineage observations records / jinja2 markupsafe",
+    "privacy": "bounded_json crates digests errors hashing journal lineage records / numpy",
     "processes": "bounded_json errors",
+    "profiles": "confinement errors terms version / requests requests_cache rocrate_validator urllib3",
     "readers": "comparison config confinement digests errors files formats observations processes records / PIL astropy casaconfig casacore casatools numpy platformdirs",
     "recompute": "digests errors files hashing processes recompute/store records tasks / numpy",
     "recompute/store": "config digests errors files hashing / platformdirs",

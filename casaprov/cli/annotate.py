@@ -1,4 +1,4 @@
-"""``casaprov annotate``: the statements that an archive or author adds to a crate."""
+"""``casaprov annotate`` and ``casaprov sign``: statements and signatures that are added to a crate."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from casaprov.cli.console import out
 from casaprov.cli.terminal import plain
 from casaprov.errors import UsageError
 
-__all__ = ["annotate"]
+__all__ = ["annotate", "sign"]
 
 _any_path = click.Path(path_type=Path)
 
@@ -62,9 +62,9 @@ def annotate(
       casaprov annotate ngc5921.crate.zip --doi 10.5281/zenodo.1234567 -o published.crate.zip
     """
     from casaprov.crate import annotate_crate
-    from casaprov.crates.annotation import Annotation, doi_of
+    from casaprov.crates.annotation import Annotation
     from casaprov.credits.licences import licence
-    from casaprov.credits.people import organization, person, web_address
+    from casaprov.credits.people import doi_of, organization, person, web_address
 
     annotation = Annotation(
         doi=doi_of(doi) if doi else "",
@@ -86,6 +86,28 @@ def annotate(
             "There is nothing to write into the crate.", hint="Give --doi, --publisher, --author or --license."
         )
     annotate_crate(crate, output, annotation)
+    out.print(f"Written: {plain(str(output))}", soft_wrap=True)
+
+
+@click.command()
+@click.argument("crate", type=_any_path)
+@click.option("--key", type=_any_path, required=True, help="Private key of SSH, or public key of one in your agent.")
+@click.option(
+    "-o", "--output", type=_any_path, required=True, help="The new crate: a .zip file, or a folder if CRATE is one."
+)
+def sign(*, crate: Path, key: Path, output: Path) -> None:
+    """Write a copy of a crate with a signature of its records and files.
+
+    The description is not signed, so an archive may add a DOI. Others check
+    the signature with 'casaprov validate --signed-by'.
+
+    \b
+    Example:
+      casaprov sign ngc5921.crate.zip --key ~/.ssh/id_ed25519 -o signed.crate.zip
+    """
+    from casaprov.crate import sign_crate
+
+    sign_crate(crate, output, key)
     out.print(f"Written: {plain(str(output))}", soft_wrap=True)
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.logging import RichHandler
 
-from casaprov.cli.annotate import annotate
+from casaprov.cli.annotate import annotate, sign
 from casaprov.cli.archive import archive
 from casaprov.cli.cache import cache
 from casaprov.cli.console import (
@@ -34,6 +34,7 @@ from casaprov.cli.console import (
     tell_problems,
     tell_step,
 )
+from casaprov.cli.credit_options import credit_options, given_credits, required_credits
 from casaprov.cli.inspect import inspect
 from casaprov.cli.kernel import kernel
 from casaprov.cli.questions import check, show_dry_run, why
@@ -179,11 +180,15 @@ def run(
 )
 @click.option("--with-visibilities", is_flag=True, help="Ship MeasurementSets too.")
 @click.option("--with-inputs", is_flag=True, help="Ship external inputs too.")
-@click.option("--title", help="Title of the crate; by default the notebook's name.")
+@click.option("--title", help="Title of the crate; by default the notebook's first heading, or its name.")
 @click.option("--with-observer", is_flag=True, help="Name the observer that headers state; it is left out otherwise.")
 @click.option(
     "--vo", "look_up", is_flag=True, help="Look the inputs up in their archives first: 'casaprov link --auto'."
 )
+@click.option("--redact", is_flag=True, help="Put masks in place of tokens and passwords.")
+@click.option("--allow", is_flag=True, help="Pack what looks like a token or a password.")
+@click.option("--keep-paths", is_flag=True, help="Keep the home folder in paths, and the name of the machine.")
+@credit_options
 @_json_option
 def export(
     *,
@@ -195,7 +200,12 @@ def export(
     title: str | None,
     with_observer: bool,
     look_up: bool,
+    redact: bool,
+    allow: bool,
+    keep_paths: bool,
     as_json: bool,
+    require: str,
+    **named: Any,
 ) -> None:
     """Pack a notebook and its record into an RO-Crate.
 
@@ -203,11 +213,15 @@ def export(
     Example:
       casaprov export ngc5921.ipynb -o ngc5921.crate.zip
     """
+    given, required = given_credits(**named), required_credits(require)
     with extra("jupyter"):
         from casaprov.notebook.export import export_notebook
     from casaprov.cli.render import packed_view
     from casaprov.crates.payload import PayloadPolicy
+    from casaprov.privacy.clearance import PrivacyPolicy
 
+    if redact and allow:
+        raise UsageError("--redact and --allow contradict each other.", hint="Give one of them.")
     if look_up:
         look_up_and_store(notebook)
 
@@ -217,7 +231,16 @@ def export(
     observes: Observes = "headers and observer" if with_observer else "headers"
     with leaving(f"The crate {output} was not written."), opened_digester(observes) as digester:
         packed = export_notebook(
-            notebook, output, policy=policy, measure=digester.measure, title=title, with_observer=with_observer
+            notebook,
+            output,
+            policy=policy,
+            measure=digester.measure,
+            title=title,
+            given=given,
+            required=required,
+            with_observer=with_observer,
+            privacy=PrivacyPolicy(redact=redact, allow=allow, keep_paths=keep_paths),
+            quick_look=digester.quick_look,
         )
     show(packed, as_json, packed_view)
     for note in packed.notes:
@@ -227,8 +250,12 @@ def export(
 @cli.command()
 @click.argument("crate", type=_any_path)
 @click.option("--strict", is_flag=True, help="Count additions by others as errors.")
+@click.option("--profile", is_flag=True, help="Check it against its RO-Crate profiles too, with roc-validator.")
+@click.option(
+    "--signed-by", type=_any_path, metavar="KEYS", help="Public key, or allowed signers: one must have signed."
+)
 @_json_option
-def validate(*, crate: Path, strict: bool, as_json: bool) -> int:
+def validate(*, crate: Path, strict: bool, profile: bool, signed_by: Path | None, as_json: bool) -> int:
     """Check a crate: archive, checksums, schemas, records, graph.
 
     Errors are changes to the records, or to anything that follows from them.
@@ -239,11 +266,16 @@ def validate(*, crate: Path, strict: bool, as_json: bool) -> int:
       casaprov validate ngc5921.crate.zip
     """
     from casaprov.cli.render import crate_findings_view
-    from casaprov.crates.checking.validation import examine_crate
+    from casaprov.crates.checking.validation import examine_crate, signature_findings
+    from casaprov.profiles.official import profile_findings
 
     findings = examine_crate(crate)
+    if profile and not findings.errors:
+        findings = findings.joined(profile_findings(crate))
     if strict:
         findings = findings.strict()
+    if signed_by is not None and not findings.errors:
+        findings = findings.joined(signature_findings(crate, signed_by))
     show(findings, as_json, lambda found: crate_findings_view(found, str(crate)))
     return EXIT_DIFFERS if findings.errors else 0
 
@@ -439,5 +471,6 @@ cli.add_command(inspect)
 cli.add_command(annotate)
 cli.add_command(kernel)
 cli.add_command(link)
+cli.add_command(sign)
 cli.add_command(vo)
 cli.add_command(why)

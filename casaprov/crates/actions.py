@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from casaprov import terms
-from casaprov.crates.layout import call_names, log_path, parameters_path
+from casaprov.crates.layout import DOCUMENT, call_names, log_path, parameters_path
 from casaprov.crates.nodes import Node, iri, local, ref, time, value, value_type
 from casaprov.lineage.graph import Lineage
 from casaprov.records.model import Activity, Document, Session, Usage
@@ -32,6 +32,8 @@ class Calls:
         Paths of the files in the crate; calls refer to their parameters and logs.
     people
         References to the people who made the calls.
+    first_format
+        Describe them as casaprov 0.1.0 did.
 
     Attributes
     ----------
@@ -44,7 +46,13 @@ class Calls:
     """
 
     def __init__(
-        self, document: Document, ids: Mapping[str, str], files: frozenset[str], people: Sequence[Node]
+        self,
+        document: Document,
+        ids: Mapping[str, str],
+        files: frozenset[str],
+        people: Sequence[Node],
+        *,
+        first_format: bool = False,
     ) -> None:
         self.document = document
         self.tools: dict[str, Node] = {}
@@ -54,6 +62,7 @@ class Calls:
         self._ids = ids
         self._files = files
         self._people = people
+        self._first_format = first_format
         self._sessions = {session.id: session for session in document.sessions}
         self._kinds = {entity.id: entity.kind for entity in document.entities}
         self._names = call_names(document)
@@ -72,7 +81,7 @@ class Calls:
         self.steps[activity.id], self.controls[activity.id] = step, control
         self._note_examples(tool, "input", activity.used)
         self._note_examples(tool, "output", activity.generated)
-        returned = _returned(activity)
+        returned = _returned(activity, first_format=self._first_format)
         action = self._action(activity, tool, values, returned)
         position = str(len(self.steps))
         yield {
@@ -142,6 +151,9 @@ class Calls:
     def _parameter(self, tool: Node, name: str, direction: str, kind: str) -> str:
         """Return the identifier of a FormalParameter, and note that it took a value of this kind."""
         identifier = local(direction, f"{tool['@id'].partition('/')[2]}/{name}")
+        known = self._parameters.get(identifier)
+        if known is not None and not self._first_format and kind not in known["additionalType"]:
+            identifier = f"{identifier}/{kind}"  # a parameter of one kind, so that each value is an example of it
         if identifier not in self._parameters:
             self._parameters[identifier] = {
                 "@id": identifier,
@@ -257,11 +269,12 @@ def _environment(session: Session) -> Iterable[Node]:
             yield {"@id": at, "@type": "PropertyValue", "name": name, "value": value(setting)}
 
 
-def _returned(activity: Activity) -> list[Node]:
+def _returned(activity: Activity, *, first_format: bool) -> list[Node]:
     if activity.returned is None:
         return []
     at = local("value", f"{activity.id}/return value")
-    return [{"@id": at, "@type": "PropertyValue", "name": "return value", "value": value(activity.returned)}]
+    whole = "the parameters file" if first_format else DOCUMENT  # 0.1.0 named a file that does not hold it
+    return [{"@id": at, "@type": "PropertyValue", "name": "return value", "value": value(activity.returned, whole)}]
 
 
 def _version(package: str, session: Session | None) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,10 @@ from casaprov.credits.people import Organization, Person
 from casaprov.errors import UsageError
 from casaprov.terms import ROCRATE_CONTEXT, WORKFLOW_RUN_CONTEXT
 
-__all__ = ["Annotation", "annotated", "doi_of", "write_annotated"]
+__all__ = ["Annotation", "annotated", "annotated_text", "write_copy"]
 
 Node = dict[str, Any]
 
-_DOI = re.compile(r"(?:https?://(?:dx\.)?doi\.org/|doi:)?(10\.\d{4,9}/[^\s\"<>]+)", re.IGNORECASE)
 _CHUNK = 2**20
 
 
@@ -52,20 +51,6 @@ class Annotation:
     citations: tuple[str, ...] = ()
     parts_of: tuple[str, ...] = ()
     repair: bool = False
-
-
-def doi_of(text: str) -> str:
-    """Return a DOI as an URL.
-
-    Raises
-    ------
-    UsageError
-        If it has another form.
-    """
-    found = _DOI.fullmatch(text.strip())
-    if found is None:
-        raise UsageError(f"{text!r} is no DOI.", hint="A DOI has the form 10.5281/zenodo.1234567.")
-    return f"https://doi.org/{found[1]}"
 
 
 def annotated(metadata: dict[str, Any], annotation: Annotation) -> dict[str, Any]:
@@ -114,8 +99,29 @@ def _described(annotation: Annotation) -> dict[str, list[list[Node]]]:
     }
 
 
-def write_annotated(crate: Path, out: Path, place: str, annotation: Annotation) -> None:
-    """Write a copy of a crate with an annotation; a zip stays a zip, and a folder a folder.
+def annotated_text(crate: Path, place: str, annotation: Annotation) -> bytes:
+    """Return the content of ``ro-crate-metadata.json`` of a crate with an annotation.
+
+    Parameters
+    ----------
+    place
+        Its path in the zip or folder.
+
+    Raises
+    ------
+    UsageError
+        If it describes no crate.
+    """
+    if crate.is_dir():
+        text = (crate / place).read_bytes()
+    else:
+        with zipfile.ZipFile(crate) as archive:
+            text = archive.read(place)
+    return json.dumps(annotated(json.loads(text), annotation), indent=2, ensure_ascii=False, allow_nan=False).encode()
+
+
+def write_copy(crate: Path, out: Path, changes: Mapping[str, bytes]) -> None:
+    """Write a copy of a crate with files that are changed or added; a zip stays a zip, and a folder a folder.
 
     Parameters
     ----------
@@ -123,29 +129,24 @@ def write_annotated(crate: Path, out: Path, place: str, annotation: Annotation) 
         A crate that was found valid.
     out
         A file or folder that does not exist.
-    place
-        Path of ``ro-crate-metadata.json`` in the zip or folder.
-
-    Raises
-    ------
-    UsageError
-        If its description describes no crate.
+    changes
+        Content of files by their path in the zip or folder; all others keep their bytes.
     """
     if crate.is_dir():
-        text = _annotated_text((crate / place).read_bytes(), annotation)
         shutil.copytree(crate, out)
-        (out / place).write_bytes(text)
+        for path, data in changes.items():
+            (out / path).parent.mkdir(parents=True, exist_ok=True)
+            (out / path).write_bytes(data)
         return
-    with zipfile.ZipFile(crate) as old:
-        text = _annotated_text(old.read(place), annotation)
-        with zipfile.ZipFile(out, "x") as new:
-            new.comment = old.comment
-            for info in old.infolist():
-                _copy_entry(old, info, new, text if info.filename == place else None)
-
-
-def _annotated_text(text: bytes, annotation: Annotation) -> bytes:
-    return json.dumps(annotated(json.loads(text), annotation), indent=2, ensure_ascii=False, allow_nan=False).encode()
+    with zipfile.ZipFile(crate) as old, zipfile.ZipFile(out, "x") as new:
+        new.comment = old.comment
+        for info in old.infolist():
+            _copy_entry(old, info, new, changes.get(info.filename))
+        present = set(old.namelist())
+        for path in sorted(changes.keys() - present):
+            added = zipfile.ZipInfo(path, old.infolist()[0].date_time)
+            added.compress_type, added.external_attr = zipfile.ZIP_DEFLATED, 0o100644 << 16
+            new.writestr(added, changes[path])
 
 
 def _copy_entry(old: zipfile.ZipFile, info: zipfile.ZipInfo, new: zipfile.ZipFile, text: bytes | None) -> None:

@@ -19,6 +19,7 @@ from casaprov.crates.actions import Calls, engine_nodes, last_time, run_nodes
 from casaprov.crates.entities import collection_nodes, data_nodes, entity_ids, file_node
 from casaprov.crates.layout import DOCUMENT, MANIFEST, METADATA, README, TREES, CrateFile, Manifest
 from casaprov.crates.nodes import Node, clean, iri, local, ref, time
+from casaprov.credits.nodes import organization_node, person_nodes
 from casaprov.lineage.observed import observed_inputs
 from casaprov.observations.jsonld import archive_id, archive_nodes, looked_up, observation_id, observation_nodes
 from casaprov.observations.summary import coverage, keywords
@@ -53,9 +54,11 @@ def crate_graph(document: Document, manifest: Manifest, files: Iterable[CrateFil
     """
     known = {file.path: file for file in files}
     ids = entity_ids(document, manifest)
-    agents = {agent.id: agent for agent in (*document.agents, *manifest.authors)}
-    people = [ref(_agent_id(agent)) for agent in agents.values() if agent.type == "Person"]
-    calls = Calls(document, ids, frozenset(known), people)
+    agents = _agents(document, manifest)
+    authors = [node for person in manifest.credits.authors for node in person_nodes(person)]
+    people = [ref(_agent_id(agent)) for agent in agents if agent.type == "Person"]
+    people += [ref(node["@id"]) for node in authors if node["@type"] == "Person"]
+    calls = Calls(document, ids, frozenset(known), people, first_format=manifest.is_first_format)
     observed = observed_inputs(document)
     collections = list(collection_nodes(document, ids))
     runs = list(run_nodes(document, manifest.notebook, ids, calls.controls, people))
@@ -69,13 +72,16 @@ def crate_graph(document: Document, manifest: Manifest, files: Iterable[CrateFil
         *calls.nodes(),
         *runs,
         *engine_nodes(document),
-        *map(_agent, agents.values()),
-        _language(),
+        *map(_agent, agents),
+        *authors,
+        *_credit_nodes(manifest),
+        *_languages(manifest),
     ]
     actions = [n for n in (*runs, *calls.nodes()) if n["@type"] in ("CreateAction", "OrganizeAction")]
     root = {
         **_root(document, manifest),
-        **_observed(observed, document),
+        **_credits(manifest, observed),
+        **{key: stated for key, stated in _observed(observed, document).items() if key != "keywords"},
         "hasPart": [ref(n["@id"]) for n in nodes if _is_part(n)],
         "mentions": [ref(n["@id"]) for n in (*actions, *collections)],
     }
@@ -101,7 +107,10 @@ def _root(document: Document, manifest: Manifest) -> Node:
         "description": f"{content}, with what they read and made, to be replayed with 'casaprov replay'.",
         "datePublished": time(last_time(document)),
         "license": ref(_license(manifest)["@id"]),
-        "author": [ref(_agent_id(author)) for author in manifest.authors],
+        "author": [
+            *(ref(_agent_id(author)) for author in manifest.authors),
+            *(ref(person_nodes(person)[0]["@id"]) for person in manifest.credits.authors),
+        ],
         "conformsTo": [ref(profile) for profile in terms.PROFILES],
         "mainEntity": ref(iri(manifest.notebook)),
     }
@@ -126,7 +135,7 @@ def _profiles() -> Iterable[Node]:
 
 
 def _license(manifest: Manifest) -> Node:
-    name = manifest.license
+    name = manifest.stated_license
     if not name:
         text = "The author of this crate stated no licence. Ask before you use it for more than reading."
         return {"@id": "#no-license", "@type": "CreativeWork", "name": "No licence stated", "description": text}
@@ -135,18 +144,21 @@ def _license(manifest: Manifest) -> Node:
 
 
 def _notebook(document: Document, manifest: Manifest, files: dict[str, CrateFile], calls: Calls) -> Node:
-    git = next((s.environment.git for s in reversed(document.sessions) if s.environment.git), None)
     file = file_node(manifest.notebook, files)
-    # The commit identifies the notebook only if the repository has no changes that are not committed.
-    version = git.commit if git and not git.dirty else f"sha256:{file['sha256']}"
+    if manifest.is_first_format:
+        git = next((s.environment.git for s in reversed(document.sessions) if s.environment.git), None)
+        # The commit was meant to identify the notebook if the repository had no changes that were not committed.
+        commit, url = (git.commit if not git.dirty else "", git.remote) if git else ("", "")
+    else:
+        commit, url = manifest.commit, manifest.repository
     return {
         **file,
         "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
         "encodingFormat": terms.MEDIA_TYPES[".ipynb"],
         "conformsTo": ref(terms.WORKFLOW_PROFILE),
-        "programmingLanguage": ref(terms.PROGRAMMING_LANGUAGE),
-        "version": version,
-        "url": git.remote if git else None,
+        "programmingLanguage": [ref(language["@id"]) for language in _languages(manifest)],
+        "version": commit or f"sha256:{file['sha256']}",
+        "url": url,
         "hasPart": [ref(tool) for tool in calls.tools],
         "step": [ref(step) for step in calls.steps.values()],
     }
@@ -179,6 +191,43 @@ def _agent(agent: Agent) -> Node:
     return {**node, "@type": "SoftwareApplication", "softwareVersion": agent.version}
 
 
-def _language() -> Node:
-    language = terms.PROGRAMMING_LANGUAGE
-    return {"@id": language, "@type": "ComputerLanguage", "name": "Python", "url": language}
+def _agents(document: Document, manifest: Manifest) -> list[Agent]:
+    """Return the agents to describe; the software is described by the tools, but for the first format."""
+    agents = {agent.id: agent for agent in (*document.agents, *manifest.authors)}
+    return [agent for agent in agents.values() if manifest.is_first_format or agent.type == "Person"]
+
+
+def _credits(manifest: Manifest, observed: Iterable[Entity]) -> Node:
+    """Return the statements of the root about rights and credits."""
+    found = keywords([row for entity in observed for row in entity.observations])
+    if manifest.is_first_format:
+        return {"keywords": found}
+    given = manifest.credits
+    stated: Node = {
+        "publisher": ref(organization_node(given.publisher)["@id"]) if given.publisher else None,
+        "keywords": [*given.keywords, *(word for word in found if word not in given.keywords)],
+        "funder": [ref(organization_node(funder)["@id"]) for funder in given.funders],
+        "citation": [ref(url) for url in (terms.CASA_PAPER, *given.citations)],
+        "conditionsOfAccess": given.conditions_of_access,
+    }
+    return {**stated, "description": given.description} if given.description else stated
+
+
+def _credit_nodes(manifest: Manifest) -> Iterable[Node]:
+    if manifest.is_first_format:
+        return
+    given = manifest.credits
+    yield from map(organization_node, (*([given.publisher] if given.publisher else []), *given.funders))
+    yield {"@id": terms.CASA_PAPER, "@type": "ScholarlyArticle", "name": terms.CASA_PAPER_TITLE}
+    for url in given.citations:
+        if url != terms.CASA_PAPER:
+            yield {"@id": url, "@type": "CreativeWork", "name": url}
+
+
+def _languages(manifest: Manifest) -> Iterable[Node]:
+    if not manifest.is_first_format:
+        # WorkflowHub recognises a language by these members.
+        jupyter = {"name": "Jupyter Notebook", "alternateName": "Jupyter", "identifier": ref(terms.JUPYTER)}
+        yield {"@id": "#jupyter", "@type": "ComputerLanguage", **jupyter, "url": terms.JUPYTER}
+    python = terms.PROGRAMMING_LANGUAGE
+    yield {"@id": python, "@type": "ComputerLanguage", "name": "Python", "url": python}

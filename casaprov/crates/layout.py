@@ -3,6 +3,7 @@
 ::
 
     ro-crate-metadata.json        the description, derived from the records
+    ro-crate-preview.html         a page for readers
     README.md                     an introduction, and how to replay it
     <notebook>.ipynb
     records/document.json         the Document
@@ -18,10 +19,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Final, Literal
 
+from casaprov.credits.model import Credits
 from casaprov.hashing import Digest
 from casaprov.records.model import Activity, Agent, Document, Entity
 
@@ -31,6 +33,7 @@ __all__ = [
     "MANIFEST",
     "METADATA",
     "OWN_FOLDERS",
+    "PREVIEW",
     "README",
     "TREES",
     "CrateFile",
@@ -47,6 +50,7 @@ __all__ = [
 
 CRATE_FORMAT: Final = "casaprov/crate/2"
 METADATA: Final = "ro-crate-metadata.json"
+PREVIEW: Final = "ro-crate-preview.html"
 README: Final = "README.md"
 DOCUMENT: Final = "records/document.json"
 MANIFEST: Final = "records/crate.json"
@@ -89,6 +93,15 @@ class Manifest:
 
     Attributes
     ----------
+    license, authors
+        In crates of format 1; later ones have `credits`.
+    commit
+        Commit of the repository that holds this notebook, but for its outputs.
+    repository
+        Address of the repository, if anybody can open it; else the address by which Software Heritage names the
+        content of the notebook.
+    preview
+        The page for readers, as it was written. Archives replace it by one of their own.
     files
         Every file inside a directory of the crate (a table, the digest
         trees). Files that stand alone are listed, with their digests, in
@@ -99,9 +112,23 @@ class Manifest:
     title: str
     license: str = ""
     authors: tuple[Agent, ...] = ()
+    credits: Credits = field(default_factory=Credits)
+    commit: str = ""
+    repository: str = ""
     items: tuple[CrateItem, ...] = ()
     files: tuple[CrateFile, ...] = ()
+    preview: CrateFile | None = None
     format: Literal["casaprov/crate/1", "casaprov/crate/2"] = CRATE_FORMAT
+
+    @property
+    def is_first_format(self) -> bool:
+        """True for a crate of casaprov 0.1.0, whose description has other statements."""
+        return self.format == "casaprov/crate/1"
+
+    @property
+    def stated_license(self) -> str:
+        """SPDX identifier or address of the licence; empty if none is stated."""
+        return self.license or self.credits.license
 
     def shipped(self) -> Mapping[str, str]:
         """Return the path in the crate of each shipped Entity, by its id."""

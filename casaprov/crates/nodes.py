@@ -46,12 +46,15 @@ def media_type(path: str) -> str:
     return MEDIA_TYPES.get(PurePosixPath(path).suffix.lower(), UNKNOWN_MEDIA_TYPE)
 
 
-def value(member: Any) -> str | int | float | bool:
-    """Return a JSON value as the value of a PropertyValue: a scalar as it is, anything else as JSON text."""
+def value(member: Any, whole: str = "the parameters file") -> str | int | float | bool:
+    """Return a JSON value as the value of a PropertyValue: a scalar as it is, anything else as JSON text.
+
+    A long text is cut, and says that `whole` holds all of it.
+    """
     if isinstance(member, bool | int | float):
         return member
     text = member if isinstance(member, str) else json.dumps(member, ensure_ascii=False)
-    return text if len(text) <= _MAX_VALUE else f"{text[:_MAX_VALUE]}… (cut; all of it is in the parameters file)"
+    return text if len(text) <= _MAX_VALUE else f"{text[:_MAX_VALUE]}… (cut; all of it is in {whole})"
 
 
 def value_type(member: Any) -> str:

@@ -61,11 +61,26 @@ def _head(document: Document, manifest: Manifest) -> Iterable[str]:
     yield f"The notebook `{_plain(manifest.notebook)}` with the provenance of its {len(document.activities)} CASA task"
     yield "calls: their parameters, logs and environment, and content digests of all they read and made.\n"
     yield "This is an [RO-Crate](https://www.researchobject.org/ro-crate/) (Provenance Run Crate 0.5)"
-    yield f"written by [casaprov](https://w3id.org/casaprov). Licence: {_plain(manifest.license) or 'not stated'}.\n"
+    yield "written by [casaprov](https://w3id.org/casaprov).\n"
+    yield from _credits(manifest)
     yield "To run it again with casaprov and see whether every product is the same:\n"
     yield "    casaprov replay <this crate>\n"
     yield "`records/document.json` holds the records, `parameters/` all parameters of every call, `logs/` what CASA"
     yield "said, `products/` what was small enough to be shipped."
+
+
+def _credits(manifest: Manifest) -> Iterable[str]:
+    given = manifest.credits
+    if given.description:
+        yield f"{_plain(given.description)}\n"
+    authors = [*(agent.name for agent in manifest.authors), *(person.name for person in given.authors)]
+    facts = {
+        "Authors": ", ".join(map(_plain, authors)),
+        "Publisher": _plain(given.publisher.name) if given.publisher else "",
+        "Licence": _plain(manifest.stated_license) or "not stated",
+        "Access": _plain(given.conditions_of_access),
+    }
+    yield " ".join(f"{word}: {fact.rstrip('.')}." for word, fact in facts.items() if fact) + "\n"
 
 
 def _observed(document: Document) -> Iterable[str]:

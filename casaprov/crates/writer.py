@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from casaprov.crates.layout import (
     DOCUMENT,
     MANIFEST,
     METADATA,
+    PREVIEW,
     README,
     TREES,
     CrateFile,
@@ -67,7 +68,14 @@ class CrateWriter:
         # A zip knows the years from 1980 to 2107.
         self._date_time = moment if 1980 <= moment[0] <= 2107 else (1980, 1, 1, 0, 0, 0)
 
-    def write(self, manifest: Manifest, notebook: bytes, journal: Path, items: Sequence[PayloadItem]) -> None:
+    def write(
+        self,
+        manifest: Manifest,
+        notebook: bytes,
+        journal: Path,
+        items: Sequence[PayloadItem],
+        preview: Callable[[Document, Manifest], str] | None = None,
+    ) -> None:
         """Write everything; the description comes last, since it holds the digests of the other files.
 
         Parameters
@@ -78,6 +86,8 @@ class CrateWriter:
             Content of the notebook file.
         items
             The files and directories to ship, in the order of ``manifest.items``.
+        preview
+            Returns the page for readers; None for none.
         """
         document = _with_present_logs(self._document, journal)
         alone = [self._store(manifest.notebook, notebook)]
@@ -100,6 +110,9 @@ class CrateWriter:
                 else:
                     alone.append(self._copy(listed.path, item.source))
         manifest = replace(manifest, files=tuple(inside))
+        if preview is not None:
+            page = preview(document, manifest).encode()
+            manifest = replace(manifest, preview=self._store(PREVIEW, page))
         alone.append(self._store(MANIFEST, _json({"format": manifest.format, **unstructure(manifest)})))
         alone.append(self._store(DOCUMENT, _json(unstructure(document))))
         alone.append(self._store(README, readme(document, manifest, notebook).encode()))

@@ -7,7 +7,18 @@ from dataclasses import dataclass
 
 from casaprov.errors import UsageError
 
-__all__ = ["ORCID", "ROR", "Organization", "Person", "orcid_of", "organization", "person", "ror_of", "web_address"]
+__all__ = [
+    "ORCID",
+    "ROR",
+    "Organization",
+    "Person",
+    "doi_of",
+    "orcid_of",
+    "organization",
+    "person",
+    "ror_of",
+    "web_address",
+]
 
 ORCID = "https://orcid.org/"
 ROR = "https://ror.org/"
@@ -15,6 +26,7 @@ ROR = "https://ror.org/"
 _NAMED = re.compile(r"\s*(?P<name>[^<>]*?)\s*(?:<\s*(?P<address>[^<>]*?)\s*>\s*)?")
 _ORCID = re.compile(r"(?:https?://(?:www\.)?orcid\.org/)?(\d{4}-\d{4}-\d{4}-\d{3}[\dXx])/?")
 _ROR = re.compile(r"(?:https?://ror\.org/)?(0[a-hj-km-np-tv-z0-9]{6}\d{2})/?")
+_DOI = re.compile(r"(?:https?://(?:dx\.)?doi\.org/|doi:)?(10\.\d{4,9}/[^\s\"<>]+)", re.IGNORECASE)
 _WEB = re.compile(r"https?://[^\s<>\"]+\.[^\s<>\"]+")
 
 
@@ -110,6 +122,20 @@ def ror_of(text: str) -> str:
     if found is None:
         raise UsageError(f"{text!r} is no ROR.", hint="A ROR has the form https://ror.org/05a28rw58.")
     return ROR + found[1]
+
+
+def doi_of(text: str) -> str:
+    """Return a DOI as an URL.
+
+    Raises
+    ------
+    UsageError
+        If it has another form.
+    """
+    found = _DOI.fullmatch(text.strip())
+    if found is None:
+        raise UsageError(f"{text!r} is no DOI.", hint="A DOI has the form 10.5281/zenodo.1234567.")
+    return f"https://doi.org/{found[1]}"
 
 
 def web_address(text: str) -> str:

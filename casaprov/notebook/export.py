@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from casaprov.crate import Packed, pack
-from casaprov.crates.layout import METADATA
-from casaprov.crates.payload import PayloadPolicy, choose_payload
+from casaprov.crates.layout import METADATA, Manifest
+from casaprov.crates.payload import PayloadItem, PayloadPolicy, choose_payload
+from casaprov.credits.model import Credits
+from casaprov.credits.repository import commit_of, public_address
+from casaprov.credits.sources import find_credits, first_heading, missing_credits
 from casaprov.digests.measurement import Measure, Measurement
 from casaprov.errors import JournalError, RecordError, UsageError
 from casaprov.journal.document import read_document
 from casaprov.journal.folder import journal_folder, journals, present_folders
 from casaprov.journal.links import read_links, with_links
 from casaprov.lineage.graph import Lineage
+from casaprov.lineage.inspection import inspect_document
+from casaprov.lineage.saved_cells import notebook_notes
 from casaprov.notebook.adopt_sessions import adopt_sessions, shown_sessions
 from casaprov.notebook.ipynb import read_notebook
 from casaprov.notebook.journals import find_session
+from casaprov.notebook.subject import cell_numbers
+from casaprov.previews.page import Picture, preview, shown_images
+from casaprov.previews.png import QuickLook
+from casaprov.privacy.clearance import PrivacyPolicy, cleared
 from casaprov.recording.explanations import UnfinishedCalls
 from casaprov.recording.late_states import PresentFiles, with_observers, with_present_states, without_lost_remains
 from casaprov.records.model import Document
 from casaprov.tasks.specs import load_specs
 
 __all__ = ["export_notebook", "find_journal", "record_of", "recorded_calls"]
+
+QuickLooks = Callable[[Path], "dict[str, Any] | None"]
 
 
 def export_notebook(
@@ -34,6 +48,10 @@ def export_notebook(
     measure: Measure[Measurement],
     title: str | None = None,
     with_observer: bool = False,
+    given: Credits | None = None,
+    required: Collection[str] = (),
+    privacy: PrivacyPolicy | None = None,
+    quick_look: QuickLooks | None = None,
 ) -> Packed:
     """Pack a notebook with the record of the calls that its results came from.
 
@@ -43,16 +61,33 @@ def export_notebook(
         Measures a file; with its observer, if that is to be named.
     with_observer
         Name the observers, which are personal data.
+    title
+        Title of the crate; by default the first heading of the notebook, or its name.
+    given
+        People and rights that the user named; other sources add to them (:mod:`casaprov.credits.sources`).
+    required
+        Credits without which nothing is packed: ``author``, ``license``, ``publisher``.
+    privacy
+        The rules for secrets and names; by default a secret is refused, and home and host are left out.
+    quick_look
+        Returns a small picture of an image, as JSON values, for the preview; None for no pictures.
 
     Raises
     ------
     UsageError
-        If there is no such notebook, or `out` must not be replaced.
+        If there is no such notebook, `out` must not be replaced, or a required credit is not named anywhere.
     JournalError
         If nothing is recorded of it.
     RecordError
         If the record holds no call.
+    SecretFound
+        If a token or password would be published.
     """
+    content = read_notebook(notebook)
+    found = find_credits(notebook, content.metadata, given or Credits())
+    missing = missing_credits(found)
+    if lacking := [missing[name] for name in required if name in missing]:
+        raise UsageError(" ".join(lacking), hint="Or leave out --require.")
     journal, recorded, folders = recorded_calls(notebook)
     document = without_lost_remains(_contributing(recorded, folders), folders)
     _check_target(out, notebook, document, folders)
@@ -65,7 +100,38 @@ def export_notebook(
     if with_observer:
         document = with_observers(document, files)
     items = choose_payload(document, folders, policy, measure=measure)
-    return pack(document, notebook=notebook, journal=journal, items=items, out=out, title=title)
+    states = [session.environment.git for session in reversed(document.sessions) if session.environment.git]
+    with cleared(document, notebook, journal, items, privacy or PrivacyPolicy(), measure) as (clear, notes):
+        commits = [state.commit for state in states] if clear.notebook == notebook else []
+        packed = pack(
+            clear.document,
+            notebook=clear.notebook,
+            journal=clear.journal,
+            items=clear.items,
+            out=out,
+            title=title or first_heading(content.cells) or notebook.stem,
+            credits=found,
+            commit=commit_of(notebook, commits) if commits else "",
+            repository=public_address(states[0].remote) if states else "",
+            preview=partial(_page, saved=clear.notebook.read_bytes(), looks=_looks(clear.items, quick_look)),
+        )
+    return replace(packed, notes=(*notes, *packed.notes, *missing.values()))
+
+
+def _looks(items: Iterable[PayloadItem], quick_look: QuickLooks | None) -> dict[str, Callable[[], Any]]:
+    """Return what draws each shipped image, by Entity id."""
+    if quick_look is None:
+        return {}
+    return {item.entity.id: partial(quick_look, item.source) for item in items if item.source is not None}
+
+
+def _page(document: Document, manifest: Manifest, *, saved: bytes, looks: Mapping[str, Callable[[], Any]]) -> str:
+    """Return the preview of a crate."""
+    remarks = notebook_notes(saved, document, manifest.notebook)
+    notes = inspect_document(document, cell_numbers(saved, document), remarks=remarks).notes
+    drawn = ((entity, looks[entity.id]()) for entity in shown_images(document) if entity.id in looks)
+    pictures = [Picture(entity, QuickLook.from_json(look)) for entity, look in drawn if look is not None]
+    return preview(document, manifest, list(map(str, notes)), pictures)
 
 
 def _check_target(out: Path, notebook: Path, document: Document, folders: Mapping[str, Path]) -> None:

@@ -82,6 +82,13 @@ def _observe(path: str, *, with_observer: bool) -> Any:
     return unstructure(observed(Path(path), with_observer=with_observer))
 
 
+def _quick_look(path: str) -> dict[str, Any] | None:
+    """Return a small picture of an image."""
+    from casaprov.readers.pictures import quick_look
+
+    return quick_look(Path(path))
+
+
 def _compare(left: str, right: str, tolerance: dict[str, float]) -> Any:
     """Compare two products."""
     from casaprov.comparison.products import Tolerance, compare_paths
@@ -116,6 +123,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "outline": _outline,
     "part": _part,
     "prepare": _prepare,
+    "quick_look": _quick_look,
     "runs": _runs,
     "same_listing": _same_listing,
 }

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from casaprov.errors import JournalError
 from casaprov.journal.reader import read_session
+from casaprov.records.home_folder import expanded_home
 from casaprov.records.model import Document, Session
 from casaprov.replays.inputs import NotFollowed
 
@@ -48,6 +49,7 @@ class FileLocators:
         NotFollowed
             If it may not be followed.
         """
+        value = expanded_home(value)
         path = Path(os.path.normpath(value))
         if not path.is_absolute() or "\0" in value:
             return None
@@ -64,7 +66,7 @@ def _leads_below(path: Path, folder: Path) -> bool:
 
 def _recorded_here(session: Session) -> frozenset[str]:
     """Return the paths of inputs that this user's own journal of a session names; nothing if there is none."""
-    folder, name = Path(session.folder), f"{session.id}.jsonl"
+    folder, name = Path(expanded_home(session.folder)), f"{session.id}.jsonl"
     if not folder.is_absolute() or "/" in name or any(folder.is_relative_to(never) for never in _NEVER):
         return frozenset()
     with suppress(OSError, ValueError, JournalError):

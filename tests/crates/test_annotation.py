@@ -11,16 +11,18 @@ import pytest
 
 from casaprov.cli.commands import main
 from casaprov.crate import annotate_crate, open_crate
-from casaprov.crates.annotation import Annotation, doi_of
+from casaprov.crates.annotation import Annotation
 from casaprov.crates.checking.validation import examine_crate
 from casaprov.crates.layout import METADATA
+from casaprov.credits.people import doi_of
 from casaprov.errors import CrateError, UsageError
+from casaprov.terms import CASA_PAPER
 from sample_records import make_reduction, pack_reduction
 
 OPTIONS = [
     "--doi", "10.5281/zenodo.1234567", "--publisher", "Zenodo <https://zenodo.org>", "--license", "cc-by-4.0",
     "--author", "J. Carberry <0000-0002-1825-0097>", "--author", "No Orcid", "--keyword", "VLBI", "--keyword", "VLA",
-    "--funder", "SURF <https://ror.org/04jsz6e67>", "--citation", "10.1088/1538-3873/ac9642", "--published", "2026-12-01",
+    "--funder", "SURF <https://ror.org/04jsz6e67>", "--citation", "10.3847/1538-3881/ab1234", "--published", "2026-12-01",
 ]  # fmt: skip
 
 
@@ -44,7 +46,7 @@ def test_a_zip_gets_statements_and_keeps_every_other_byte(crate: Path, tmp_path:
     assert about["identifier"] == "https://doi.org/10.5281/zenodo.1234567"
     assert about["datePublished"] == "2026-12-01"
     assert about["keywords"] == ["VLBI", "VLA"]
-    assert about["citation"] == {"@id": "https://doi.org/10.1088/1538-3873/ac9642"}
+    assert [one["@id"] for one in about["citation"]] == [CASA_PAPER, "https://doi.org/10.3847/1538-3881/ab1234"]
     assert [entities[one["@id"]]["name"] for one in about["author"]] == ["J. Carberry", "No Orcid"]
     assert about["author"][0]["@id"] == "https://orcid.org/0000-0002-1825-0097"
     assert entities[about["license"]["@id"]]["name"] == "CC-BY-4.0"

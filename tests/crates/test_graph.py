@@ -14,7 +14,7 @@ from casaprov.crates.graph import crate_graph
 from casaprov.crates.layout import CrateFile, CrateItem, Manifest
 from casaprov.hashing import digest_bytes
 from casaprov.records.model import Document
-from sample_records import make_reduction
+from sample_records import make_credits, make_reduction
 
 Node = dict[str, Any]
 NOTEBOOK = CrateFile(path="n.ipynb", sha256=digest_bytes(b"{}"), size_bytes=2)
@@ -152,7 +152,57 @@ def test_the_session_says_what_it_ran_in(document: Document) -> None:
     assert session["result"] == {"@id": run["@id"]}
     assert nodes[session["instrument"]["@id"]]["softwareVersion"] == "0.1.0"
     assert len(session["object"]) == len(document.activities)
-    assert nodes["n.ipynb"]["version"] == "0123456789abcdef"
+
+
+def test_version_and_address_of_the_notebook_are_true_or_absent(document: Document) -> None:
+    unknown = graph(document)["n.ipynb"]
+    assert unknown["version"] == NOTEBOOK.sha256
+    assert "url" not in unknown
+    known = graph(document, replace(MANIFEST, commit="0123", repository="https://example.org/n.git"))["n.ipynb"]
+    assert (known["version"], known["url"]) == ("0123", "https://example.org/n.git")
+    first = graph(document, replace(MANIFEST, format="casaprov/crate/1"))["n.ipynb"]
+    assert (first["version"], first["url"]) == ("0123456789abcdef", "https://example.org/n.git")
+
+
+def test_each_kind_of_value_has_a_parameter_of_its_own(document: Document) -> None:
+    text = replace(document.activities[4], parameters={"vis": "nosuch.ms"}, given=("vis",), used=())
+    nodes = graph(replace(document, activities=(*document.activities[:4], text, *document.activities[5:])))
+    names = ("#input/casatasks.gaincal@6.7.0.31/vis", "#input/casatasks.gaincal@6.7.0.31/vis/Text")
+    assert [nodes[name]["additionalType"] for name in names] == ["Dataset", "Text"]
+    assert nodes[f"#value/{text.id}/vis"]["exampleOfWork"] == {"@id": names[1]}
+
+
+def test_no_entity_is_there_that_nothing_refers_to(document: Document) -> None:
+    nodes = graph(document)
+    referred = {name for node in nodes.values() for name in references(node)}
+    assert nodes.keys() - referred == {"ro-crate-metadata.json"}
+
+
+def test_the_notebook_is_in_a_language_that_workflowhub_knows(document: Document) -> None:
+    nodes = graph(document)
+    assert [language["@id"] for language in nodes["n.ipynb"]["programmingLanguage"]] == [
+        "#jupyter",
+        "https://www.python.org/",
+    ]
+    assert nodes["#jupyter"]["name"] == "Jupyter Notebook"
+
+
+def test_a_value_that_is_cut_names_the_file_that_holds_it(document: Document) -> None:
+    call = replace(document.activities[1], returned={"x": "y" * 2000})
+    nodes = graph(replace(document, activities=(document.activities[0], call, *document.activities[2:])))
+    assert "all of it is in records/document.json" in nodes[f"#value/{call.id}/return%20value"]["value"]
+
+
+def test_credits_are_in_the_description(document: Document) -> None:
+    nodes = graph(document, replace(MANIFEST, credits=make_credits()))
+    root, author = nodes["./"], nodes["https://orcid.org/0000-0002-1825-0097"]
+    assert root["author"] == nodes["#call/20260501-a1b2/0001"]["agent"] == {"@id": author["@id"]}
+    assert nodes[root["publisher"]["@id"]]["name"] == "An archive"
+    assert nodes[root["funder"]["@id"]]["name"] == "A fund"
+    assert root["license"] == {"@id": "https://spdx.org/licenses/CC-BY-4.0"}
+    assert root["keywords"] == "VLBI"
+    assert root["conditionsOfAccess"] == "Proprietary until 2027-01-01."
+    assert root["citation"] == {"@id": "https://doi.org/10.1088/1538-3873/ac9642"}
 
 
 def test_a_licence_is_a_link_and_none_is_said_to_be_none(document: Document) -> None:

@@ -81,7 +81,7 @@ def test_the_document_schema_has_the_fields_of_the_model(name: str) -> None:
 
 
 def test_the_crate_schema_has_the_fields_of_the_manifest() -> None:
-    schema = _schemas()["crate-1"]
+    schema = _schemas()["crate-2"]
     assert set(schema["properties"]) == {member.name for member in fields(Manifest)}
     assert set(schema["properties"]["items"]["items"]["properties"]) == {member.name for member in fields(CrateItem)}
     assert set(schema["properties"]["files"]["items"]["properties"]) == {member.name for member in fields(CrateFile)}

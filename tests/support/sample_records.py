@@ -9,6 +9,8 @@ from typing import Any
 
 from casaprov.crate import Packed, pack
 from casaprov.crates.payload import PayloadPolicy, choose_payload
+from casaprov.credits.model import Credits
+from casaprov.credits.people import organization, person
 from casaprov.digests.tree import ColumnLeaf, FitsUnit, Outline, TableNode, Tree, content_digest
 from casaprov.errors import DigestError
 from casaprov.hashing import Digest, digest_bytes
@@ -119,10 +121,30 @@ def journaled(folder: Path) -> Reduction:
     return reduction
 
 
-def pack_reduction(reduction: Reduction, out: Path, **policy: bool) -> Packed:
+def make_credits() -> Credits:
+    """Credits of everything that a crate can say about people and rights."""
+    institute = organization("An institute <https://ror.org/05a28rw58>")
+    return Credits(
+        authors=(replace(person("J. Carberry <0000-0002-1825-0097>"), affiliation=institute),),
+        publisher=organization("An archive <https://archive.example.org>"),
+        license="CC-BY-4.0",
+        keywords=("VLBI",),
+        funders=(organization("A fund <https://ror.org/04jsz6e67>"),),
+        conditions_of_access="Proprietary until 2027-01-01.",
+    )
+
+
+def pack_reduction(reduction: Reduction, out: Path, given: Credits | None = None, **policy: bool) -> Packed:
     """Pack a reduction as ``casaprov export`` does."""
     items = choose_payload(reduction.document, reduction.folders, PayloadPolicy(**policy), measure=measure)
-    return pack(reduction.document, notebook=reduction.notebook, journal=reduction.journal, items=items, out=out)
+    return pack(
+        reduction.document,
+        notebook=reduction.notebook,
+        journal=reduction.journal,
+        items=items,
+        out=out,
+        credits=given,
+    )
 
 
 def _write_table(path: Path, data: bytes, **subtables: bytes) -> None:

@@ -76,7 +76,9 @@ def _check_policy(deposit: Deposit, folder: Path, policy: PolicySettings) -> Che
     files = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
     description = about(document, manifest, files)
     authors = creators(metadata, manifest)
-    license_name = deposit.license or manifest.license.removeprefix("https://spdx.org/licenses/") or policy.licenses[0]
+    license_name = (
+        deposit.license or manifest.stated_license.removeprefix("https://spdx.org/licenses/") or policy.licenses[0]
+    )
     issues = []
     if license_name not in policy.licenses:
         allowed = ", ".join(policy.licenses)

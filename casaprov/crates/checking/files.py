@@ -12,6 +12,7 @@ from casaprov.crates.checking.wording import short
 from casaprov.crates.layout import (
     METADATA,
     OWN_FOLDERS,
+    PREVIEW,
     CrateFile,
     Manifest,
     call_names,
@@ -20,6 +21,7 @@ from casaprov.crates.layout import (
     parameters_path,
     shipped_path,
 )
+from casaprov.crates.signatures import is_signature
 from casaprov.errors import CrateError, Issue, Note
 from casaprov.files.regular import digest_file
 from casaprov.hashing import Digest
@@ -46,10 +48,15 @@ def claimed_files(metadata: Any, document: Document, manifest: Manifest) -> dict
     return claimed
 
 
-def file_findings(folder: Path, claimed: Mapping[str, CrateFile]) -> Iterator[Issue]:
+def file_findings(folder: Path, claimed: Mapping[str, CrateFile], preview: CrateFile | None = None) -> Iterator[Issue]:
     """Yield an issue for each file that was changed or removed since the crate was written, or added to its folders.
 
-    A file that was added elsewhere, such as a preview, a licence or a git repository, is a note.
+    A file that was added elsewhere, such as a licence or a git repository, is a note, and so is another preview.
+
+    Parameters
+    ----------
+    preview
+        The preview that casaprov wrote.
     """
     present = {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file()}
     for path, file in claimed.items():
@@ -60,9 +67,13 @@ def file_findings(folder: Path, claimed: Mapping[str, CrateFile]) -> Iterator[Is
         elif (digest := digest_file(present[path])) != file.sha256:
             yield Issue(path, "It was changed.", digest, file.sha256)
     beside: dict[str, int] = {}
-    for path in present:
+    for path, file_path in present.items():
         top, below, _ = path.partition("/")
-        if path in claimed or path == METADATA:
+        if path in claimed or path == METADATA or is_signature(path):
+            continue
+        if path == PREVIEW and preview is not None:
+            if file_path.stat().st_size != preview.size_bytes or digest_file(file_path) != preview.sha256:
+                yield Note(path, "It was replaced by others.")
             continue
         if below and top in OWN_FOLDERS:
             yield Issue(path, "It was added.")

@@ -28,7 +28,10 @@ OPEN: Final = frozenset({
     "identifier", "isBasedOn", "isPartOf", "keywords", "license", "name", "publisher", "sdPublisher", "subjectOf",
     "version",
 })  # fmt: skip
-"""Properties of root, notebook and licence that others may add, change and remove."""
+"""Properties of root, notebook, licence and credits that others may add, change and remove."""
+
+_CREDITS: Final = ("author", "citation", "funder", "publisher")
+"""Properties of the root that refer to credits: people, organizations and works."""
 
 _EXTENDED: Final = frozenset({"conformsTo", "hasPart", "mentions"})
 """Properties of the root that others may add references to."""
@@ -97,7 +100,7 @@ def statement_findings(metadata: Any, document: Document, manifest: Manifest) ->
     for identifier, node in derived.items():
         if identifier in stated:
             yield from _entity_findings(node, stated[identifier], derived, subjects)
-        elif identifier in subjects["licence"]:
+        elif identifier in subjects["licence"] | subjects["credit"]:
             yield Note(at(identifier), "It was removed by others.")
         else:
             yield Issue(at(identifier), "The records say that it belongs here; it is missing.")
@@ -108,7 +111,22 @@ def _subjects(manifest: Manifest, derived: Mapping[str, Node]) -> dict[str, set[
     """Return the identifiers of the entities that others may say something about."""
     license_ = derived["./"].get("license")
     licence = {license_["@id"]} if isinstance(license_, dict) else set()
-    return {"root": {"./"}, "notebook": {iri(manifest.notebook)}, "licence": licence, "descriptor": {METADATA}}
+    notebook = {iri(manifest.notebook)}
+    return {
+        "root": {"./"},
+        "notebook": notebook,
+        "licence": licence,
+        "credit": _credits(derived),
+        "descriptor": {METADATA},
+    }
+
+
+def _credits(derived: Mapping[str, Node]) -> set[str]:
+    """Return the identifiers of people, organizations and works that only the root names; no call refers to them."""
+    named = {_reference(one) for key in _CREDITS for one in _members(derived["./"].get(key)).values()}
+    named |= {_reference(derived[one]["affiliation"]) for one in named if "affiliation" in derived.get(one, {})}
+    agents = [node["agent"] for node in derived.values() if "agent" in node]
+    return named - {_reference(one) for agent in agents for one in _members(agent).values()} - {""}
 
 
 def _entity_findings(
@@ -138,7 +156,7 @@ def _is_open(subject: str, key: str, node: Node, other: Node, derived: Mapping[s
     if not subject or key.startswith("@") or _nested(other.get(key)):
         return False
     name = next((key.removeprefix(base) for base in _SCHEMA_ORG if key.startswith(base)), key)
-    if subject in ("root", "notebook", "licence") and name in OPEN:
+    if subject in ("root", "notebook", "licence", "credit") and name in OPEN:
         return True
     if subject in ("root", "descriptor") and key in _EXTENDED:
         there, here = _members(node.get(key)), _members(other.get(key))

@@ -6,7 +6,7 @@ The other modules of this package hold the single checks.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from casaprov.crates.checking.introduction import introduction_issues
 from casaprov.crates.checking.statements import frame_findings, statement_findings
 from casaprov.crates.checking.trees import tree_issues
 from casaprov.crates.layout import DOCUMENT, MANIFEST, METADATA
+from casaprov.crates.signatures import SIGNATURES, list_issues, signers
 from casaprov.crates.stored_records import crate_root, issues_in, read_records
 from casaprov.errors import CrateError, Issue, Note, RecordError, SchemaError
 from casaprov.records.consistency import record_issues, value_issues
@@ -28,7 +29,7 @@ from casaprov.untrusted.json_file import read_json
 from casaprov.untrusted.table_examiner import table_issues
 from casaprov.untrusted.zip_file import Limits, folder_issues, unpack, zip_issues
 
-__all__ = ["Findings", "check_crate", "check_folder", "examine_crate", "examine_folder"]
+__all__ = ["Findings", "check_crate", "check_folder", "examine_crate", "examine_folder", "signature_findings"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,10 @@ class Findings:
 
     errors: tuple[Issue, ...] = ()
     notes: tuple[Issue, ...] = ()
+
+    def joined(self, issues: Iterable[Issue]) -> Findings:
+        """Return the findings with others behind them."""
+        return _sorted((*self.errors, *self.notes, *issues))
 
     def strict(self) -> Findings:
         """Return the findings with every note as an error."""
@@ -111,14 +116,30 @@ def examine_folder(folder: Path, limits: Limits | None = None, *, checksums: boo
     except CrateError as error:
         return _sorted((*issues, Issue(METADATA, error.message)))
     claimed = claimed_files(metadata, document, manifest)
-    issues += file_findings(root, claimed)
+    issues += file_findings(root, claimed, manifest.preview)
     issues += absence_issues(root, claimed, document, manifest)
     issues += parameter_issues(root, document)
+    issues += list_issues(root, manifest)
     issues += frame_findings(metadata)
     if consistent:  # no description follows from records that contradict themselves
         issues += statement_findings(metadata, document, manifest)
         issues += introduction_issues(root, document, manifest)
     return _sorted(issues)
+
+
+def signature_findings(crate: Path, keys: Path) -> Iterator[Issue]:
+    """Yield a note for each of these keys that signed a valid crate; an issue if none did.
+
+    Raises
+    ------
+    UsageError
+        If there are no such keys.
+    """
+    names = signers(crate, keys)
+    if not names:
+        yield Issue(SIGNATURES, f"None of the keys in {keys.name} signed this crate.")
+    for name in names:
+        yield Note(SIGNATURES, f"Signed by {name}.")
 
 
 def _sorted(findings: Iterable[Issue]) -> Findings:

@@ -18,7 +18,7 @@ from casaprov.crate import open_crate
 from casaprov.crates.checking.statements import OPEN
 from casaprov.crates.checking.validation import Findings, examine_folder
 from casaprov.crates.layout import METADATA
-from sample_records import make_reduction, pack_reduction
+from sample_records import make_credits, make_reduction, pack_reduction
 
 ORCID, ROR = "https://orcid.org/0000-0002-1825-0097", "https://ror.org/05a28rw58"
 Node = dict[str, Any]
@@ -46,6 +46,22 @@ def changed(crate: Path, change: Callable[[dict[str, Node], list[Node]], None]) 
 
 def messages(findings: Findings) -> str:
     return "\n".join(map(str, findings.errors))
+
+
+def test_an_archive_may_replace_credits_but_not_the_people_who_ran_the_calls(tmp_path: Path) -> None:
+    pack_reduction(make_reduction(tmp_path / "nb"), tmp_path / "x.zip", make_credits())
+    crate = open_crate(tmp_path / "x.zip", tmp_path / "crate").folder
+
+    def publish(nodes: dict[str, Node], graph: list[Node]) -> None:
+        nodes["./"]["publisher"] = {"@id": "https://b.example.org"}
+        graph.append({"@id": "https://b.example.org", "@type": "Organization", "name": "B"})
+        graph.remove(nodes["https://archive.example.org"])
+        nodes[ROR]["name"] = "Another name of the institute"
+
+    findings = changed(crate, publish)
+    assert findings.errors == ()
+    assert "https://archive.example.org: It was removed by others." in "\n".join(map(str, findings.notes))
+    assert "belongs here; it is missing" in messages(changed(crate, lambda nodes, graph: graph.remove(nodes[ORCID])))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,93 @@
+"""The child process in which roc-validator runs: ``python -m casaprov.profiles.validator CRATE FOLDER``.
+
+It is confined before it loads anything: it may write in FOLDER, and reach no network. The two contexts that a crate
+names are in the cache of the validator, so it asks nobody for them.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+import warnings
+from contextlib import suppress
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from casaprov.confinement.kernel_rules import confine
+from casaprov.errors import ConfinementMissing
+from casaprov.terms import ROCRATE_CONTEXT, WORKFLOW_RUN_CONTEXT
+
+__all__ = ["SKIPPED", "main"]
+
+SKIPPED = ("process-run-crate-0.5_5.1",)
+"""Checks that no crate of a notebook can meet: an absolute URI of each tool. Tasks of CASA have none of their own."""
+
+_PROFILE = "provenance-run-crate-0.5"
+_CONTEXTS = {ROCRATE_CONTEXT: "ro-crate-1.1.jsonld", WORKFLOW_RUN_CONTEXT: "workflow-run.jsonld"}
+_READABLE = ("/usr", "/lib", "/lib64", "/etc", "/proc/self", sys.prefix, sys.base_prefix)
+
+
+def main() -> None:
+    """Validate a crate and write the findings."""
+    crate, folder = map(Path, sys.argv[1:])
+    contexts = _contexts()
+    os.environ |= {"TMPDIR": str(folder), "HOME": str(folder)}
+    os.chdir(folder)
+    package = Path(__file__).resolve().parents[1]
+    with suppress(ConfinementMissing):  # casaprov's own checks have found nothing unsafe
+        confine(write=[folder], read=[crate, package, *map(Path, _READABLE)])
+    warnings.simplefilter("ignore")  # rdflib warns of its own deprecations
+    (folder / "findings.json").write_text(json.dumps(_findings(crate, _cache(contexts, folder))), "utf-8")
+
+
+def _contexts() -> dict[str, bytes]:
+    installed = Path(str(files("casaprov") / "schemas"))
+    top = installed if installed.is_dir() else Path(__file__).resolve().parents[2] / "schemas"
+    return {url: (top / "contexts" / name).read_bytes() for url, name in _CONTEXTS.items()}
+
+
+def _cache(contexts: dict[str, bytes], folder: Path) -> Path:
+    """Fill a cache of the validator with the contexts; return its path."""
+    import requests
+    from requests.adapters import HTTPAdapter
+    from requests_cache import CachedSession
+    from urllib3.response import HTTPResponse
+
+    path = folder / "roc_http_cache"
+    session = CachedSession(cache_name=str(path), backend="sqlite", expire_after=-1)
+    for url, text in contexts.items():
+        headers = {"Content-Type": "application/ld+json"}
+        raw = HTTPResponse(body=io.BytesIO(text), headers=headers, status=200, preload_content=False)
+        request = session.prepare_request(requests.Request("GET", url))
+        session.cache.save_response(HTTPAdapter().build_response(request, raw))
+    session.cache.close()  # type: ignore[no-untyped-call]
+    return path
+
+
+def _findings(crate: Path, cache: Path) -> list[dict[str, Any]]:
+    from rocrate_validator import models, services
+
+    settings = services.ValidationSettings(
+        rocrate_uri=str(crate),
+        cache_path=cache,
+        offline=True,
+        profile_identifier=_PROFILE,
+        requirement_severity=models.Severity.RECOMMENDED,
+        skip_checks=list(SKIPPED),
+    )
+    return [
+        {
+            "check": issue.check.identifier,
+            "entity": str(issue.violatingEntity or ""),
+            "message": str(issue.message or issue.check.name),
+            "required": issue.severity >= models.Severity.REQUIRED,
+        }
+        for issue in services.validate(settings).get_issues()
+    ]
+
+
+if __name__ == "__main__":
+    main()
