@@ -63,9 +63,15 @@ class Runner:
         self._on_trouble = on_trouble
         self._has_warned = False
 
-    def run(self, call: TaskCall, executor: Executor) -> TaskResult:
-        """Run `call` under recording, or restore its results, and return how it ended."""
-        open_call = self.begin(call)
+    def run(self, call: TaskCall, executor: Executor, files: FileTable | None = None) -> TaskResult:
+        """Run `call` under recording, or restore its results, and return how it ended.
+
+        Parameters
+        ----------
+        files
+            Declaration of its files; by default that of the TaskSpec.
+        """
+        open_call = self.begin(call, files)
         recomputation = self._recomputation() if open_call is not None else None
         if open_call is None or recomputation is None:
             result, keep = executor.run(call), None
@@ -123,7 +129,8 @@ class Runner:
         with kept_prints() as printed:
             result = executor.run(open_call.call)
         try:
-            if attempt.key is None or result.error is not None:
+            code = open_call.call.code
+            if attempt.key is None or result.error is not None or (code is not None and code.changed_arguments()):
                 return result, None
             # Now, and not when the record is finished: the user may change what the call returned.
             value = recomputation.value_of(replace(result, printed=tuple(printed)))
@@ -150,15 +157,25 @@ class Runner:
     def _attempt(self, open_call: OpenCall, recomputation: Recomputation) -> Attempt:
         from casaprov.recompute.action_key import KeyedCall  # loaded where the cache is on
 
-        call, refusal = open_call.call, ""
-        if not isinstance(open_call.files, TaskSpec):
+        call, refusal, source = open_call.call, "", ""
+        if call.code is not None:
+            refusal, source = call.code.problem, call.code.digest or ""
+            call = replace(call, parameters=call.code.arguments)
+        elif not isinstance(open_call.files, TaskSpec):
             refusal = "No task table describes what the call reads and writes."
-        elif self._under_way != {open_call.activity.id}:
+        if not refusal and self._under_way != {open_call.activity.id}:
             refusal = "It is part of another call, or another call runs at the same time."
         spec = (
             open_call.files if isinstance(open_call.files, TaskSpec) else TaskSpec(task=call.task, package=call.package)
         )
-        keyed = KeyedCall(call=call, spec=spec, base=recomputation.base, uses=open_call.uses, outputs=open_call.outputs)
+        keyed = KeyedCall(
+            call=call,
+            spec=spec,
+            base=recomputation.base,
+            uses=open_call.uses,
+            outputs=open_call.outputs,
+            source=source,
+        )
         return recomputation.attempt(keyed, open_call.measurements, open_call.stamps, refusal=refusal)
 
     def _ended(self, activity: Activity, written: tuple[Path, ...]) -> None:

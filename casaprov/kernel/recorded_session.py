@@ -133,6 +133,22 @@ class RecordedSession:
         self._settle_tools()
         return self._cells.run(call, executor, runner.run)
 
+    def compute(self, call: TaskCall, files: FileTable | None, executor: Executor) -> TaskResult | None:
+        """Run a user's function like a task, or restore its results; None where the cache is off: it did not run.
+
+        Parameters
+        ----------
+        files
+            The files that it reads and writes, as far as they are declared.
+        """
+        if self.closed or self.paused_at or self.settings.config.cache != "on":
+            return None
+        runner = self._open()
+        if runner is None:
+            return None
+        self._settle_tools()
+        return self._cells.run(call, executor, lambda call, executor: runner.run(call, executor, files))
+
     def begin(self, call: TaskCall, files: FileTable | None, *, by_tool: bool = False) -> OpenCall | None:
         """Record the begin of an activity that is no task; None if it is not recorded.
 

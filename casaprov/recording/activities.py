@@ -27,7 +27,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from casaprov.errors import UsageError
 from casaprov.records.values import summarise, to_json
-from casaprov.tasks.calls import FileTable, TaskCall, TaskResult
+from casaprov.tasks.calls import Executor, FileTable, TaskCall, TaskResult
 from casaprov.tasks.pathnames import absolute, on_disk, strings
 from casaprov.tasks.specs import FileUse, Role
 
@@ -52,6 +52,10 @@ class Recording(Protocol):
 
     def end(self, open_call: Any, result: TaskResult) -> None:
         """Record how an activity ended."""
+        ...
+
+    def compute(self, call: TaskCall, files: FileTable | None, executor: Executor) -> TaskResult | None:
+        """Run a function under recording, or restore its results; None where the cache is off: it did not run."""
         ...
 
 
@@ -133,8 +137,9 @@ def _paths(text: str, cwd: Path) -> Iterator[Path]:
 class _Activity:
     """Declaration of an activity: a context manager for a block, and a decorator for a function."""
 
-    def __init__(self, name: str, files: DeclaredFiles, parameters: Mapping[str, Any]) -> None:
+    def __init__(self, name: str, files: DeclaredFiles, parameters: Mapping[str, Any], *, cache: bool = False) -> None:
         self._name = name
+        self._cache = cache
         self._files = files
         self._parameters = parameters
         self._begun: list[_Begun] = []  # a block may be entered again before it is left
@@ -142,6 +147,8 @@ class _Activity:
     def __enter__(self) -> None:
         if not self._name:
             raise UsageError("casaprov.activity: a block needs a name.", hint="Write: with casaprov.activity('name'):")
+        if self._cache:
+            raise UsageError("casaprov.activity: a block is never restored.", hint="Use cache=True with a function.")
         self._begun.append(self._begin(self._name, _BLOCK, {}))
 
     def __exit__(self, _type: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
@@ -154,6 +161,11 @@ class _Activity:
             )
             raise UsageError(message, hint="Record the loop instead: with casaprov.activity('name'):")
         if inspect.iscoroutinefunction(function):
+            if self._cache:
+                raise UsageError(
+                    f"casaprov.activity: {function.__qualname__} is a coroutine, which is never restored.",
+                    hint="Leave cache=True out.",
+                )
 
             @functools.wraps(function)
             async def awaited(*args: P.args, **kwargs: P.kwargs) -> Any:
@@ -165,6 +177,15 @@ class _Activity:
 
         @functools.wraps(function)
         def called(*args: P.args, **kwargs: P.kwargs) -> T:
+            result = self._computed(function, args, kwargs) if self._cache else None
+            if result is not None:
+                try:
+                    if result.error is not None:
+                        raise result.error
+                    computed: T = result.returned
+                    return computed
+                finally:
+                    del result  # see :class:`casaprov.tasks.calls.TaskResult`
             with self._recorded(function, args, kwargs) as returned:
                 returned.append(function(*args, **kwargs))
             value: T = returned[0]
@@ -186,40 +207,88 @@ class _Activity:
             raise
         self._end(begun, TaskResult(returned=returned[0]))
 
+    def _computed(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> TaskResult | None:
+        """Run a call under recording, or restore its results; None if neither happened: then it has to be called."""
+        recording, bound = _recording, self._bound(function, args, kwargs)
+        if recording is None or bound is None:
+            return None
+        executor = _FunctionCall(lambda: function(*args, **kwargs))
+        try:
+            from casaprov.tasks.function_code import code_of  # loaded where it is used
+
+            call, declared = self._call(*bound)
+            files = self._files
+            names = [[str(name) for name in names] for names in (files.used, files.changed, files.generated)]
+            code = code_of(function, {**self._parameters, **bound[2]}, names)
+            return recording.compute(replace(call, code=code), declared, executor)
+        except Exception:  # noqa: BLE001 - a recorder failure never breaks a cell
+            _log.info("%s is not looked up", self._name, exc_info=True)
+            return executor.result
+
     def _begin_call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Begun:
+        bound = self._bound(function, args, kwargs)
+        return None if bound is None else self._begin(*bound)
+
+    def _bound(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[str, str, Mapping[str, Any], tuple[str, ...]] | None:
+        """Return name, package, arguments and names of the given arguments of a call; None if they do not fit."""
         try:
             bound = inspect.signature(function).bind(*args, **kwargs)
-        except TypeError:  # the arguments do not fit: Python says so when the function is called
+        except TypeError:  # Python says so when the function is called
             return None
         given = tuple(bound.arguments)
         bound.apply_defaults()
         name = self._name or function.__qualname__.rpartition("<locals>.")[2]
-        return self._begin(name, function.__module__ or _BLOCK, bound.arguments, given)
+        return name, function.__module__ or _BLOCK, bound.arguments, given
 
     def _begin(self, name: str, package: str, arguments: Mapping[str, Any], given: tuple[str, ...] = ()) -> _Begun:
-        recording, files = _recording, self._files
+        recording = _recording
         if recording is None:
             return None
-        values = {**self._parameters, **arguments}
         try:
-            call = TaskCall(
-                task=name,
-                package=package,
-                parameters={key: summarise(to_json(value), _MAX_PARAMETER_BYTES) for key, value in values.items()},
-                given=(*self._parameters, *given),
-                cwd=Path.cwd(),
-            )
-            declared = replace(files, arguments=values) if files.changed or files.used or files.generated else None
+            call, declared = self._call(name, package, arguments, given)
             return recording, recording.begin(call, declared)
         except Exception:  # noqa: BLE001 - a recorder failure never breaks a cell
             _log.info("%s is not recorded", name, exc_info=True)
             return None
+
+    def _call(
+        self, name: str, package: str, arguments: Mapping[str, Any], given: tuple[str, ...]
+    ) -> tuple[TaskCall, DeclaredFiles | None]:
+        files, values = self._files, {**self._parameters, **arguments}
+        call = TaskCall(
+            task=name,
+            package=package,
+            parameters={key: summarise(to_json(value), _MAX_PARAMETER_BYTES) for key, value in values.items()},
+            given=(*self._parameters, *given),
+            cwd=Path.cwd(),
+        )
+        return call, replace(files, arguments=values) if files.changed or files.used or files.generated else None
 
     @staticmethod
     def _end(begun: _Begun, result: TaskResult) -> None:
         if begun is not None and begun[1] is not None:
             recording, open_call = begun
             recording.end(open_call, result)
+
+
+class _FunctionCall:
+    """Runs a function in this process, and returns its error as a result."""
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        self._function = function
+        self.result: TaskResult | None = None
+
+    def run(self, _call: TaskCall) -> TaskResult:
+        """Run the function."""
+        try:
+            self.result = TaskResult(returned=self._function())
+        except BaseException as error:  # noqa: BLE001 - KeyboardInterrupt is an outcome too; the caller raises it again
+            self.result = TaskResult(error=error)
+        return self.result
 
 
 @overload
@@ -233,6 +302,7 @@ def activity(
     changed: Names = (),
     generated: Names = (),
     parameters: Mapping[str, Any] | None = None,
+    cache: bool = False,
 ) -> _Activity: ...
 def activity(
     name: str | Callable[..., Any] = "",
@@ -242,6 +312,7 @@ def activity(
     changed: Names = (),
     generated: Names = (),
     parameters: Mapping[str, Any] | None = None,
+    cache: bool = False,
 ) -> Any:
     """Record a function or a block of code like a task: as a decorator or in a ``with`` statement.
 
@@ -256,6 +327,9 @@ def activity(
         are noticed in either case.
     parameters
         Further values to record, by name.
+    cache
+        Restore the results of a function like those of a task, where the cache is on: it depends on nothing but its
+        code, its arguments and the files that it declares, and it makes nothing but those and its return value.
 
     Raises
     ------
@@ -274,4 +348,4 @@ def activity(
         return _Activity("", declared, parameters)(name)
     if not isinstance(name, str):
         raise UsageError(f"casaprov.activity: {name!r} is no name.", hint="Write: with casaprov.activity('name'):")
-    return _Activity(name, declared, parameters)
+    return _Activity(name, declared, parameters, cache=cache)

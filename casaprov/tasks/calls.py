@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from casaprov.records.model import Failure, Outcome, Step
 from casaprov.tasks.specs import FileUse
+
+if TYPE_CHECKING:
+    from casaprov.tasks.function_code import FunctionCode
 
 __all__ = ["Executor", "FileTable", "Restored", "TaskCall", "TaskFailed", "TaskResult", "error_text"]
 
@@ -25,6 +28,8 @@ class TaskCall:
         Names of the parameters that the user gave.
     replaced
         Values that the user gave, by parameter, where the call is run with another value.
+    code
+        Code of a user's function whose results may be restored; None for tasks and for all other functions.
     """
 
     task: str
@@ -34,6 +39,7 @@ class TaskCall:
     cwd: Path
     step: Step | None = None
     replaced: Mapping[str, Any] = field(default_factory=dict)
+    code: FunctionCode | None = None
 
 
 class TaskFailed(Exception):

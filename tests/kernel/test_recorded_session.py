@@ -143,6 +143,17 @@ def test_a_session_that_cannot_be_opened_breaks_no_call(kernel: Kernel, capsys: 
     assert capsys.readouterr().err.splitlines() == [message]
 
 
+def test_a_function_is_run_here_only_where_the_cache_is_on(kernel: Kernel) -> None:
+    runs = Runs()
+    assert kernel.session.compute(kernel.call("find"), DeclaredFiles(), runs) is None
+    kernel.session.settings.choose("cache", "on")
+    result = kernel.session.compute(kernel.call("find"), DeclaredFiles(), runs)
+    assert result is not None
+    assert (result.returned, runs.count, kernel.tasks) == (1, 1, ["find"])
+    kernel.session.pause()
+    assert kernel.session.compute(kernel.call("find"), DeclaredFiles(), runs) is None
+
+
 def test_a_paused_session_runs_calls_without_a_record(kernel: Kernel) -> None:
     kernel.session.pause()
     assert kernel.session.run(kernel.call(), Runs()).returned == 1

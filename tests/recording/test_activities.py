@@ -22,7 +22,7 @@ from casaprov.journal.folder import journal_folder
 from casaprov.lineage.graph import Lineage
 from casaprov.recording.activities import DeclaredFiles, attach
 from casaprov.records.model import Activity
-from casaprov.tasks.calls import FileTable, TaskCall, TaskResult
+from casaprov.tasks.calls import Executor, FileTable, TaskCall, TaskResult
 from made_once import made_once
 from reductions import Reduction, reduce, reduction_in
 
@@ -42,6 +42,9 @@ class Listener:
 
     def end(self, _open_call: int, result: TaskResult) -> None:
         self.ended.append(result)
+
+    def compute(self, _call: TaskCall, _files: FileTable | None, _executor: Executor) -> None:
+        """The cache is off."""
 
 
 @pytest.fixture
@@ -63,6 +66,21 @@ def test_a_decorated_function_is_what_it_was() -> None:
     assert plain.__doc__ == "Find something."
     assert list(inspect.signature(plain).parameters) == ["vis", "threshold"]
     assert pickle.loads(pickle.dumps(plain)) is plain
+
+
+def test_a_function_that_may_be_restored_runs_where_the_cache_is_off(listener: Listener) -> None:
+    assert casaprov.activity(cache=True)(lambda x: x + 1)(1) == 2
+    assert [result.returned for result in listener.ended] == [2]
+
+
+def test_only_plain_functions_are_restored() -> None:
+    with pytest.raises(UsageError, match="block"), casaprov.activity("block", cache=True):
+        pass
+
+    async def later() -> None: ...
+
+    with pytest.raises(UsageError, match="coroutine"):
+        casaprov.activity(cache=True)(later)
 
 
 def test_a_call_is_recorded_with_its_arguments_and_what_it_returned(listener: Listener) -> None:
