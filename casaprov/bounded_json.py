@@ -1,6 +1,6 @@
 """JSON from elsewhere, parsed within limits: a short text can take a hundred times its size in memory.
 
-The number of values is counted before a text is parsed, and the number of keys while it is.
+The numbers of values and keys are counted before a text is parsed, and that of keys again while it is.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 __all__ = ["JsonLimits", "parse_json"]
+
+_KEYS = "it holds more keys than casaprov reads"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +56,9 @@ def parse_json(text: bytes, limits: JsonLimits | None = None, *, strict: bool = 
         raise ValueError(f"it is larger than {limits.bytes} bytes")
     if text.count(b"[") + text.count(b"{") > limits.containers or text.count(b",") > limits.members:
         raise ValueError("it holds more values than casaprov reads")
+    # The parser hands out the keys of an object when it has read all of it. A quote inside a text is escaped.
+    if text.count(b'":') - text.count(b'\\":') > limits.keys:
+        raise ValueError(_KEYS)
     constant: Callable[[str], Any] | None = _no_constant if strict else None
     try:
         data = json.loads(text, object_pairs_hook=_Pairs(limits.keys, strict=strict), parse_constant=constant)
@@ -74,7 +79,7 @@ class _Pairs:
     def __call__(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         self._left -= len(pairs)
         if self._left < 0:
-            raise ValueError("it holds more keys than casaprov reads")
+            raise ValueError(_KEYS)
         members = dict(pairs)
         if self._strict and len(members) != len(pairs):
             raise ValueError("a key occurs twice in one object")

@@ -134,6 +134,11 @@ class Worker:
                 # The answer to this call must not be taken for the answer to the next one.
                 self._end(process, wait_s=0)
                 raise
+            if len(answer) > _ANSWERS.bytes:
+                self._end(process, wait_s=0)
+                raise WorkerDied(
+                    f"The child process {self._command[-1]} answered {name!r} with more than {_ANSWERS.bytes} bytes."
+                )
             if not answer.endswith(b"\n"):
                 raise self._was_closed() if self._closed else self._died(process, name)
         try:
