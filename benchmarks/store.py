@@ -19,9 +19,9 @@ from typing import Any
 
 from casaprov.casa.installed.held import held_reason
 from casaprov.digests.measurement import Measurement
+from casaprov.files.copying import can_clone
 from casaprov.hashing import digest_bytes
 from casaprov.recompute.restore import restore
-from casaprov.recompute.store.copying import can_clone
 from casaprov.recompute.store.manifest import Manifest
 from casaprov.recompute.store.results import Store
 

@@ -30,7 +30,7 @@ _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) *([kMGT]?)B?")
 _LIMIT = re.compile(r"[a-z-]+=[\w.]+")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_SIZES = ("fast_above", "cache_size", "store_size")
+_SIZES = ("fast_above", "cache_size", "store_size", "keep_up_to")
 _COUNTS = {"workers": "a number such as 2", "store_days": "a number of days such as 90"}
 _PREFIX = "CASAPROV_"
 _DEFAULT = "default"
@@ -51,6 +51,8 @@ class Config:
         Whether the log of a task call is shown below its cell, folded.
     workers
         Child processes that compute digests.
+    keep_up_to
+        Size of the largest state that is copied because no task can make it again, in bytes; 0 for none.
     cache_size
         Largest size of the digest cache on disk, in bytes; 0 for no cache.
     store
@@ -73,6 +75,7 @@ class Config:
     fast_above: int = 10 * 10**9
     show_log: str = "yes"
     workers: int = 2
+    keep_up_to: int = 100 * 10**6
     cache_size: int = 256 * 10**6
     store: str = ""
     store_size: int = 100 * 10**9

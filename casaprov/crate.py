@@ -26,6 +26,7 @@ from casaprov.crates.layout import (
     call_names,
     log_path,
     shipped_path,
+    state_path,
     tree_name,
 )
 from casaprov.crates.payload import PayloadItem
@@ -61,6 +62,8 @@ class Packed:
         Decisions about inputs and products: shipped or only referenced, and why.
     notes
         Sentences about calls that the notebook contradicts.
+    outlook
+        Sentences about how many task calls a replay can run, and why not the others.
     """
 
     path: Path
@@ -68,6 +71,7 @@ class Packed:
     digest: Digest
     items: tuple[PayloadItem, ...]
     notes: tuple[str, ...] = ()
+    outlook: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +129,7 @@ def pack(
     commit: str = "",
     repository: str = "",
     preview: Callable[[Document, Manifest], str] | None = None,
+    remarks: Sequence[str] = (),
 ) -> Packed:
     """Write a crate.
 
@@ -153,6 +158,8 @@ def pack(
         which Software Heritage names this content.
     preview
         Returns the page for readers; None for none.
+    remarks
+        Sentences for the README about what the notebook, run from the top, would not give in the same way.
 
     Raises
     ------
@@ -179,7 +186,7 @@ def pack(
                 repository=repository or content_address(saved),
                 items=tuple(map(_crate_item, items)),
             )
-            CrateWriter(archive, document).write(manifest, saved, journal, items, preview)
+            CrateWriter(archive, document).write(manifest, saved, journal, items, preview, remarks)
         part.replace(out)
     except OSError as error:
         raise _unwritten(out, error) from error
@@ -330,7 +337,8 @@ def _check_request(document: Document, notebook: Path, out: Path) -> None:
 
 
 def _crate_item(item: PayloadItem) -> CrateItem:
-    path = None if item.source is None else shipped_path(item.entity, directory=item.source.is_dir())
+    place = state_path if item.in_between else shipped_path
+    path = None if item.source is None else place(item.entity, directory=item.source.is_dir())
     return CrateItem(entity=item.entity.id, decision=item.decision, reason=item.reason, path=path)
 
 

@@ -145,7 +145,14 @@ class KernelRecording:
             return tier_by_size(self.session.settings.config)(path)  # the settings may have changed
 
         session, folder = new_session(self._folder, notebook.name), journal_folder(notebook)
-        return open_recorder(session, folder, self.session.digester(), tier, self._finish_queue)
+        return open_recorder(
+            session,
+            folder,
+            self.session.digester(),
+            tier,
+            self._finish_queue,
+            keep_up_to=lambda: self.session.settings.config.keep_up_to,
+        )
 
     def _open_recomputation(self, recorder: Recorder, notebook: Path) -> Recomputation:
         from casaprov.casa.recomputing import open_recomputation  # loaded where the cache is on

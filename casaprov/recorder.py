@@ -28,7 +28,7 @@ from casaprov.hashing import digest_record
 from casaprov.journal.writer import Journal
 from casaprov.recording.explanations import Background, Explanations
 from casaprov.recording.finish_queue import FinishQueue
-from casaprov.recording.open_call import EndedCall, OpenCall, find_changes
+from casaprov.recording.open_call import EndedCall, OpenCall, as_listed_uses, find_changes
 from casaprov.recording.path_states import PathStates
 from casaprov.recording.provisional_states import ProvisionalStates
 from casaprov.recording.record_writer import Recorded, RecordWriter
@@ -100,6 +100,7 @@ class Recorder:
             states=self._states,
             provisional=self._provisional,
             may_be_touched=lambda path: finish_queue is None or finish_queue.may_be_touched(path),
+            background=background,
         )
         self._watched_stamps = WatchedStamps()
         self._lock = threading.Lock()
@@ -133,7 +134,8 @@ class Recorder:
         began = time.monotonic()
         files = files or self._spec(call)
         uses = files.inputs(call.parameters, call.cwd) if files else guess_inputs(call.parameters, call.cwd)
-        outputs = files.outputs(call.parameters, call.cwd) if files else ()
+        uses = as_listed_uses(uses, call.cwd)
+        outputs = as_listed_uses(files.outputs(call.parameters, call.cwd), call.cwd) if files else ()
         # Before the snapshot and the stamps: they are to show the files as the call finds them.
         waited_s = self._wait_for_earlier(call, files, uses, outputs)
         # A call deletes a file without reading it.
@@ -316,7 +318,8 @@ class Recorder:
             path: self._digester.submit(path, tier=tier, stamps=changes.stamps[path]) for path, tier in tiers.items()
         }
         all_measured = {**open_call.measurements, **measurements}
-        kept = measurements.keys() if open_call.progress.keeps else ()
+        kept = {*measurements} if open_call.progress.keeps else set()
+        kept |= self._writer.to_keep(open_call)
         awaited = {
             path: changes.stamps[path] for path, future in all_measured.items() if path in kept or not future.done()
         }

@@ -15,9 +15,9 @@ from __future__ import annotations
 import errno
 import json
 import shutil
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -27,9 +27,10 @@ from casaprov.confinement.limits import Limits, with_choices
 from casaprov.crate import OpenCrate, open_crate
 from casaprov.digests.measurement import Measure, Measurement
 from casaprov.errors import CrateError, UsageError
+from casaprov.lineage.foreign import foreign_states
 from casaprov.lineage.graph import Lineage
 from casaprov.recorder import Digester, Recorder
-from casaprov.records.model import Document, Environment, Session, Tier
+from casaprov.records.model import Activity, Document, Environment, Session, Tier
 from casaprov.records.serialise import unstructure
 from casaprov.records.wording import now
 from casaprov.replays.execution import Execution, OnStep, ignore_step, place_inputs
@@ -37,7 +38,7 @@ from casaprov.replays.folders import JOURNAL, empty_folder, private_folder
 from casaprov.replays.inputs import InputFinder, Resolver, find_foreign, find_inputs
 from casaprov.replays.judge import Judge
 from casaprov.replays.locators import FileLocators
-from casaprov.replays.plan import foreign_states, make_plan
+from casaprov.replays.plan import make_plan
 from casaprov.replays.report import REPORT_FORMAT, ReplayReport, compare_environments
 from casaprov.replays.usual_limits import usual_limits
 from casaprov.replays.work_folder import Files, WorkFolder, no_space, remove
@@ -90,8 +91,8 @@ class ReplayOptions:
 class ReplayExecutor(Executor, Files, Protocol):
     """The process that runs the calls of a replay, and changes the files of its work folder."""
 
-    def unable(self, packages: Container[str]) -> Mapping[str, str]:
-        """Return the packages among `packages` whose tasks cannot be run here, and why."""
+    def unable(self, calls: Sequence[Activity]) -> Mapping[str, str]:
+        """Return why each of `calls` that cannot be run here cannot, by its id."""
         ...
 
     def environment(self, folder: Path) -> Environment:
@@ -237,13 +238,15 @@ def _replay(
         closing(casa.open_executor(work, inputs.values(), limits)) as executor,
         closing(casa.open_reader((work, opened.folder, *inputs.values()))) as reader,
     ):
-        if unable := executor.unable(plan.packages):
+        environment = executor.environment(work)
+        # Before anything runs: what this CASA lacks blocks only what depends on it.
+        if unable := executor.unable([step.activity for step in plan.steps if step.action == "run"]):
             plan = make_plan(lineage, tasks, foreign.keys(), unable)
         session = Session(
             id="replay",
             started_at=started_at,
             folder=work.as_posix(),
-            environment=executor.environment(work),
+            environment=environment,
             casaprov=__version__,
             notebook=opened.document.notebook,
         )
@@ -266,7 +269,7 @@ def _replay(
             on_step=on_step,
         ).carry_out()
         recorder.close()
-    return ReplayReport(
+    report = ReplayReport(
         crate=name,
         work=work.as_posix(),
         started_at=started_at,
@@ -278,3 +281,4 @@ def _replay(
         format=REPORT_FORMAT,
         sampled=tuple(entity.path for entity in plan.inputs if entity.tier == "fast"),
     )
+    return replace(report, conclusion=report.conclude())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,8 +14,10 @@ from casaprov.casa.installed.log import log_path
 from casaprov.config import Config
 from casaprov.errors import JournalError
 from casaprov.files.stamps import stamp
+from casaprov.hashing import Digest
 from casaprov.journal.document import read_document
 from casaprov.journal.folder import present_folders
+from casaprov.journal.kept_states import KeptStates
 from casaprov.journal.writer import Journal
 from casaprov.lineage.graph import Lineage
 from casaprov.recorder import Digester, Recorder
@@ -24,7 +26,7 @@ from casaprov.recording.explanations import Background, OtherNotebooks, Unfinish
 from casaprov.recording.finish_queue import FinishQueue
 from casaprov.records.model import Document, Entity, Locator, Session, Tier
 from casaprov.records.wording import now
-from casaprov.tasks.specs import load_specs
+from casaprov.tasks.specs import TaskSpec, load_specs, spec_of
 from casaprov.version import __version__
 
 __all__ = ["locate", "new_session", "open_recorder", "tier_by_size"]
@@ -51,6 +53,7 @@ def open_recorder(
     digester: Digester,
     tier: Callable[[Path], Tier] = lambda _: "full",
     finish_queue: FinishQueue | None = None,
+    keep_up_to: Callable[[], int] = lambda: 0,
 ) -> Recorder:
     """Return a recorder for `session` that knows the products of earlier sessions.
 
@@ -60,6 +63,8 @@ def open_recorder(
         Returns how much is read of an input that is not known yet.
     finish_queue
         Finishes records while other code runs; without it the end of a call waits for its record.
+    keep_up_to
+        Returns the size of the largest state that is copied because no task can make it again.
     """
     specs = load_specs()
     earlier = _earlier_sessions(journal_folder, session)
@@ -72,6 +77,8 @@ def open_recorder(
         locate=locate,
         checksums=checksums_beside,
         log=log_path,
+        foreign=_foreign_digests(earlier, specs),
+        keep=KeptStates(journal_folder, keep_up_to).keep,
     )
     return Recorder(
         journal=Journal(journal_folder, session),
@@ -105,6 +112,13 @@ def _last_states(document: Document) -> dict[str, Entity]:
         if entity.path in last and entity.copy_of == last[entity.path].id:
             last[entity.path] = entity
     return last
+
+
+def _foreign_digests(document: Document, specs: Mapping[str, TaskSpec]) -> frozenset[Digest]:
+    """Return the contents of a Document that functions, tools, programs and unknown changes left."""
+    strangers = {a.id for a in document.activities if spec_of(specs, a.package, a.task) is None}
+    foreign = (e for e in document.entities if e.gap or e.generated_by in strangers)
+    return frozenset(e.content_digest for e in foreign if e.content_digest is not None)
 
 
 def tier_by_size(config: Config) -> Callable[[Path], Tier]:

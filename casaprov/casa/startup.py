@@ -29,7 +29,7 @@ from casaprov.casa.plots.old_protobuf import accept_old_messages
 from casaprov.errors import CasaMissing, MissingDependency
 from casaprov.version import install_command
 
-__all__ = ["SCRIPTS", "WORDS", "start_casa", "without_parentheses"]
+__all__ = ["MODULES", "SCRIPTS", "WORDS", "start_casa", "without_parentheses"]
 
 SCRIPTS = ("load_tasks.py", "load_tools.py", "init_subparam.py")
 """Start scripts of casashell that run in the user's namespace, in this order."""
@@ -40,6 +40,9 @@ WORDS = ("inp", "go", "default", "tget", "tput", "saveinputs")
 CASA's shell lets IPython call everything that can be called (``autocall=2``). In a notebook that would also call an
 object that is only looked at, such as a model of astropy.
 """
+
+MODULES = ("os", "platform", "re", "sys")
+"""Modules that CASA's shell has imported: old scripts use them without importing them."""
 
 _LINE = re.compile(rf"({'|'.join(WORDS)})(?:[ \t]+([A-Za-z_]\w*))?[ \t]*(;?)")
 _HELP_SCRIPT = "init_doc.py"
@@ -69,6 +72,7 @@ def start_casa(shell: Any) -> MissingDependency | None:
     namespace |= {name: getattr(casatasks, name) for name in task_names(casatasks)}
     namespace |= {"casatasks": casatasks, "casatools": importlib.import_module("casatools")}
     namespace |= {"casalog": casatasks.casalog, "ctsys": namespace["casatools"].ctsys}
+    namespace |= {name: importlib.import_module(name) for name in MODULES if name not in namespace}
     missing = None
     if importlib.util.find_spec("casashell") is None:
         missing = CasaMissing(_NO_SHELL, hint=f"Run '{install_command('kernel')}' and restart the kernel.")

@@ -1,7 +1,8 @@
 """The commands: each parses its arguments, calls one function, and renders the result.
 
 Exit codes: 0 done and verified; 1 something differs or is not valid;
-2 the command makes no sense as given; 3 it could not be carried out.
+2 the command makes no sense as given; 3 it could not be carried out;
+4 verified as far as possible.
 """
 
 from __future__ import annotations
@@ -63,6 +64,16 @@ _LINES = "\n\t"  # control characters that a message of several lines keeps
 
 EXIT_DIFFERS = 1
 EXIT_COULD_NOT_RUN = 3
+EXIT_AS_FAR_AS_POSSIBLE = 4
+
+_CONCLUSIONS = {
+    "verified": 0,
+    "differs": EXIT_DIFFERS,
+    "stopped": EXIT_COULD_NOT_RUN,
+    "not-run": EXIT_COULD_NOT_RUN,
+    "verified-as-far-as-possible": EXIT_AS_FAR_AS_POSSIBLE,
+}
+"""Exit code by the conclusion of a replay."""
 
 
 _notebook = click.Path(dir_okay=False, path_type=Path)
@@ -217,6 +228,7 @@ def export(
     with extra("jupyter"):
         from casaprov.notebook.export import export_notebook
     from casaprov.cli.render import packed_view
+    from casaprov.config import load_config
     from casaprov.crates.payload import PayloadPolicy
     from casaprov.privacy.clearance import PrivacyPolicy
 
@@ -226,7 +238,10 @@ def export(
         look_up_and_store(notebook)
 
     policy = PayloadPolicy(
-        max_item_bytes=int(max_size * 1e6), ship_visibilities=with_visibilities, ship_inputs=with_inputs
+        max_item_bytes=int(max_size * 1e6),
+        max_kept_bytes=load_config(notebook.absolute().parent).keep_up_to,
+        ship_visibilities=with_visibilities,
+        ship_inputs=with_inputs,
     )
     observes: Observes = "headers and observer" if with_observer else "headers"
     with leaving(f"The crate {output} was not written."), opened_digester(observes) as digester:
@@ -319,7 +334,8 @@ def replay(
 
     Only known CASA tasks run, in a process that can change nothing outside of
     the work folder and reach no network. Exit code 0: everything is verified;
-    1: something differs; 3: something could not be run.
+    1: something differs; 3: nothing could be run; 4: some calls could not be
+    run, and the products of the others are verified.
 
     \b
     Example:
@@ -338,9 +354,7 @@ def replay(
         casa = InstalledCasa(digester, python=python, confined=not unconfined)
         report = replay_crate(crate, folder, casa, options, on_step=tell_step)
     show(report, as_json, replay_view)
-    if report.blocked:
-        return EXIT_COULD_NOT_RUN
-    return EXIT_DIFFERS if report.differing or report.ended_otherwise else 0
+    return _CONCLUSIONS[report.conclusion]
 
 
 @cli.command()

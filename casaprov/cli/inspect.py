@@ -86,7 +86,9 @@ def inspect(
         with extra("jupyter"):
             from casaprov.notebook.subject import open_subject
 
-            document, cells, options["remarks"] = open_subject(subject)
+            opened = open_subject(subject)
+        document, cells = opened.document, opened.cells
+        options |= {"remarks": opened.notes, "relevant": opened.relevant}
     found = inspect_document(document, cells, graph=Path(graph) if graph and graph != "-" else None, **options)
     written = list(found.written)
     if script is not None:

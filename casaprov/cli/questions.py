@@ -45,7 +45,7 @@ def why(*, notebook: Path, call: str | None) -> None:
     from casaprov.cli.render import issues_view
     from casaprov.lineage.reasons import reasons
 
-    document, _, _ = open_subject(notebook)
+    document = open_subject(notebook).document
     last = document.activities[-1].session if document.activities else ""
     here = [activity for activity in document.activities if activity.session == last]
     found = [a for a in here if call in (None, a.task, str(a.number_in_session))]

@@ -45,6 +45,11 @@ _VERDICT_STYLE = {
     "not-verifiable": "magenta",
 }
 
+_CONCLUSIONS = {
+    "verified-as-far-as-possible": "Verified as far as possible.",
+    "not-run": "No call could be run.",
+}
+
 _VALUE_CHARACTERS = 60
 
 _MOST_CALLS = 5
@@ -203,7 +208,8 @@ def packed_view(packed: Packed) -> Group:
         table.add_row(_name(item.entity), size(item.size_bytes), f"[{style}]{item.decision}[/]", plain(item.reason))
     shipped = sum(item.decision == "shipped" for item in packed.items)
     summary = f"{shipped} of {_plural(len(packed.items), 'file or table', 'files and tables')} are in the crate."
-    return Group(table, summary, f"{plain(str(packed.path))}: {size(packed.size_bytes)}", packed.digest)
+    outlook = [plain(line) for line in packed.outlook]
+    return Group(table, summary, *outlook, f"{plain(str(packed.path))}: {size(packed.size_bytes)}", packed.digest)
 
 
 def comparison_view(comparison: Comparison) -> RenderableType:
@@ -245,6 +251,7 @@ def replay_view(report: ReplayReport) -> Group:
             name = plain(product.path) + ("" if product.final else " [dim](in between)[/]")
             table.add_row(name, product.kind, _verdict(product.comparison), plain(note))
     parts.append(table)
+    parts += _taken(report)
     parts += _left_out(report)
     for step in report.steps:
         if step.action == "blocked":
@@ -264,6 +271,15 @@ def replay_view(report: ReplayReport) -> Group:
         )
     parts.append(_summary(report))
     return Group(*parts)
+
+
+def _taken(report: ReplayReport) -> Iterator[str]:
+    """Yield a line for each call before which states were taken that no task can make again."""
+    for number, step in enumerate(report.steps, start=1):
+        if step.taken:
+            names = ", ".join(map(plain, step.taken))
+            origin = "as the call left it" if step.action == "take" else "as the call found it"
+            yield f"[yellow]taken, not made again:[/] {names} {origin} (call {number} {plain(step.task)})"
 
 
 def _left_out(report: ReplayReport) -> Iterator[str]:
@@ -289,7 +305,12 @@ def _summary(report: ReplayReport) -> str:
     counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common())
     left = sum(1 for step in report.steps if step.action == "leave-out")
     out = f", {left} left out" if left else ""
-    return f"{_plural(run, 'call')} replayed{out}; {_plural(sum(verdicts.values()), 'product')}: {counts or 'none'}."
+    blocked = f", {len(report.blocked)} not run" if report.blocked else ""
+    end = f" {_CONCLUSIONS[report.conclusion]}" if report.conclusion in _CONCLUSIONS else ""
+    return (
+        f"{_plural(run, 'call')} replayed{out}{blocked}; "
+        f"{_plural(sum(verdicts.values()), 'product')}: {counts or 'none'}.{end}"
+    )
 
 
 def _plural(count: int, noun: str, many: str = "") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,9 @@ _LARGEST = float(np.finfo(np.float64).max)
 
 
 def same_bits(left: Array, right: Array) -> Array:
-    """Return True for each element that two arrays of one dtype share, bit by bit.
+    """Return True for each element that two arrays of one dtype share, bit by bit, as digests do.
 
-    NaN is the same as NaN; 0.0 is not the same as -0.0.
+    NaN is the same as NaN with the same sign and payload; 0.0 is not the same as -0.0.
     """
     if left.dtype.kind == "O":
         return np.fromiter(
@@ -42,9 +43,17 @@ def same_bits(left: Array, right: Array) -> Array:
     # As unsigned integers, since -0.0 equals 0.0 and no NaN equals another.
     bits = np.dtype(f"u{left.dtype.itemsize}")
     alike: Array = np.equal(np.ascontiguousarray(left).view(bits), np.ascontiguousarray(right).view(bits))
-    if not alike.all():
-        alike |= np.isnan(left) & np.isnan(right)
     return alike
+
+
+def _differ_as_nan(left: Array, right: Array) -> Array:
+    """Return True for each floating-point element that differs in nothing but the bits of NaNs."""
+    if left.dtype.kind == "c":
+        parts = ((left.real, right.real), (left.imag, right.imag))
+        whole: Array = np.logical_and.reduce([same_bits(*part) | _differ_as_nan(*part) for part in parts])
+        return whole & ~same_bits(left, right)
+    both: Array = np.isnan(left) & np.isnan(right)
+    return both & ~same_bits(left, right)
 
 
 def distances(left: Array, right: Array) -> tuple[Array, Array]:
@@ -92,6 +101,7 @@ class Tally:
         self._reshaped_cells = 0
         self._uncovered = 0  # differing elements that the tolerance does not cover
         self._not_finite = 0  # differing elements that are NaN or infinite on one side at least
+        self._nan_bits = 0  # differing elements that are NaN on both sides, with another sign or payload
         self._set = 0  # differing flags that are set now
         self._max_abs: float | None = None
         self._max_rel: float | None = None
@@ -117,8 +127,13 @@ class Tally:
             self._uncovered += where.size
             return
         if left.dtype.kind in "fc":
+            as_nan = _differ_as_nan(left, right)
+            if count := int(np.count_nonzero(as_nan)):
+                self._nan_bits += count
+                # Nobody computes with the bits of a NaN: any tolerance covers them.
+                self._uncovered += 0 if self._tolerance.covers(0.0, 0.0) else count
             finite = np.isfinite(left) & np.isfinite(right)
-            self._not_finite += int(where.size - np.count_nonzero(finite))
+            self._not_finite += int(np.count_nonzero(~finite & ~as_nan))
             left, right = left[finite], right[finite]
         if left.size:
             self._measure(*distances(left, right), exact=left.dtype.kind in "iu")
@@ -164,6 +179,8 @@ class Tally:
         if self._reshaped_cells:
             one = self._reshaped_cells == 1
             parts.append(f"{self._reshaped_cells} {'cell has' if one else 'cells have'} another shape")
+        if self._nan_bits:
+            parts.append(f"{self._nan_bits} of them only in the bits of a NaN")
         if self._not_finite:
             parts.append(
                 f"{self._not_finite} of them {'is' if self._not_finite == 1 else 'are'} not finite on one side"
@@ -225,9 +242,16 @@ def _change(before: Any, now: Any) -> str:
         if apart > _BEFORE_CHANGE:
             old, new = (f"…{text[apart - _BEFORE_CHANGE :]}" for text in (old, new))
         old, new = _cut(old), _cut(new)
-    if old == new:  # 1 and True, for example
-        old, new = (f"{text} ({type(value).__name__})" for text, value in ((old, before), (new, now)))
+    if old == new:  # 1 and True, for example, or NaNs with other bits
+        old, new = (f"{text} ({_kind(value)})" for text, value in ((old, before), (new, now)))
     return f"{new} instead of {old}"
+
+
+def _kind(value: Any) -> str:
+    """Return the bits of a NaN, else the type of a value."""
+    if isinstance(value, np.inexact) and bool(np.isnan(value)):
+        return "0x" + value.tobytes()[::-1].hex() if sys.byteorder == "little" else "0x" + value.tobytes().hex()
+    return type(value).__name__
 
 
 def _shape(shape: tuple[int, ...] | None) -> str:

@@ -13,12 +13,13 @@ from dataclasses import replace
 from typing import Any
 
 from casaprov.comparison.sketches import compare_sketches
-from casaprov.comparison.tables import in_either
+from casaprov.comparison.tables import compare_keywords, in_either
 from casaprov.comparison.values import format_value
 from casaprov.comparison.verdict import Comparison, Difference, Tolerance, conclude
 from casaprov.digests.measurement import Measurement
 from casaprov.digests.tree import ColumnLeaf, FitsUnit, TableNode, Tree
 from casaprov.errors import DigestError
+from casaprov.formats.keywords import decode
 from casaprov.hashing import Digest
 
 __all__ = ["compare_trees"]
@@ -27,6 +28,7 @@ _NO_VALUES = "the record holds no more of it than its digest"
 _FAST = "of large columns and files only samples were read, at recording and now"
 _UNDECIDED = "the original itself would decide"
 _MOST_SHOWN = 2
+_NO_KEYWORDS = ["record", {}]
 
 
 def compare_trees(
@@ -117,7 +119,8 @@ def _compare_nodes(before: TableNode, now: TableNode, tolerance: Tolerance, pref
         change = f"{abs(new.rows - old.rows)} {'more' if new.rows > old.rows else 'fewer'}"
         yield Difference(f"{prefix}rows", f"The table has {new.rows} rows instead of {old.rows}, {change}.")
     if old.keywords != new.keywords:
-        yield Difference(f"{prefix}keywords", f"The keywords are others; {_NO_VALUES}.")
+        records = old.keyword_record, new.keyword_record
+        yield from _compare_keywords(*records, tolerance, f"{prefix}keywords", "The keywords are others")
     for name in in_either(before.columns, now.columns):
         yield from _compare_columns(before.columns.get(name), now.columns.get(name), name, tolerance, f"{prefix}{name}")
     for name in in_either(before.tables, now.tables):
@@ -136,11 +139,23 @@ def _compare_columns(
         yield Difference(path, f"The column {name} is {'new' if before is None else 'missing'}.")
         return
     if before.keywords != now.keywords:
-        yield Difference(f"{path}/keywords", f"The keywords of the column are others; {_NO_VALUES}.")
+        one, two = (_NO_KEYWORDS if leaf.keywords is None else leaf.keyword_record for leaf in (before, now))
+        yield from _compare_keywords(one, two, tolerance, f"{path}/keywords", "The keywords of the column are others")
     if before.type != now.type:
         yield Difference(path, f"The column holds {now.type} instead of {before.type}.")
     elif before.digest != now.digest:
         yield _compare_values(before, now, tolerance, path)
+
+
+def _compare_keywords(before: Any, now: Any, tolerance: Tolerance, path: str, sentence: str) -> Iterator[Difference]:
+    """Compare keywords whose digests differ, one by one if the record holds them."""
+    found: list[Difference] = []
+    if before is not None and now is not None:
+        with suppress(DigestError):
+            one, two = decode(before), decode(now)
+            if isinstance(one, Mapping) and isinstance(two, Mapping):
+                found = list(compare_keywords(one, two, tolerance, path))
+    yield from found or [Difference(path, f"{sentence}; {_NO_VALUES}.")]
 
 
 def _compare_values(before: ColumnLeaf, now: ColumnLeaf, tolerance: Tolerance, path: str) -> Difference:

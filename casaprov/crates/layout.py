@@ -13,6 +13,7 @@
     logs/06-gaincal.log           the CASA log of that call
     products/<path>               products, by their path in the session's folder
     inputs/<path>                 inputs that were shipped on demand
+    inputs/_states/<id>/<name>    states in between that no task can make again, by the id of the Entity
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ __all__ = [
     "parameters",
     "parameters_path",
     "shipped_path",
+    "state_path",
     "tree_name",
 ]
 
@@ -181,3 +183,8 @@ def shipped_path(entity: Entity, *, directory: bool) -> str:
     path = PurePosixPath(entity.path)
     inside = PurePosixPath("_absolute", *path.parts[1:]) if path.is_absolute() else path
     return f"{top}/{inside}" + ("/" if directory else "")
+
+
+def state_path(entity: Entity, *, directory: bool) -> str:
+    """Return the path of a state in between, whose path in the session's folder has another content by now."""
+    return f"inputs/_states/{entity.id}/{PurePosixPath(entity.path).name}" + ("/" if directory else "")

@@ -7,12 +7,13 @@ Inputs are referenced by locators; small inputs that have only a place on this
 machine are shipped, since they could not be found elsewhere. The last state
 of a path lies on disk; it is not shipped if it is no longer the recorded one.
 A product that was renamed or moved within the notebook's folder is found
-again by its digest.
+again by its digest. A state that a task used and no task can make again is
+shipped as it was kept when the task found it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol
@@ -31,6 +32,7 @@ __all__ = ["Measured", "PayloadItem", "PayloadPolicy", "choose_payload", "member
 _VISIBILITY_TASKS = frozenset({"exportuvfits"})
 _VISIBILITY_SUFFIXES = frozenset({".uvfits", ".uvf", ".idifits", ".ms", ".mms", ".asdm"})
 _CHANGED = "changed since it was recorded"
+_CANNOT_BE_MADE = "a state that no task can make again"
 _CHANGED_IN_PLACE = "changed in place by this notebook: keep a copy for replays"
 
 
@@ -46,6 +48,8 @@ class PayloadItem:
         Size on disk of an Entity that is shipped, else the recorded size.
     source
         File or directory to ship; None if it is only referenced.
+    in_between
+        True for a state whose path has another content by now: it has a place of its own in the crate.
     """
 
     entity: Entity
@@ -53,6 +57,7 @@ class PayloadItem:
     reason: str
     size_bytes: int
     source: Path | None
+    in_between: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +72,8 @@ class PayloadPolicy:
         known only on this machine.
     max_input_bytes
         Limit for other inputs that are known only on this machine.
+    max_kept_bytes
+        Limit for a state that a task used and that no task can make again.
     ship_visibilities
         Ship MeasurementSets and UVFITS files that the calls made, of any size.
     ship_inputs
@@ -75,6 +82,7 @@ class PayloadPolicy:
 
     max_item_bytes: int = 50_000_000
     max_input_bytes: int = 5_000_000
+    max_kept_bytes: int = 100_000_000
     ship_visibilities: bool = False
     ship_inputs: bool = False
 
@@ -89,7 +97,13 @@ class Measured(Protocol):
 
 
 def choose_payload(
-    document: Document, folders: Mapping[str, Path], policy: PayloadPolicy, *, measure: Measure[Measured]
+    document: Document,
+    folders: Mapping[str, Path],
+    policy: PayloadPolicy,
+    *,
+    measure: Measure[Measured],
+    needed: Sequence[Entity] = (),
+    kept: Callable[[Digest | None], Path | None] = lambda _: None,
 ) -> tuple[PayloadItem, ...]:
     """Decide for every input and product of a Document if it is shipped.
 
@@ -101,16 +115,21 @@ def choose_payload(
         Digests a path; called for every product that is still there, shipped
         or not, for inputs that would be shipped, and for files and tables
         that may be a product under another name.
+    needed
+        States that a replay can only take as they are (:func:`casaprov.lineage.foreign.needed_states`).
+    kept
+        Returns the copy that was kept of a state with this digest.
 
     Returns
     -------
     tuple of PayloadItem
-        Inputs first, then products, each in the order of the records.
+        Inputs first, then the other needed states, then products, each in the order of the records.
     """
     lineage = Lineage(document)
     products = lineage.products()
-    chooser = _Chooser(document, folders, policy, measure, products)
-    return tuple(map(chooser.item, dict.fromkeys((*lineage.inputs(), *products))))
+    chooser = _Chooser(document, folders, policy, measure, products, needed, kept)
+    between = (state for state in needed if state not in products)
+    return tuple(map(chooser.item, dict.fromkeys((*lineage.inputs(), *between, *products))))
 
 
 def members(path: Path) -> Iterator[Path]:
@@ -131,6 +150,8 @@ class _Chooser:
         policy: PayloadPolicy,
         measure: Measure[Measured],
         products: Iterable[Entity],
+        needed: Iterable[Entity],
+        kept: Callable[[Digest | None], Path | None],
     ) -> None:
         self._folders = folders
         self._last_folder = list(folders.values())[-1]
@@ -139,16 +160,22 @@ class _Chooser:
         self._made_by = {activity.id: activity.task for activity in document.activities}
         self._order = {entity.id: place for place, entity in enumerate(document.entities)}
         self._last = {entity.path: entity for entity in products}
+        self._needed = frozenset(entity.id for entity in needed)
+        self._kept = kept
         self._shipped: set[str] = set()
         self._snapshots: dict[Path, Snapshot] = {}
 
     def item(self, entity: Entity) -> PayloadItem:
+        if entity.id in self._needed and entity.path in self._last and self._last[entity.path] is not entity:
+            return self._as_it_was_kept(entity, _CHANGED)
         folder = self._folders.get(entity.session, self._last_folder)
         source = self._renamed(entity, folder) or folder / entity.path
         refusal = self._input_refusal(entity, source) if _is_input(entity) else self._product_refusal(entity, source)
         top = shipped_path(entity, directory=False)
         if not refusal and top in self._shipped:
             refusal = "another state of this path has the same files"
+        if refusal and entity.id in self._needed:
+            return self._as_it_was_kept(entity, refusal)
         if refusal:
             size = entity.size_bytes
             return PayloadItem(entity=entity, decision="referenced", reason=refusal, size_bytes=size, source=None)
@@ -157,6 +184,23 @@ class _Chooser:
         if source != folder / entity.path:
             reason += f", now at {source.relative_to(folder).as_posix()}"
         return PayloadItem(entity=entity, decision="shipped", reason=reason, size_bytes=_size(source), source=source)
+
+    def _as_it_was_kept(self, entity: Entity, refusal: str) -> PayloadItem:
+        """Return the decision about a state that a replay needs, and that is not on disk as it was."""
+        source = self._kept(entity.content_digest)
+        if entity.size_bytes > self._policy.max_kept_bytes:
+            refusal = f"{_CANNOT_BE_MADE}, larger than keep_up_to ({self._policy.max_kept_bytes / 1e6:g} MB)"
+        elif source is None:
+            refusal = f"{_CANNOT_BE_MADE}, {refusal}, and no copy was kept"
+        elif not (refusal := _name_refusal(entity, source)):
+            size = _size(source)
+            reason = f"{_CANNOT_BE_MADE}: kept when a task found it"
+            return PayloadItem(
+                entity=entity, decision="shipped", reason=reason, size_bytes=size, source=source, in_between=True
+            )
+        return PayloadItem(
+            entity=entity, decision="referenced", reason=refusal, size_bytes=entity.size_bytes, source=None
+        )
 
     def _renamed(self, entity: Entity, folder: Path) -> Path | None:
         """Return the new path of a product that was moved in the notebook's folder; None if it was not, or is gone."""
@@ -170,7 +214,7 @@ class _Chooser:
         return None
 
     def _input_refusal(self, entity: Entity, source: Path) -> str:
-        if not self._policy.ship_inputs:
+        if not self._policy.ship_inputs and not self._is_needed(entity):
             if not _is_local(entity):
                 return "an input, to be found by its locators"
             if entity.size_bytes > self._local_limit(entity):
@@ -196,10 +240,13 @@ class _Chooser:
         """Return why a product is not shipped, empty if it is; a later change counts before the policy."""
         if absence := _absence(entity, source):
             return absence
-        policy = self._policy_refusal(entity)
+        policy = "" if self._is_needed(entity) else self._policy_refusal(entity)
         # A product that is not shipped is measured all the same, and may have names that do not fit into a crate.
         problem = "" if policy else _name_refusal(entity, source)
         return problem or self._change(entity, source) or policy
+
+    def _is_needed(self, entity: Entity) -> bool:
+        return entity.id in self._needed and entity.size_bytes <= self._policy.max_kept_bytes
 
     def _policy_refusal(self, entity: Entity) -> str:
         if _is_visibilities(entity, self._made_by.get(entity.generated_by or "", "")):
@@ -217,6 +264,8 @@ class _Chooser:
         return "" if measured.content_digest == entity.content_digest else _CHANGED
 
     def _worth(self, entity: Entity) -> str:
+        if entity.id in self._needed:
+            return _CANNOT_BE_MADE
         if not _is_input(entity):
             return _worth(entity)
         if self._policy.ship_inputs:

@@ -6,7 +6,7 @@ Its words may change; the facts in its tables are checked when a crate is opened
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,6 +20,7 @@ from casaprov.records.model import Activity, Document
 __all__ = ["Statement", "readme", "statements"]
 
 _MAX_CELL = 120  # characters
+_MAX_REMARKS = 50
 _MAX_VALUE = 60  # characters of a parameter
 
 
@@ -38,18 +39,21 @@ class Statement:
     sentence: str = ""
 
 
-def readme(document: Document, manifest: Manifest, notebook: bytes) -> str:
+def readme(document: Document, manifest: Manifest, notebook: bytes, remarks: Sequence[str] = ()) -> str:
     """Return the README.md of a crate, as Markdown.
 
     Parameters
     ----------
     notebook
         Content of the notebook in the crate.
+    remarks
+        Sentences about what the notebook, run from the top, would not give in the same way.
     """
     sections = (
         _head(document, manifest),
         _observed(document),
         _calls(document, notebook),
+        _remarks(remarks),
         _data(document, manifest),
         _sessions(document),
     )
@@ -151,6 +155,16 @@ def _calls(document: Document, notebook: bytes) -> Iterable[str]:
         yield "\nThe notebook in this crate does not have the cells of these calls as they ran:"
         yield unsaved
         yield "What ran is what this table and `records/` say."
+
+
+def _remarks(remarks: Sequence[str]) -> Iterable[str]:
+    if not remarks:
+        return
+    yield "## Not as a run from top to bottom\n"
+    yield "Cells ran in another order than they stand, or went on from what earlier runs had left:\n"
+    yield from (f"- {_plain(remark)}" for remark in remarks[:_MAX_REMARKS])
+    if len(remarks) > _MAX_REMARKS:
+        yield f"- and {len(remarks) - _MAX_REMARKS} more"
 
 
 def _unsaved(document: Document, notebook: bytes) -> str:

@@ -75,6 +75,7 @@ class CrateWriter:
         journal: Path,
         items: Sequence[PayloadItem],
         preview: Callable[[Document, Manifest], str] | None = None,
+        remarks: Sequence[str] = (),
     ) -> None:
         """Write everything; the description comes last, since it holds the digests of the other files.
 
@@ -88,6 +89,8 @@ class CrateWriter:
             The files and directories to ship, in the order of ``manifest.items``.
         preview
             Returns the page for readers; None for none.
+        remarks
+            Sentences for the README.
         """
         document = _with_present_logs(self._document, journal)
         alone = [self._store(manifest.notebook, notebook)]
@@ -115,7 +118,7 @@ class CrateWriter:
             manifest = replace(manifest, preview=self._store(PREVIEW, page))
         alone.append(self._store(MANIFEST, _json({"format": manifest.format, **unstructure(manifest)})))
         alone.append(self._store(DOCUMENT, _json(unstructure(document))))
-        alone.append(self._store(README, readme(document, manifest, notebook).encode()))
+        alone.append(self._store(README, readme(document, manifest, notebook, remarks).encode()))
         content = metadata_document(crate_graph(document, manifest, alone))
         self._store(METADATA, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False).encode())
 

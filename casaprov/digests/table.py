@@ -21,7 +21,7 @@ from casaprov.digests.json_fields import integer, mapping, optional, sequence, t
 from casaprov.digests.sketch import Sketch, Sketcher, SketchPart, sample_places
 from casaprov.digests.tree import ColumnLeaf, ColumnOutline, Outline, TableNode, digest_sketch
 from casaprov.files.kinds import is_table
-from casaprov.formats.keywords import digest_keywords, encode, science_keywords, sub_tables
+from casaprov.formats.keywords import encode, science_keywords, sub_tables
 from casaprov.formats.tables import Column, Runs, Table, TableReader
 from casaprov.formats.virtual_models import encode_model, model_images, names_image
 from casaprov.hashing import BlockHasher, Digest, canonical_json, digest_blocks, digest_record
@@ -51,6 +51,9 @@ SAMPLED_BYTES = 64 * 2**20
 
 _TEXTS = ("string", "record")
 
+_MOST_KEYWORD_BYTES = 4000
+"""Keywords that take no more than this are in the tree beside their digest."""
+
 
 def table_node(path: Path, reader: TableReader, above: tuple[Path, ...] = (), *, tier: Tier = "full") -> TableNode:
     """Digest a table and the tables that it refers to.
@@ -78,15 +81,23 @@ def table_node(path: Path, reader: TableReader, above: tuple[Path, ...] = (), *,
 def outline_of(table: Table) -> tuple[Outline, dict[str, Path]]:
     """Return the outline of a table, and the paths of its sub-tables by name."""
     keywords = science_keywords(table.keywords, table.type)
-    outline = Outline(type=table.type, subtype=table.subtype, rows=table.rows, keywords=_digest_keywords(keywords))
+    digest, record = _digest_keywords(keywords)
+    outline = Outline(type=table.type, subtype=table.subtype, rows=table.rows, keywords=digest, keyword_record=record)
     return outline, dict(sub_tables(keywords)) | dict(model_images(table))
 
 
-def _digest_keywords(keywords: Mapping[str, Any]) -> Digest:
-    """Digest the keywords of a table, which may hold virtual models."""
+def _digest_keywords(keywords: Mapping[str, Any]) -> tuple[Digest, Any]:
+    """Digest the keywords of a table, which may hold virtual models; return their encoding as well if it is short."""
     if names_image(keywords):
-        return digest_record("casaprov/keywords/2", encode_model(keywords))
-    return digest_keywords(keywords)
+        return digest_record("casaprov/keywords/2", encode_model(keywords)), None
+    return _encoded(keywords)
+
+
+def _encoded(keywords: Mapping[str, Any]) -> tuple[Digest, Any]:
+    """Return the digest of keywords, and their encoding if it is short."""
+    encoded = encode(keywords)
+    short = len(canonical_json(encoded)) <= _MOST_KEYWORD_BYTES
+    return digest_record("casaprov/keywords/1", encoded), encoded if short else None
 
 
 def column_leaf(table: Table, name: str, tier: Tier = "full") -> ColumnLeaf:
@@ -104,7 +115,7 @@ def column_leaf(table: Table, name: str, tier: Tier = "full") -> ColumnLeaf:
 
 def column_outline(column: Column) -> ColumnOutline:
     """Return the part of the leaf of a column that is known without its values."""
-    return ColumnOutline(column.type, digest_keywords(column.keywords) if column.keywords else None)
+    return ColumnOutline(column.type, *_encoded(column.keywords)) if column.keywords else ColumnOutline(column.type)
 
 
 @dataclass(frozen=True)
@@ -194,12 +205,13 @@ def join_leaf(outline: ColumnOutline, runs: Runs, parts: Iterable[ColumnPart]) -
     sketches = [part.sketch for part in parts if part.sketch is not None]
     digest = _column_digest(outline.type, runs, values)
     if outline.type == "bool":
-        return ColumnLeaf(digest, outline.type, outline.keywords)
+        return ColumnLeaf(digest, outline.type, outline.keywords, keyword_record=outline.keyword_record)
     sketch = Sketch.of(sketches)
     return ColumnLeaf(
         digest,
         outline.type,
         outline.keywords,
+        keyword_record=outline.keyword_record,
         sketch=sketch,
         sketch_digest=digest_sketch(digest, sketch),
         shapes=digest_record("casaprov/shapes/1", _shapes(runs)),
@@ -235,7 +247,14 @@ def _sampled_leaf(table: Table, column: Column, runs: Runs) -> ColumnLeaf:
     digest = digest_record("casaprov/column-samples/1", column.type, _shapes(runs), hasher.digest())
     outline, samples = column_outline(column), sketcher.sketch()
     sketch_digest = digest_sketch(digest, samples)
-    return ColumnLeaf(digest, outline.type, outline.keywords, samples=samples, sketch_digest=sketch_digest)
+    return ColumnLeaf(
+        digest,
+        outline.type,
+        outline.keywords,
+        keyword_record=outline.keyword_record,
+        samples=samples,
+        sketch_digest=sketch_digest,
+    )
 
 
 def _value(table: Table, name: str, row: int, shape: tuple[int, ...], place: int) -> np.ndarray[Any, Any]:
@@ -275,7 +294,7 @@ def _text_leaf(table: Table, column: Column) -> ColumnLeaf:
         digest = digest_record("casaprov/column/2", column.type, _shapes(runs), values)
     else:
         digest = _column_digest(column.type, runs, values)
-    return ColumnLeaf(digest, outline.type, outline.keywords)
+    return ColumnLeaf(digest, outline.type, outline.keywords, keyword_record=outline.keyword_record)
 
 
 def _numbers(values: np.ndarray[Any, Any]) -> memoryview:

@@ -48,20 +48,24 @@ class ColumnOutline:
         Type of its values.
     keywords
         Digest of its keywords, if it has any.
+    keyword_record
+        The keywords as they are encoded in the digest, if they are short.
     """
 
     type: str
     keywords: Digest | None = None
+    keyword_record: Any = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the outline as JSON values; fields that are None are left out."""
-        return {"type": self.type} | ({} if self.keywords is None else {"keywords": self.keywords})
+        facts = {"type": self.type, "keywords": self.keywords, "keyword_record": self.keyword_record}
+        return {name: fact for name, fact in facts.items() if fact is not None}
 
     @classmethod
     def from_json(cls, value: Any, name: str = "column") -> ColumnOutline:
         """Read an outline; raise :class:`DigestError` if it is none."""
         data = mapping(value, name)
-        return cls(text(data.get("type"), "type"), optional(data, "keywords", digest))
+        return cls(text(data.get("type"), "type"), optional(data, "keywords", digest), data.get("keyword_record"))
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,8 @@ class ColumnLeaf:
         Digest of the sketch or the samples (:func:`digest_sketch`).
     shapes
         Digest of the shapes of the cells, of numbers in a table.
+    keyword_record
+        The keywords as they are encoded in the digest, if they are short.
     """
 
     digest: Digest
@@ -91,6 +97,7 @@ class ColumnLeaf:
     samples: Sketch | None = None
     sketch_digest: Digest | None = None
     shapes: Digest | None = None
+    keyword_record: Any = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the leaf as JSON values; fields that are None are left out."""
@@ -105,6 +112,8 @@ class ColumnLeaf:
             found["sketch_digest"] = self.sketch_digest
         if self.shapes is not None:
             found["shapes"] = self.shapes
+        if self.keyword_record is not None:
+            found["keyword_record"] = self.keyword_record
         return found
 
     @classmethod
@@ -119,11 +128,13 @@ class ColumnLeaf:
             samples=optional(data, "samples", Sketch.from_json),
             sketch_digest=optional(data, "sketch_digest", digest),
             shapes=optional(data, "shapes", digest),
+            keyword_record=data.get("keyword_record"),
         )
 
     def check_sketch(self) -> None:
-        """Check the sketch against its digest and its form; raise :class:`DigestError` if it is not what it should be."""
+        """Check sketch and keywords against their digests; raise :class:`DigestError` if they do not belong to them."""
         _check_sketch(self.sketch or self.samples, self.digest, self.sketch_digest)
+        _check_keywords(self.keyword_record, self.keywords)
 
 
 @dataclass(frozen=True)
@@ -136,16 +147,20 @@ class Outline:
         Those of ``table.info``.
     keywords
         Digest of the keywords of the table.
+    keyword_record
+        The keywords as they are encoded in the digest, if they are short.
     """
 
     type: str
     subtype: str
     rows: int
     keywords: Digest
+    keyword_record: Any = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the outline as JSON values."""
-        return {"type": self.type, "subtype": self.subtype, "rows": self.rows, "keywords": self.keywords}
+        facts = {"type": self.type, "subtype": self.subtype, "rows": self.rows, "keywords": self.keywords}
+        return facts if self.keyword_record is None else {**facts, "keyword_record": self.keyword_record}
 
     @classmethod
     def from_json(cls, value: Any, name: str) -> Outline:
@@ -156,6 +171,7 @@ class Outline:
             subtype=text(data.get("subtype"), "subtype"),
             rows=integer(data.get("rows"), "rows"),
             keywords=digest(data.get("keywords"), "keywords"),
+            keyword_record=data.get("keyword_record"),
         )
 
 
@@ -197,7 +213,8 @@ class TableNode:
         return _table_digest(self.outline, self.columns, self.tables)
 
     def check_sketches(self) -> None:
-        """Check the sketches of all columns, those of sub-tables too; see :meth:`ColumnLeaf.check_sketch`."""
+        """Check the sketches of all columns and all keywords, those of sub-tables too (:meth:`ColumnLeaf.check_sketch`)."""
+        _check_keywords(self.outline.keyword_record, self.outline.keywords)
         for column in self.columns.values():
             column.check_sketch()
         for table in self.tables.values():
@@ -303,6 +320,12 @@ class FitsUnit:
 def digest_sketch(values: Digest, sketch: Sketch) -> Digest:
     """Digest a sketch, with the digest of the values that it describes."""
     return digest_record("casaprov/sketch/1", values, sketch.to_json())
+
+
+def _check_keywords(record: Any, digest: Digest | None) -> None:
+    """Check the encoded keywords against their digest; raise :class:`DigestError` if they do not belong to it."""
+    if record is not None and digest_record("casaprov/keywords/1", record) != digest:
+        raise DigestError("The keywords in it are not those of their digest.")
 
 
 def _check_sketch(sketch: Sketch | None, values: Digest, claimed: Digest | None) -> None:

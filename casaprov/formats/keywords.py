@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 
 from casaprov.errors import DigestError
-from casaprov.hashing import Digest, digest_record
 
-__all__ = ["MEASURED_BY_TCLEAN", "digest_keywords", "encode", "science_keywords", "sub_tables"]
+__all__ = ["MEASURED_BY_TCLEAN", "decode", "encode", "science_keywords", "sub_tables"]
 
 _HISTORIES = ("HISTORY", "logtable")
 MEASURED_BY_TCLEAN = ("memavail", "memreq", "chnchnks", "mpiprocs")
@@ -41,11 +40,6 @@ def science_keywords(keywords: Mapping[str, Any], table_type: str = "") -> dict[
     if table_type == "Image" and isinstance(miscinfo, Mapping):
         kept["miscinfo"] = {k: v for k, v in miscinfo.items() if k not in MEASURED_BY_TCLEAN}
     return kept
-
-
-def digest_keywords(keywords: Mapping[str, Any]) -> Digest:
-    """Digest a keyword record as ``["casaprov/keywords/1", encoded record]``."""
-    return digest_record("casaprov/keywords/1", encode(keywords))
 
 
 def sub_tables(keywords: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Path]]:
@@ -87,6 +81,43 @@ def encode(value: Any, array: Callable[[np.ndarray[Any, Any]], list[Any]] | None
     if value is None:
         return ["undefined"]
     return [*_scalar(value)]
+
+
+def decode(encoded: Any) -> Any:
+    """Return a value with this encoding; widths of numbers and the folders of paths are lost.
+
+    Raises
+    ------
+    DigestError
+        If it is no encoding.
+    """
+    try:
+        return _decoded(encoded)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError) as error:
+        raise DigestError("A keyword has a form that casaprov does not write.") from error
+
+
+def _decoded(encoded: Any) -> Any:
+    match encoded:
+        case ["record", dict(record)]:
+            return {str(name): _decoded(member) for name, member in record.items()}
+        case ["array", str(tag), [*shape], [*members]]:
+            values = [_decoded([tag, member]) for member in members]
+            return np.array(values, dtype=object if tag == "str" else None).reshape(shape[::-1])
+        case ["empty"]:
+            return np.array([])
+        case ["undefined"]:
+            return None
+        case ["table", str(name)]:
+            return Path(name)
+        case ["float", float() | int() | "nan" | "inf" | "-inf" as number]:
+            return float(number)
+        case ["complex", [real, imaginary]]:
+            return complex(float(real), float(imaginary))
+        case ["bool", bool(value)] | ["int", int(value)] | ["str", str(value)]:
+            return value
+        case _:
+            raise ValueError(encoded)
 
 
 def _scalar(value: Any) -> tuple[str, Any]:

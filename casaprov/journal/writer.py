@@ -5,6 +5,7 @@ Beside a notebook ``NB.ipynb`` lies the folder ``.casaprov/NB/``::
     <session>.jsonl             one JSON object per line, appended, never changed
     <session>/logs/0007-gaincal.log
     trees/<64 hex digits>.json  digest tree of the content with this digest
+    kept/<64 hex digits>        copy of a state with this digest (:mod:`casaprov.journal.kept_states`)
 
 A line is written with one ``write`` to a file opened for appending: a killed
 kernel leaves at most one torn last line, and a line that finds no space leaves

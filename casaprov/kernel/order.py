@@ -6,17 +6,18 @@ counts as standing below the cell that ran before it did for the first time, whi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from casaprov.errors import CasaprovError
 from casaprov.lineage.cell_order import Stale, find_stale
+from casaprov.lineage.continued import Relevant, all_matters, find_continued
 from casaprov.lineage.graph import Lineage, only_removes
 from casaprov.notebook.subject import cell_numbers
 from casaprov.records.model import Activity, Document, Entity, Step
 
-__all__ = ["CellOrder", "cell_order", "stale_notes", "used_stale"]
+__all__ = ["CellOrder", "cell_order", "continued_notes", "stale_notes", "used_stale"]
 
 
 @dataclass(frozen=True)
@@ -62,21 +63,35 @@ def _cell(step: Step) -> str:
     return step.cell_id or step.source_digest
 
 
-def stale_notes(lineage: Lineage, order: CellOrder, products: Iterable[Entity]) -> list[tuple[str, str]]:
+def stale_notes(
+    lineage: Lineage, order: CellOrder, products: Iterable[Entity], relevant: Relevant = all_matters
+) -> list[tuple[str, str]]:
     """Return the path of each stale one of these products, with the reason."""
     return [
-        (
-            found.product.path,
-            (
-                f"{found.call.task} ({order.named(found.call)}) used {found.source} as it was before "
-                f"{found.changer.task} ({order.named(found.changer)}) ran again"
-            ),
-        )
-        for found in find_stale(lineage, order.numbers, products)
+        (found.product.path, _reason(found, order)) for found in find_stale(lineage, order.numbers, products, relevant)
     ]
 
 
-def used_stale(lineage: Lineage, order: CellOrder, calls: Iterable[str]) -> list[str]:
+def _reason(found: Stale, order: CellOrder) -> str:
+    call, changer = f"{found.call.task} ({order.named(found.call)})", order.named(found.changer)
+    if found.continued is not None:
+        return f"{call} continued from {found.continued.source}, which {found.changer.task} ({changer}) had left in an earlier run"
+    return f"{call} used {found.source} as it was before {found.changer.task} ({changer}) ran again"
+
+
+def continued_notes(lineage: Lineage, order: CellOrder, calls: Container[str], relevant: Relevant) -> list[str]:
+    """Return a sentence for each of these calls that continued from states of an old run."""
+    return [
+        f"{one.call.task} continued from {one.source}, which {one.maker.task} ({order.named(one.maker)}) had left in an "
+        "earlier run. Run from the top, the notebook begins without that and may give another result; "
+        "to begin anew, remove what was left and run this cell again."
+        for several in find_continued(lineage, order.numbers, relevant).values()
+        for one in several
+        if one.call.id in calls
+    ]
+
+
+def used_stale(lineage: Lineage, order: CellOrder, calls: Iterable[str], relevant: Relevant = all_matters) -> list[str]:
     """Return a sentence for each stale product that these calls used, with the cell to run again.
 
     Parameters
@@ -97,7 +112,9 @@ def used_stale(lineage: Lineage, order: CellOrder, calls: Iterable[str]) -> list
         if own not in stale_for:
             # A cell further down that changed a table makes nothing stale above: running it first would not help.
             above = {other: number for other, number in order.numbers.items() if own is None or number <= own}
-            stale_for[own] = {stale.product.id: stale for stale in find_stale(lineage, above, states.values())}
+            stale_for[own] = {
+                stale.product.id: stale for stale in find_stale(lineage, above, states.values(), relevant)
+            }
         found = stale_for[own]
         # Many products can be stale for one reason, which is given once.
         causes: dict[tuple[str, str, str], list[Stale]] = {}
@@ -106,6 +123,12 @@ def used_stale(lineage: Lineage, order: CellOrder, calls: Iterable[str]) -> list
         for same in causes.values():
             producer = order.named(same[0].call)
             paths = list(dict.fromkeys(stale.product.path for stale in same))
+            if same[0].continued is not None:
+                left = f"{same[0].changer.task} ({order.named(same[0].changer)})"
+                why = f"{same[0].call.task} ({producer}) continued from {same[0].source}, which {left} had left in an earlier run"
+                verb = "is" if len(paths) == 1 else "are"
+                notes.append(f"{lineage.activities[call].task} used {_listed(paths)}, which {verb} stale: {why}.")
+                continue
             notes.append(
                 f"{lineage.activities[call].task} used {_listed(paths)}, which {'is' if len(paths) == 1 else 'are'} "
                 f"stale: {same[0].call.task} ({producer}) used {same[0].source} as it was before "

@@ -15,8 +15,8 @@ from casaprov.hashing import Digest
 from casaprov.kernel.cells import Cells
 from casaprov.kernel.notices import print_notice
 from casaprov.kernel.settings import Settings
-from casaprov.notebook.adopt_sessions import adopt_sessions
-from casaprov.notebook.notebook_name import NotebookName
+from casaprov.notebook.adopt_sessions import adopt_session, adopt_sessions
+from casaprov.notebook.notebook_name import UNNAMED, NotebookName
 from casaprov.recording.finish_queue import FinishQueue
 from casaprov.recording.write_guard import guard_writes
 from casaprov.records.wording import now
@@ -98,8 +98,15 @@ class RecordedSession:
 
     @property
     def notebook(self) -> Path:
-        """The notebook that is recorded; certain from the first call on."""
-        return self._notebook or self._name.path()
+        """The notebook that is recorded; certain from the first call on, if it has been saved by then."""
+        if self._notebook is None or self._notebook.name == UNNAMED:
+            self._name.note_cell(self._cells.step.cell_id if self._cells.step is not None else None)
+        if self._notebook is None:
+            return self._name.path()
+        if self._notebook.name == UNNAMED and (present := self._name.path()).name != UNNAMED:
+            self._notebook = present  # renamed while the kernel started, and saved since
+            adopt_session(present, self.session_id)
+        return self._notebook
 
     @property
     def session_id(self) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from casaprov.errors import CasaprovError
 from casaprov.journal.document import read_document
-from casaprov.journal.folder import journal_folder, journals
+from casaprov.journal.folder import journal_folder, journals, tree_path
 from casaprov.kernel.page import Line
 from casaprov.lineage.graph import Lineage
 from casaprov.processes.exempt import ExemptLock
@@ -78,14 +78,22 @@ class StaleWarnings:
             if not new or not self.again:  # in a notebook that is run once from top to bottom nothing is stale
                 return []
             calls, entities = list(self._activities.values()), tuple(self._entities.values())
-        from casaprov.kernel.order import cell_order, used_stale  # not needed by most
+        from casaprov.kernel.order import cell_order, continued_notes, used_stale  # not needed by most
+        from casaprov.notebook.subject import relevance
 
         calls.sort(key=lambda a: a.started_at)
         document = Document(notebook=self._notebook().name, activities=tuple(calls), entities=entities)
-        order = cell_order(document, self._notebook())
+        order, lineage, journal = (
+            cell_order(document, self._notebook()),
+            Lineage(document),
+            journal_folder(self._notebook()),
+        )
+        relevant = relevance(lambda digest: tree_path(journal, digest))
+        continued = continued_notes(lineage, order, frozenset(new), relevant)
+        stale = used_stale(lineage, order, new, relevant)
         return [
-            Line(f"{note} %casaprov status lists all.", "⚠️ Stale:")
-            for note in used_stale(Lineage(document), order, new)
+            *(Line(note, "⚠️ Continued:") for note in continued),
+            *(Line(f"{note} %casaprov status lists all.", "⚠️ Stale:") for note in stale),
         ]
 
     def _read_earlier(self, session: str) -> None:

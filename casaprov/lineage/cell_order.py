@@ -1,16 +1,19 @@
 """The order in which cells ran: calls that used the result of a cell further down, and products that are stale.
 
-A notebook promises that its results come from its cells, run from the top.
+A notebook promises that its results come from its cells, run from the top. A change of a table that does not matter to
+a call (:data:`casaprov.lineage.continued.Relevant`) makes nothing stale.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate
 
-from casaprov.lineage.graph import Lineage, only_removes
-from casaprov.records.model import Activity, Entity
+from casaprov.lineage.continued import Continued, Relevant, all_matters, find_continued, is_superseded
+from casaprov.lineage.graph import Lineage
+from casaprov.records.model import Activity, Entity, Usage
 
 __all__ = ["OutOfOrder", "Stale", "find_out_of_order", "find_stale"]
 
@@ -58,6 +61,8 @@ class Stale:
         The state that `used` is a copy of; `used` itself if it is no copy.
     changer, cell
         The call that left a newer state of the same path afterwards, and the number of its code cell.
+    continued
+        In place of these: `call` used what an old run had left.
     """
 
     product: Entity
@@ -66,6 +71,7 @@ class Stale:
     origin: Entity
     changer: Activity
     cell: int
+    continued: Continued | None = None
 
     @property
     def source(self) -> str:
@@ -74,14 +80,24 @@ class Stale:
         return f"{self.used.path}{copy}"
 
     def __str__(self) -> str:
+        if self.continued is not None:
+            continued = self.continued
+            return (
+                f"{self.product.path} is stale: {self.call.task} continued from {continued.source}, "
+                f"which cell {continued.made_in} ({continued.maker.task}) had left in an earlier run"
+            )
         return (
             f"{self.product.path} is stale: {self.call.task} used {self.source} "
             f"as it was before cell {self.cell} ({self.changer.task}) was run again"
         )
 
 
-def find_out_of_order(lineage: Lineage, cells: Mapping[str, int]) -> tuple[OutOfOrder, ...]:
-    """Find calls that used the result of a cell further down.
+def find_out_of_order(
+    lineage: Lineage, cells: Mapping[str, int], relevant: Relevant = all_matters
+) -> tuple[OutOfOrder | Continued, ...]:
+    """Find calls that used the result of a cell further down, or of an earlier run of their own cell.
+
+    A call is not told any more when its cell ran again.
 
     Parameters
     ----------
@@ -89,20 +105,26 @@ def find_out_of_order(lineage: Lineage, cells: Mapping[str, int]) -> tuple[OutOf
         Number of the code cell, from 1 at the top, that each Activity ran
         in, by Activity id; Activities without a number are not judged.
     """
-    found: dict[tuple[int, int, str], OutOfOrder] = {}
-    for call in (activity for activity in lineage.document.activities if activity.id in cells):
-        if only_removes(call):
+    found: dict[tuple[int, int, str], OutOfOrder | Continued] = {}
+    for continued in (one for several in find_continued(lineage, cells, relevant).values() for one in several):
+        if is_superseded(continued.call, lineage, cells):
             continue
-        for entity in (lineage.entities[usage.entity] for usage in call.used):
-            maker = lineage.maker(entity)
-            if maker is not None and cells.get(maker.id, 0) > cells[call.id]:
-                key = (cells[call.id], cells[maker.id], entity.path)
-                found.setdefault(key, OutOfOrder(call, key[0], entity, maker, key[1]))
+        if continued.made_in == continued.cell:
+            found.setdefault((continued.cell, continued.cell, continued.source), continued)
+            continue
+        for entity, _ in continued.used:
+            key = (continued.cell, continued.made_in, entity.path)
+            found.setdefault(key, OutOfOrder(continued.call, key[0], entity, continued.maker, key[1]))
     return tuple(found.values())
 
 
-def find_stale(lineage: Lineage, cells: Mapping[str, int], states: Iterable[Entity] | None = None) -> tuple[Stale, ...]:
-    """Find products that were made from states that cells further up have replaced since.
+def find_stale(
+    lineage: Lineage,
+    cells: Mapping[str, int],
+    states: Iterable[Entity] | None = None,
+    relevant: Relevant = all_matters,
+) -> tuple[Stale, ...]:
+    """Find products that were made from states that cells further up have replaced since, or that an old run had left.
 
     A state that later cells changed is no sign of staleness: that is how
     a MeasurementSet is calibrated. A cell further up that was run again
@@ -116,11 +138,17 @@ def find_stale(lineage: Lineage, cells: Mapping[str, int], states: Iterable[Enti
     states
         States to judge instead of the products.
     """
-    past = _past(lineage, cells)
+    past = _past(lineage, cells, relevant)
+    continued = find_continued(lineage, cells, relevant)
     stale: list[Stale] = []
     for product in lineage.products() if states is None else states:
-        upstream = lineage.upstream([product])
+        upstream = lineage.upstream([product], _found_by(lineage, relevant))
         first = next((activity_id for activity_id in past if activity_id in upstream), None)
+        goes_on = next((activity_id for activity_id in continued if activity_id in upstream), None)
+        if first is None and goes_on is not None:
+            (one, *_) = continued[goes_on]
+            used = one.used[0][0]
+            stale.append(Stale(product, one.call, used, used, one.maker, one.made_in, one))
         if first is not None:
             used, changer = past[first]
             call, origin = lineage.activities[first], lineage.original(used)
@@ -128,7 +156,26 @@ def find_stale(lineage: Lineage, cells: Mapping[str, int], states: Iterable[Enti
     return tuple(stale)
 
 
-def _past(lineage: Lineage, cells: Mapping[str, int]) -> dict[str, tuple[Entity, Activity]]:
+def _found_by(lineage: Lineage, relevant: Relevant) -> Callable[[Activity, Usage], str]:
+    """Return a function that finds the earliest state of a path that would have been the same to a call."""
+
+    @cache
+    def state(activity: str, usage: Usage) -> str:
+        call, found = lineage.activities[activity], lineage.entities[usage.entity]
+        used = found
+        while found.revision_of in lineage.entities:
+            before = lineage.entities[found.revision_of]
+            if relevant(call, usage, used, before):
+                break
+            found = before
+        return found.id
+
+    return lambda call, usage: state(call.id, usage)
+
+
+def _past(
+    lineage: Lineage, cells: Mapping[str, int], relevant: Relevant = all_matters
+) -> dict[str, tuple[Entity, Activity]]:
     """Find calls that used a state which a cell further up replaced later.
 
     Returns
@@ -147,7 +194,8 @@ def _past(lineage: Lineage, cells: Mapping[str, int]) -> dict[str, tuple[Entity,
         since = last_run[number]  # changes before that do not count: the cell ran again, or had not ended yet
         if first_from[since] == number:
             continue
-        for used in (lineage.entities[usage.entity] for usage in call.used):
+        for usage in call.used:
+            used = lineage.entities[usage.entity]
             origin = lineage.original(used)
             maker = lineage.generator(origin)
             made_in = cells.get(maker.id, 0) if maker is not None else 0
@@ -159,11 +207,7 @@ def _past(lineage: Lineage, cells: Mapping[str, int]) -> dict[str, tuple[Entity,
                     break
                 # The cell in which a copy was made is not known: the copy is past if its content was made anew.
                 counts = origin is used or state.revision_of is None or numbers[place] <= made_in
-                if counts and numbers[place] < number and not _is_same(state, origin):
+                if counts and numbers[place] < number and relevant(call, usage, origin, state):
                     since = place
                     found[call.id] = (used, changer)
     return found
-
-
-def _is_same(state: Entity, other: Entity) -> bool:
-    return state.content_digest is not None and state.content_digest == other.content_digest

@@ -7,14 +7,14 @@ node; each state of a path is (:class:`~casaprov.records.model.Entity`).
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import PurePosixPath
 
 from casaprov.errors import RecordError, UsageError
 from casaprov.lineage.path_history import PathHistory
-from casaprov.records.model import Activity, Document, Entity
+from casaprov.records.model import Activity, Document, Entity, Usage
 
 __all__ = ["Lineage", "only_removes"]
 
@@ -137,8 +137,17 @@ class Lineage:
 
     # -- ways through the graph ------------------------------------------------
 
-    def upstream(self, entities: Iterable[Entity]) -> frozenset[str]:
-        """Return the ids of all Activities that these states came from, directly or not."""
+    def upstream(
+        self, entities: Iterable[Entity], found_by: Callable[[Activity, Usage], str] = lambda _, usage: usage.entity
+    ) -> frozenset[str]:
+        """Return the ids of all Activities that these states came from, directly or not.
+
+        Parameters
+        ----------
+        found_by
+            Returns the id of the state that stands for a used one: an earlier state of the path, where the changes
+            since did not matter to the call.
+        """
         found: set[str] = set()
         seen: set[str] = set()
         todo = [entity.id for entity in entities]
@@ -155,7 +164,7 @@ class Lineage:
             activity = self.generator(entity)
             while activity is not None and activity.id not in found:
                 found.add(activity.id)
-                todo.extend(usage.entity for usage in activity.used)
+                todo.extend(found_by(activity, usage) for usage in activity.used)
                 # The states that a task's inner call left came from the outer call as well.
                 activity = self.activities.get(activity.parent) if activity.parent else None
         return frozenset(found)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from casaprov.errors import UsageError
 from casaprov.lineage.cell_order import OutOfOrder, Stale, find_out_of_order, find_stale
+from casaprov.lineage.continued import Continued, Relevant, all_matters
 from casaprov.lineage.drawing import draw
 from casaprov.lineage.graph import Lineage
 from casaprov.lineage.prov import to_prov
@@ -35,7 +36,7 @@ class Inspection:
 
     document: Document
     numbers: Mapping[str, int]
-    notes: tuple[OutOfOrder | Stale | str, ...]
+    notes: tuple[OutOfOrder | Continued | Stale | str, ...]
     written: tuple[Path, ...]
 
 
@@ -48,6 +49,7 @@ def inspect_document(
     graph: Path | None = None,
     prov: Path | None = None,
     remarks: tuple[str, ...] = (),
+    relevant: Relevant = all_matters,
 ) -> Inspection:
     """Take the part of a record between two paths, and write it into the files asked for.
 
@@ -63,6 +65,8 @@ def inspect_document(
         File to write PROV-JSON to.
     remarks
         Sentences about the notebook, which become the first notes.
+    relevant
+        Tells which parts of what a call used matter to it.
 
     Raises
     ------
@@ -81,10 +85,10 @@ def inspect_document(
         if gap.id in states
     )
     inputs = (f"{e.path}: {e.note}" for e in lineage.inputs() if e.id in states and e.note and not e.gap)
-    notes: tuple[OutOfOrder | Stale | str, ...] = (
+    notes: tuple[OutOfOrder | Continued | Stale | str, ...] = (
         *remarks,
-        *(found for found in find_out_of_order(lineage, cells) if found.call.id in calls),
-        *(found for found in find_stale(lineage, cells) if found.product.id in states),
+        *(found for found in find_out_of_order(lineage, cells, relevant) if found.call.id in calls),
+        *(found for found in find_stale(lineage, cells, relevant=relevant) if found.product.id in states),
         *gaps,
         *inputs,
     )

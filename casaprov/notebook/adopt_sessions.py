@@ -15,12 +15,13 @@ from pathlib import Path
 
 from casaprov.errors import JournalError
 from casaprov.journal.folder import journal_folder, tree_path
+from casaprov.journal.kept_states import kept_state
 from casaprov.journal.reader import read_session
 from casaprov.notebook.index import indexed_sessions, recorded_sessions
 from casaprov.notebook.journals import find_session
 from casaprov.records.model import Entity
 
-__all__ = ["adopt_sessions", "shown_sessions"]
+__all__ = ["adopt_session", "adopt_sessions", "shown_sessions"]
 
 _log = logging.getLogger(__name__)
 
@@ -40,42 +41,54 @@ def shown_sessions(notebook: Path) -> frozenset[str]:
 
 
 def adopt_sessions(notebook: Path) -> None:
-    """Copy the sessions that `notebook` shows, and those that they build on, into its own journal folder.
+    """Bring the sessions that `notebook` shows, and those that they build on, into its own journal folder.
 
-    They come from other folders beside it. A session that still grows there is copied again. A session that cannot be
-    copied stays where it is, which is logged.
+    They come from other folders beside it. A session that still grows there is followed: its journal has a second name
+    here, or is copied again where the file system has no hard links. A session that cannot be brought stays where it
+    is, which is logged.
     """
+    _adopt_all(notebook, shown_sessions(notebook))
+
+
+def adopt_session(notebook: Path, session: str) -> None:
+    """Bring one session into the journal folder of its notebook, which need not show it yet."""
+    _adopt_all(notebook, frozenset({session}))
+
+
+def _adopt_all(notebook: Path, wanted: frozenset[str]) -> None:
     own = journal_folder(notebook)
     seen: set[str] = set()
-    wanted = shown_sessions(notebook)
     while wanted := wanted - seen:
         seen |= wanted
         wanted = frozenset().union(*(_adopt(session, notebook, own) for session in sorted(wanted)))
 
 
 def _adopt(session: str, notebook: Path, own: Path) -> frozenset[str]:
-    """Copy a session to `own` if it is not there; return the sessions that it builds on."""
-    found = find_session(notebook, session)
-    if found is None or found.parent == own:
+    """Bring a session to `own` if it lies elsewhere, too; return the sessions that it builds on."""
+    found = find_session(notebook, session, elsewhere=True)
+    if found is None:
         return frozenset()
     try:
         entities = read_session(found).entities
-        _copy_session(found, entities, own)
+        _bring_session(found, entities, own)
     except (OSError, JournalError) as error:
         _log.info("The record of %s stays in %s: %s", notebook, found.parent, error)
         return frozenset()
     return frozenset(entity.session for entity in entities)
 
 
-def _copy_session(journal: Path, entities: Iterable[Entity], own: Path) -> None:
+def _bring_session(journal: Path, entities: Iterable[Entity], own: Path) -> None:
     digests = {entity.content_digest for entity in entities if entity.content_digest is not None}
     trees = (tree_path(journal.parent, digest) for digest in digests)
     logs = (journal.parent / journal.stem).rglob("*")
-    _share((path for path in (*trees, *logs) if path.is_file()), journal.parent, own)
-    part = own / f"{journal.name}.{os.getpid()}.part"  # last, so that the files it names are there
-    try:
-        shutil.copyfile(journal, part)
-        part.replace(own / journal.name)
+    kept = [found for digest in digests if (found := kept_state(journal.parent, digest)) is not None]
+    states = (path for found in kept for path in (found, *found.rglob("*")))
+    _share((path for path in (*trees, *logs, *states) if path.is_file()), journal.parent, own)
+    present, part = own / journal.name, own / f"{journal.name}.{os.getpid()}.part"
+    try:  # last, so that the files it names are there
+        if not (present.exists() and present.samefile(journal)):
+            _link_or_copy(journal, part)
+            part.replace(present)
     finally:
         part.unlink(missing_ok=True)
 
@@ -85,10 +98,13 @@ def _share(files: Iterable[Path], source: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for path in files:
         there = target / path.relative_to(source)
-        if there.exists():
-            continue
-        there.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            there.hardlink_to(path)
-        except OSError:  # a file system without links
-            shutil.copyfile(path, there)
+        if not there.exists():
+            there.parent.mkdir(parents=True, exist_ok=True)
+            _link_or_copy(path, there)
+
+
+def _link_or_copy(path: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(path)
+    except OSError:  # a file system without links
+        shutil.copyfile(path, target)

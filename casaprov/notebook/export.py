@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,27 +17,36 @@ from casaprov.credits.repository import commit_of, public_address
 from casaprov.credits.sources import find_credits, first_heading, missing_credits
 from casaprov.digests.measurement import Measure, Measurement
 from casaprov.errors import JournalError, RecordError, UsageError
+from casaprov.files.disk_names import clashes
 from casaprov.journal.document import read_document
-from casaprov.journal.folder import journal_folder, journals, present_folders
+from casaprov.journal.folder import journal_folder, journals, present_folders, tree_path
+from casaprov.journal.kept_states import kept_state
 from casaprov.journal.links import read_links, with_links
+from casaprov.lineage.cell_order import find_out_of_order, find_stale
+from casaprov.lineage.continued import Relevant
+from casaprov.lineage.foreign import needed_states
 from casaprov.lineage.graph import Lineage
 from casaprov.lineage.inspection import inspect_document
 from casaprov.lineage.saved_cells import notebook_notes
 from casaprov.notebook.adopt_sessions import adopt_sessions, shown_sessions
 from casaprov.notebook.ipynb import read_notebook
 from casaprov.notebook.journals import find_session
-from casaprov.notebook.subject import cell_numbers
+from casaprov.notebook.subject import cell_numbers, relevance
 from casaprov.previews.page import Picture, preview, shown_images
 from casaprov.previews.png import QuickLook
 from casaprov.privacy.clearance import PrivacyPolicy, cleared
 from casaprov.recording.explanations import UnfinishedCalls
 from casaprov.recording.late_states import PresentFiles, with_observers, with_present_states, without_lost_remains
 from casaprov.records.model import Document
+from casaprov.replays.plan import Outlook, outlook
 from casaprov.tasks.specs import load_specs
 
 __all__ = ["export_notebook", "find_journal", "record_of", "recorded_calls"]
 
 QuickLooks = Callable[[Path], "dict[str, Any] | None"]
+
+_MOST_CALLS = 5
+"""Number of calls that one sentence names."""
 
 
 def export_notebook(
@@ -99,9 +108,21 @@ def export_notebook(
     document = with_links(document, read_links(journal))
     if with_observer:
         document = with_observers(document, files)
-    items = choose_payload(document, folders, policy, measure=measure)
+    lineage, specs = Lineage(document), load_specs()
+    tasks = {f"{spec.package}.{spec.task}" for spec in specs.values()}
+    items = choose_payload(
+        document,
+        folders,
+        policy,
+        measure=measure,
+        needed=needed_states(lineage, tasks),
+        kept=lambda digest: kept_state(journal, digest),
+    )
+    cells = cell_numbers(notebook.read_bytes(), document)
+    relevant = relevance(lambda digest: tree_path(journal, digest))
     states = [session.environment.git for session in reversed(document.sessions) if session.environment.git]
     with cleared(document, notebook, journal, items, privacy or PrivacyPolicy(), measure) as (clear, notes):
+        remarks = _remarks(Lineage(clear.document), cells, relevant)
         commits = [state.commit for state in states] if clear.notebook == notebook else []
         packed = pack(
             clear.document,
@@ -113,9 +134,15 @@ def export_notebook(
             credits=found,
             commit=commit_of(notebook, commits) if commits else "",
             repository=public_address(states[0].remote) if states else "",
-            preview=partial(_page, saved=clear.notebook.read_bytes(), looks=_looks(clear.items, quick_look)),
+            remarks=remarks,
+            preview=partial(
+                _page, saved=clear.notebook.read_bytes(), looks=_looks(clear.items, quick_look), relevant=relevant
+            ),
         )
-    return replace(packed, notes=(*notes, *packed.notes, *missing.values()))
+    shipped = {item.entity.id for item in items if item.decision == "shipped"}
+    sentences = tuple(_sentences(outlook(lineage, tasks, shipped)))
+    notes = (*notes, *packed.notes, *remarks, *_clashes(document), *missing.values())
+    return replace(packed, outlook=sentences, notes=notes)
 
 
 def _looks(items: Iterable[PayloadItem], quick_look: QuickLooks | None) -> dict[str, Callable[[], Any]]:
@@ -125,13 +152,49 @@ def _looks(items: Iterable[PayloadItem], quick_look: QuickLooks | None) -> dict[
     return {item.entity.id: partial(quick_look, item.source) for item in items if item.source is not None}
 
 
-def _page(document: Document, manifest: Manifest, *, saved: bytes, looks: Mapping[str, Callable[[], Any]]) -> str:
+def _page(
+    document: Document,
+    manifest: Manifest,
+    *,
+    saved: bytes,
+    looks: Mapping[str, Callable[[], Any]],
+    relevant: Relevant,
+) -> str:
     """Return the preview of a crate."""
     remarks = notebook_notes(saved, document, manifest.notebook)
-    notes = inspect_document(document, cell_numbers(saved, document), remarks=remarks).notes
+    notes = inspect_document(document, cell_numbers(saved, document), remarks=remarks, relevant=relevant).notes
     drawn = ((entity, looks[entity.id]()) for entity in shown_images(document) if entity.id in looks)
     pictures = [Picture(entity, QuickLook.from_json(look)) for entity, look in drawn if look is not None]
     return preview(document, manifest, list(map(str, notes)), pictures)
+
+
+def _clashes(document: Document) -> Iterator[str]:
+    """Yield a sentence for each pair of names that a replay on another disk would mix up."""
+    for one, other in clashes(dict.fromkeys(entity.path for entity in document.entities)):
+        yield (
+            f"{one} and {other} are one name on disks that do not tell capitals or accents apart (macOS, Windows): "
+            "a replay there would mix them up."
+        )
+
+
+def _remarks(lineage: Lineage, cells: Mapping[str, int], relevant: Relevant) -> tuple[str, ...]:
+    """Return sentences about results that the notebook, run from the top, would not give in the same way."""
+    found = (
+        *find_out_of_order(lineage, cells, relevant),
+        *(stale for stale in find_stale(lineage, cells, relevant=relevant)),
+    )
+    return tuple(f"{one}." for one in found)
+
+
+def _sentences(found: Outlook) -> Iterator[str]:
+    """Yield sentences about the calls that a replay of the crate can run."""
+    yield f"{found.can_run} of {found.of} task calls can be replayed."
+    if found.taken:
+        paths = dict.fromkeys(state.path for state in found.taken)
+        yield f"A replay takes these as they were, for no task can make them again: {', '.join(paths)}."
+    for reason, calls in found.obstacles.items():
+        more = f" and {len(calls) - _MOST_CALLS} more" if len(calls) > _MOST_CALLS else ""
+        yield f"Not call {', '.join(calls[:_MOST_CALLS])}{more}: {reason}."
 
 
 def _check_target(out: Path, notebook: Path, document: Document, folders: Mapping[str, Path]) -> None:

@@ -67,11 +67,16 @@ class Journals:
         return JournalContent(path, record.session, tuple(calls.values()))
 
 
-def find_session(notebook: Path, session: str) -> Path | None:
+def find_session(notebook: Path, session: str, *, elsewhere: bool = False) -> Path | None:
     """Return the journal of a session of `notebook`, which may have had another name; None if there is none.
 
     A session may have several journals: a renamed notebook gets a copy while its kernel goes on with the first. The
     longest one is complete.
+
+    Parameters
+    ----------
+    elsewhere
+        Return only a journal in the folder of another name, which is as long as the one in the notebook's own.
     """
     if Path(session).name != session:  # the id comes from a notebook, which a stranger may have written
         return None
@@ -86,4 +91,7 @@ def find_session(notebook: Path, session: str) -> Path | None:
             sizes[folder / f"{session}.jsonl"] = (folder / f"{session}.jsonl").stat().st_size
         except (OSError, ValueError):
             continue
+    if elsewhere:
+        own_bytes = sizes.pop(named / f"{session}.jsonl", 0)
+        sizes = {path: size for path, size in sizes.items() if size >= own_bytes}
     return max(sizes, key=lambda path: sizes[path]) if sizes else None

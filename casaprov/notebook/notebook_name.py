@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,6 +56,14 @@ class NotebookName:
         self.folder = folder
         self._known = notebook_path(user_ns, folder)
         self._file = _identity(self._known)
+        self._cells: set[str] = set()
+        self._has_searched = False
+
+    def note_cell(self, cell_id: str | None) -> None:
+        """Note the id of a cell that runs: a notebook that was renamed while the kernel started is found by it, once saved."""
+        if cell_id and cell_id not in self._cells:
+            self._cells.add(cell_id)
+            self._has_searched = False
 
     def path(self) -> Path:
         """Return the present path of the notebook."""
@@ -67,8 +76,26 @@ class NotebookName:
                     return path
         # Not known yet (VS Code gives the name after the kernel has started), or saved by a program that replaces it.
         self._known = notebook_path(self._user_ns, self.folder)
+        if self._known.name == UNNAMED and self._cells and not self._has_searched:
+            self._has_searched = True
+            self._known = self._with_cells() or self._known
         self._file = _identity(self._known)
         return self._known
+
+    def _with_cells(self) -> Path | None:
+        """Return the only notebook where the server said, or here, that holds all cells so far; None if there is none."""
+        named = Path(os.environ.get("JPY_SESSION_NAME", ""))
+        folder = named.parent if named.is_absolute() else self.folder
+        found = [path for path in sorted(folder.glob("*.ipynb")) if self._cells <= _cell_ids(path)]
+        return found[0] if len(found) == 1 else None
+
+
+def _cell_ids(path: Path) -> set[str]:
+    try:
+        cells = json.loads(path.read_bytes())["cells"]
+        return {str(cell.get("id")) for cell in cells}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return set()
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

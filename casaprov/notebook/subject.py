@@ -4,16 +4,67 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
+from casaprov.crates.layout import tree_name
 from casaprov.errors import UsageError
+from casaprov.hashing import Digest
+from casaprov.journal.changed_parts import ChangedParts
+from casaprov.journal.folder import tree_path
+from casaprov.lineage.continued import Relevant, all_matters
 from casaprov.lineage.saved_cells import code_cells, notebook_notes, source_digest
-from casaprov.records.model import Document, Step
+from casaprov.records.model import Activity, Document, Entity, Step, Usage
+from casaprov.tasks.dependence import only_adds, parts_that_matter
 
-__all__ = ["cell_numbers", "open_subject"]
+__all__ = ["Subject", "cell_numbers", "open_subject", "relevance"]
 
 
-def open_subject(path: Path) -> tuple[Document, dict[str, int], tuple[str, ...]]:
+@dataclass(frozen=True)
+class Subject:
+    """The record of a notebook or in a crate.
+
+    Attributes
+    ----------
+    cells
+        Number of the code cell of each Activity, by its id.
+    notes
+        Sentences on the saved notebook.
+    relevant
+        Tells which parts of what a call used matter to it.
+    """
+
+    document: Document
+    cells: dict[str, int]
+    notes: tuple[str, ...]
+    relevant: Relevant
+
+
+def relevance(tree: Callable[[Digest], Path], states: Iterable[Entity] = ()) -> Relevant:
+    """Return a function that tells which parts of a table matter to a call.
+
+    Parameters
+    ----------
+    tree
+        Returns the file with the digest tree of a content; it may not be there.
+    states
+        States whose trees are read at once, since their files go away.
+    """
+    parts = ChangedParts(tree, states)
+
+    def relevant(call: Activity, usage: Usage, used: Entity, other: Entity | None) -> tuple[str, ...]:
+        if only_adds(call, usage, used.path):
+            return ()
+        changed = parts.between(used, other) if other is not None else None
+        if changed is None:
+            return all_matters(call, usage, used, other)
+        return parts_that_matter(call, usage, changed, parts.columns(used))
+
+    return relevant
+
+
+def open_subject(path: Path) -> Subject:
     """Return the record, the number of the code cell of each Activity, and notes on the saved notebook.
 
     Raises
@@ -28,17 +79,21 @@ def open_subject(path: Path) -> tuple[Document, dict[str, int], tuple[str, ...]]
     if not path.exists():
         raise UsageError(f"There is no {path}.", hint="Name a notebook or a crate.")
     if path.suffix == ".ipynb":
-        from casaprov.notebook.export import record_of  # needs Jupyter, which a crate does not
+        from casaprov.notebook.export import find_journal, record_of  # needs Jupyter, which a crate does not
 
-        document, saved = record_of(path), path.read_bytes()
-        return document, cell_numbers(saved, document), notebook_notes(saved, document, path.name)
+        document, saved, journal = record_of(path), path.read_bytes(), find_journal(path)
+        notes = notebook_notes(saved, document, path.name)
+        relevant = relevance(lambda digest: tree_path(journal, digest))
+        return Subject(document, cell_numbers(saved, document), notes, relevant)
     from casaprov.crate import open_crate  # takes a second to load; a kernel loads this module for cell numbers only
 
     with tempfile.TemporaryDirectory(prefix="casaprov-") as folder:
         crate = open_crate(path, Path(folder), verify=False)
         notebook = crate.notebook.read_bytes() if crate.notebook.is_file() else b""
         notes = notebook_notes(notebook, crate.document, crate.notebook.name)
-        return crate.document, cell_numbers(notebook, crate.document), notes
+        cells = cell_numbers(notebook, crate.document)
+        relevant = relevance(lambda digest: crate.folder / tree_name(digest), crate.document.entities)
+        return Subject(crate.document, cells, notes, relevant)
 
 
 def cell_numbers(notebook: bytes, document: Document) -> dict[str, int]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from casaprov.bounded_json import parse_json
-from casaprov.crates.layout import shipped_path
+from casaprov.crates.layout import shipped_path, state_path
 from casaprov.crates.payload import PayloadItem
 from casaprov.digests.measurement import Measure, Measurement
 from casaprov.errors import RecordError
@@ -54,7 +54,8 @@ def packing_of(
     files: dict[str, Path] = {}
     for item in items:
         if item.source is not None:
-            top = shipped_path(item.entity, directory=item.source.is_dir())
+            place = state_path if item.in_between else shipped_path
+            top = place(item.entity, directory=item.source.is_dir())
             files |= {f"{top}{path}": item.source / path for path in _files(item.source)} or {top: item.source}
     present = {name: path for name, path in logs.items() if path.is_file()}
     return Packing(document=document, notebook=notebook.read_bytes(), logs=present, files=files)

@@ -49,6 +49,10 @@ class Background:
         Returns the checksums that an archive delivered with an external input.
     log
         Returns the file that CASA logs to at the moment; None for none.
+    foreign
+        Digests of the states of earlier sessions that no task can make again.
+    keep
+        Keeps what is at a path, a state that no task can make again.
     """
 
     states: Mapping[str, Entity] = field(default_factory=dict)
@@ -58,6 +62,8 @@ class Background:
     locate: Callable[[Path], tuple[Locator, ...]] = lambda _: ()
     checksums: Callable[[Path], tuple[Checksum, ...]] = lambda _: ()
     log: Callable[[], Path | None] = lambda: None
+    foreign: frozenset[Digest] = frozenset()
+    keep: Callable[[Path, Entity], object] = lambda _path, _state: None
 
 
 class Explanations:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from casaprov.digests.measurement import Measurement
+from casaprov.files.disk_names import as_listed
 from casaprov.files.snapshot import Snapshot
 from casaprov.files.stamps import Stamps, stamp
 from casaprov.files.time_resolution import LONGEST_NS
@@ -16,7 +17,7 @@ from casaprov.records.model import Activity, Entity, LookUp, Tier
 from casaprov.tasks.calls import FileTable, TaskCall
 from casaprov.tasks.specs import FileUse
 
-__all__ = ["CallProgress", "Changes", "EndedCall", "OpenCall", "Written", "find_changes"]
+__all__ = ["CallProgress", "Changes", "EndedCall", "OpenCall", "Written", "as_listed_uses", "find_changes"]
 
 
 @dataclass
@@ -204,11 +205,20 @@ def find_changes(open_call: OpenCall, after: Snapshot) -> Changes:
     return Changes(written, tuple(gone), stamps, after.problems)
 
 
+def as_listed_uses(uses: Iterable[FileUse], cwd: Path) -> tuple[FileUse, ...]:
+    """Return uses of files with the names that the disk lists: the snapshots of the folder have these too."""
+    found: dict[Path, FileUse] = {}
+    for use in uses:
+        path = as_listed(use.path, cwd)
+        found.setdefault(path, use if path == use.path else replace(use, path=path))
+    return tuple(found.values())
+
+
 def _named_paths(open_call: OpenCall) -> dict[Path, tuple[str | None, bool]]:
     """Return the paths that a call names, with the parameter, and whether it is declared to write there."""
     call, files = open_call.call, open_call.files
     named: dict[Path, tuple[str | None, bool]] = {}
-    for use in files.outputs(call.parameters, call.cwd) if files else ():
+    for use in as_listed_uses(files.outputs(call.parameters, call.cwd), call.cwd) if files else ():
         named.setdefault(use.path, (use.parameter, True))
     for use in open_call.uses:
         named.setdefault(use.path, (use.parameter, use.role == "changed" and files is not None))

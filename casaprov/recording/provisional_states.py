@@ -52,6 +52,10 @@ class ProvisionalStates:
             return None
         return current
 
+    def is_pending(self, path: Path) -> bool:
+        """Return True if the state of a path is not certain yet."""
+        return self._states.key(path) in self._pending
+
     def add(self, ended: EndedCall) -> tuple[dict[Path, Entity], list[Entity]]:
         """Return the states that a call found, by path and as far as they are known, and those that it left.
 

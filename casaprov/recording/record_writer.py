@@ -15,8 +15,10 @@ from pathlib import Path
 from casaprov.digests.measurement import Measurement
 from casaprov.errors import CasaprovError, DigestError, JournalError
 from casaprov.files.stamps import Stamps, stamp
+from casaprov.hashing import Digest
 from casaprov.journal.writer import Journal
 from casaprov.processes.exempt import ExemptLock
+from casaprov.recording.explanations import Background
 from casaprov.recording.open_call import EndedCall, OpenCall, Written
 from casaprov.recording.path_states import Measured, PathStates
 from casaprov.recording.provisional_states import ProvisionalStates
@@ -42,6 +44,8 @@ class RecordWriter:
     may_be_touched
         Tells whether a later call reads a path that is still being measured. CASA may write into tables that it only
         reads: stamps that moved say nothing then.
+    background
+        Keeps the states that tasks use and that no task can make again.
     """
 
     def __init__(
@@ -51,11 +55,14 @@ class RecordWriter:
         states: PathStates,
         provisional: ProvisionalStates,
         may_be_touched: Callable[[Path], bool],
+        background: Background,
     ) -> None:
         self._journal = journal
         self._states = states
         self._provisional = provisional
         self._may_be_touched = may_be_touched
+        self._keep = background.keep
+        self._foreign = set(background.foreign)  # digests of states that no task can make again
         self._lock = ExemptLock()
         self._written: set[str] = set()  # ids of the Entities that are in the journal
 
@@ -70,6 +77,11 @@ class RecordWriter:
         for use in open_call.uses:
             if use.role == "changed":
                 open_call.progress.found[use.path] = self._found(open_call, use.path, parents)
+        replaced = {use.path for use in open_call.outputs}
+        for use in open_call.uses:
+            known = self._states.at(use.path) if use.role == "used" and use.path in replaced else None
+            if known is not None and known.content_digest == _digest_of(open_call.measurements[use.path]):
+                self._keep_foreign(open_call, use.path, known, parents)
         for parent in parents:
             parent.progress.children.add(open_call.activity.id)
         self._write(self._journal.begin, open_call, open_call.activity, list(open_call.progress.found.values()))
@@ -171,7 +183,35 @@ class RecordWriter:
         # It may be a state that was known before, or a copy: those are no products of the caller.
         if caller is not None and state.generated_by == caller_id:
             caller.progress.between[state.id] = state
+            if not isinstance(caller.files, TaskSpec):
+                self._note_foreign(state)
+        self._keep_foreign(open_call, path, state, parents)
         return state
+
+    def to_keep(self, open_call: OpenCall) -> set[Path]:
+        """Return the paths of states to keep that a call read: nobody may change them before its record is written."""
+        if not isinstance(open_call.files, TaskSpec):
+            return set()
+        return {use.path for use in open_call.uses if use.role == "used" and self._may_be_foreign(open_call, use.path)}
+
+    def _may_be_foreign(self, open_call: OpenCall, path: Path) -> bool:
+        known, digest = self._states.at(path), _digest_of(open_call.measurements[path])
+        if digest is None:
+            return False  # its record waits for the digest anyway
+        differs = known is not None and known.content_digest != digest
+        return differs or digest in self._foreign or self._provisional.is_pending(path)
+
+    def _keep_foreign(self, open_call: OpenCall, path: Path, state: Entity, parents: tuple[OpenCall, ...]) -> None:
+        """Keep a state that a task found and no task can make again; an inner call of a task is not replayed by itself."""
+        if state.gap:
+            self._note_foreign(state)
+        tasks = [call for call in (open_call, *parents) if isinstance(call.files, TaskSpec)]
+        if tasks == [open_call] and state.content_digest in self._foreign and state.tier == "full":
+            self._keep(path, state)
+
+    def _note_foreign(self, state: Entity) -> None:
+        if state.content_digest is not None:
+            self._foreign.add(state.content_digest)
 
     def _generated(self, ended: EndedCall) -> tuple[list[Usage], dict[str, Entity]]:
         """Return the states that a call left as usages, and all states that came about with it by id."""
@@ -211,7 +251,10 @@ class RecordWriter:
             known = self._states.at(path)
             if known is not None and known.generated_by not in {by, *children}:
                 before = known
-        return self._states.left(path, measured, by=by, children=children, before=before, declared=declared)
+        state = self._states.left(path, measured, by=by, children=children, before=before, declared=declared)
+        if state is not None and state.generated_by == by and not isinstance(open_call.files, TaskSpec):
+            self._note_foreign(state)
+        return state
 
     def _measured(
         self,
@@ -270,6 +313,13 @@ class RecordWriter:
                 open_call.progress.problems.append(str(error))
             else:
                 self._written.update(entity.id for entity in new)
+
+
+def _digest_of(measurement: Future[Measurement]) -> Digest | None:
+    """Return the digest of a measurement; None if it is not there yet, or failed."""
+    if not measurement.done() or measurement.exception() is not None:
+        return None
+    return measurement.result().content_digest
 
 
 def _usage(state: Entity, written: Written) -> Usage:

@@ -109,13 +109,15 @@ class Execution:
                 if step.action == "run":
                     self.on_step(number, step.activity)
                     steps.append(self._run_step(step))
+                    if steps[-1].action == "blocked":  # the process refused the call
+                        step = replace(step, action="blocked", reason=steps[-1].reason, restores=())
                 else:
                     self._restore(step)
-                    steps.append(_not_run(step))
+                    steps.append(_not_run(step, taken=_paths_taken(step)))
             except (LimitReached, WorkerDied) as error:
                 # The next call gets another process: what does not depend on this one is replayed.
                 step = replace(planned, action="blocked", reason=_end_of_process(error), restores=())
-                steps.append(_not_run(step))
+                steps.append(replace(_not_run(step, taken=()), stopped=True))
             else:
                 self._keep(step)
             for usage in step.leaves:
@@ -132,7 +134,9 @@ class Execution:
                 is_there = step.action != "blocked" or entity.id in {source.id for source, _ in step.restores}
                 if not is_there or self._did_not_appear(usage, entity):
                     self._lost.add(entity.id)
-        changed = [_changed_later(entity) for entity in self.plan.products if entity.gap]
+        changed = [
+            _changed_later(entity, taken=entity.id in self.inputs) for entity in self.plan.products if entity.gap
+        ]
         return tuple(steps), (*products.values(), *changed)
 
     # -- before and after a call -----------------------------------------------
@@ -190,8 +194,10 @@ class Execution:
         self._restore(step)
         result = self.run(self._call(activity))
         self._check_space(activity, result)
-        if isinstance(result.error, ReplayError):
+        if isinstance(result.error, LimitReached | WorkerDied):
             raise result.error
+        if isinstance(result.error, ReplayError):  # the process refused the call: it did not run
+            return _not_run(replace(step, action="blocked", reason=result.error.message.removesuffix(".")), taken=())
         outcome: Outcome = "completed" if result.error is None else "failed"
         return StepReport(
             id=activity.id,
@@ -202,6 +208,7 @@ class Execution:
             failure=str(result.error) if result.error is not None else "",
             seconds=activity.seconds,
             same_return=_same_return(activity, result.returned) if outcome == activity.outcome else False,
+            taken=_paths_taken(step),
         )
 
     def _call(self, activity: Activity) -> TaskCall:
@@ -272,14 +279,22 @@ def _not_verifiable(note: str) -> Comparison:
     return Comparison("not-verifiable", (), note)
 
 
-def _changed_later(entity: Entity) -> ProductReport:
-    """Return the report on a product that something outside of tasks changed after its last call."""
+def _changed_later(entity: Entity, *, taken: bool) -> ProductReport:
+    """Return the report on a product that something outside of tasks changed after the last call that changed it.
+
+    Parameters
+    ----------
+    taken
+        Whether the state came with the crate, for calls that only read it.
+    """
+    note = "something other than a recorded task changed it after the last call that left it"
     return ProductReport(
         path=entity.path,
         kind=entity.kind,
         made_by="",
         final=True,
-        comparison=_not_verifiable("something other than a recorded task changed it after the last call that left it"),
+        taken=taken,
+        comparison=_not_verifiable(f"{note}; it is taken as it is" if taken else note),
     )
 
 
@@ -287,13 +302,19 @@ def _end_of_process(error: LimitReached | WorkerDied) -> str:
     return f"{error}" if isinstance(error, LimitReached) else f"CASA ended while it ran: {error.message}"
 
 
-def _not_run(step: PlanStep) -> StepReport:
+def _paths_taken(step: PlanStep) -> tuple[str, ...]:
+    """Return the paths to which a step copies states that no task made."""
+    return tuple(path for source, path in step.restores if source.gap or step.action == "take")
+
+
+def _not_run(step: PlanStep, taken: tuple[str, ...]) -> StepReport:
     return StepReport(
         id=step.activity.id,
         task=step.activity.task,
         action=step.action,
         reason=step.reason,
         recorded_outcome=step.activity.outcome,
+        taken=taken,
     )
 
 

@@ -14,11 +14,12 @@ from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from casaprov.lineage.foreign import belongs_to_task, is_foreign, is_task, needed_states
 from casaprov.lineage.graph import Lineage, only_removes
 from casaprov.records.model import Activity, Entity, Usage
 from casaprov.records.values import is_exact
 
-__all__ = ["Action", "Plan", "PlanStep", "foreign_states", "make_plan"]
+__all__ = ["Action", "Outlook", "Plan", "PlanStep", "make_plan", "outlook"]
 
 Action = Literal["run", "take", "leave-out", "blocked"]
 """Fate of a call; ``take``: no task made its products, so they are taken as they are."""
@@ -73,19 +74,45 @@ class Plan:
     kept: frozenset[str] = frozenset()
     written: frozenset[str] = frozenset()
 
-    @property
-    def packages(self) -> frozenset[str]:
-        """Packages of the tasks that are to be run."""
-        return frozenset(step.activity.package for step in self.steps if step.action == "run")
+
+@dataclass(frozen=True, kw_only=True)
+class Outlook:
+    """The task calls of a Document that a replay can run.
+
+    Attributes
+    ----------
+    can_run, of
+        Number of task calls that can be replayed, and of those that something depends on.
+    taken
+        States that no task can make again, and that are at hand.
+    obstacles
+        Reasons why others cannot, each with the numbers and tasks of the calls.
+    """
+
+    can_run: int
+    of: int
+    taken: tuple[Entity, ...]
+    obstacles: Mapping[str, tuple[str, ...]]
 
 
-def foreign_states(lineage: Lineage, known_tasks: Container[str]) -> tuple[Entity, ...]:
-    """Return the states that something other than a task left, and that were used or are still there."""
-    entities = lineage.document.entities
-    wanted = {usage.entity for activity in lineage.document.activities for usage in activity.used}
-    wanted |= {lineage.original(lineage.entities[entity_id]).id for entity_id in wanted}
-    wanted |= {product.id for product in lineage.products()}
-    return tuple(e for e in entities if e.id in wanted and _is_foreign(e, lineage, known_tasks))
+def outlook(lineage: Lineage, known_tasks: Container[str], at_hand: Container[str]) -> Outlook:
+    """Return which task calls of a Document a replay can run, if these states are at hand."""
+    numbers = lineage.document.call_numbers
+    steps = [
+        step
+        for step in make_plan(lineage, known_tasks, at_hand).steps
+        if is_task(step.activity, known_tasks) and step.action != "leave-out"
+    ]
+    obstacles: dict[str, list[str]] = {}
+    for step in steps:
+        if step.action == "blocked":
+            obstacles.setdefault(step.reason, []).append(f"{numbers[step.activity.id]} ({step.activity.task})")
+    return Outlook(
+        can_run=sum(step.action == "run" for step in steps),
+        of=len(steps),
+        taken=tuple(state for state in needed_states(lineage, known_tasks) if state.id in at_hand),
+        obstacles={reason: tuple(calls) for reason, calls in obstacles.items()},
+    )
 
 
 def make_plan(
@@ -101,9 +128,9 @@ def make_plan(
     known_tasks
         The tasks that can be run, as ``package.task``.
     at_hand
-        Ids of those :func:`foreign_states` whose files were found.
+        Ids of those :func:`~casaprov.lineage.foreign.foreign_states` whose files were found.
     unable
-        Packages whose tasks cannot be run here, and why.
+        Calls that cannot be run here, by id, and why.
     """
     document = lineage.document
     products = lineage.products()
@@ -135,23 +162,6 @@ def _copies_looked_at(lineage: Lineage) -> Iterator[Entity]:
             yield from (e for e in (lineage.entities[usage.entity] for usage in activity.used) if e.copy_of is not None)
 
 
-def _is_task(activity: Activity, known_tasks: Container[str]) -> bool:
-    return f"{activity.package}.{activity.task}" in known_tasks
-
-
-def _belongs_to_task(activity: Activity | None, lineage: Lineage, known_tasks: Container[str]) -> bool:
-    """Return True if a call is that of a task, or an inner call of one."""
-    while activity is not None and not _is_task(activity, known_tasks):
-        activity = lineage.activities.get(activity.parent or "")
-    return activity is not None
-
-
-def _is_foreign(entity: Entity, lineage: Lineage, known_tasks: Container[str]) -> bool:
-    """Return True if a state came from something other than a task."""
-    maker = lineage.generator(entity)
-    return entity.gap if maker is None else not _belongs_to_task(maker, lineage, known_tasks)
-
-
 def _passing(lineage: Lineage) -> Iterator[str]:
     """Yield the ids of states that a call left and one of its inner calls changed again."""
     for entity in lineage.document.entities:
@@ -179,15 +189,18 @@ class _Planner:
         self._at_hand = at_hand
         self._unable = unable
         self._present: dict[str, str] = {}  # by path: id of the state that the replay will have there
-        foreign = (e for e in lineage.document.entities if not e.gap and _is_foreign(e, lineage, known_tasks))
-        self._lost = {entity.id for entity in foreign if entity.id not in at_hand}  # states it cannot bring back
+        foreign = (e for e in lineage.document.entities if not e.gap and is_foreign(e, lineage, known_tasks))
+        self._foreign = {entity.id for entity in foreign}
+        self._lost = {entity for entity in self._foreign if entity not in at_hand}  # states it cannot bring back
+        self._needed = {entity.id for entity in needed_states(lineage, known_tasks)}
+        self._needed |= {entity.id for entity in lineage.products()}
         self._passing = frozenset(_passing(lineage))
 
     def steps(self) -> Iterator[PlanStep]:
         """Yield a step for each call but the inner calls of tasks."""
         for activity in self._lineage.history.calls:
             outer = self._lineage.activities.get(activity.parent or "")
-            if _belongs_to_task(outer, self._lineage, self._known_tasks):
+            if belongs_to_task(outer, self._lineage, self._known_tasks):
                 continue  # its outer call makes it again
             step = self._step(activity)
             if step.action == "run":
@@ -201,7 +214,7 @@ class _Planner:
         generated = [entities[usage.entity] for usage in activity.generated]
         if reason := self._superseded(activity, used):
             return PlanStep(activity, "leave-out", reason)
-        if not _is_task(activity, self._known_tasks):
+        if not is_task(activity, self._known_tasks):
             return self._taken(activity)
         originals = [self._lineage.original(entity) for entity in used]
         if reason := self._blocked(activity, originals):
@@ -238,14 +251,14 @@ class _Planner:
         """Say why a call cannot be run; empty if it can."""
         if activity.outcome in ("interrupted", "unfinished"):
             return f"it was {activity.outcome} when it was recorded, and its partial result cannot be repeated"
-        if activity.package in self._unable:
-            return self._unable[activity.package]
+        if activity.id in self._unable:
+            return self._unable[activity.id]
         for entity in used:
             if entity.gap and entity.id not in self._at_hand:
                 cause = entity.note.removesuffix(".") or "something other than a recorded task changed it before"
                 return f"{entity.path} is not what a recorded task left: {cause}"
             if entity.id in self._lost:
-                return f"{entity.path} could not be brought back"
+                return self._loss(entity)
             if entity.content_digest is None:
                 return f"the content of {entity.path} is not recorded ({entity.note or 'no reason given'})"
         for name in activity.given:
@@ -253,21 +266,30 @@ class _Planner:
                 return f"the value of its parameter {name} could not be recorded exactly"
         return ""
 
+    def _loss(self, entity: Entity) -> str:
+        maker = self._lineage.generator(entity)
+        if maker is None or entity.id not in self._foreign:
+            return f"{entity.path} could not be brought back"
+        return f"no task can make {entity.path} as {maker.package}.{maker.task} left it, and the crate does not hold it"
+
     def _taken(self, activity: Activity) -> PlanStep:
         """Return the step of a call that is no task's; the tasks that it called are steps of their own."""
         entities = self._lineage.entities
         leaves = tuple(usage for usage in activity.generated if entities[usage.entity].generated_by == activity.id)
         left = [entities[usage.entity] for usage in leaves]
-        missing = [entity for entity in left if entity.id not in self._at_hand]
+        missing = [entity for entity in left if entity.id in self._needed and entity.id not in self._at_hand]
         found = tuple((entity, entity.path) for entity in left if entity.id in self._at_hand)
         self._present.update((path, entity.id) for entity, path in found)
         name = f"{activity.package}.{activity.task}"
         if not left:
             return PlanStep(activity, "leave-out", f"{name} is no task and left nothing itself")
+        if not missing and not found:
+            return PlanStep(activity, "leave-out", f"{name} is no task, and no task used what it left")
         if missing:
             reason = (
                 f"{name} is no task that can be run again, and the crate does not hold {missing[0].path} as it left it"
             )
             return PlanStep(activity, "blocked", reason, restores=found, leaves=leaves)
+        leaves = tuple(usage for usage in leaves if usage.entity in self._at_hand)
         reason = f"{name} is no task; its products are taken as they are"
         return PlanStep(activity, "take", reason, restores=found, leaves=leaves)

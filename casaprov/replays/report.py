@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Literal
 
 from casaprov.comparison.products import Comparison
 from casaprov.records.model import Environment, Outcome
 
 __all__ = [
     "REPORT_FORMAT",
+    "Conclusion",
     "EnvironmentDifference",
     "ProductReport",
     "ReplayReport",
@@ -17,6 +19,14 @@ __all__ = [
 ]
 
 REPORT_FORMAT = "casaprov/replay-report/1"
+
+Conclusion = Literal["verified", "verified-as-far-as-possible", "differs", "stopped", "not-run"]
+"""Result of a replay as a whole.
+
+``verified``: all calls ran and their products are verified. ``verified-as-far-as-possible``: some calls could not be run,
+and the products of the others are verified. ``differs``: a call ended otherwise, or a product of one that ran is not
+verified. ``stopped``: a call reached a limit, or CASA ended in it. ``not-run``: no call could be run.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +40,10 @@ class StepReport:
         `reason` says why it was not run.
     same_return
         Whether the return value is the recorded one; None where it cannot be known.
+    taken
+        Paths of states that no task can make again, and that were taken as they were recorded before the call.
+    stopped
+        True if it was not finished, since it reached a limit or CASA ended.
     """
 
     id: str
@@ -41,6 +55,8 @@ class StepReport:
     failure: str = ""
     seconds: float | None = None
     same_return: bool | None = None
+    taken: tuple[str, ...] = ()
+    stopped: bool = False
 
     @property
     def ended_otherwise(self) -> bool:
@@ -90,6 +106,8 @@ class ReplayReport:
     ----------
     confined
         Whether the kernel confined CASA to the work folder.
+    conclusion
+        :data:`Conclusion`.
     sampled
         Paths of the inputs of which only samples were compared with the record.
     """
@@ -104,6 +122,7 @@ class ReplayReport:
     confined: bool
     format: str
     sampled: tuple[str, ...] = ()
+    conclusion: Conclusion = "not-run"
 
     @property
     def blocked(self) -> tuple[StepReport, ...]:
@@ -121,6 +140,17 @@ class ReplayReport:
         good = ("identical", "same-content", "within-tolerance")
         judged = (p for p in self.products if p.final and p.declared and not p.taken)
         return tuple(product for product in judged if product.comparison.verdict not in good)
+
+    def conclude(self) -> Conclusion:
+        """Return the conclusion from steps and products."""
+        if any(step.stopped for step in self.steps):
+            return "stopped"
+        not_run = {step.id for step in self.blocked}
+        if self.ended_otherwise or any(product.made_by not in not_run for product in self.differing):
+            return "differs"
+        if not self.blocked:
+            return "verified"
+        return "verified-as-far-as-possible" if any(step.action == "run" for step in self.steps) else "not-run"
 
 
 def compare_environments(recorded: Environment, present: Environment) -> tuple[EnvironmentDifference, ...]:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +17,9 @@ CONTENT_COLUMNS = (
     "DATA", "FLOAT_DATA", "CORRECTED_DATA", "MODEL_DATA", "WEIGHT", "WEIGHT_SPECTRUM", "SIGMA", "SIGMA_SPECTRUM",
 )  # fmt: skip
 """Columns of a MeasurementSet that a task may leave unread. All others count for every task, flags among them."""
+
+
+_WITH_FLAGS = (*CONTENT_COLUMNS, "FLAG", "FLAG_ROW")
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ class ReuseTerms:
         For each parameter, the columns of :data:`CONTENT_COLUMNS` that are read of its tables.
     replaced
         Parameters whose existing products are replaced unread.
+    ignored
+        For each parameter, the columns of its tables whose content makes no difference to what the call does.
     whole_paths
         Conditions under which products carry whole paths of files. Names below the working folder always count.
     """
@@ -68,6 +73,15 @@ class ReuseTerms:
     reads: tuple[_Columns, ...] = ()
     replaced: tuple[_Replaced, ...] = ()
     whole_paths: tuple[_Reason, ...] = ()
+    ignored: tuple[_Columns, ...] = ()
+
+    def ignores(self, parameter: str | None, parameters: Mapping[str, Any]) -> frozenset[str]:
+        """Return the columns of a parameter's tables whose content makes no difference to a call.
+
+        A call that changes a table may still leave them as they are there.
+        """
+        lines = (line for line in self.ignored if line.parameter == parameter and line.when.holds(parameters))
+        return frozenset(column for line in lines for column in line.columns)
 
     def not_served(self, parameters: Mapping[str, Any]) -> str:
         """Return the reason why a call is not served; empty if there is none."""
@@ -109,6 +123,7 @@ def reuse_from(task: str, members: dict[str, Any]) -> ReuseTerms:
         reads=tuple(_columns(task, line) for line in members.pop("reads", ())),
         replaced=tuple(_replaced(task, line) for line in members.pop("replaces", ())),
         whole_paths=tuple(_reasons(members.pop("paths_in_products", ()))),
+        ignored=tuple(_columns(task, line, _WITH_FLAGS) for line in members.pop("ignores", ())),
     )
 
 
@@ -120,11 +135,11 @@ def _reasons(lines: Any) -> Iterator[_Reason]:
         )
 
 
-def _columns(task: str, line: Any) -> _Columns:
+def _columns(task: str, line: Any, known: Collection[str] = CONTENT_COLUMNS) -> _Columns:
     if not isinstance(line, dict):
-        raise ValueError(f"{task}: a line of 'reads' is a table with a parameter and columns")  # noqa: TRY004 - see read_specs
+        raise ValueError(f"{task}: such a line is a table with a parameter and columns")  # noqa: TRY004 - see read_specs
     columns = frozenset(line["columns"])
-    if unknown := sorted(columns - set(CONTENT_COLUMNS)):
+    if unknown := sorted(columns - set(known)):
         raise ValueError(f"{task}: {', '.join(unknown)} always counts as read")
     return _Columns(str(line["parameter"]), columns, tuple(line.get("needs", ())), condition_from(line.get("when", {})))
 

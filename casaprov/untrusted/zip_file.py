@@ -20,9 +20,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from casaprov.errors import CrateError, Issue, NoSpace, UsageError, first_issues
+from casaprov.files.disk_names import clashes
 from casaprov.files.regular import special_kind
 
 __all__ = ["Limits", "clear", "folder_issues", "name_problem", "unpack", "zip_issues"]
@@ -33,6 +34,7 @@ _COMMENT = re.compile(rb"[\x20-\x7e\t\r\n]*")  # git archive and GitHub leave th
 _CHUNK = 2**20
 _MAX_PARTS = 100  # parts of a name: folders below folders
 _MAX_ISSUES = 100
+_MOST_NAMED = 5
 _TOO_DEEP = f"It lies too deep: a crate holds up to {_MAX_PARTS - 1} folders in one another."
 _DESCRIPTOR_BYTES = 24  # sizes and checksum that a stream leaves behind an entry
 _END_BYTES = 22 + 2**16 + 20  # end record, its comment, and zip64's locator before it
@@ -147,6 +149,7 @@ def unpack(path: Path, into: Path, limits: Limits | None = None) -> None:
         try:
             into.mkdir(parents=True, exist_ok=True)
             _check_space(archive, into)
+            _check_names(archive, into)
             for info in archive.infolist():
                 _extract(archive, info, into)
         except BaseException as error:
@@ -300,6 +303,29 @@ def _file_type(mode: int) -> str:
 def _check_space(archive: zipfile.ZipFile, into: Path) -> None:
     if sum(info.file_size for info in archive.infolist()) > shutil.disk_usage(into).free:
         raise _no_space(into)
+
+
+def _check_names(archive: zipfile.ZipFile, into: Path) -> None:
+    """Refuse names that are one name on the disk of `into`."""
+    found = clashes(info.filename.removesuffix("/") for info in archive.infolist())
+    if not found or not _takes_for_one(into, *found[0]):
+        return
+    named = "; ".join(f"{_shown(one)} and {_shown(other)}" for one, other in found[:_MOST_NAMED])
+    more = f"; and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+    raise CrateError(
+        f"The disk of {into} does not tell names of this crate apart: {named}{more}.",
+        hint="Unpack it on a disk that does, for example on Linux.",
+    )
+
+
+def _takes_for_one(folder: Path, one: str, other: str) -> bool:
+    """Try two names in an empty folder; return True if its disk takes them for one."""
+    first, second = (folder / PurePosixPath(name).name for name in (one, other))
+    first.touch()
+    try:
+        return second.exists()
+    finally:
+        first.unlink()
 
 
 def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, into: Path) -> None:

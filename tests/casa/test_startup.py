@@ -16,7 +16,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from casaprov.casa.absent_tasks import RETIRED, absent_tasks
 from casaprov.casa.hooks.tasks import task_names
 from casaprov.casa.installed.data import import_casatasks
-from casaprov.casa.startup import SCRIPTS, WORDS, without_parentheses
+from casaprov.casa.startup import MODULES, SCRIPTS, WORDS, without_parentheses
 from casaprov.cli.commands import main
 from casaprov.errors import TaskMissing
 from casaprov.files.snapshot import take_snapshot
@@ -51,6 +51,12 @@ def test_starting_adds_less_than_a_second(casa_kernel: LiveKernel, plain_kernel:
             casa.close()
             added.append(casa.ready_cpu_s - plain.ready_cpu_s)
     assert min(added) < MOST_CPU_S
+
+
+def test_modules_that_old_scripts_use_are_there(casa_kernel: LiveKernel) -> None:
+    assert set(MODULES) == {"os", "platform", "re", "sys"}
+    told = casa_kernel.good(f"print([type(globals().get(name)).__name__ for name in {MODULES}])")
+    assert told.stdout == f"{['module'] * len(MODULES)}\n"
 
 
 def test_tasks_and_tools_of_the_shell_are_there(casa_kernel: LiveKernel) -> None:

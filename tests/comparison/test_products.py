@@ -152,22 +152,42 @@ def test_one_flipped_bit_is_one_difference(values: np.ndarray[Any, Any], data: s
     else:
         stored = other.view(np.uint8)
         stored[place * values.itemsize + data.draw(st.integers(0, values.itemsize - 1))] ^= 1
-    both_nan = values.dtype.kind in "fc" and np.isnan(values[place]) and np.isnan(other[place])
     tally = Tally(Tolerance())
     tally.add(values, other, lambda index: f"at {index}")
     difference = tally.difference("V")
-    if not both_nan:
-        assert difference is not None
-        assert (difference.cells, difference.of, difference.within) == (1, values.size, False)
-        assert f"first at {place}: " in difference.what
+    assert difference is not None
+    assert (difference.cells, difference.of, difference.within) == (1, values.size, False)
+    assert f"first at {place}: " in difference.what
 
 
-def test_nan_is_the_same_as_nan_and_zero_is_not_minus_zero() -> None:
-    left = np.array([np.nan, 0.0, 1.0, np.nan])
-    right = np.array([-np.nan, -0.0, 1.0, 1.0])
-    assert same_bits(left, right).tolist() == [True, False, True, False]
+def test_nan_is_the_same_as_the_same_nan_and_zero_is_not_minus_zero() -> None:
+    left = np.array([np.nan, 0.0, 1.0, np.nan, np.nan])
+    right = np.array([np.nan, -0.0, 1.0, 1.0, -np.nan])
+    assert same_bits(left, right).tolist() == [True, False, True, False, False]
     pair = np.array([complex(np.nan, 1), complex(np.nan, 1)])
     assert same_bits(pair, np.array([complex(np.nan, 1), complex(np.nan, 2)])).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "complex128"])
+def test_the_bits_of_a_nan_count_as_they_do_in_digests_and_any_tolerance_covers_them(dtype: str) -> None:
+    one = np.array([np.nan, 1, 2], dtype)
+    other = one.copy()
+    other.view(np.uint8)[0] ^= 1  # the payload
+    assert np.isnan(other[0])
+    for tolerance, within in ((Tolerance(), False), (Tolerance(rtol=1e-9), True)):
+        tally = Tally(tolerance)
+        tally.add(one, other, lambda index: f"at {index}")
+        difference = tally.difference("V")
+        assert difference is not None
+        assert (difference.cells, difference.within) == (1, within)
+        assert "1 of them only in the bits of a NaN" in difference.what
+        assert "not finite" not in difference.what
+    pair = (np.array([complex(np.nan, 1)]), np.array([complex(-np.nan, 2)]))
+    tally = Tally(Tolerance(rtol=1e9))
+    tally.add(*pair, str)
+    difference = tally.difference("V")
+    assert difference is not None
+    assert not difference.within
 
 
 @given(FINITE, FINITE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator
@@ -16,6 +17,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from casaprov.digests.measurement import measure
+from casaprov.digests.tree import Tree
+from casaprov.errors import DigestError
+from casaprov.formats.keywords import decode, encode
+from casaprov.hashing import canonical_json
 from casaprov.readers.casacore_tables import CasacoreReader
 from casaprov.readers.installed import fits_reader
 from sample_tables import TEXTS, ColumnSpec, Layout, TableSpec, write
@@ -60,6 +65,32 @@ def test_other_keywords_are_another_table_and_their_order_is_nothing(
         assert _table(folder, one) == _table(folder, _reversed(one))
         assert (_table(folder, one) == _table(folder, other)) == _same(one, other)
         assert (_table(folder, {}, of_column=one) == _table(folder, {}, of_column=other)) == _same(one, other)
+
+
+@given(RECORDS)
+def test_the_encoding_of_keywords_can_be_read_again(record: dict[str, Any]) -> None:
+    encoded = encode(record)
+    assert canonical_json(encode(decode(json.loads(canonical_json(encoded))))) == canonical_json(encoded)
+
+
+@pytest.mark.parametrize(
+    "bad", [None, [], ["record", 5], ["array", "float", [2], [1.0]], ["str", 5], ["float", "x"], ["a"]]
+)
+def test_what_is_no_encoding_of_keywords_is_refused(bad: Any) -> None:
+    with pytest.raises(DigestError, match="form that casaprov does not write"):
+        decode(bad)
+
+
+def test_keywords_in_a_tree_that_do_not_have_their_digest_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, TableSpec(1, (ColumnSpec("A", "double", "scalar", (np.array(1.0),)),)), Layout("x.tab"))
+    with casacore.table(str(path), readonly=False, ack=False) as table:
+        table.putcolkeywords("A", {"MEASINFO": {"type": "uvw", "Ref": "J2000"}})
+    data = measure(path, CasacoreReader, fits_reader).tree
+    assert data is not None
+    Tree.from_json(data).check_sketches()
+    forged = json.loads(json.dumps(data).replace("J2000", "ICRS"))
+    with pytest.raises(DigestError, match="not those of their digest"):
+        Tree.from_json(forged).check_sketches()
 
 
 def _reversed(record: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from casaprov.hashing import digest_bytes
 from casaprov.lineage.cell_order import _past, find_out_of_order, find_stale
+from casaprov.lineage.continued import all_matters, find_continued
 from casaprov.lineage.graph import Lineage
+from casaprov.records.model import Activity, Entity, Step, Usage
 from records import Story
 
 
@@ -151,3 +153,83 @@ class TestOrderOfCopies:
         story.copy("a.im", "b.im")
         above = story.call("exportfits", used=["b.im"], generated=["b.fits"])
         assert len(find_out_of_order(Lineage(story.document), {below.id: 2, above.id: 1})) == 1
+
+
+class TestOldRuns:
+    """Cell 1 imports, 2 calibrates in place, 3 solves, 4 images and goes on from the model that it finds."""
+
+    def run(self, *numbers: int, fresh: bool = False, sessions: int = 0) -> tuple[Lineage, dict[str, int]]:
+        """Run cells in this order, each with an execution count of its own; `fresh` removes images before."""
+        story, cells = Story(), {}
+        for count, number in enumerate(numbers, start=1):
+            match number:
+                case 1:
+                    call = story.call("importuvfits", used=["raw.fits"], generated=["a.ms"])
+                case 2:
+                    call = story.call("applycal", changed=["a.ms"])
+                case 3:
+                    call = story.call("bandpass", used=["a.ms"], generated=["a.bcal"])
+                case _:
+                    there = "a.model" in story.current and not fresh
+                    changed = ["a.model"] if there else []
+                    generated = [] if there else ["a.model"]
+                    call = story.call("tclean", used=["a.ms"], changed=changed, generated=generated)
+            step = Step(source_digest=digest_bytes(str(number).encode()), cell_id=str(number), execution_count=count)
+            session = "later" if sessions and count > sessions else call.session
+            story.activities[-1] = replace(call, step=step, session=session)
+            cells[call.id] = number
+        return Lineage(story.document), cells
+
+    def test_a_call_that_goes_on_from_an_earlier_run_of_its_cell_is_told_and_its_product_is_stale(self) -> None:
+        lineage, cells = self.run(1, 4, 4)
+        assert list(map(str, find_out_of_order(lineage, cells))) == [
+            (
+                "Cell 4 (tclean) continued from a.model, which an earlier run of cell 4 (tclean) had left; "
+                "a run from the top begins without that"
+            )
+        ]
+        assert list(map(str, find_stale(lineage, cells))) == [
+            "a.model is stale: tclean continued from a.model, which cell 4 (tclean) had left in an earlier run"
+        ]
+
+    def test_a_run_of_the_whole_notebook_in_another_session_goes_on_as_well(self) -> None:
+        lineage, cells = self.run(1, 4, 1, 4, sessions=2)
+        assert [found.product.path for found in find_stale(lineage, cells)] == ["a.model"]
+
+    def test_what_was_removed_before_is_nothing_to_go_on_from(self) -> None:
+        lineage, cells = self.run(1, 4, 4, fresh=True)
+        assert find_out_of_order(lineage, cells) == ()
+        assert find_stale(lineage, cells) == ()
+
+    def test_two_calls_of_one_run_may_go_on_from_each_other(self) -> None:
+        lineage, cells = self.run(1, 4, 4)
+        same = tuple(replace(a, step=lineage.document.activities[1].step) for a in lineage.document.activities)
+        assert find_continued(Lineage(replace(lineage.document, activities=same)), cells) == {}
+
+    def test_a_note_goes_away_when_the_cell_ran_again(self) -> None:
+        lineage, cells = self.run(1, 2, 3, 1, 3)
+        assert len(find_continued(*self.run(1, 2, 2, 3))) == 1
+        assert find_out_of_order(lineage, cells) == ()
+        twice = self.run(2, 1, 2, 2, 1, 2)
+        assert find_out_of_order(*twice) == ()
+
+    def test_what_does_not_matter_to_a_call_makes_nothing_stale(self) -> None:
+        """Cell 3 solves after cell 2, which stands above and ran again, changed a column that it does not read."""
+        lineage, cells = self.run(1, 2, 3, 2)
+        assert [found.product.path for found in find_stale(lineage, cells)] == ["a.bcal", "a.ms"]
+
+        def unread(call: Activity, usage: Usage, used: Entity, other: Entity | None) -> tuple[str, ...]:
+            matters = all_matters(call, usage, used, other)
+            return () if other is not None and call.task in ("bandpass", "applycal") else matters
+
+        assert find_stale(lineage, cells, relevant=unread) == ()
+        asked: list[tuple[str, str | None]] = []
+
+        def flags(call: Activity, usage: Usage, used: Entity, other: Entity | None) -> tuple[str, ...]:
+            asked.append((used.id, other.id if other is not None else None))
+            return ("FLAG",)
+
+        (one,) = (one for several in find_continued(lineage, cells, flags).values() for one in several)
+        states = [state.id for state in lineage.states("a.ms")]
+        assert asked == [(states[1], states[0])]  # as cell 1 left it, not as cell 2 had left it before
+        assert one.source == "a.ms (FLAG)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -55,4 +56,33 @@ def test_a_name_that_comes_later_counts(tmp_path: Path, user_ns: dict[str, Any])
 def test_a_notebook_that_is_gone_has_no_name(untitled: Path, user_ns: dict[str, Any]) -> None:
     name = NotebookName(user_ns, untitled.parent)
     untitled.unlink()
+    assert name.path() == untitled.parent / UNNAMED
+
+
+def saved(path: Path, *cells: str) -> Path:
+    path.write_text(json.dumps({"cells": [{"id": cell, "source": "x"} for cell in cells]}))
+    return path
+
+
+def test_a_notebook_that_was_renamed_while_its_kernel_started_is_found_by_its_cells(
+    untitled: Path, user_ns: dict[str, Any]
+) -> None:
+    untitled.unlink()  # renamed before the kernel looked
+    saved(untitled.with_name("other.ipynb"), "c1")
+    name = NotebookName(user_ns, untitled.parent)
+    name.note_cell("c7")
+    assert name.path() == untitled.parent / UNNAMED  # not saved with this cell yet
+    renamed = saved(untitled.with_name("galaxy.ipynb"), "c6", "c7", "c8")
+    name.note_cell("c8")
+    assert name.path() == renamed
+    again = renamed.rename(untitled.with_name("n5921.ipynb"))
+    assert name.path() == again
+
+
+def test_of_two_notebooks_with_the_same_cells_none_is_taken(untitled: Path, user_ns: dict[str, Any]) -> None:
+    untitled.unlink()
+    for copy in ("a.ipynb", "a-Copy1.ipynb"):
+        saved(untitled.with_name(copy), "c1")
+    name = NotebookName(user_ns, untitled.parent)
+    name.note_cell("c1")
     assert name.path() == untitled.parent / UNNAMED

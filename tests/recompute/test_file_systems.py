@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from casaprov.errors import NotKept, NotRestored
+from casaprov.files.copying import can_clone
 from casaprov.recompute.restore import restore
-from casaprov.recompute.store.copying import can_clone
 from casaprov.recompute.store.manifest import Manifest
 from casaprov.recompute.store.results import Store
 from mounted import mounted

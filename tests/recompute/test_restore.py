@@ -14,10 +14,10 @@ import pytest
 
 import killed_at
 from casaprov.errors import NotRestored
+from casaprov.files.copying import can_clone
 from casaprov.files.stamps import stamp
 from casaprov.recompute import restore as restoring
 from casaprov.recompute.restore import Restored, recover, restore
-from casaprov.recompute.store.copying import can_clone
 from casaprov.recompute.store.manifest import Manifest
 from casaprov.recompute.store.results import Store
 from checkout import ROOT

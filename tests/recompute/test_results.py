@@ -231,7 +231,7 @@ def test_what_is_computed_faster_than_copied_is_not_kept(store: Store, product: 
 
 
 def test_a_copy_ends_when_other_code_waits(store: Store, product: Path, notices: list[str]) -> None:
-    from casaprov.recompute.store.copying import can_clone
+    from casaprov.files.copying import can_clone
 
     if can_clone(product):
         pytest.skip("this file system clones files: nothing is copied")

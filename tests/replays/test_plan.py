@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from casaprov.lineage.foreign import foreign_states, needed_states
 from casaprov.lineage.graph import Lineage
 from casaprov.records.model import Usage
-from casaprov.replays.plan import foreign_states, make_plan
+from casaprov.replays.plan import make_plan, outlook
 from records import Story
 
 NAMES = ("importuvfits", "gaincal", "applycal", "tclean", "imstat", "split", "flagdata")
@@ -206,3 +207,43 @@ def test_a_function_that_only_looked_is_no_obstacle(story: Story) -> None:
     story.call("plot", used=["a.ms"], package="__main__")
     story.call("gaincal", used=["a.ms"], generated=["a.gcal"])
     assert plan_with(story) == [("plot", "leave-out"), ("gaincal", "run")]
+
+
+def by_tool(story: Story, **files: list[str]) -> str:
+    return story.call("table.putcol", package="casatools", **files).generated[0].entity  # type: ignore[arg-type]
+
+
+def test_a_state_that_only_tools_used_is_in_nobodys_way(story: Story) -> None:
+    by_tool(story, changed=["a.ms"])
+    needed = by_tool(story, changed=["a.ms"])
+    story.call("split", used=["a.ms"], generated=["b.ms"])
+    lineage = Lineage(story.document)
+    assert [state.id for state in needed_states(lineage, TASKS)] == [needed]
+    steps = make_plan(lineage, TASKS, {needed}).steps[1:]
+    assert [step.action for step in steps] == ["leave-out", "take", "run"]
+    assert "no task used what it left" in steps[0].reason
+
+
+def test_what_a_replay_can_run_is_counted_with_the_obstacles(story: Story) -> None:
+    needed = by_tool(story, changed=["a.ms"])
+    story.call("split", used=["a.ms"], generated=["b.ms"])
+    story.call("gaincal", used=["b.ms"], generated=["b.gcal"])
+    story.call("importuvfits", used=["raw.fits"], generated=["c.ms"])
+    lineage = Lineage(story.document)
+    kept, lost = outlook(lineage, TASKS, {needed}), outlook(lineage, TASKS, frozenset())
+    assert (kept.can_run, kept.of, [state.id for state in kept.taken], kept.obstacles) == (4, 4, [needed], {})
+    assert (lost.can_run, lost.of, lost.taken) == (2, 4, ())
+    assert lost.obstacles == {
+        "no task can make a.ms as casatools.table.putcol left it, and the crate does not hold it": ("3 (split)",),
+        "b.ms could not be brought back": ("4 (gaincal)",),
+    }
+
+
+def test_what_this_casa_lacks_blocks_only_what_depends_on_it(story: Story) -> None:
+    story.call("tclean", used=["a.ms"], generated=["a.image"])
+    lacking = story.call("gaincal", used=["a.ms"], generated=["a.gcal"])
+    story.call("applycal", used=["a.gcal"], generated=["b.ms"])
+    story.call("imstat", used=["a.image"])
+    steps = make_plan(Lineage(story.document), TASKS, unable={lacking.id: "This CASA has no task gaincal"}).steps
+    assert [step.action for step in steps] == ["run", "run", "blocked", "blocked", "run"]
+    assert steps[2].reason == "This CASA has no task gaincal"

@@ -202,7 +202,7 @@ def test_what_did_not_appear_again_stops_what_follows(ngc5921_fits: Path, tmp_pa
     assert (last["task"], last["action"]) == ("flagdata", "blocked")
     assert "stray.ms could not be brought back" in last["reason"]
     assert found.verdicts["stray.ms"] == "not-verifiable"
-    assert found.code == 3
+    assert found.code == 4
 
 
 @pytest.mark.long
@@ -219,7 +219,10 @@ def test_a_change_after_the_last_call_is_not_called_verified(ngc5921_fits: Path,
 
 
 @pytest.mark.long
-def test_a_change_between_two_calls_stops_what_follows(ngc5921_fits: Path, tmp_path: Path) -> None:
+def test_a_change_between_two_calls_that_was_not_kept_stops_what_follows(
+    ngc5921_fits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CASAPROV_KEEP_UP_TO", "0")
     found = replay(
         tmp_path / "n",
         ngc5921_fits,
@@ -227,7 +230,7 @@ def test_a_change_between_two_calls_stops_what_follows(ngc5921_fits: Path, tmp_p
         "split('n.ms', 's.ms', datacolumn='data')",
         "visstat('s.ms')",
     )
-    assert found.code == 3
+    assert found.code == 4
     assert found.verdicts["s.ms"] == "not-verifiable"
     assert [step["action"] for step in found.report["steps"]] == ["run", "blocked", "blocked"]
 

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from casaprov.errors import CrateError, NoSpace, UsageError
+from casaprov.untrusted import zip_file
 from casaprov.untrusted.zip_file import _TOO_DEEP, Limits, folder_issues, name_problem, unpack, zip_issues
 
 
@@ -83,6 +84,15 @@ def test_no_name_that_passes_leaves_the_folder(name: str) -> None:
         root = Path("/root/of/crate")
         assert Path(os.path.normpath(root / name)).is_relative_to(root)
         assert name.encode()
+
+
+def test_names_that_are_one_on_this_disk_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    crate = make_zip(tmp_path / "x.zip", ("p/A.im/t", b"1"), ("p/a.im/t", b"2"), ("q", b"3"))
+    unpack(crate, tmp_path / "apart")
+    assert [(tmp_path / "apart/p" / name / "t").read_bytes() for name in ("A.im", "a.im")] == [b"1", b"2"]
+    monkeypatch.setattr(zip_file, "_takes_for_one", lambda _folder, one, other: one.lower() == other.lower())
+    error = refused(crate, tmp_path / "o")
+    assert "does not tell names of this crate apart: p/A.im and p/a.im." in error.message
 
 
 @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFSOCK])

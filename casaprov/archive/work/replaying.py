@@ -88,7 +88,7 @@ def verdict_of(
         report = json.loads(outcome.output)
     except ValueError:
         report = None
-    if not isinstance(report, dict) or outcome.code not in (0, 1, 3):
+    if not isinstance(report, dict) or outcome.code not in (0, 1, 3, 4):
         last = next((line for line in reversed(outcome.errors.splitlines()) if line.strip()), "")
         for path in hidden:
             last = last.replace(path, "…")

@@ -16,15 +16,16 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import ReferenceType, WeakKeyDictionary
 
+from casaprov.casa.hooks.tool_table import Later, ToolSpec, load_tools
 from casaprov.files.kinds import is_table
 from casaprov.tasks.calls import FileTable, TaskCall, TaskFailed, TaskResult, error_text
-from casaprov.tasks.pathnames import absolute
+from casaprov.tasks.pathnames import absolute, strings
 from casaprov.tasks.specs import FileUse, guess_inputs
 
 if TYPE_CHECKING:
@@ -52,93 +53,22 @@ class Recording(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class _Tool:
-    """Effects of the methods of one tool.
-
-    Attributes
-    ----------
-    changes
-        Methods that change the open table or image; ``open`` itself may add columns.
-    makes
-        Methods that make files, with the parameters that name the files. An empty parameter names none.
-    flush
-        Method that writes all changes so far to disk.
-    names
-        True if ``name()`` returns the open table or image; else it is known from the call that opened it.
-    opens
-        Methods that open the table or image named by their first parameter.
-    """
-
-    changes: str
-    makes: Mapping[str, str] = field(default_factory=dict)
-    flush: str = ""
-    names: bool = False
-    opens: str = "open"
-
-
 # https://casacore.github.io/casacore-notes/199.html
 _TAQL_WRITES = re.compile(
     r"\s*(?:update|insert\s+into|delete\s+from|alter\s+table)\s+(?P<table>'[^']+'|\"[^\"]+\"|\S+)", re.IGNORECASE
 )
-_OUTFILE = (
-    "adddegaxes boxcar collapse continuumsub convolve convolve2d crop decimate fitprofile fromarray fromfits fromimage "
-    "fromrecord fromshape getregion hanning imageconcat imagecalc maketestimage makecomplex moments newimagefromarray "
-    "newimagefromfits newimagefromimage newimagefromshape pad pbcor pv rebin regrid rotate sepconvolve subimage transpose"
-)
-_TOOLS: Mapping[str, _Tool] = {
-    "table": _Tool(
-        changes="addcols addreadmeline addrows put putcell putcellslice putcol putcolkeyword putcolkeywords putcolslice "
-        "putinfo putkeyword putkeywords putvarcol removecolkeyword removecols removekeyword removerows renamecol taql",
-        makes={
-            "copy": "newtablename",
-            "copyrows": "outtable",
-            "create": "tablename",
-            "createmultitable": "outputTableName",
-            "fromascii": "tablename",
-            "fromASDM": "tablename",
-            "fromfits": "tablename",
-            "query": "name",
-            "selectrows": "name",
-            "toasciifmt": "asciifile",
-        },
-        flush="flush",
-        names=True,
-    ),
-    "image": _Tool(
-        changes="addnoise calc calcmask insert maskhandler modify putchunk putregion replacemaskedpixels rename "
-        "rotatebeam set setbrightnessunit setcoordsys sethistory setmiscinfo setrestoringbeam",
-        makes={**dict.fromkeys(_OUTFILE.split(), "outfile"), "fft": "real imag amp phase complex", "tofits": "outfile"},
-        flush="unlock",
-        names=True,
-    ),
-    "ms": _Tool(
-        changes="addephemeris concatenate continuumsub contsub createmultims cvel hanningsmooth oldstatwt putdata "
-        "regridspw statwt timesort uvsub virtconcatenate writehistory writehistory_batch",
-        makes={
-            "fromfits": "msfile",
-            "fromfitsidi": "msfile",
-            "lister": "listfile",
-            "partition": "outputms",
-            "split": "outputms",
-            "summary": "listfile",
-            "tofits": "fitsfile",
-        },
-        names=True,
-    ),
-    "calibrater": _Tool(changes="open corrupt correct delmod initcalset initweights setptmodel"),
-    "agentflagger": _Tool(changes="deleteflagversion restoreflagversion run saveflagversion"),
-    "imager": _Tool(changes="open calcuvw clipvis fixvis ft setjy", makes={"makeimage": "image"}),
-    "simulator": _Tool(changes="corrupt observe observemany predict", opens="open openfromms"),
-    "componentlist": _Tool(changes="", makes={"rename": "filename", "asciitocomponentlist": "filename"}),
-}
-
-
-# Methods that make a file of the things that their parameters name, not of the open one.
-_MAKES_ANEW = re.compile("from|newimagefrom|make|create|imagecalc|asciito")
-_EXPRESSIONS = ("infile", "pixels")
-"""Parameters in which other images are named; methods that change the open image have them too."""
+_TAQL_READS = re.compile(r"\b(?:from|join)\s+('[^']+'|\"[^\"]+\"|[^\s,;()]+)", re.IGNORECASE)
 _QUOTED = re.compile(r"'([^']+)'|\"([^\"]+)\"")
+
+
+@dataclass(frozen=True)
+class _Noted:
+    """Files that a method named for other methods."""
+
+    method: str
+    later: Later
+    reads: tuple[Path, ...]
+    makes: tuple[Path, ...]
 
 
 class _Batch:
@@ -169,27 +99,29 @@ class ToolHook:
         self._process = os.getpid()
         self._lock = threading.RLock()
         self._open: dict[int, Path] = {}
+        self._noted: dict[int, list[_Noted]] = {}  # by tool: files that other methods will read or make
         # A tool that the user drops closes its table: no strong reference to it here.
         self._rows: WeakKeyDictionary[Any, ReferenceType[Any]] = WeakKeyDictionary()
+        # A tool with a part of a table, which may have a name that is no file: the tables that the part is of.
+        self._parts_of: WeakKeyDictionary[Any, tuple[Path, ...]] = WeakKeyDictionary()
         self._batches: dict[int, tuple[ReferenceType[Any], str, _Batch, OpenCall]] = {}
         self._undo: list[Callable[[], None]] = []
 
     def install(self, package: ModuleType) -> None:
         """Wrap the tools of the package ``casatools``."""
-        for name, tool in _TOOLS.items():
+        for name, tool in load_tools().items():
             kind = getattr(package, name, None)
-            if not isinstance(kind, type) or self._undo_holds(kind):
+            if not isinstance(kind, type) or any(_is_wrapped(kind, method) for method in tool.methods):
                 continue
-            for method in tool.opens.split():
-                self._wrap(kind, method, functools.partial(self._opening, name, tool))
+            for method in tool.opens:
+                self._wrap(kind, method, functools.partial(self._opening, tool))
             if name == "table":
                 self._wrap(kind, "row", self._lending)
                 self._wrap(getattr(package, "tablerow", object), "put", self._putting)
             for method in ("close", "done"):
                 self._wrap(kind, method, self._closing)
-            writing = (m for m in (*tool.changes.split(), *tool.makes) if m not in tool.opens.split())
-            for method in dict.fromkeys(writing):
-                self._wrap(kind, method, functools.partial(self._writing, name, tool))
+            for method in tool.methods - tool.opens - {"close", "done"}:
+                self._wrap(kind, method, functools.partial(self._writing, tool))
 
     def remove(self) -> None:
         """Restore every wrapped method."""
@@ -204,9 +136,6 @@ class ToolHook:
                 self._end(key)
 
     # -- parts ---------------------------------------------------------------
-
-    def _undo_holds(self, kind: type) -> bool:
-        return hasattr(kind.__dict__.get("close"), "__casaprov__")
 
     def _wrap(self, kind: type, method: str, around: Callable[..., Any]) -> None:
         original = kind.__dict__.get(method)
@@ -225,16 +154,19 @@ class ToolHook:
         self._undo.append(lambda: setattr(kind, method, original))
 
     def _opening(
-        self, name: str, tool: _Tool, original: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, tool: ToolSpec, original: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         with self._lock:
             self._end(id(instance))
+        method = original.__name__
         if not tool.names:
             first = args[0] if args else next(iter(kwargs.values()), "")
             with suppress(OSError):  # the working directory was removed
                 self._open[id(instance)] = absolute(str(first), Path.cwd())
-        if original.__name__ in tool.changes.split():
-            return self._writing(name, tool, original, instance, args, kwargs)
+        if method in tool.changes or method in tool.makes:
+            return self._writing(tool, original, instance, args, kwargs)
+        if method in tool.forgets:
+            self._noted.pop(id(instance), None)
         return original(instance, *args, **kwargs)
 
     def _closing(self, original: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -244,15 +176,18 @@ class ToolHook:
             with self._lock:
                 self._end(id(instance), closed=True)
                 self._open.pop(id(instance), None)
+                self._noted.pop(id(instance), None)
                 for row in [row for row, table in self._rows.items() if table() is instance]:
                     del self._rows[row]
 
     def _writing(
-        self, name: str, tool: _Tool, original: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, tool: ToolSpec, original: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        batch = self._batch(name, tool, original, instance, args, kwargs)
+        batch = self._batch(tool, original, instance, args, kwargs)
         try:
             result = original(instance, *args, **kwargs)
+            if original.__name__ in tool.derived and type(result) is type(instance):
+                self._note_part(tool, original, instance, result, args, kwargs)
             if batch is not None and tool.flush and type(result) is type(instance):
                 with suppress(Exception):  # the result is a tool that has the new file open, perhaps for long
                     getattr(result, tool.flush)()
@@ -260,13 +195,57 @@ class ToolHook:
         except BaseException as error:
             if batch is not None:  # not the error itself, whose traceback leads back here and keeps the tool alive
                 interrupted = isinstance(error, KeyboardInterrupt)
-                batch.error = (
-                    KeyboardInterrupt() if interrupted else TaskFailed(type(error).__name__, error_text(error))
-                )
+                failure = KeyboardInterrupt() if interrupted else TaskFailed(type(error).__name__, error_text(error))
+                self._fail(batch, tool, original, instance, args, kwargs, failure)
             raise
 
+    def _fail(
+        self,
+        batch: _Batch,
+        tool: ToolSpec,
+        original: Any,
+        instance: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        failure: BaseException,
+    ) -> None:
+        """End a record with a call that failed; calls before it, which did not, get a record of their own."""
+        with self._lock, suppress(Exception):  # a recorder failure never replaces the error
+            arguments = _arguments(original, instance, args, kwargs)
+            batch.calls[_short_form(original.__name__, arguments)] -= 1
+            batch.calls += Counter()  # without those that are zero
+            if batch.calls:
+                self._end(id(instance))
+                again = self._batch(tool, original, instance, args, kwargs)
+                if again is None:
+                    return
+                batch = again
+            else:
+                batch.calls[_short_form(original.__name__, arguments)] += 1
+            batch.error = failure
+            self._end(id(instance))
+
+    def _note_part(
+        self,
+        tool: ToolSpec,
+        original: Any,
+        instance: Any,
+        result: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
+        """Remember which tables a tool has a part of."""
+        with suppress(Exception):  # a recorder failure never breaks a cell
+            if original.__name__ == "taql":
+                command = str(_arguments(original, instance, args, kwargs).get("taqlcommand", ""))
+                named = (absolute(text.strip("'\""), Path.cwd()) for text in _TAQL_READS.findall(command))
+                tables = tuple(path for path in map(_whole, named) if path is not None and is_table(path))
+            else:
+                tables = self._products(tool, instance)
+            self._parts_of[result] = tables
+
     def _batch(
-        self, name: str, tool: _Tool, original: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, tool: ToolSpec, original: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> _Batch | None:
         """Return the record that a call belongs to, begun if needed; None if it is not recorded."""
         if self._recording.busy:
@@ -274,40 +253,60 @@ class ToolHook:
         try:
             method = original.__name__
             arguments = _arguments(original, instance, args, kwargs)
-            made = [str(arguments[p]) for p in tool.makes.get(method, "").split() if arguments.get(p)]
+            if method in tool.forgets:
+                self._noted.pop(id(instance), None)
+            if method in tool.later:
+                self._note(tool.later[method], method, instance, arguments)
+            noted = [one for one in self._noted.get(id(instance), ()) if method in one.later.acting]
+            made = [path for name in tool.makes.get(method, ()) for path in _paths(arguments.get(name))]
+            made += [path for one in noted for path in one.makes]
             changed = None
             if method == "taql":
                 changed = _whole(_updated(str(arguments.get("taqlcommand", ""))))
-            elif method in tool.changes.split():
-                changed = self._product(tool, instance)
+            elif method in tool.changes:
+                changed = next(iter(self._products(tool, instance)), None)
             if changed is None and not made:
                 return None
-            read = self._read(tool, instance, method, arguments) - {changed}
+            read = self._read(tool, instance, method, arguments) - {changed, *made}
+            read |= {path for one in noted for path in one.reads if path.exists()}
             with self._lock:
-                batch = self._begun(name, method, instance, changed, read)
+                batch = self._begun(tool, method, instance, changed, read)
                 batch.calls[_short_form(method, arguments)] += 1
-                batch.made += [absolute(text, Path.cwd()) for text in made]
+                batch.made += made
                 return batch
         except Exception:  # noqa: BLE001 - a recorder failure never breaks a cell
             return None
 
-    def _read(self, tool: _Tool, instance: Any, method: str, arguments: Mapping[str, Any]) -> set[Path]:
-        """Return the files that a method reads: the open one, and those named by parameters that name no product."""
-        made = tool.makes.get(method, "").split()
-        names = arguments.keys() - made if made else _EXPRESSIONS
-        texts = [text for name in names if isinstance(text := arguments.get(name), str)]
+    def _note(self, later: Later, method: str, instance: Any, arguments: Mapping[str, Any]) -> None:
+        """Remember files that a method names for others; a product that is named again replaces the first."""
+        reads = [path for name in later.reads for path in _paths(arguments.get(name))]
+        makes = [path for name in later.makes for path in _paths(arguments.get(name))]
+        if arguments.get("mode") == "table":
+            reads, makes = [*reads, *makes], []
+        before = self._noted.get(id(instance), [])
+        if makes:
+            before = [one for one in before if one.method != method]
+        self._noted[id(instance)] = [*before, _Noted(method, later, tuple(reads), tuple(makes))]
+
+    def _read(self, tool: ToolSpec, instance: Any, method: str, arguments: Mapping[str, Any]) -> set[Path]:
+        """Return the files that a method reads: those that parameters name, and the open one if it makes another."""
+        made = tool.makes.get(method, ())
+        names = {*tool.reads.get(method, ()), *(arguments.keys() - made if made else ())} - {"self"}
+        texts = [text for name in names for text in strings(arguments.get(name))]
         named = [*texts, *(a or b for text in texts for a, b in _QUOTED.findall(text))]
         found = {_whole(use.path) for use in guess_inputs({"": named}, Path.cwd())} if named else set()
-        if made and not _MAKES_ANEW.match(method):
-            found.add(self._product(tool, instance))
+        if method not in tool.anew and (made or method in tool.acting):
+            found.update(self._products(tool, instance))
         return {path for path in found if path is not None}
 
-    def _begun(self, name: str, method: str, instance: Any, changed: Path | None, read: Collection[Path]) -> _Batch:
+    def _begun(
+        self, tool: ToolSpec, method: str, instance: Any, changed: Path | None, read: Collection[Path]
+    ) -> _Batch:
         key = id(instance)
         if key in self._batches:
             ref, _, batch, _ = self._batches[key]
             goes_on = (ref() is instance and changed in (None, batch.changed)) or changed in batch.made
-            if _MAKES_ANEW.match(method) and (batch.changed, batch.read) != (None, read):
+            if method in tool.anew and (batch.changed, batch.read) != (None, read):
                 goes_on = False  # its product does not depend on the files that the batch has read
             if goes_on and all(path in batch.read or path in batch.made or path == batch.changed for path in read):
                 return batch
@@ -316,7 +315,7 @@ class ToolHook:
         parameters: dict[str, Any] = {"open": str(changed)} if changed is not None else {}
         parameters |= {"read": sorted(map(str, read))} if read else {}
         call = TaskCall(
-            task=f"{name}.{method}",
+            task=f"{tool.name}.{method}",
             package=TOOL_PACKAGE,
             parameters=parameters,
             given=tuple(parameters),
@@ -324,16 +323,19 @@ class ToolHook:
         )
         open_call = self._recording.begin(call, batch, by_tool=True)
         if open_call is not None:
-            self._batches[key] = (weakref.ref(instance), _TOOLS[name].flush, batch, open_call)
+            self._batches[key] = (weakref.ref(instance), tool.flush, batch, open_call)
         return batch
 
-    def _product(self, tool: _Tool, instance: Any) -> Path | None:
-        """Return the table or image that a tool has open."""
+    def _products(self, tool: ToolSpec, instance: Any) -> tuple[Path, ...]:
+        """Return the table or image that a tool has open, or the tables that it has a part of."""
+        if tool.derived and instance in self._parts_of:
+            return self._parts_of[instance]
         if not tool.names:
-            return _whole(self._open.get(id(instance)))
-        # The image tool returns only the last part of the path by default.
-        name = instance.name(strippath=False) if tool is _TOOLS["image"] else instance.name()
-        return _whole(Path(name))
+            found = _whole(self._open.get(id(instance)))
+        else:
+            # The image tool returns only the last part of the path by default.
+            found = _whole(Path(instance.name(strippath=False) if tool.name == "image" else instance.name()))
+        return () if found is None else (found,)
 
     def _lending(self, original: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Remember the table of a row object: rows from ``tb.row()`` write to the table."""
@@ -345,7 +347,7 @@ class ToolHook:
         lender = self._rows.get(row)
         table = lender() if lender is not None else None
         if table is not None:
-            self._batch("table", _TOOLS["table"], original, table, args, kwargs)
+            self._batch(load_tools()["table"], original, table, args, kwargs)
         return original(row, *args, **kwargs)
 
     def _end(self, key: int, *, closed: bool = False) -> None:
@@ -357,6 +359,15 @@ class ToolHook:
                 getattr(ref(), flush)()
         parameters = {**open_call.activity.parameters, "calls": dict(batch.calls)}
         self._recording.end(open_call.with_parameters(parameters), TaskResult(error=batch.error))
+
+
+def _is_wrapped(kind: type, method: str) -> bool:
+    return hasattr(kind.__dict__.get(method), "__casaprov__")
+
+
+def _paths(value: Any) -> list[Path]:
+    """Return the files that the value of a parameter names."""
+    return [absolute(text, Path.cwd()) for text in strings(value) if text and "\0" not in text]
 
 
 def _whole(path: Path | None) -> Path | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -19,7 +19,7 @@ from casaprov.confinement.limits import Limits, limits_environment
 from casaprov.confinement.watch import LimitWatch, limit_in
 from casaprov.errors import CasaprovError, ReplayError, WorkerDied
 from casaprov.processes.worker import Worker
-from casaprov.records.model import Environment
+from casaprov.records.model import Activity, Environment
 from casaprov.records.serialise import structure
 from casaprov.records.values import from_json, to_json
 from casaprov.tasks.calls import TaskCall, TaskFailed, TaskResult
@@ -99,11 +99,19 @@ class CasaProcess:
         """Return the limits of a call of the process; the start of CASA and copies of inputs may take their time."""
         return self._limits if name == "run" else replace(self._limits, time=None, cpu=None)
 
-    def unable(self, packages: Container[str]) -> dict[str, str]:
-        """Return the reason for each of `packages` whose tasks cannot be run here.
+    def unable(self, calls: Sequence[Activity]) -> dict[str, str]:
+        """Return the reason for each of `calls` that cannot be run here, by its id.
 
         Tasks that draw get a process of their own, which has a few rights more than CASA alone needs.
         """
+        asked = [{"task": call.task, "package": call.package, "given": list(call.given)} for call in calls]
+        lacks = cast("list[str]", self._worker.call("lacking", calls=asked))
+        found = {call.id: str(lack) for call, lack in zip(calls, lacks, strict=True) if lack}
+        for package, reason in self._cannot_draw({call.package for call in calls if call.id not in found}).items():
+            found |= {call.id: reason for call in calls if call.package == package}
+        return found
+
+    def _cannot_draw(self, packages: Container[str]) -> dict[str, str]:
         draws = [package for package in PLOT_PACKAGES if package in packages]
         found: dict[str, str] = {}
         if draws:

@@ -54,6 +54,22 @@ def run(task: str, package: str, parameters: dict[str, Any], given: list[str], c
     return {"returned": to_json(returned), "error": None, "log": log_since(offset)}
 
 
+def lacking(calls: list[dict[str, Any]]) -> list[str]:
+    """Return why this CASA cannot run each of these calls, empty if it can: a task or a given parameter is missing."""
+    import_casatasks()
+    return [_lack(call["task"], call["package"], call["given"]) for call in calls]
+
+
+def _lack(task: str, package: str, given: list[str]) -> str:
+    try:
+        arguments_for(inspect.signature(_task(package, task)), dict.fromkeys(given), given)
+    except ReplayError as error:
+        return error.message.removesuffix(".")
+    except ImportError as error:
+        return f"{package} cannot be loaded: {error}"
+    return ""
+
+
 def ready(package: str) -> None:
     """Start the program of a package that draws, so that its tasks can be run."""
     import_casatasks()
@@ -141,6 +157,7 @@ def main() -> None:
     serve(
         {
             "environment": environment,
+            "lacking": lacking,
             "ready": ready,
             "run": run,
             "copy": _copy,

@@ -20,6 +20,7 @@ from casaprov.crates.layout import (
     parameters,
     parameters_path,
     shipped_path,
+    state_path,
 )
 from casaprov.crates.signatures import is_signature
 from casaprov.errors import CrateError, Issue, Note
@@ -113,7 +114,7 @@ def manifest_issues(document: Document, manifest: Manifest) -> Iterator[Issue]:
             yield Issue(at, f"{entity.path} is {item.decision}, which its path contradicts.")
         elif item.path is not None:
             expected = shipped_path(entity, directory=item.path.endswith("/"))
-            if item.path != expected:
+            if item.path not in (expected, state_path(entity, directory=item.path.endswith("/"))):
                 yield Issue(at, f"{entity.path} is not where it belongs in the crate.", item.path, expected)
 
 

@@ -20,6 +20,7 @@ from casaprov.journal.document import read_document
 from casaprov.journal.folder import journal_folder, present_folders
 from casaprov.kernel.page import Line, Part, Preformatted, bundle_of
 from casaprov.kernel.settings import Settings
+from casaprov.notebook.adopt_sessions import adopt_sessions
 from casaprov.records.model import Activity, Document, Entity
 
 if TYPE_CHECKING:
@@ -235,8 +236,8 @@ class CasaprovMagic:
         document, notebook = self._needed(), self._recording.notebook
         out = Path(words[0]).expanduser() if words else notebook.with_suffix(".crate.zip")
         try:
-            measure = self._recording.digester().measure
-            return exported(document, notebook, out, measure)
+            measure, limit = self._recording.digester().measure, self._recording.settings.config.keep_up_to
+            return exported(document, notebook, out, limit, measure)
         except UsageError as error:
             hint = f"Write: %{NAME} export OTHER.zip" if "--output" in error.hint else error.hint
             raise UsageError(error.message, hint=hint) from error
@@ -341,6 +342,9 @@ class CasaprovMagic:
         try:
             # The journal may be written at this moment. A line that is not whole yet is left out: no question waits.
             folder = journal_folder(self._recording.notebook)
+            adopt_sessions(
+                self._recording.notebook
+            )  # before the first call of a kernel, after the notebook was renamed
             return read_document(folder, self._recording.notebook.name, whole_lines=True)
         except JournalError:
             return None

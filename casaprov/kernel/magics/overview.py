@@ -8,11 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from casaprov.config import Config
+from casaprov.journal.folder import tree_path
 from casaprov.kernel.order import CellOrder, stale_notes
 from casaprov.kernel.page import Line, Part, Preformatted, Table
 from casaprov.lineage.cell_order import find_out_of_order
+from casaprov.lineage.continued import Relevant
 from casaprov.lineage.graph import Lineage
 from casaprov.notebook.notebook_name import UNNAMED
+from casaprov.notebook.subject import relevance
 from casaprov.records.model import UNDIGESTED, Activity, Document, Entity
 from casaprov.records.wording import clock
 
@@ -62,7 +65,8 @@ def status_page(recorded: Recorded) -> list[Part]:
             parts.append(_being_digested(lineage, pending))
             lineage = Lineage(_without_files(document, {activity.id for activity in pending}))
         present = [product for product in lineage.products() if recorded.exists(product)]
-        parts += _oddities(lineage, present, recorded.order, recorded.session)
+        relevant = relevance(lambda digest: tree_path(recorded.journal, digest))
+        parts += _oddities(lineage, present, recorded.order, recorded.session, relevant)
     settings = ", ".join(f"{name} = {recorded.config.text(name)}" for name in Config.names())
     parts.append(Line(f"{settings} (change one with %casaprov config NAME VALUE)", "Settings:"))
     return parts
@@ -126,15 +130,18 @@ def _without_files(document: Document, calls: Container[str]) -> Document:
     return replace(document, activities=activities)
 
 
-def _oddities(lineage: Lineage, products: Sequence[Entity], order: CellOrder, session: str) -> list[Part]:
+def _oddities(
+    lineage: Lineage, products: Sequence[Entity], order: CellOrder, session: str, relevant: Relevant
+) -> list[Part]:
     parts: list[Part] = []
-    stale = stale_notes(lineage, order, products)
+    stale = stale_notes(lineage, order, products, relevant)
     if stale:
         title = f"⚠️ {len(stale)} stale: run again the cells that made them"
         parts.append(Table(title, ("product", "why"), tuple(stale[:_MAX_LISTED])))
-    strange = [str(found) for found in find_out_of_order(lineage, order.saved)]
+    strange = [str(found) for found in find_out_of_order(lineage, order.saved, relevant)]
     if strange:
-        parts.append(Preformatted("\n".join(strange[:_MAX_LISTED]), "⚠️ Run out of order"))
+        title = "⚠️ Run out of order, or continued from an old run"
+        parts.append(Preformatted("\n".join(strange[:_MAX_LISTED]), title))
     gaps = [
         (gap.path, gap.note or "Code outside of recorded calls changed it.")
         for gap in lineage.gaps()

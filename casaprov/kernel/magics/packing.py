@@ -16,7 +16,9 @@ from casaprov.records.model import Document
 __all__ = ["exported"]
 
 
-def exported(document: Document, notebook: Path, out: Path, measure: Measure[Measurement]) -> list[Part]:
+def exported(
+    document: Document, notebook: Path, out: Path, keep_up_to: int, measure: Measure[Measurement]
+) -> list[Part]:
     """Pack a notebook from inside and return a page that lists the packed files.
 
     The kernel cannot save the notebook. The crate gets the file on disk with the record of all calls, those in cells
@@ -37,13 +39,14 @@ def exported(document: Document, notebook: Path, out: Path, measure: Measure[Mea
             f"{reason}, so it cannot be packed.",
             hint="Save it, then run in a terminal: casaprov export NOTEBOOK.ipynb -o CRATE.zip",
         )
-    packed = export_notebook(notebook, out, policy=PayloadPolicy(), measure=measure)
+    packed = export_notebook(notebook, out, policy=PayloadPolicy(max_kept_bytes=keep_up_to), measure=measure)
     when = datetime.fromtimestamp(notebook.stat().st_mtime, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     shipped = sum(item.decision == "shipped" for item in packed.items)
     parts: list[Part] = [
         Line(f"{packed.path}, {packed.size_bytes / 1e6:.1f} MB, {packed.digest}", "Packed:"),
         Line(f"{notebook.name} as it was saved at {when}, and the record of {len(document.activities)} calls."),
     ]
+    parts += [Line(line) for line in packed.outlook]
     parts += [Line(note, "⚠️") for note in packed.notes]
     rows = tuple(
         (item.entity.path, f"{item.size_bytes / 1e6:.2f} MB", item.decision, item.reason)

@@ -25,10 +25,10 @@ from pathlib import Path
 from casaprov.digests.measurement import Measurement
 from casaprov.digests.parallel import Cache
 from casaprov.errors import NotKept, NotRestored, StoreError
+from casaprov.files.copying import Copier, Stopped
 from casaprov.files.stamps import Stamps, StatStamp, is_self_contained, settle
 from casaprov.files.time_resolution import TimeSteps
 from casaprov.hashing import Digest
-from casaprov.recompute.store.copying import Copier, Stopped
 from casaprov.recompute.store.eviction import Limits, evict
 from casaprov.recompute.store.folder import PartFolder, StoreFolder
 from casaprov.recompute.store.known_bytes import KnownBytes

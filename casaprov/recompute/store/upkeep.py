@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from casaprov.errors import StoreError, UsageError
-from casaprov.recompute.store.copying import can_clone
+from casaprov.files.copying import can_clone
 from casaprov.recompute.store.eviction import Evicted, Kept, Limits, evict, kept_results
 from casaprov.recompute.store.results import Store
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from casaprov.casa.sandbox.executor import _result
+from casaprov.casa.sandbox.executor import CasaProcess, _result
 from casaprov.cli.render import error_view
 from casaprov.errors import CasaprovError, CrateError, Issue, WorkerDied, first_issues
 from casaprov.processes.worker import _error
 from casaprov.tasks.calls import TaskFailed
+from records import Story
 
 
 def nested(depth: int) -> list[Any]:
@@ -63,3 +66,21 @@ def test_the_issues_of_a_crate_are_told_once() -> None:
     issues = (Issue("a", "It was changed."), Issue("b", "It was added."))
     told = error_view(CrateError(f"x.zip is wrong: {first_issues(issues)}", issues))
     assert (told.count("It was changed"), told.count("It was added")) == (1, 1)
+
+
+@pytest.mark.casa
+@pytest.mark.slow
+@pytest.mark.usefixtures("casa_site_config")
+def test_what_a_casa_lacks_is_known_before_anything_runs(tmp_path: Path) -> None:
+    story = Story()
+    story.call("imstat", used=["a.image"], parameters={"imagename": "a.image"})
+    story.call("sdimaging2", used=["a.ms"], parameters={"infiles": "a.ms"})
+    story.call("imstat", used=["a.image"], parameters={"imagename": "a.image", "axis": 3})
+    calls = story.activities
+    with closing(CasaProcess(tmp_path, confined=False)) as process:
+        unable = process.unable(calls)
+    assert unable == {
+        calls[1].id: "This CASA has no task casatasks.sdimaging2",
+        calls[2].id: "This version of the task has no parameter 'axis'",
+    }
+    assert list(tmp_path.glob("*.image")) == []
