@@ -13,7 +13,8 @@ from casaprov.config import Config
 from casaprov.errors import NotKept
 from casaprov.files.stamps import stamp
 from casaprov.recompute.store import results
-from casaprov.recompute.store.manifest import Manifest
+from casaprov.recompute.store.eviction import Limits, evict
+from casaprov.recompute.store.manifest import Manifest, Member
 from casaprov.recompute.store.opening import open_store, store_place
 from casaprov.recompute.store.results import Miss, Store
 from stored_results import a_key, a_manifest, keep, measured, recorded, write_tree
@@ -116,6 +117,39 @@ def test_a_store_is_closed_to_others_unless_its_folder_is_open(store: Store, pro
     assert modes == {0o440}
     assert {stat.S_IMODE(entry.stat().st_mode) for entry in group.folder.results()} == {0o660}
     assert stat.S_IMODE((shared / "objects").stat().st_mode) == 0o2770
+
+
+def test_a_result_that_another_process_drops_during_a_look_up_is_a_plain_miss(
+    store: Store, product: Path, notices: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(store, {"w.ms": product})
+    examine = store._fault_of
+
+    def dropped(member: Member) -> str:
+        evict(store.folder, now_s=0, limits=Limits(0))
+        return examine(member)
+
+    monkeypatch.setattr(store, "_fault_of", dropped)
+    assert not missed(store).damaged
+    assert not [notice for notice in notices if "damaged" in notice]
+
+
+def test_a_result_that_another_process_keeps_anew_during_a_look_up_is_found(
+    store: Store, product: Path, notices: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = keep(store, {"w.ms": product})
+    examine = store._fault_of
+
+    def replaced(member: Member) -> str:
+        monkeypatch.setattr(store, "_fault_of", examine)
+        evict(store.folder, now_s=0, limits=Limits(0))
+        fault = examine(member)
+        keep(store, {"w.ms": product})
+        return fault
+
+    monkeypatch.setattr(store, "_fault_of", replaced)
+    assert found(store) == kept
+    assert not [notice for notice in notices if "damaged" in notice]
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["same session", "another session"])

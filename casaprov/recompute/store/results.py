@@ -149,7 +149,11 @@ class Store:
             if isinstance(manifest, Miss):
                 return manifest
             for member in {member.digest: member for member in manifest.files}.values():
-                if fault := self._fault_of(member):
+                fault = self._fault_of(member)
+                # Another process may drop the result meanwhile, its manifest first, or keep it anew, its manifest last.
+                if fault and self._manifest_text(key) != data:
+                    return Miss("The stored result was dropped meanwhile.")
+                if fault and self._fault_of(member):
                     return self._damaged(manifest.entry, fault)
         except StoreError as error:
             return Miss(error.message)
