@@ -9,7 +9,7 @@ from typing import Any
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 import casaprov
 from cached_calls import TASKS, CachedCalls, Function, World
@@ -35,11 +35,16 @@ _STEPS = st.lists(
         st.tuples(st.just("copy"), _FILES, st.sampled_from(["a", "b"])),
         st.tuples(st.just("threads"), st.sampled_from("12")),
     ),
-    max_size=12,
+    max_size=8,
 )
 
-# What an edited notebook does: the same calls, from the beginning.
-_NOTEBOOKS = _STEPS.map(lambda steps: [("fresh",), *steps, ("fresh",), *steps])
+
+def again(steps: list[Step], more: list[Step]) -> list[Step]:
+    """Run steps twice, and others after them: most calls of an edited notebook are those of the run before."""
+    return [("fresh",), *steps, ("fresh",), *steps, *more]
+
+
+_NOTEBOOKS = st.builds(again, _STEPS, _STEPS)
 
 
 class Unequal(AssertionError):
@@ -114,7 +119,7 @@ def _no_threads(_world: World) -> dict[str, Any]:
     return {}
 
 
-@settings(max_examples=12 * MORE, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40 * MORE, suppress_health_check=list(HealthCheck))
 @given(_NOTEBOOKS)
 def test_random_calls_leave_what_they_leave_without_a_store(
     tmp_path_factory: pytest.TempPathFactory, steps: list[Step]
@@ -161,13 +166,28 @@ def test_a_planted_bug_is_found(bug: str, tmp_path: Path, monkeypatch: pytest.Mo
         play(tmp_path / "planted", PLANTED[bug], environment=environment)
 
 
+# Fewer files and values: what a planted bug needs comes together sooner.
+_NEAR_CALLS = st.tuples(st.just("call"), st.sampled_from(TASKS), st.just("raw"), st.just("a"), st.sampled_from("12"))
+_NEAR_STEPS = st.lists(
+    st.one_of(
+        _NEAR_CALLS,
+        _NEAR_CALLS,
+        st.just(("open", "raw")),
+        st.just(("change", "raw")),
+        st.tuples(st.just("threads"), st.sampled_from("12")),
+    ),
+    min_size=3,
+    max_size=6,
+)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("bug", PLANTED)
 def test_random_calls_find_a_planted_bug(bug: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     environment = plant(bug, monkeypatch)
 
-    @settings(max_examples=2000, suppress_health_check=list(HealthCheck), database=None)
-    @given(_NOTEBOOKS)
+    @settings(max_examples=400, phases=[Phase.generate], suppress_health_check=list(HealthCheck), database=None)
+    @given(st.builds(again, _NEAR_STEPS, _NEAR_STEPS))
     def search(steps: list[Step]) -> None:
         play(tmp_path / "random", steps, environment=environment)
 
