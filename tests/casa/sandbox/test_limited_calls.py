@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import resource
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -21,44 +20,52 @@ from checkout import ROOT, SUPPORT
 
 pytestmark = pytest.mark.skipif(not landlock_version(), reason="this kernel has no Landlock (Linux 5.13)")
 
-LIMITS = ("memory=300MB", "cpu=20s", "time=20s", "processes=40", "open-files=60", "file-size=40MB", "folder-size=80MB")
+LIMITS = (
+    "memory=300MB",
+    "cpu=200s",
+    "time=200s",
+    "processes=40",
+    "open-files=60",
+    "file-size=40MB",
+    "folder-size=80MB",
+)
 FILL = "def fill(name, size):\n    with open(name, 'wb') as f:\n        [f.write(b'x' * 10**6) for _ in range(size)]\n"
 USES = {
-    "one large piece of memory": ("memory", "kept.append(b'x' * 2 * 10**9)"),
+    "one large piece of memory": ("memory", "import time\nkept.append(b'x' * 2 * 10**9)\ntime.sleep(600)"),
     "memory of many processes": (
         "memory",
-        "import time\nfor _ in range(8):\n    os.fork() or (kept.append(b'x' * 10**8), time.sleep(60))\ntime.sleep(60)",
+        "import time\nfor _ in range(8):\n    os.fork() or (kept.append(b'x' * 10**8), time.sleep(600))\ntime.sleep(600)",
     ),
-    "shared memory": ("memory", "import mmap\nm = mmap.mmap(-1, 10**9)\nm.write(b'x' * 10**9)"),
+    "shared memory": ("memory", "import mmap, time\nm = mmap.mmap(-1, 10**9)\nm.write(b'x' * 10**9)\ntime.sleep(600)"),
     "processes that start processes": ("processes", "while True:\n    os.fork()"),
     "threads": (
         "processes",
-        "import threading, time\nfor _ in range(80):\n    threading.Thread(target=time.sleep, args=(60,)).start()",
+        "import threading, time\nfor _ in range(80):\n    threading.Thread(target=time.sleep, args=(600,)).start()\ntime.sleep(600)",
     ),
     "open files": ("open-files", "kept += [open('f', 'w') for _ in range(100)]"),
     "a large file": ("file-size", f"{FILL}fill('large', 60)"),
     "a file with a hole": ("file-size", "open('hole', 'wb').truncate(10**12)"),
-    "many files": ("folder-size", f"import time\n{FILL}[fill(f'm{{n}}', 10) for n in range(20)]\ntime.sleep(60)"),
-    "empty files": ("folder-size", "import time\n[open(f'e{n}', 'w').close() for n in range(25000)]\ntime.sleep(60)"),
+    "many files": ("folder-size", f"import time\n{FILL}[fill(f'm{{n}}', 10) for n in range(20)]\ntime.sleep(600)"),
+    "empty files": ("folder-size", "import time\n[open(f'e{n}', 'w').close() for n in range(25000)]\ntime.sleep(600)"),
     "removed files": (
         "folder-size",
         (
             "import time\nfor n in range(12):\n    kept.append(open(f'r{n}', 'wb'))\n    os.unlink(f'r{n}')\n"
-            "    kept[-1].write(b'x' * 10**7)\n    kept[-1].flush()\ntime.sleep(60)"
+            "    kept[-1].write(b'x' * 10**7)\n    kept[-1].flush()\ntime.sleep(600)"
         ),
     ),
     "removed files that are mapped": (
         "folder-size",
         (
             f"import mmap, time\n{FILL}for n in range(12):\n    fill('r', 10)\n    with open('r', 'r+b') as f:\n"
-            "        kept.append(mmap.mmap(f.fileno(), 0))\n    os.unlink('r')\ntime.sleep(60)"
+            "        kept.append(mmap.mmap(f.fileno(), 0))\n    os.unlink('r')\ntime.sleep(600)"
         ),
     ),
     "files below many folders": (
         "folder-size",
         (
             f"import time\n{FILL}for _ in range(30):\n    os.mkdir('d' * 200)\n    os.chdir('d' * 200)\n"
-            "[fill(f'm{n}', 10) for n in range(20)]\ntime.sleep(60)"
+            "[fill(f'm{n}', 10) for n in range(20)]\ntime.sleep(600)"
         ),
     ),
 }
@@ -82,12 +89,10 @@ def run(process: CasaProcess, folder: Path, code: str) -> TaskResult:
 @pytest.mark.parametrize("what", USES)
 def test_a_call_ends_at_its_limit_and_the_next_one_runs(process: CasaProcess, tmp_path: Path, what: str) -> None:
     name, code = USES[what]
-    began = time.monotonic()
     result = run(process, tmp_path, code)
     assert isinstance(result.error, LimitReached), result.error
     assert f"limit {name}" in result.error.message
     assert f"--limit {name}=" in result.error.hint
-    assert time.monotonic() - began < 20
     if name != "folder-size":  # the folder stays too large
         assert run(process, tmp_path, "open('after', 'w').close()").error is None
         assert (tmp_path / "after").exists()
