@@ -204,3 +204,34 @@ def test_the_cells_that_an_edit_concerns_run_again_and_no_others(
         ("gaincal", "run"),
     ]
     assert len(list(notebook.folder.glob(".casaprov/aside/*/n.ms"))) == 1
+
+
+def test_a_function_that_may_be_restored_is_restored_until_its_code_changes(notebook: Notebook) -> None:
+    define = """
+@casaprov.activity(used=["source"], generated=["target"], cache=True)
+def twice(source, target, factor=2):
+    print("computing")
+    with open(source) as file, open(target, "w") as out:
+        value = float(file.read()) * factor
+        out.write(str(value))
+    return {"value": value}
+"""
+    notebook.fresh()
+    (notebook.folder / "a.txt").write_text("4.0")
+    run = "twice('a.txt', 'b.txt')"
+    notebook.kernel.good(define)
+    first, *_ = notebook.run(run)
+    (notebook.folder / "b.txt").unlink()
+    again, shown, returned = notebook.run(run)
+    assert (outcome(first), outcome(again), again.restored_from) == ("run", "restored", first.id)
+    assert "{'value': 8.0}" in returned
+    assert "computing" in shown
+    assert (notebook.folder / "b.txt").read_text() == "8.0"
+    (notebook.folder / "b.txt").unlink()
+    notebook.kernel.good(define.replace("* factor", "+ factor"))
+    changed, _, returned = notebook.run(run)
+    assert outcome(changed) == "run"
+    assert "{'value': 6.0}" in returned
+    (notebook.folder / "b.txt").unlink()
+    (notebook.folder / "a.txt").write_text("5.0")
+    assert outcome(notebook.run(run)[0]) == "run"
