@@ -37,7 +37,7 @@ USES = {
         "import time\nfor _ in range(8):\n    os.fork() or (kept.append(b'x' * 10**8), time.sleep(600))\ntime.sleep(600)",
     ),
     "shared memory": ("memory", "import mmap, time\nm = mmap.mmap(-1, 10**9)\nm.write(b'x' * 10**9)\ntime.sleep(600)"),
-    "processes that start processes": ("processes", "while True:\n    os.fork()"),
+    "processes that start processes": ("processes", "import time\nfor _ in range(8):\n    os.fork()\ntime.sleep(600)"),
     "threads": (
         "processes",
         "import threading, time\nfor _ in range(80):\n    threading.Thread(target=time.sleep, args=(600,)).start()\ntime.sleep(600)",
