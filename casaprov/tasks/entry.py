@@ -15,6 +15,7 @@ from pathlib import Path, PurePath
 from typing import Any, Literal, cast
 
 from casaprov.tasks.pathnames import NAMINGS, Naming, absolute, named_inside, on_disk, pieces, strings
+from casaprov.tasks.searches import Listings, search
 
 __all__ = ["VERBS", "Condition", "Entry", "Verb", "condition_from", "entry_from"]
 
@@ -72,17 +73,22 @@ class Entry:
         """Return True if the line applies to a call with these parameters."""
         return self.when.holds(parameters) and not self.unless.holds_in_part(parameters)
 
-    def paths(self, parameters: Mapping[str, Any], cwd: Path) -> Iterator[Path]:
-        """Yield the existing files that this line names."""
-        for text, pattern in itertools.product(self._named(parameters, cwd), self.patterns):
-            searched = self.naming == "glob" or glob.has_magic(pattern)
-            for name in _filled(pattern, text, parameters, escape=searched and self.naming != "glob"):
-                if searched:
-                    place = absolute(name, Path(glob.escape(str(cwd))))
-                    # Path.glob takes no absolute pattern.
-                    yield from map(Path, sorted(glob.glob(str(place))))  # noqa: PTH207
-                else:
-                    yield from (piece.path for piece in pieces(name, cwd, self.naming) if on_disk(piece.path))
+    def paths(self, parameters: Mapping[str, Any], cwd: Path, listings: Listings) -> Iterator[Path]:
+        """Yield the existing files that this line names; patterns are looked up in `listings`."""
+        names = [
+            (name, searched)
+            for text, pattern in itertools.product(self._named(parameters, cwd), self.patterns)
+            for searched in (self.naming == "glob" or glob.has_magic(pattern),)
+            for name in _filled(pattern, text, parameters, escape=searched and self.naming != "glob")
+        ]
+        escaped = Path(glob.escape(str(cwd)))
+        places = {name: str(absolute(name, escaped)) for name, searched in names if searched}
+        found = search(places.values(), listings)
+        for name, searched in names:
+            if searched:
+                yield from map(Path, found[places[name]])
+            else:
+                yield from (piece.path for piece in pieces(name, cwd, self.naming) if on_disk(piece.path))
 
     def _named(self, parameters: Mapping[str, Any], cwd: Path) -> Iterable[str]:
         if self.parameter is None:

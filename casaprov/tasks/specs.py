@@ -24,6 +24,7 @@ from casaprov.hashing import Digest, digest_record
 from casaprov.tasks.entry import VERBS, Condition, Entry, Verb, condition_from, entry_from
 from casaprov.tasks.pathnames import Naming, map_value, on_disk, pieces, strings
 from casaprov.tasks.reuse import NO_TERMS, ReuseTerms, reuse_from
+from casaprov.tasks.searches import Listings
 
 __all__ = ["ENTRY_POINT_GROUP", "FileUse", "Role", "TaskSpec", "guess_inputs", "load_specs", "read_specs", "spec_of"]
 
@@ -145,10 +146,11 @@ class TaskSpec:
 
     def _uses(self, roles: Mapping[Verb, Role], parameters: Mapping[str, Any], cwd: Path) -> tuple[FileUse, ...]:
         found: dict[Path, FileUse] = {}
+        listings = Listings()
         for verb, role in roles.items():
             for entry in self.entries:
                 if entry.verb == verb and entry.active(parameters):
-                    for path in entry.paths(parameters, cwd):
+                    for path in entry.paths(parameters, cwd, listings):
                         found.setdefault(path, FileUse(role, entry.parameter, path))
         return tuple(found.values())
 
