@@ -255,7 +255,7 @@ def export(
             required=required,
             with_observer=with_observer,
             privacy=PrivacyPolicy(redact=redact, allow=allow, keep_paths=keep_paths),
-            quick_look=digester.quick_look,
+            quick_looks=digester.quick_looks,
         )
     show(packed, as_json, packed_view)
     for note in packed.notes:

@@ -16,7 +16,7 @@ from typing import Any
 from casaprov.digests.measurement import Measurement
 from casaprov.digests.memory_cache import RecentDigests
 from casaprov.digests.parallel import Cache, CallPool, Observes, ParallelMeasurement
-from casaprov.errors import CasaprovError, WorkerClosed, WorkerDied
+from casaprov.errors import WorkerClosed, WorkerDied
 from casaprov.files.stamps import Stamps, is_self_contained, is_settled, settle, stamp
 from casaprov.files.time_resolution import TimeSteps
 from casaprov.processes.exempt import ExemptLock
@@ -120,13 +120,12 @@ class Digester:
         """Measure a product and wait for it."""
         return self.submit(path, tier=tier).result()
 
-    def quick_look(self, path: Path) -> dict[str, Any] | None:
-        """Return a small picture of an image as JSON values; None if it is no image, or cannot be read."""
-        try:
-            found: dict[str, Any] | None = self._pool.submit("quick_look", path=str(path.absolute())).result()
-        except CasaprovError:
-            return None  # a picture is no reason to fail
-        return found
+    def quick_looks(self, paths: list[Path]) -> Future[list[dict[str, Any] | None]]:
+        """Start to draw a small picture of each image, as JSON values; None of one that is no image or cannot be read.
+
+        One worker draws all: each that starts loads its libraries first, which takes longer than the pictures.
+        """
+        return self._pool.submit("quick_looks", paths=[str(path.absolute()) for path in paths])
 
     def cached_bytes(self) -> int:
         """Return how many bytes the cache holds."""

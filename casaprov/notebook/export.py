@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +18,7 @@ from casaprov.credits.model import Credits
 from casaprov.credits.repository import commit_of, public_address
 from casaprov.credits.sources import find_credits, first_heading, missing_credits
 from casaprov.digests.measurement import Measure, Measurement
-from casaprov.errors import JournalError, RecordError, UsageError
+from casaprov.errors import CasaprovError, JournalError, RecordError, UsageError
 from casaprov.files.disk_names import clashes
 from casaprov.journal.document import read_document
 from casaprov.journal.folder import journal_folder, journals, present_folders, tree_path
@@ -43,7 +45,8 @@ from casaprov.tasks.specs import load_specs
 
 __all__ = ["export_notebook", "find_journal", "record_of", "recorded_calls"]
 
-QuickLooks = Callable[[Path], "dict[str, Any] | None"]
+Looks = Future[list[dict[str, Any] | None]]
+QuickLooks = Callable[[list[Path]], Looks]
 
 _MOST_CALLS = 5
 """Number of calls that one sentence names."""
@@ -60,7 +63,7 @@ def export_notebook(
     given: Credits | None = None,
     required: Collection[str] = (),
     privacy: PrivacyPolicy | None = None,
-    quick_look: QuickLooks | None = None,
+    quick_looks: QuickLooks | None = None,
 ) -> Packed:
     """Pack a notebook with the record of the calls that its results came from.
 
@@ -78,8 +81,8 @@ def export_notebook(
         Credits without which nothing is packed: ``author``, ``license``, ``publisher``.
     privacy
         The rules for secrets and names; by default a secret is refused, and home and host are left out.
-    quick_look
-        Returns a small picture of an image, as JSON values, for the preview; None for no pictures.
+    quick_looks
+        Starts to draw small pictures of images, as JSON values, for the preview; None for no pictures.
 
     Raises
     ------
@@ -118,6 +121,7 @@ def export_notebook(
         needed=needed_states(lineage, tasks),
         kept=lambda digest: kept_state(journal, digest),
     )
+    drawn = _start_pictures(document, items, quick_looks)
     cells = cell_numbers(notebook.read_bytes(), document)
     relevant = relevance(lambda digest: tree_path(journal, digest))
     states = [session.environment.git for session in reversed(document.sessions) if session.environment.git]
@@ -135,9 +139,7 @@ def export_notebook(
             commit=commit_of(notebook, commits) if commits else "",
             repository=public_address(states[0].remote) if states else "",
             remarks=remarks,
-            preview=partial(
-                _page, saved=clear.notebook.read_bytes(), looks=_looks(clear.items, quick_look), relevant=relevant
-            ),
+            preview=partial(_page, saved=clear.notebook.read_bytes(), drawn=drawn, relevant=relevant),
         )
     shipped = {item.entity.id for item in items if item.decision == "shipped"}
     sentences = tuple(_sentences(outlook(lineage, tasks, shipped)))
@@ -145,11 +147,15 @@ def export_notebook(
     return replace(packed, outlook=sentences, notes=notes)
 
 
-def _looks(items: Iterable[PayloadItem], quick_look: QuickLooks | None) -> dict[str, Callable[[], Any]]:
-    """Return what draws each shipped image, by Entity id."""
-    if quick_look is None:
-        return {}
-    return {item.entity.id: partial(quick_look, item.source) for item in items if item.source is not None}
+def _start_pictures(
+    document: Document, items: Iterable[PayloadItem], quick_looks: QuickLooks | None
+) -> tuple[list[str], Looks | None]:
+    """Start to draw the shipped images; return the ids of their Entities, and the pictures in the same order."""
+    sources = {item.entity.id: item.source for item in items if item.source is not None}
+    wanted = [entity.id for entity in shown_images(document) if entity.id in sources]
+    if quick_looks is None or not wanted:
+        return [], None
+    return wanted, quick_looks([sources[entity] for entity in wanted])
 
 
 def _page(
@@ -157,14 +163,23 @@ def _page(
     manifest: Manifest,
     *,
     saved: bytes,
-    looks: Mapping[str, Callable[[], Any]],
+    drawn: tuple[list[str], Looks | None],
     relevant: Relevant,
 ) -> str:
     """Return the preview of a crate."""
     remarks = notebook_notes(saved, document, manifest.notebook)
     notes = inspect_document(document, cell_numbers(saved, document), remarks=remarks, relevant=relevant).notes
-    drawn = ((entity, looks[entity.id]()) for entity in shown_images(document) if entity.id in looks)
-    pictures = [Picture(entity, QuickLook.from_json(look)) for entity, look in drawn if look is not None]
+    ids, pending = drawn
+    looks: list[dict[str, Any] | None] = []
+    if pending is not None:
+        with suppress(CasaprovError):  # pictures are no reason to fail
+            looks = pending.result()
+    entities = {entity.id: entity for entity in document.entities}
+    pictures = [
+        Picture(entities[entity], QuickLook.from_json(look))
+        for entity, look in zip(ids, looks, strict=False)
+        if look is not None
+    ]
     return preview(document, manifest, list(map(str, notes)), pictures)
 
 

@@ -18,7 +18,7 @@ from casaprov.digests.measurement import measure as measure_product
 from casaprov.digests.measurement import measure_member
 from casaprov.digests.table import Part
 from casaprov.digests.table_parts import NotingReader
-from casaprov.errors import MissingDependency
+from casaprov.errors import CasaprovError, MissingDependency
 from casaprov.processes.worker import serve
 from casaprov.readers.installed import fits_reader, table_reader
 from casaprov.records.model import Tier
@@ -82,11 +82,17 @@ def _observe(path: str, *, with_observer: bool) -> Any:
     return unstructure(observed(Path(path), with_observer=with_observer))
 
 
-def _quick_look(path: str) -> dict[str, Any] | None:
-    """Return a small picture of an image."""
+def _quick_looks(paths: list[str]) -> list[dict[str, Any] | None]:
+    """Return a small picture of each image."""
     from casaprov.readers.pictures import quick_look
 
-    return quick_look(Path(path))
+    found: list[dict[str, Any] | None] = []
+    for path in paths:
+        try:
+            found.append(quick_look(Path(path)))
+        except CasaprovError:
+            found.append(None)  # a picture is no reason to fail
+    return found
 
 
 def _compare(left: str, right: str, tolerance: dict[str, float]) -> Any:
@@ -123,7 +129,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "outline": _outline,
     "part": _part,
     "prepare": _prepare,
-    "quick_look": _quick_look,
+    "quick_looks": _quick_looks,
     "runs": _runs,
     "same_listing": _same_listing,
 }
