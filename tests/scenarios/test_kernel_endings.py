@@ -224,6 +224,7 @@ def test_questions_wait_for_a_moment_at_most(kernel: Corner, line: str) -> None:
 
 
 def test_what_is_digested_in_a_moment_is_waited_for(kernel: Corner) -> None:
+    kernel.run(SETTLE)  # of what the tests before left, which is read first
     kernel.run("takes_s = 0.1\nlistobs('n.ms', listfile='l.txt')\n%casaprov")
     assert len(left(kernel, "l.txt")) == 1
     assert left(kernel, "l.txt") != [None]

@@ -88,7 +88,7 @@ def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Installe
 def test_the_wheel_holds_what_is_no_python(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {f"casaprov/schemas/{path.name}" for path in (ROOT / "schemas").iterdir()} <= names
+    assert {f"casaprov/{path.relative_to(ROOT)}" for path in (ROOT / "schemas").rglob("*") if path.is_file()} <= names
     assert {"casaprov/tasks/taskspecs.toml", "casaprov/py.typed", "casaprov/notebook/logo/logo-svg.svg"} <= names
     assert {name.partition("/")[0] for name in names} == {
         "casaprov",
@@ -125,7 +125,7 @@ except SchemaError as error:
     print(json.dumps([sorted(schema_names()), "gaincal" in load_specs(), len(error.issues) > 0]))
 """
     names, known, refused = json.loads(installed.done("python", "-c", code))
-    assert names == sorted(path.name.removesuffix(".schema.json") for path in (ROOT / "schemas").iterdir())
+    assert names == sorted(path.name.removesuffix(".schema.json") for path in (ROOT / "schemas").glob("*.schema.json"))
     assert known
     assert refused
 
