@@ -243,6 +243,7 @@ def test_casa_may_be_imported_before_anything_else(tmp_path: Path, ngc5921_fits:
     assert (activity.task, activity.outcome, activity.problems) == ("listfits", "completed", ())
 
 
+@pytest.mark.long
 def test_the_extension_may_be_loaded_twice_and_unloaded(tmp_path: Path, ngc5921_fits: Path) -> None:
     result = run(
         tmp_path,
@@ -257,6 +258,7 @@ def test_the_extension_may_be_loaded_twice_and_unloaded(tmp_path: Path, ngc5921_
     assert [a.task for a in recorded(result)] == ["importuvfits", "visstat"]
 
 
+@pytest.mark.long
 def test_signatures_help_and_pickles_are_as_without(tmp_path: Path) -> None:
     look = (
         "import inspect, pickle, io, contextlib, pydoc, casatasks\n"

@@ -87,6 +87,7 @@ def test_an_edited_parameter_is_refused_and_differs_if_insisted_upon(
     assert {p["path"]: p["comparison"]["verdict"] for p in report["products"]}["n.gcal"] == "differs"
 
 
+@pytest.mark.long
 def test_a_call_that_fails_where_it_had_completed_is_no_verified_replay(
     reduction: Reduction, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

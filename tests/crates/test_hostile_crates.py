@@ -202,6 +202,7 @@ def test_a_name_that_climbs_out_of_the_folder_ends_there(
     assert "Traceback" not in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_calls_that_reach_a_limit_or_abort_end_alone_and_are_told(
     crates: HostileCrates, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -229,7 +230,9 @@ def test_unconfined_is_what_it_says(crates: HostileCrates, tmp_path: Path, preci
     assert json.loads((work / "replay-report.json").read_text())["confined"] is False
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGKILL"])
+@pytest.mark.parametrize(
+    "name", ["SIGTERM", *(pytest.param(name, marks=pytest.mark.long) for name in ("SIGINT", "SIGHUP", "SIGKILL"))]
+)
 def test_a_process_left_behind_ends_with_a_replay_that_a_signal_ends(
     crates: HostileCrates, tmp_path: Path, name: str
 ) -> None:
@@ -261,6 +264,7 @@ def test_a_process_left_behind_ends_with_a_replay_that_a_signal_ends(
         assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["again", *before])
 
 
+@pytest.mark.long
 def test_a_python_of_another_environment_is_confined_too(
     crates: HostileCrates, tmp_path: Path, precious: Path, python_without: Callable[..., Path]
 ) -> None:

@@ -110,6 +110,7 @@ def test_both_libraries_agree_on_what_casatools_makes(children: tuple[Worker, Wo
     _assert_equal(children, made)
 
 
+@pytest.mark.long
 @pytest.mark.casa
 @pytest.mark.slow
 def test_a_reduction_done_twice_has_the_same_content_and_other_bytes(

@@ -73,6 +73,7 @@ def untraced(audit: Audit) -> list[int]:
     return [number for number, _ in enumerate(audit.calls, start=1) if number not in audit.accesses]
 
 
+@pytest.mark.long
 @pytest.mark.casa
 @pytest.mark.slow
 @pytest.mark.usefixtures("tracer", "casa_site_config")

@@ -306,6 +306,7 @@ def test_the_record_says_which_run_of_a_cell_made_what_is_there(
     assert "Cell 4 (split) used the result of cell 7 (flagdata)" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.long
 def test_two_kernels_in_a_folder_keep_two_records_and_see_each_others_changes(disorder: Path) -> None:
     with kernel(disorder) as first, kernel(disorder) as second:
         first.run(1, 2, 3)

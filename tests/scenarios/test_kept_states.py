@@ -46,6 +46,7 @@ def export(reduced: Reduction, out: Path, capsys: pytest.CaptureFixture[str]) ->
     return list(json.loads(capsys.readouterr().out)["outlook"])
 
 
+@pytest.mark.long
 def test_a_replay_takes_them_and_verifies_what_tasks_did(
     reduced: Reduction, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -171,6 +171,7 @@ def test_a_kernel_that_is_shut_down_finishes_its_records(alone: Corner) -> None:
     assert left(alone, "l.txt") != [None]
 
 
+@pytest.mark.long
 def test_a_cell_that_runs_again_does_not_wait_and_what_is_stale_is_told_below_it_later(alone: Corner) -> None:
     made = "split('n.ms', 's.ms', datacolumn='data', scan={!r});"
     used = "listobs('t.ms', listfile='l.txt', overwrite=True);"

@@ -218,7 +218,7 @@ def pair(ngc5921_fits: Path, tmp_path_factory: pytest.TempPathFactory) -> Pair:
     return Pair(folder)
 
 
-@pytest.mark.parametrize("count", [60, pytest.param(1000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [20, pytest.param(1000, marks=pytest.mark.long)])
 def test_a_call_ends_as_it_would_without_recording(pair: Pair, count: int) -> None:
     @settings(max_examples=count, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(call=calls())

@@ -243,6 +243,7 @@ def test_a_figure_is_shown_where_no_backend_would(kernel: WatchedKernel) -> None
 # -- elsewhere -----------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_nbclient_keeps_the_last_state_of_a_block(tmp_path: Path, ngc5921_fits: Path) -> None:
     cells = [
         "%load_ext casaprov\nfrom casatasks import *",

@@ -255,6 +255,7 @@ def help_of(kernel: LiveKernel, task: str) -> str:
     return re.sub(r"^(Type|String form|File):.*\n", "", shown, flags=re.MULTILINE)
 
 
+@pytest.mark.long
 def test_help_and_completion_are_those_of_casatasks_in_both_kernels(
     plain_kernel: LiveKernel, casa_kernel: LiveKernel
 ) -> None:
