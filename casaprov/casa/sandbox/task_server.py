@@ -41,8 +41,6 @@ def run(task: str, package: str, parameters: dict[str, Any], given: list[str], c
     """Run one task in `cwd`; an error of the task is part of the answer."""
     import_casatasks()
     os.chdir(cwd)
-    if package in PLOT_PACKAGES:
-        accept_old_messages()
     function = _task(package, task)
     chosen = arguments_for(inspect.signature(function), parameters, given)
     offset = log_offset()
@@ -130,6 +128,8 @@ def _task(package: str, task: str) -> Any:
         raise ReplayError(
             f"{package!r} is no package of CASA tasks.", hint=f"Tasks of {', '.join(TASK_PACKAGES)} can be replayed."
         )
+    if package in PLOT_PACKAGES:
+        accept_old_messages()
     module = importlib.import_module(package)
     found = getattr(module, task, None) if task in task_names(module) else None
     if found is None:
