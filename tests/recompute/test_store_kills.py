@@ -43,7 +43,7 @@ def test_a_writer_that_is_killed_at_any_file_operation_leaves_whole_results(tmp_
     assert {(True, False, False), (True, True, True), (False, True, True)} <= seen
 
 
-@pytest.mark.parametrize("kills", [8, pytest.param(80 * MORE, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [8, pytest.param(25 * MORE, marks=pytest.mark.long)])
 def test_two_writers_that_are_killed_leave_no_bad_reference(tmp_path: Path, kills: int) -> None:
     draw = random.Random(1)
     folder = tmp_path / "store"
