@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +162,9 @@ class Process:
         return answer
 
     def end(self) -> int:
-        self._process.communicate(timeout=60)
+        assert self._process.stdout is not None
+        if not self._process.stdout.closed:
+            self._process.communicate(timeout=60)
         return self._process.returncode
 
 
@@ -210,12 +213,15 @@ class Pair:
 
 
 @pytest.fixture(scope="module")
-def pair(ngc5921_fits: Path, tmp_path_factory: pytest.TempPathFactory) -> Pair:
+def pair(ngc5921_fits: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     folder = tmp_path_factory.mktemp("odd")
     (folder / "plain" / "work").mkdir(parents=True)
     subprocess.run([sys.executable, "-c", PREPARE, ngc5921_fits], cwd=folder / "plain" / "work", check=True)
     shutil.copytree(folder / "plain", folder / "recorded")
-    return Pair(folder)
+    made = Pair(folder)
+    yield made
+    made.plain.end()
+    made.recorded.end()
 
 
 @pytest.mark.parametrize("count", [20, pytest.param(1000, marks=pytest.mark.long)])
