@@ -48,7 +48,7 @@ demo: $(VENV)/demo.stamp ## reduce NGC 5921 under recording, pack it, replay it
 	$(BIN)/casaprov replay $(DEMO)/ngc5921.crate.zip --work $(DEMO)/replay
 
 test: export CASAPROV_WATCH_CHECKOUT = 1
-test: $(VENV)/dev.stamp ## run the tests, with real CASA (10 min on two cores)
+test: $(VENV)/dev.stamp ## run the tests, with real CASA (12 min on two cores)
 	$(PYTEST) $(WORKERS) --durations=10
 
 test-long: export CASAPROV_WATCH_CHECKOUT = 1
@@ -97,7 +97,7 @@ $(VENV)/demo.stamp: $(MADE) pyproject.toml
 	@touch $@
 
 $(VENV)/dev.stamp: $(MADE) pyproject.toml
-	@echo "== CASA, its data, Jupyter, plots and all tools: 1.2 to 1.3 GB to download, 3 GB on disk, 1 to 2 minutes"
+	@echo "== CASA, its data, Jupyter, plots and all tools: 1.2 to 1.3 GB to download, 3 GB on disk, 2 to 5 minutes"
 	@$(PIP) install -qq --editable '.[all]' || { $(NO_PIP); }
 	@touch $@ $(VENV)/demo.stamp
 
