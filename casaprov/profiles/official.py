@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from casaprov.errors import CrateError, Issue, MissingDependency, Note
+from casaprov.records.schema import schemas_folder
 from casaprov.version import install_command
 
 __all__ = ["profile_findings"]
@@ -37,7 +38,9 @@ def profile_findings(crate: Path) -> Iterator[Issue]:
         hint = f"Install it with: {install_command('profiles')}"
         raise MissingDependency("The Python package roc-validator is not installed.", hint=hint)
     with tempfile.TemporaryDirectory(prefix="casaprov-") as folder:
-        command = [sys.executable, "-m", "casaprov.profiles.validator", str(crate.resolve()), folder]
+        # -P: the working folder may be a stranger's, and hold a module with the name of an installed one.
+        command = [sys.executable, "-P", "-m", "casaprov.profiles.validator"]
+        command += [str(crate.resolve()), folder, str(schemas_folder() / "contexts")]
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S)
         except subprocess.TimeoutExpired as error:

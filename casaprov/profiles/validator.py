@@ -1,4 +1,4 @@
-"""The child process in which roc-validator runs: ``python -m casaprov.profiles.validator CRATE FOLDER``.
+"""The child process in which roc-validator runs: ``python -m casaprov.profiles.validator CRATE FOLDER CONTEXTS``.
 
 It is confined before it loads anything: it may write in FOLDER, and reach no network. The two contexts that a crate
 names are in the cache of the validator, so it asks nobody for them.
@@ -12,7 +12,6 @@ import os
 import sys
 import warnings
 from contextlib import suppress
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +31,8 @@ _READABLE = ("/usr", "/lib", "/lib64", "/etc", "/proc/self", sys.prefix, sys.bas
 
 def main() -> None:
     """Validate a crate and write the findings."""
-    crate, folder = map(Path, sys.argv[1:])
-    contexts = _contexts()
+    crate, folder, at = map(Path, sys.argv[1:])
+    contexts = {url: (at / name).read_bytes() for url, name in _CONTEXTS.items()}
     os.environ |= {"TMPDIR": str(folder), "HOME": str(folder)}
     os.chdir(folder)
     package = Path(__file__).resolve().parents[1]
@@ -41,12 +40,6 @@ def main() -> None:
         confine(write=[folder], read=[crate, package, *map(Path, _READABLE)])
     warnings.simplefilter("ignore")  # rdflib warns of its own deprecations
     (folder / "findings.json").write_text(json.dumps(_findings(crate, _cache(contexts, folder))), "utf-8")
-
-
-def _contexts() -> dict[str, bytes]:
-    installed = Path(str(files("casaprov") / "schemas"))
-    top = installed if installed.is_dir() else Path(__file__).resolve().parents[2] / "schemas"
-    return {url: (top / "contexts" / name).read_bytes() for url, name in _CONTEXTS.items()}
 
 
 def _cache(contexts: dict[str, bytes], folder: Path) -> Path:

@@ -27,7 +27,7 @@ from referencing import Registry, Resource
 from casaprov.errors import Issue, SchemaError, UsageError
 from casaprov.terms import SCHEMAS
 
-__all__ = ["schema_names", "validate_record"]
+__all__ = ["schema_names", "schemas_folder", "validate_record"]
 
 _SUFFIX = ".schema.json"
 _MAX_ISSUES = 100
@@ -101,14 +101,18 @@ def _issue_at(path: Iterable[str | int], message: str) -> Issue:
     return Issue(pointer, message if len(message) <= _MAX_MESSAGE else message[:_MAX_MESSAGE] + "…")
 
 
-@cache
-def _schemas() -> dict[str, dict[str, Any]]:
+def schemas_folder() -> Traversable:
+    """Return the folder of the schemas and of the contexts of RO-Crate."""
     installed = files("casaprov") / "schemas"
     # A wheel carries the schemas inside the package; a checkout keeps them beside it.
-    folder: Traversable = installed if installed.is_dir() else Path(__file__).resolve().parents[2] / "schemas"
+    return installed if installed.is_dir() else Path(__file__).resolve().parents[2] / "schemas"
+
+
+@cache
+def _schemas() -> dict[str, dict[str, Any]]:
     return {
         entry.name.removesuffix(_SUFFIX): json.loads(entry.read_text(encoding="utf-8"))
-        for entry in folder.iterdir()
+        for entry in schemas_folder().iterdir()
         if entry.name.endswith(_SUFFIX)
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -268,3 +269,10 @@ def test_closing_a_pool_cancels_what_waits() -> None:
     with pytest.raises(WorkerDied):
         running.result()
     assert all(future.cancelled() for future in waiting)
+
+
+def test_no_child_loads_modules_of_its_working_folder() -> None:
+    sources = {path: path.read_text() for path in (ROOT / "casaprov").rglob("*.py")}
+    starts = {path: len(re.findall(r'"-m"', text)) for path, text in sources.items() if '"-m"' in text}
+    assert len(starts) >= 5
+    assert starts == {path: len(re.findall(r'"-P",\s*"-m"', sources[path])) for path in starts}

@@ -123,7 +123,9 @@ def _replays(settings: Settings) -> Finding:
             "replays", "missing", "The Python of the replays has no CASA.", "Set replay.python, or install it."
         )
     python = settings.replay.python or sys.executable
-    done = subprocess.run([python, "-m", "casaprov", "doctor", "--json"], check=False, capture_output=True, text=True)
+    done = subprocess.run(
+        [python, "-P", "-m", "casaprov", "doctor", "--json"], check=False, capture_output=True, text=True
+    )
     if done.returncode:
         return Finding("replays", "warning", f"CASA {version}; more is missing.", f"See: {python} -m casaprov doctor")
     return Finding("replays", "ok", f"CASA {version}.")

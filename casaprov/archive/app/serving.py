@@ -136,7 +136,7 @@ def _commands(settings: Settings) -> list[list[str]]:
     counts = {Queue.CHECKS: settings.replay.check_workers, Queue.REPLAYS: settings.replay.workers}
     if not settings.replay.enabled:
         counts[Queue.REPLAYS] = 0
-    base = [sys.executable, "-m", "casaprov", "archive", "work", "--root", str(settings.root)]
+    base = [sys.executable, "-P", "-m", "casaprov", "archive", "work", "--root", str(settings.root)]
     if settings.replay.scheduler:
         base += ["--scheduler", settings.replay.scheduler]
     return [[*base, "--queue", queue.value] for queue, count in counts.items() for _ in range(count)]

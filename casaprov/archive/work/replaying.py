@@ -54,7 +54,17 @@ def replay(
         max_seconds=settings.max_seconds,
         max_processes=settings.max_processes,
     )
-    command = [settings.python or sys.executable, "-m", "casaprov", "replay", str(crate), "--json", "--work", "work"]
+    command = [
+        settings.python or sys.executable,
+        "-P",
+        "-m",
+        "casaprov",
+        "replay",
+        str(crate),
+        "--json",
+        "--work",
+        "work",
+    ]
     for folder in settings.data:
         command += ["--data", str(Path(folder).absolute())]
     begun = clock()
