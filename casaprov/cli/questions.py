@@ -83,11 +83,7 @@ def check(*, notebook: Path, as_json: bool) -> int:
 
 def check_view(found: Check) -> str:
     """Return the answer as lines."""
-    lines = [
-        "Restart & Run All would give these products."
-        if found.holds
-        else "Restart & Run All would not give these products."
-    ]
+    lines = [found.answer]
     lines += [f"• {plain(one.path)}: {plain(one.reason)}" for one in found.products]
     if found.cells:
         lines.append("Cells to run again, in this order:")
@@ -95,7 +91,7 @@ def check_view(found: Check) -> str:
         f"• cell {one.number} ({plain(', '.join(one.tasks)) or 'no task'}): {plain(' '.join(one.reasons))}"
         for one in found.cells
     ]
-    lines += [f"• {plain(path)} is an input that calls changed: bring it back before." for path in found.lost]
+    lines += [f"• {plain(request)}" for request in found.requests]
     return "\n".join([*lines, *(f"• note: {plain(note)}" for note in found.notes)])
 
 

@@ -49,7 +49,7 @@ def cached_run(
 
 
 def _calls(cell: FreshCell, holds: Callable[[Digest], bool], changes: Callable[[str], str]) -> Iterator[ExpectedCall]:
-    whole = next((doubt.text for doubt in cell.doubts if doubt.kind != "outside"), "")
+    whole = next((doubt.text for doubt in cell.doubts if doubt.concerns_run), "")
     for call in cell.calls:
         reason = whole or _reason_to_run(call, holds) or changes(call.activity.session)
         yield ExpectedCall(
@@ -62,7 +62,7 @@ def _calls(cell: FreshCell, holds: Callable[[Digest], bool], changes: Callable[[
 
 
 def _reason_to_run(call: FreshCall, holds: Callable[[Digest], bool]) -> str:
-    doubt = next((doubt for doubt in call.doubts if doubt.kind != "outside"), None)
+    doubt = next((doubt for doubt in call.doubts if doubt.concerns_run), None)
     if doubt is not None:
         return (
             f"{doubt.text} If that has the same content again, it is restored."

@@ -56,6 +56,11 @@ class Doubt:
     kind: Kind
     text: str
 
+    @property
+    def concerns_run(self) -> bool:
+        """False if it is about the files as they are now, and a run from the top would give the same."""
+        return self.kind != "outside"
+
 
 @dataclass(frozen=True, kw_only=True)
 class FreshCall:
@@ -67,7 +72,7 @@ class FreshCall:
     @property
     def is_known(self) -> bool:
         """True if it would find the recorded contents, and so leave the recorded ones."""
-        return all(doubt.kind == "outside" for doubt in self.doubts)
+        return not any(doubt.concerns_run for doubt in self.doubts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +104,7 @@ class FreshCell:
     @property
     def is_known(self) -> bool:
         """True if the walk knows all states that the cell leaves."""
-        return all(doubt.kind == "outside" for doubt in self.all_doubts)
+        return not any(doubt.concerns_run for doubt in self.all_doubts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,7 +233,7 @@ class _Walk:
         self._had = {path: list(states) for path, states in self._had.items()}
         try:
             for call in run.calls:
-                if any(doubt.kind != "outside" for doubt in self._doubts_of(call)):
+                if any(doubt.concerns_run for doubt in self._doubts_of(call)):
                     return False
                 self._leave(call, 0, known=True)
             return True

@@ -71,6 +71,16 @@ class Check:
         """True if the run would give all products as they are, as far as the record can tell."""
         return not self.products and not self.cells
 
+    @property
+    def answer(self) -> str:
+        """The answer as a sentence."""
+        return f"Restart & Run All {'would' if self.holds else 'would not'} give these products."
+
+    @property
+    def requests(self) -> tuple[str, ...]:
+        """Sentences about the inputs that the user has to bring back."""
+        return tuple(f"{path} is an input that calls changed: bring it back before." for path in self.lost)
+
 
 def check(lineage: Lineage, run: FreshRun, presence: Callable[[Entity], Presence]) -> Check:
     """Compare the states that a run from the top would leave with the files.
@@ -104,12 +114,12 @@ class _Checked:
         products = tuple(self._other_products())
         for number, cell in self._cells.items():
             if not cell.is_known:
-                self._reasons[number] = [doubt.text for doubt in cell.all_doubts if doubt.kind != "outside"]
+                self._reasons[number] = [doubt.text for doubt in cell.all_doubts if doubt.concerns_run]
         while (needed := self._needed()) is not None:
             number, reason = needed
             self._reasons.setdefault(number, []).append(reason)
         cells = tuple(self._cell_to_run(self._cells[number]) for number in sorted(self._reasons))
-        outside = (d.text for cell in self._run.cells for d in cell.all_doubts if d.kind == "outside")
+        outside = (d.text for cell in self._run.cells for d in cell.all_doubts if not d.concerns_run)
         return Check(products=products, cells=cells, lost=tuple(self._lost), notes=tuple(dict.fromkeys(outside)))
 
     # -- the disk ------------------------------------------------------------

@@ -107,13 +107,12 @@ class FreshNotebook:
 
 def check_page(found: Check) -> list[Part]:
     """Return the answer as a page."""
-    word = "would" if found.holds else "would not"
-    page: list[Part] = [Line(f"Restart & Run All {word} give these products.")]
+    page: list[Part] = [Line(found.answer)]
     if found.products:
         page.append(Table("", ("product", "why"), tuple((one.path, one.reason) for one in found.products)))
     if found.cells:
         rows = tuple((str(one.number), ", ".join(one.tasks), " ".join(one.reasons)) for one in found.cells)
         page.append(Table("Cells to run again", ("cell", "tasks", "why"), rows))
-    page += [Line(f"{path} is an input that calls changed: bring it back before.") for path in found.lost]
+    page += map(Line, found.requests)
     page += [Line(note, "Note:") for note in found.notes]
     return page
