@@ -97,17 +97,15 @@ def orcid_of(text: str) -> str:
     UsageError
         If it has another form, or its last character is not the checksum of the others (ISO 7064, MOD 11-2).
     """
-    found = _ORCID.fullmatch(text.strip())
-    if found is None:
-        raise UsageError(f"{text!r} is no ORCID.", hint="An ORCID has the form 0000-0002-1825-0097.")
-    digits = found[1].upper().replace("-", "")
+    orcid = _identifier(text, _ORCID, "ORCID", "An ORCID has the form 0000-0002-1825-0097.").upper()
+    digits = orcid.replace("-", "")
     total = 0
     for digit in digits[:-1]:
         total = (total + int(digit)) * 2
     check = (12 - total % 11) % 11
     if digits[-1] != ("X" if check == 10 else str(check)):
         raise UsageError(f"{text!r} is no ORCID: its checksum is wrong.", hint="Compare it with the page of its owner.")
-    return ORCID + found[1].upper()
+    return ORCID + orcid
 
 
 def ror_of(text: str) -> str:
@@ -118,10 +116,7 @@ def ror_of(text: str) -> str:
     UsageError
         If it has another form.
     """
-    found = _ROR.fullmatch(text.strip())
-    if found is None:
-        raise UsageError(f"{text!r} is no ROR.", hint="A ROR has the form https://ror.org/05a28rw58.")
-    return ROR + found[1]
+    return ROR + _identifier(text, _ROR, "ROR", "A ROR has the form https://ror.org/05a28rw58.")
 
 
 def doi_of(text: str) -> str:
@@ -132,10 +127,7 @@ def doi_of(text: str) -> str:
     UsageError
         If it has another form.
     """
-    found = _DOI.fullmatch(text.strip())
-    if found is None:
-        raise UsageError(f"{text!r} is no DOI.", hint="A DOI has the form 10.5281/zenodo.1234567.")
-    return f"https://doi.org/{found[1]}"
+    return f"https://doi.org/{_identifier(text, _DOI, 'DOI', 'A DOI has the form 10.5281/zenodo.1234567.')}"
 
 
 def web_address(text: str) -> str:
@@ -156,3 +148,11 @@ def _parts(text: str, wanted: str, example: str) -> tuple[str, str]:
     if found is None or not found["name"] or not found["name"].isprintable():
         raise UsageError(f"{text!r} does not name {wanted}.", hint=f"Write it like {example}.")
     return found["name"], found["address"] or ""
+
+
+def _identifier(text: str, pattern: re.Pattern[str], kind: str, hint: str) -> str:
+    """Return an identifier without the address before it."""
+    found = pattern.fullmatch(text.strip())
+    if found is None:
+        raise UsageError(f"{text!r} is no {kind}.", hint=hint)
+    return str(found[1])
