@@ -194,10 +194,7 @@ def _clashes(document: Document) -> Iterator[str]:
 
 def _remarks(lineage: Lineage, cells: Mapping[str, int], relevant: Relevant) -> tuple[str, ...]:
     """Return sentences about results that the notebook, run from the top, would not give in the same way."""
-    found = (
-        *find_out_of_order(lineage, cells, relevant),
-        *(stale for stale in find_stale(lineage, cells, relevant=relevant)),
-    )
+    found = (*find_out_of_order(lineage, cells, relevant), *find_stale(lineage, cells, relevant=relevant))
     return tuple(f"{one}." for one in found)
 
 
