@@ -13,9 +13,11 @@ from pathlib import Path
 
 from casaprov.confinement.group_use import process_state
 
-__all__ = ["DiskUse", "disk_use", "used_of_file_system"]
+__all__ = ["BLOCK_BYTES", "DiskUse", "disk_use", "stored_bytes", "used_of_file_system"]
 
-_BLOCK_BYTES = 512
+BLOCK_BYTES = 512
+"""Unit of ``st_blocks``; see stat(2)."""
+
 _LEAST_BYTES = 4096  # of a file or folder: what a file system keeps about an empty one has a limit, too
 _MOST_PROCESSES = 200
 _MAPPED = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) \S+ \S+ (\S+) (\d+) +(/.*) \(deleted\)$", re.MULTILINE)
@@ -54,7 +56,7 @@ def disk_use(folder: Path, pids: tuple[int, ...]) -> DiskUse:
             with os.scandir(path) as entries:
                 for entry in entries:
                     with suppress(FileNotFoundError):  # it was removed meanwhile
-                        use.add(entry.stat(follow_symlinks=False).st_blocks * _BLOCK_BYTES)
+                        use.add(entry.stat(follow_symlinks=False).st_blocks * BLOCK_BYTES)
                         if entry.is_dir(follow_symlinks=False):
                             waiting.append(entry.path)
         except OSError as error:
@@ -64,6 +66,16 @@ def disk_use(folder: Path, pids: tuple[int, ...]) -> DiskUse:
     for size in _removed_files(pids[:_MOST_PROCESSES], use):
         use.add(size)
     return use
+
+
+def stored_bytes(folder: Path) -> int:
+    """Return what the files below a folder take on the disk, links not followed; holes take nothing."""
+    total = 0
+    for above, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += os.lstat(os.path.join(above, name)).st_blocks * BLOCK_BYTES  # noqa: PTH118 - many files
+    return total
 
 
 def used_of_file_system(folder: Path) -> int:
@@ -88,7 +100,7 @@ def _removed_files(pids: tuple[int, ...], use: DiskUse) -> Iterator[int]:
         for file in found:
             if stat.S_ISREG(file.st_mode) and not file.st_nlink and (file.st_dev, file.st_ino) not in seen:
                 seen.add((file.st_dev, file.st_ino))
-                yield file.st_blocks * _BLOCK_BYTES
+                yield file.st_blocks * BLOCK_BYTES
         for begin, end, device, inode, path in mapped:
             key = (os.makedev(*(int(part, 16) for part in device.split(":"))), int(inode))
             if key not in seen and not path.startswith(_NO_FILES):

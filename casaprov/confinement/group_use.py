@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["GroupUse", "group_use", "memory_of", "process_state"]
+__all__ = ["GroupUse", "group_use", "memory_of", "parent_of", "process_ids", "process_state", "resident_bytes"]
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
 # Fields of /proc/PID/stat behind the name of the program, which may hold any character.
-_STATE, _CPU, _CPU_OF_CHILDREN, _THREADS, _RESIDENT = 0, slice(11, 13), slice(13, 15), 17, 21
+_STATE, _PARENT, _CPU, _CPU_OF_CHILDREN, _THREADS, _RESIDENT = 0, 1, slice(11, 13), slice(13, 15), 17, 21
 
 
 @dataclass
@@ -61,9 +61,20 @@ def memory_of(pids: tuple[int, ...]) -> int:
             text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
             total += 1024 * next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
         except (OSError, StopIteration, ValueError):  # it ended, or hides its memory
-            fields = _stat(pid)
-            total += int(fields[_RESIDENT]) * _PAGE_BYTES if fields else 0
+            total += resident_bytes(pid)
     return total
+
+
+def resident_bytes(pid: int) -> int:
+    """Return the memory of a process, all that it shares with others included; 0 if there is none."""
+    fields = _stat(pid)
+    return int(fields[_RESIDENT]) * _PAGE_BYTES if fields else 0
+
+
+def parent_of(pid: int) -> int | None:
+    """Return the process that started a process; None if there is none."""
+    fields = _stat(pid)
+    return int(fields[_PARENT]) if fields else None
 
 
 def process_state(pid: int) -> str:
@@ -72,15 +83,19 @@ def process_state(pid: int) -> str:
     return fields[_STATE] if fields else ""
 
 
+def process_ids() -> list[int]:
+    """Return all processes of this system."""
+    return [int(name) for name in os.listdir("/proc") if name.isdecimal()]  # noqa: PTH208 - names only
+
+
 def _members(group: int) -> Iterator[int]:
-    for name in os.listdir("/proc"):  # noqa: PTH208 - names only
-        if name.isdecimal():
-            try:
-                # A twentieth of the time that it takes to read the group from /proc.
-                if os.getpgid(int(name)) == group:
-                    yield int(name)
-            except OSError:  # it ended
-                continue
+    for pid in process_ids():
+        try:
+            # A twentieth of the time that it takes to read the group from /proc.
+            if os.getpgid(pid) == group:
+                yield pid
+        except OSError:  # it ended
+            continue
 
 
 def _stat(pid: int) -> list[str]:

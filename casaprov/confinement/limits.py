@@ -18,12 +18,14 @@ from typing import Any
 from casaprov.config import size_of
 from casaprov.errors import UsageError
 
-__all__ = ["LIMIT_NAMES", "Limits", "apply_limits", "limits_environment", "memory_bytes", "with_choices"]
+__all__ = ["LIMIT_NAMES", "Limits", "apply_limits", "limits_environment", "usual_memory", "with_choices"]
 
 _VARIABLE = "CASAPROV_LIMITS_OF_PROCESS"
 _GB = 10**9
 _DURATION = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _NONE = "none"
+_TIMES_SIZE = 4
+_MEMORY_SHARE = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +126,12 @@ def apply_limits() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def memory_bytes() -> int:
+def usual_memory(size: int, *, least: int) -> int:
+    """Return a limit of memory for files of a size in bytes: four times that, at most 90 % of this machine's."""
+    return int(min(max(least, _TIMES_SIZE * size), _MEMORY_SHARE * _memory_bytes()))
+
+
+def _memory_bytes() -> int:
     """Return the memory of this machine, or of the container that this process is in."""
     found = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     with suppress(OSError, ValueError):

@@ -5,13 +5,13 @@ A small file can claim to hold anything: a table of 38 kB four thousand million 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from casaprov.confinement.limits import Limits, memory_bytes, with_choices
+from casaprov.confinement.disk_use import BLOCK_BYTES, stored_bytes
+from casaprov.confinement.limits import Limits, usual_memory, with_choices
 from casaprov.confinement.watch import LimitWatch
 
 __all__ = ["reader_limits", "reader_watch"]
@@ -23,10 +23,7 @@ _SLOWEST_BYTES_PER_S = 100_000  # a fiftieth of what was seen of the slowest tab
 _LEAST_TIME_S = 3600.0
 _TIMES_CPU = 20  # readers come last where processors are rare, and disks may be slow
 _LEAST_MEMORY_BYTES = 4 * _GB
-_TIMES_SIZE = 4
-_MEMORY_SHARE = 0.9
 _PROCESSES = 1000
-_BLOCK_BYTES = 512
 _PATHS = ("path", "paths", "left", "right", "recorded", "present", "tables")
 """Arguments of the functions of readers that name files."""
 
@@ -64,7 +61,7 @@ def reader_limits(paths: Iterable[Path]) -> Limits:
     size = sum(map(_stored_bytes, paths))
     cpu_s = _LEAST_CPU_S + size / _SLOWEST_BYTES_PER_S
     return Limits(
-        memory=int(min(max(_LEAST_MEMORY_BYTES, _TIMES_SIZE * size), _MEMORY_SHARE * memory_bytes())),
+        memory=usual_memory(size, least=_LEAST_MEMORY_BYTES),
         cpu=cpu_s,
         time=max(_LEAST_TIME_S, _TIMES_CPU * cpu_s),
         processes=_PROCESSES,
@@ -79,11 +76,7 @@ def _paths(arguments: Mapping[str, Any]) -> Iterator[Path]:
 
 def _stored_bytes(path: Path) -> int:
     """Return what a file or folder takes on the disk, links followed at its top only; holes take nothing."""
-    total = 0
+    top = 0
     with suppress(OSError):
-        total = path.stat().st_blocks * _BLOCK_BYTES
-    for folder, _, files in os.walk(path):
-        for name in files:
-            with suppress(OSError):
-                total += os.lstat(os.path.join(folder, name)).st_blocks * _BLOCK_BYTES  # noqa: PTH118 - many
-    return total
+        top = path.stat().st_blocks * BLOCK_BYTES
+    return top + stored_bytes(path)

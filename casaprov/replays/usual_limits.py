@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from casaprov.confinement.limits import Limits, memory_bytes
+from casaprov.confinement.limits import Limits, usual_memory
 from casaprov.records.model import Document
 
 __all__ = ["usual_limits"]
@@ -13,7 +13,6 @@ _GB = 10**9
 _LEAST_S = 3600.0
 _TIMES_LONGER = 30
 _LEAST_MEMORY_BYTES = 8 * _GB
-_MEMORY_SHARE = 0.9
 _LEAST_DISK_BYTES = 20 * _GB
 _TIMES_LARGER = 10
 _LEAST_OPEN_FILES = 8192
@@ -33,7 +32,7 @@ def usual_limits(document: Document) -> Limits:
     processors = os.cpu_count() or 1
     disk = max(_LEAST_DISK_BYTES, _TIMES_LARGER * recorded_bytes)
     return Limits(
-        memory=int(min(max(_LEAST_MEMORY_BYTES, 4 * recorded_bytes), _MEMORY_SHARE * memory_bytes())),
+        memory=usual_memory(recorded_bytes, least=_LEAST_MEMORY_BYTES),
         cpu=time_s * processors,
         time=time_s,
         processes=_PROCESSES + _PROCESSES_PER_PROCESSOR * processors,

@@ -17,13 +17,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from casaprov.confinement.disk_use import stored_bytes
+from casaprov.confinement.group_use import parent_of, process_ids, resident_bytes
+
 __all__ = ["Limits", "Outcome", "run_limited"]
 
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 _INTERVAL_S = 0.5
 _DISK_EVERY = 10  # intervals between two looks at the folder, which may hold many files
 _MOST_OUTPUT = 256 * 2**20
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -113,9 +115,9 @@ def _exceeded(pid: int, folder: Path, limits: Limits, seconds: float, looks: int
     tree = descendants(pid)
     if len(tree) > limits.max_processes:
         return "processes"
-    if sum(map(_memory, tree)) > limits.max_memory:
+    if sum(map(resident_bytes, tree)) > limits.max_memory:
         return "memory"
-    if looks % _DISK_EVERY == 0 and _disk(folder) > limits.max_disk:
+    if looks % _DISK_EVERY == 0 and stored_bytes(folder) > limits.max_disk:
         return "disk"
     return ""
 
@@ -123,33 +125,15 @@ def _exceeded(pid: int, folder: Path, limits: Limits, seconds: float, looks: int
 def descendants(pid: int) -> list[int]:
     """Return a process and all its descendants."""
     parents: dict[int, list[int]] = {}
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            with suppress(OSError, ValueError, IndexError):
-                text = Path(entry.path, "stat").read_text(encoding="utf-8", errors="replace")
-                parent = int(text.rpartition(")")[2].split()[1])
-                parents.setdefault(parent, []).append(int(entry.name))
+    for one in process_ids():
+        if (parent := parent_of(one)) is not None:
+            parents.setdefault(parent, []).append(one)
     found, waiting = [], [pid]
     while waiting:
         one = waiting.pop()
         found.append(one)
         waiting += parents.get(one, [])
     return found
-
-
-def _memory(pid: int) -> int:
-    with suppress(OSError, ValueError, IndexError):
-        return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * _PAGE
-    return 0
-
-
-def _disk(folder: Path) -> int:
-    total = 0
-    for above, _, names in os.walk(folder):
-        for name in names:
-            with suppress(OSError):
-                total += os.lstat(os.path.join(above, name)).st_blocks * 512  # noqa: PTH118  # many files
-    return total
 
 
 def end_tree(pid: int) -> None:
