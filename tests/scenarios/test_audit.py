@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from audit.child import run_module
 from audit.compare import Difference, Recorded, differences, explanations, recorded_calls
 from audit.trace import Accesses, command, read_trace
 from checkout import SUPPORT
@@ -44,17 +45,7 @@ def tracer(tmp_path_factory: pytest.TempPathFactory) -> None:
 def audit(place: Path, casadata: Path, *observations: Path) -> Audit:
     """Run tasks, traced: all of the audit with observations, else a few."""
     folder, output, snapshots, failures = (place / name for name in ("work", "trace", "snapshots", "failures"))
-    folder.mkdir()
-    run = [sys.executable, "-m", "audit.run", *map(str, (casadata, snapshots, failures, *observations))]
-    ran = subprocess.run(
-        [*command(output), *run],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(SUPPORT), "MPLBACKEND": "Agg"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr[-3000:]
+    run_module(folder, "audit.run", casadata, snapshots, failures, *observations, tracer=command(output))
     calls, accesses = recorded_calls(folder), read_trace(output, folder)
     return Audit(
         calls=calls,

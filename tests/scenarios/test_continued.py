@@ -6,12 +6,11 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import nbformat
 import pytest
 
 from casaprov.casa.installed.data import DataSource
 from casaprov.cli.commands import main
-from watched_kernel import SETTLE, WatchedKernel
+from watched_kernel import SETTLE, WatchedKernel, saved_kernel
 
 pytestmark = [pytest.mark.casa, pytest.mark.long, pytest.mark.usefixtures("casa_site_config")]
 
@@ -31,17 +30,10 @@ REPAIRED = {**CELLS, "band": BANDPASS.format(8)}
 def kernel(
     casa_site_config: DataSource, ngc5921_fits: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[WatchedKernel]:
-    folder = tmp_path_factory.mktemp("continued")
-    sources = {name: source.replace("{fits!r}", repr(str(ngc5921_fits))) for name, source in REPAIRED.items()}
-    cells = [nbformat.v4.new_code_cell(source, id=name) for name, source in sources.items()]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "n.ipynb")
-    kernel = WatchedKernel(folder)
-    try:
+    with saved_kernel(tmp_path_factory.mktemp("continued"), REPAIRED, ngc5921_fits) as (kernel, sources):
         for name in CELLS:
             kernel.run(CELLS["band"] if name == "band" else sources[name], name)
         yield kernel
-    finally:
-        kernel.close()
 
 
 def run(kernel: WatchedKernel, name: str) -> str:

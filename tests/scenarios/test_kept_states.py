@@ -10,7 +10,8 @@ import pytest
 
 from casaprov.casa.installed.data import DataSource
 from casaprov.cli.commands import main
-from reductions import Reduction, reduce
+from made_once import made_once
+from reductions import Reduction, reduce, reduction_in
 
 pytestmark = [pytest.mark.casa, pytest.mark.slow]
 
@@ -36,7 +37,7 @@ CELLS = (
 
 @pytest.fixture(scope="module")
 def reduced(ngc5921_fits: Path, tmp_path_factory: pytest.TempPathFactory, casa_site_config: DataSource) -> Reduction:
-    return reduce(tmp_path_factory.mktemp("kept") / "n", ngc5921_fits, CELLS)
+    return reduction_in(made_once(tmp_path_factory, "kept", lambda folder: reduce(folder, ngc5921_fits, CELLS)))
 
 
 def export(reduced: Reduction, out: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:

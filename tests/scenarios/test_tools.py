@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -12,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from audit.child import run_module
 from audit.trace import Accesses, command, read_trace
 from casaprov.casa.installed.data import DataSource
-from checkout import SUPPORT
 
 pytestmark = [pytest.mark.casa, pytest.mark.slow]
 
@@ -37,17 +36,8 @@ class Session:
 
 def run(folder: Path, prefix: list[str] | None = None) -> dict[str, Session]:
     """Run all sessions in an empty folder."""
-    folder.mkdir()
     out = folder.parent / "sessions.json"
-    ran = subprocess.run(
-        [*(prefix or []), sys.executable, "-m", "audit.tools", str(out)],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(SUPPORT), "MPLBACKEND": "Agg"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr[-3000:]
+    run_module(folder, "audit.tools", out, tracer=prefix or ())
     found = json.loads(out.read_text())
     return {one["name"]: Session(one["records"], set(one["altered"])) for one in found}
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import nbformat
 from jupyter_client.manager import start_new_kernel
 
 from casaprov.notebook.bundle import BUNDLE_MIME
@@ -150,3 +151,18 @@ def corner(kernel: WatchedKernel) -> Iterator[Corner]:
     finally:
         left = kernel.run(f"{SETTLE}\nos.chdir({str(kernel.folder)!r})")
     assert left.error == ""
+
+
+@contextmanager
+def saved_kernel(
+    folder: Path, sources: Mapping[str, str], fits: Path
+) -> Iterator[tuple[WatchedKernel, dict[str, str]]]:
+    """A kernel of a saved notebook with these cells, by their ids, and their sources; ``{fits!r}`` stands for `fits`."""
+    filled = {name: source.replace("{fits!r}", repr(str(fits))) for name, source in sources.items()}
+    cells = [nbformat.v4.new_code_cell(source, id=name) for name, source in filled.items()]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "n.ipynb")
+    kernel = WatchedKernel(folder)
+    try:
+        yield kernel, filled
+    finally:
+        kernel.close()

@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import nbformat
 import pytest
 
 from casaprov.casa.installed.data import DataSource
@@ -18,7 +17,7 @@ from casaprov.journal.folder import journal_folder
 from casaprov.kernel.settings import Settings
 from casaprov.lineage.graph import Lineage
 from casaprov.records.schema import validate_record
-from watched_kernel import SETTLE, WatchedKernel
+from watched_kernel import SETTLE, WatchedKernel, saved_kernel
 
 pytestmark = [pytest.mark.casa, pytest.mark.usefixtures("casa_site_config")]
 
@@ -37,17 +36,10 @@ def kernel(
     casa_site_config: DataSource, ngc5921_fits: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[WatchedKernel]:
     """A kernel of a saved notebook whose cells were run from top to bottom."""
-    folder = tmp_path_factory.mktemp("magics")
-    sources = {name: source.replace("{fits!r}", repr(str(ngc5921_fits))) for name, source in CELLS.items()}
-    cells = [nbformat.v4.new_code_cell(source, id=name) for name, source in sources.items()]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "n.ipynb")
-    kernel = WatchedKernel(folder)
-    try:
+    with saved_kernel(tmp_path_factory.mktemp("magics"), CELLS, ngc5921_fits) as (kernel, sources):
         for name, source in sources.items():
             kernel.run(source, name)
         yield kernel
-    finally:
-        kernel.close()
 
 
 def told(kernel: WatchedKernel, line: str) -> str:
