@@ -39,6 +39,7 @@ def kernel(
     with saved_kernel(tmp_path_factory.mktemp("magics"), CELLS, ngc5921_fits) as (kernel, sources):
         for name, source in sources.items():
             kernel.run(source, name)
+        kernel.run(SETTLE)  # the pages are about records that are finished
         yield kernel
 
 
