@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.logging import RichHandler
 
-from casaprov.cli.annotate import annotate, sign
+from casaprov.cli.annotate import annotate, credit_options, given_credits, required_credits, sign
 from casaprov.cli.archive import archive
 from casaprov.cli.cache import cache
 from casaprov.cli.console import (
@@ -35,7 +35,7 @@ from casaprov.cli.console import (
     tell_problems,
     tell_step,
 )
-from casaprov.cli.credit_options import credit_options, given_credits, required_credits
+from casaprov.cli.diff import diff, is_crate, show_diff
 from casaprov.cli.inspect import inspect
 from casaprov.cli.kernel import kernel
 from casaprov.cli.questions import check, show_dry_run, why
@@ -366,10 +366,15 @@ def replay(
 def compare(*, first: Path, second: Path, rtol: float, atol: float, as_json: bool) -> int:
     """Compare two tables, images or files, cell by cell.
 
+    Of two crates the runs are compared, as 'casaprov diff' does.
+
     \b
     Example:
       casaprov compare ngc5921.ms again/ngc5921.ms
     """
+    if is_crate(first) and is_crate(second):
+        err.print("These are crates: their runs are compared, as 'casaprov diff' does.")
+        return show_diff(str(first), str(second), rtol=rtol, atol=atol, html=None, as_json=as_json)
     from casaprov.cli.render import comparison_view
     from casaprov.comparison.products import Tolerance
     from casaprov.readers.products import compare_products
@@ -481,6 +486,7 @@ def completion(shell: str) -> None:
 cli.add_command(archive)
 cli.add_command(cache)
 cli.add_command(check)
+cli.add_command(diff)
 cli.add_command(inspect)
 cli.add_command(annotate)
 cli.add_command(kernel)

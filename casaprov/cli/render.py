@@ -15,17 +15,21 @@ from casaprov.cli.terminal import plain
 from casaprov.comparison.products import Comparison
 from casaprov.crate import Packed
 from casaprov.crates.checking.validation import Findings
+from casaprov.diffs.model import CallDiff, ProductDiff, RunDiff
+from casaprov.diffs.wording import call_changes, environment_text, product_text, same_calls_text
 from casaprov.doctor import Finding
 from casaprov.errors import CasaprovError, CrateError
 from casaprov.lineage.graph import Lineage
 from casaprov.records.model import Activity, Document, Entity
 from casaprov.records.values import from_json
+from casaprov.records.wording import clock
 from casaprov.replays.report import ReplayReport
 
 __all__ = [
     "calls_table",
     "comparison_view",
     "crate_findings_view",
+    "diff_view",
     "error_view",
     "findings_view",
     "graph_view",
@@ -350,3 +354,76 @@ def crate_findings_view(findings: Findings, name: str) -> str:
     lines = [f"• {plain(str(issue))}" for issue in findings.errors]
     lines += [f"• [dim]note:[/] {plain(str(note))}" for note in findings.notes]
     return "\n".join(lines if findings.errors else [f"{plain(name)} is valid.", *lines])
+
+
+_ROLES = {
+    "cause": "[bold red]cause[/]",
+    "effect": "follows",
+    "environment": "[bold red]other versions[/]",
+    "unexplained": "[bold red]unexplained[/]",
+    "no-effect": "[dim]no effect[/]",
+    "same": "",
+}
+"""Part of a call in the differences between two runs, as it is shown."""
+
+
+def diff_view(found: RunDiff) -> Group:
+    """Return the answer, then versions, calls and products that differ."""
+    parts: list[RenderableType] = [
+        f"[dim]{side}[/] {plain(run.name)}  [dim]{plain(clock(run.started_at)) if run.started_at else ''}, {run.calls} calls[/]"
+        for side, run in (("first ", found.first), ("second", found.second))
+    ]
+    parts.append(f"\n[bold]{plain(found.answer)}[/]")
+    if found.environment:
+        texts = (environment_text(one.name, one.recorded, one.now) for one in found.environment)
+        parts.append("Versions and settings: " + plain("; ".join(texts)))
+    if any(call.role != "same" or tuple(call_changes(call)) for call in found.calls):
+        parts.append(_changed_calls(found))
+    if found.products:
+        parts.append(_compared_products(found))
+    return Group(*parts)
+
+
+def _changed_calls(found: RunDiff) -> Table:
+    table = _table("call", "task", "what differs", "")
+    same = 0
+    for call in found.calls:
+        changes = list(call_changes(call))
+        if call.role == "same" and not changes:
+            same += 1
+            continue
+        _add_same(table, same)
+        same = 0
+        table.add_row(plain(call.number), plain(call.task), plain("\n".join(changes), keep="\n"), _ROLES[call.role])
+    _add_same(table, same)
+    return table
+
+
+def _add_same(table: Table, count: int) -> None:
+    if count:
+        table.add_row("", "", f"[dim]{same_calls_text(count)}[/]", "")
+
+
+def _compared_products(found: RunDiff) -> Table:
+    table = _table("product", "verdict", "", "because of")
+    alike: list[ProductDiff] = []
+    for product in found.products:
+        if product.comparison is not None and product.comparison.verdict in ("identical", "same-content"):
+            alike.append(product)
+            continue
+        verdict = product.comparison.verdict if product.comparison is not None else f"only in {product.presence}"
+        style = _VERDICT_STYLE.get(verdict, "bold red")
+        name = product.path + (f" (first run: {product.first_path})" if product.first_path else "")
+        because = ", ".join(_because(found, product))
+        table.add_row(plain(name), f"[{style}]{verdict}[/]", plain(product_text(product)), plain(because))
+    if alike:
+        names = ", ".join(product.path for product in alike[:12])
+        more = f" and {len(alike) - 12} more" if len(alike) > 12 else ""
+        table.add_row(f"[dim]{plain(names)}{more}[/]", "[green]same[/]", "", "")
+    return table
+
+
+def _because(found: RunDiff, product: ProductDiff) -> Iterator[str]:
+    for cause in product.causes:
+        call: CallDiff = found.calls[found.causes[cause].call]
+        yield f"call {call.number} {call.task}"

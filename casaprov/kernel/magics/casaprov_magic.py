@@ -88,6 +88,7 @@ class CasaprovMagic:
     config [NAME [VALUE]]  settings
     cache [on|off]     restore results of earlier calls, or not; alone it shows how often
     why [CALL]         why a call ran or was restored; without a call, all of them
+    diff [SESSION]     what changed since the last run, or since that session
     check              whether "Restart & Run All" would give these products
     rerun              run the cells that check lists, and no others
     pause, resume      record nothing for a while
@@ -114,6 +115,7 @@ class CasaprovMagic:
             "config": self._config,
             "cache": self._cache,
             "why": self._why,
+            "diff": self._diff,
             "check": self._check,
             "rerun": self._rerun,
             "pause": self._pause,
@@ -294,6 +296,14 @@ class CasaprovMagic:
             return [Line(f"No call of this session was looked up. %{NAME} cache on turns the cache on.")]
         return [Line(" ".join(reasons(document, call)), str(call.number_in_session)) for call in calls]
 
+    def _diff(self, words: list[str]) -> list[Part]:
+        from casaprov.kernel.magics.last_run import diff_page
+
+        if len(words) > 1:
+            raise UsageError("diff takes one session at most.", hint=f"Write: %{NAME} diff, or %{NAME} diff SESSION")
+        self._recording.settle()  # contents are compared, so all digests are needed
+        return diff_page(self._needed(), self._recording.notebook, self._recording.session_id, "".join(words))
+
     def _check(self, words: list[str]) -> list[Part]:
         from casaprov.kernel.magics.fresh import check_page
 
@@ -407,6 +417,10 @@ class CasaprovMagic:
                     if activity.session == self._recording.session_id:
                         yield str(activity.number_in_session)
                 yield from sorted({a.task for a in document.activities} if document is not None else ())
+            case ["diff"]:
+                document = self._document()
+                sessions = {a.session for a in document.activities} if document is not None else set()
+                yield from sorted(sessions - {self._recording.session_id})
             case ["config"]:
                 yield from Config.names()
             case ["config", name]:

@@ -1,0 +1,6 @@
+"""Two runs compared by their records: which calls, parameters, inputs and products differ, and what differed first.
+
+To read: ``run`` is a record as this package sees it; ``matching`` pairs the calls of two runs; ``states`` and
+``parameters`` find what differs between two calls; ``products`` compares two recorded states; ``causes`` follows
+differences back to their causes; ``run_diff`` does all of it; ``model`` is what it returns; ``wording`` and ``page`` show it.
+"""
