@@ -1,4 +1,4 @@
-"""``casaprov diff``: what changed between two runs."""
+"""``casaprov diff``: the changes between two runs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _EXIT_AS_FAR_AS_POSSIBLE = 4
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write a page to FILE.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def diff(*, first: str, second: str | None, rtol: float, atol: float, html: Path | None, as_json: bool) -> int:
-    """Say what changed between two runs: calls, parameters, inputs, versions, products.
+    """List the changes between two runs: calls, parameters, inputs, versions, products.
 
     A and B are notebooks, crates, or sessions of a notebook: NOTEBOOK@SESSION,
     where SESSION is an id, the end of one, or a number (-1 is the last one).
@@ -49,7 +49,6 @@ def show_diff(first: str, second: str | None, *, rtol: float, atol: float, html:
     """Compare two runs and show the answer; return the exit code."""
     from casaprov.cli.render import diff_view
     from casaprov.comparison.products import Tolerance
-    from casaprov.diffs.page import diff_page
     from casaprov.diffs.run_diff import diff_runs
     from casaprov.readers.products import ProductComparer
 
@@ -58,6 +57,9 @@ def show_diff(first: str, second: str | None, *, rtol: float, atol: float, html:
         comparer = stack.enter_context(closing(ProductComparer()))
         found = diff_runs(*runs, Tolerance(rtol, atol), comparer.same_listing)
     if html is not None:
+        with extra("jupyter"):
+            from casaprov.diffs.page import diff_page
+
         try:
             html.write_text(diff_page(found), encoding="utf-8")
         except OSError as error:

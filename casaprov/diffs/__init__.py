@@ -1,4 +1,4 @@
-"""Two runs compared by their records: which calls, parameters, inputs and products differ, and what differed first.
+"""Two runs compared by their records: calls, parameters, inputs and products that differ, and the first difference.
 
 To read: ``run`` is a record as this package sees it; ``matching`` pairs the calls of two runs; ``states`` and
 ``parameters`` find what differs between two calls; ``products`` compares two recorded states; ``causes`` follows

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from casaprov.diffs.model import CallDiff, Role
+from casaprov.diffs.model import CallDiff, ProductDiff, Role
 
 __all__ = ["is_called_otherwise", "role_of", "roots"]
 
 
 def is_called_otherwise(call: CallDiff) -> bool:
-    """Return True if a call itself differs, apart from what earlier calls of its run left."""
+    """Return True if a call itself differs, apart from the products of earlier calls that it used."""
     return (
         call.first is None
         or call.second is None
@@ -39,13 +39,13 @@ def role_of(call: CallDiff, *, inherits: bool, other_versions: bool) -> Role:
     if inherits:
         return "effect"
     # A plain file of other bytes may be a listing, which names folders and times: no reason to call it a difference.
-    if not call.outcomes and all(_is_undecided(one.comparison and one.comparison.verdict) for one in call.products):
+    if not call.outcomes and all(map(_is_undecided, call.products)):
         return "same"
     return "environment" if other_versions else "unexplained"
 
 
-def _is_undecided(verdict: str | None) -> bool:
-    return verdict == "not-verifiable"
+def _is_undecided(product: ProductDiff) -> bool:
+    return product.comparison is not None and product.comparison.verdict == "not-verifiable"
 
 
 def roots(calls: Sequence[CallDiff]) -> list[frozenset[int]]:

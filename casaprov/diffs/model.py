@@ -1,4 +1,4 @@
-"""The answer to "What changed between two runs?", as values.
+"""The differences between two runs, as values.
 
 ``first`` and ``second`` are the runs as they were given. A call that both have is one :class:`CallDiff`.
 """
@@ -216,6 +216,6 @@ class RunDiff:
 
     @property
     def undecided(self) -> tuple[ProductDiff, ...]:
-        """Final products of which the records do not tell whether they are the same."""
+        """Final products that the records do not decide about."""
         verdicts = ((one, one.comparison.verdict) for one in self.products if one.comparison is not None)
         return tuple(one for one, verdict in verdicts if verdict == "not-verifiable")

@@ -1,4 +1,4 @@
-"""Two recorded states compared by their records: digests say whether they differ, sketches by how much."""
+"""Two recorded states compared by their records: digests find differences, sketches measure them."""
 
 from __future__ import annotations
 
@@ -49,18 +49,20 @@ def compare_states(
     if first.tier != second.tier:
         note = "one run recorded a digest of all of it, the other of samples"
         return Comparison("not-verifiable", (), note, tier="fast")
-    trees = (None, None)
-    if numbers and first.content_digest != second.content_digest:
-        trees = _tree(runs[0], first.content_digest), _tree(runs[1], second.content_digest)
+    read = numbers and first.content_digest != second.content_digest
+    before, after = (
+        _tree(run, digest) if read else None
+        for run, digest in zip(runs, (first.content_digest, second.content_digest), strict=True)
+    )
     now = Measurement(
         kind=second.kind,
         content_digest=second.content_digest,
         size_bytes=second.size_bytes,
         byte_digest=second.byte_digest,
-        tree=trees[1],
+        tree=after,
         tier=second.tier,
     )
-    found = compare_trees(trees[0], first.content_digest, first.byte_digest, now, tolerance)
+    found = compare_trees(before, first.content_digest, first.byte_digest, now, tolerance)
     if second.kind == "File" and found.verdict == "differs":
         return _files(runs, first, second, same_listing)
     return found
@@ -78,7 +80,7 @@ def _tree(run: Run, digest: Digest) -> dict[str, Any] | None:
 
 
 def _files(runs: tuple[Run, Run], first: Entity, second: Entity, same_listing: SameListing) -> Comparison:
-    """Compare two plain files of other bytes, of which listings and pictures are not known to differ in what matters."""
+    """Compare two plain files of other bytes, which for a listing may mean no more than another folder."""
     files = runs[0].file(first), runs[1].file(second)
     began = _began(runs[0], first), _began(runs[1], second)
     differences = (Difference("", _OTHER_BYTES),)

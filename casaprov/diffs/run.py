@@ -1,4 +1,4 @@
-"""A run as it is compared: its calls, each with all that it and its inner calls used and left."""
+"""A run as it is compared: its calls, each with the states that it and its inner calls used and left."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Run:
-    """A record, with what lies beside it.
+    """A record, and the files beside it.
 
     Attributes
     ----------
@@ -102,7 +102,7 @@ class Run:
         return {activity.id: of_outer[self._outermost(activity).id] for activity in self.document.activities}
 
     def maker(self, entity: Entity) -> int | None:
-        """Return the place of the call that a state came from; None for what no recorded call made."""
+        """Return the place of the call that a state came from; None for a state without a recorded call."""
         maker = self.lineage.maker(entity)
         return self.places[maker.id] if maker is not None else None
 

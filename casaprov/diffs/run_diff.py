@@ -1,4 +1,4 @@
-"""The comparison of two runs: calls in pairs, what differs in each, and the causes of the products that differ."""
+"""The comparison of two runs: calls in pairs, the differences of each, and the causes of the products that differ."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class _Differ:
                 continue
             state = new or old
             assert state is not None
-            makers = self._makers(old and old.entity, new and new.entity)
+            makers = self._makers(*(side.entity if side is not None else None for side in (old, new)))
             outside = any(s is not None and s.entity.gap for s in (old, new))
             yield InputChange(
                 path=state.entity.path,

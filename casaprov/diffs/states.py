@@ -18,12 +18,12 @@ class Names:
     known: dict[str, str] = field(default_factory=dict)
 
     def add(self, first: str, second: str) -> None:
-        """Note that a product has these paths."""
+        """Note the two paths of a product."""
         if first != second:
             self.known[first] = second
 
     def second(self, path: str) -> str:
-        """Return the path in the second run of a path in the first, also of what lies in or beside a product."""
+        """Return the path in the second run of a path in the first, also of paths in or beside a product."""
         if path in self.known:
             return self.known[path]
         for end in sorted((n for n, c in enumerate(path) if c in "./" and path[:n] in self.known), reverse=True):
@@ -32,7 +32,7 @@ class Names:
 
 
 def same_content(first: Entity, second: Entity) -> bool | None:
-    """Return whether two states have the same content; None if their records do not decide that."""
+    """Return True if two states have the same content, False if not; None if their records do not decide it."""
     if first.byte_digest is not None and first.byte_digest == second.byte_digest:
         return True
     if first.content_digest is None or second.content_digest is None or first.tier != second.tier:

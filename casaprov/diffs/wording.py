@@ -25,7 +25,7 @@ _SIDES = {"first": "the first run", "second": "the second run"}
 
 
 def call_changes(call: CallDiff) -> Iterator[str]:
-    """Yield the differences of a call: what was given and found first, then its end."""
+    """Yield the differences of a call: its parameters and inputs first, then its end."""
     if call.first is None:
         yield "only in the second run"
     elif call.second is None:

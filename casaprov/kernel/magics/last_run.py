@@ -1,4 +1,4 @@
-"""``%casaprov diff``: what changed since an earlier run of this notebook."""
+"""``%casaprov diff``: the changes since an earlier run of this notebook."""
 
 from __future__ import annotations
 

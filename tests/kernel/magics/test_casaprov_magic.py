@@ -70,7 +70,7 @@ def test_alone_it_tells_what_is_recorded_and_what_that_cost(kernel: WatchedKerne
         ("statsu", "There is no 'statsu'. Did you mean status?"),
         (
             "xyz",
-            "There is no 'xyz'. There are status, graph, log, show, export, config, cache, why, check, rerun, pause",
+            "There is no 'xyz'. There are status, graph, log, show, export, config, cache, why, diff, check, rerun, pause",
         ),
         ("status now", "status takes nothing more; 'now' was given. Write: %casaprov status"),
         ("log 99", "There is no call 99; this session has 4. %casaprov log lists the calls."),
@@ -80,6 +80,8 @@ def test_alone_it_tells_what_is_recorded_and_what_that_cost(kernel: WatchedKerne
         ("config show_log maybe", "show_log cannot be 'maybe'. It is yes or no."),
         ("config workers 0", "workers cannot be '0'. It is a number such as 2."),
         ("export a b", "export takes one file at most."),
+        ("diff a b", "diff takes one session at most."),
+        ("diff", "This is the first run that is recorded"),
         ("log 'open", "cannot be read: No closing quotation."),
     ],
 )
