@@ -31,7 +31,8 @@ def _changes(one: Any, two: Any, path: str) -> Iterator[str]:
     """Yield a text for each member of two JSON values that differs."""
     if isinstance(one, dict) and isinstance(two, dict):
         for key in dict.fromkeys((*one, *two)):
-            yield from _changes(one.get(key), two.get(key), f"{path}.{key}" if path else str(key))
+            name = path if key == "@array" else f"{path}.{key}" if path else str(key)  # as users write it
+            yield from _changes(one.get(key), two.get(key), name)
     elif isinstance(one, list) and isinstance(two, list) and len(one) == len(two):
         for number, (left, right) in enumerate(zip(one, two, strict=True)):
             yield from _changes(left, right, f"{path}[{number}]")

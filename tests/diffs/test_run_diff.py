@@ -213,7 +213,13 @@ def test_values_are_compared_as_a_task_sees_them(one: Any, two: Any, differs: bo
 
 def test_numbers_of_return_values_are_shown() -> None:
     first, second = (
-        replace(d, activities=(*d.activities[:-1], replace(d.activities[-1], returned={"max": [peak], "npts": 4})))
+        replace(
+            d,
+            activities=(
+                *d.activities[:-1],
+                replace(d.activities[-1], returned={"max": {"@array": [peak], "dtype": "float64"}, "npts": 4}),
+            ),
+        )
         for d, peak in ((reduction(), 0.5), (reduction("60s", contents=OTHER_SOLUTIONS), 0.75))
     )
     call: CallDiff = compared(first, second).calls[-1]
