@@ -52,7 +52,7 @@ ROOMS: dict[str, str] = {
     "casa/plots": "casa/installed doctor errors files processes tasks version / platformdirs",
     "casa/sandbox": "casa/hooks casa/installed casa/plots comparison confinement digests errors processes readers records replays tasks version",
     "casa_kernel": "kernel_hook",
-    "cli": "archive archive/app archive/tables casa casa/installed casa/plots comparison config crate crates crates/checking credits diffs doctor errors forecast journal lineage notebook privacy processes profiles readers recompute/store records replay replays tasks version vo / click rich",
+    "cli": "archive archive/app archive/tables casa casa/installed casa/plots comparison config crate crates crates/checking credits descriptions diffs doctor errors forecast journal lineage notebook privacy processes profiles readers recompute/store records replay replays tasks version vo / click rich",
     "comparison": "digests errors files formats hashing records / numpy",
     "config": "errors",
     "confinement": "config errors",
@@ -60,6 +60,7 @@ ROOMS: dict[str, str] = {
     "crates": "credits digests errors files hashing journal lineage observations records terms untrusted / rocrate",
     "crates/checking": "crates digests errors files hashing lineage records terms untrusted",
     "credits": "errors / packaging yaml",
+    "descriptions": "crates credits hashing lineage observations records terms",
     "diffs": "comparison digests errors files hashing lineage records replays untrusted / jinja2",
     "digests": "errors files formats hashing processes records / numpy",
     "doctor": "errors version / platformdirs",
@@ -93,7 +94,7 @@ ROOMS: dict[str, str] = {
     "terms": "",
     "untrusted": "bounded_json confinement errors files formats processes",
     "version": "",
-    "vo": "errors journal lineage records / astropy platformdirs pyvo requests",
+    "vo": "crates descriptions errors journal lineage records / astropy numpy platformdirs pyvo requests",
 }
 
 FOREIGN = {

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.logging import RichHandler
 
-from casaprov.cli.annotate import annotate, credit_options, given_credits, required_credits, sign
 from casaprov.cli.archive import archive
 from casaprov.cli.cache import cache
 from casaprov.cli.console import (
@@ -35,17 +34,17 @@ from casaprov.cli.console import (
     tell_problems,
     tell_step,
 )
+from casaprov.cli.crates import annotate, export, sign
 from casaprov.cli.diff import diff, is_crate, show_diff
 from casaprov.cli.inspect import inspect
 from casaprov.cli.kernel import kernel
 from casaprov.cli.questions import check, show_dry_run, why
 from casaprov.cli.terminal import plain, visible
-from casaprov.cli.vo import fetching, link, look_up_and_store, vo
+from casaprov.cli.vo import fetching, link, vo
 from casaprov.errors import CasaprovError, DigestError, MissingDependency, RecordError, UsageError
 from casaprov.version import __version__
 
 if TYPE_CHECKING:
-    from casaprov.digests.parallel import Observes
     from casaprov.doctor import Finding
 
 __all__ = ["EXIT_CODES", "cli", "main"]
@@ -181,85 +180,6 @@ def run(
     if result.document is None and not result.problems:
         out.print("No CASA task was called, so nothing was recorded.")
     return EXIT_COULD_NOT_RUN if result.problems else 0
-
-
-@cli.command()
-@click.argument("notebook", type=_notebook)
-@click.option("-o", "--output", type=_notebook, required=True, help="The crate to write, a .zip file.")
-@click.option(
-    "--max-size", type=Finite(min=0), default=50.0, show_default=True, help="Ship no product larger than this, in MB."
-)
-@click.option("--with-visibilities", is_flag=True, help="Ship MeasurementSets too.")
-@click.option("--with-inputs", is_flag=True, help="Ship external inputs too.")
-@click.option("--title", help="Title of the crate; by default the notebook's first heading, or its name.")
-@click.option("--with-observer", is_flag=True, help="Name the observer that headers state; it is left out otherwise.")
-@click.option(
-    "--vo", "look_up", is_flag=True, help="Look the inputs up in their archives first: 'casaprov link --auto'."
-)
-@click.option("--redact", is_flag=True, help="Put masks in place of tokens and passwords.")
-@click.option("--allow", is_flag=True, help="Pack what looks like a token or a password.")
-@click.option("--keep-paths", is_flag=True, help="Keep the home folder in paths, and the name of the machine.")
-@credit_options
-@_json_option
-def export(
-    *,
-    notebook: Path,
-    output: Path,
-    max_size: float,
-    with_visibilities: bool,
-    with_inputs: bool,
-    title: str | None,
-    with_observer: bool,
-    look_up: bool,
-    redact: bool,
-    allow: bool,
-    keep_paths: bool,
-    as_json: bool,
-    require: str,
-    **named: Any,
-) -> None:
-    """Pack a notebook and its record into an RO-Crate.
-
-    \b
-    Example:
-      casaprov export ngc5921.ipynb -o ngc5921.crate.zip
-    """
-    given, required = given_credits(**named), required_credits(require)
-    with extra("jupyter"):
-        from casaprov.notebook.export import export_notebook
-    from casaprov.cli.render import packed_view
-    from casaprov.config import load_config
-    from casaprov.crates.payload import PayloadPolicy
-    from casaprov.privacy.clearance import PrivacyPolicy
-
-    if redact and allow:
-        raise UsageError("--redact and --allow contradict each other.", hint="Give one of them.")
-    if look_up:
-        look_up_and_store(notebook)
-
-    policy = PayloadPolicy(
-        max_item_bytes=int(max_size * 1e6),
-        max_kept_bytes=load_config(notebook.absolute().parent).keep_up_to,
-        ship_visibilities=with_visibilities,
-        ship_inputs=with_inputs,
-    )
-    observes: Observes = "headers and observer" if with_observer else "headers"
-    with leaving(f"The crate {output} was not written."), opened_digester(observes) as digester:
-        packed = export_notebook(
-            notebook,
-            output,
-            policy=policy,
-            measure=digester.measure,
-            title=title,
-            given=given,
-            required=required,
-            with_observer=with_observer,
-            privacy=PrivacyPolicy(redact=redact, allow=allow, keep_paths=keep_paths),
-            quick_looks=digester.quick_looks,
-        )
-    show(packed, as_json, packed_view)
-    for note in packed.notes:
-        err.print(f"[yellow]{plain(note)}[/]", soft_wrap=True)
 
 
 @cli.command()
@@ -489,6 +409,7 @@ cli.add_command(check)
 cli.add_command(diff)
 cli.add_command(inspect)
 cli.add_command(annotate)
+cli.add_command(export)
 cli.add_command(kernel)
 cli.add_command(link)
 cli.add_command(sign)

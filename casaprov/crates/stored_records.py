@@ -1,7 +1,9 @@
-"""The records of an unpacked crate: read and validated against their schemas before anything uses them."""
+"""The records of a crate: read and validated against their schemas before anything uses them."""
 
 from __future__ import annotations
 
+import json
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
@@ -14,7 +16,7 @@ from casaprov.records.serialise import structure
 from casaprov.untrusted.json_file import read_json
 from casaprov.untrusted.zip_file import name_problem
 
-__all__ = ["crate_root", "issues_in", "read_records"]
+__all__ = ["crate_root", "issues_in", "read_records", "written_records"]
 
 T = TypeVar("T")
 
@@ -75,6 +77,13 @@ def read_records(folder: Path) -> tuple[Document, Manifest]:
         if problem := name_problem(path):
             raise CrateError(f"{MANIFEST} names the path {path!r}, which {problem}.", hint=_AGAIN)
     return document, manifest
+
+
+def written_records(crate: Path) -> tuple[Document, Manifest]:
+    """Return the records in a zip that this process has written itself; those of others are opened and checked."""
+    with zipfile.ZipFile(crate) as archive:
+        document, manifest = (json.loads(archive.read(name)) for name in (DOCUMENT, MANIFEST))
+    return structure(document, Document), structure(manifest, Manifest)
 
 
 def issues_in(path: str, issues: Iterable[Issue]) -> list[Issue]:

@@ -192,7 +192,19 @@ def _from_codemeta(data: Mapping[str, Any]) -> Credits:
         orcid = identifier if "orcid.org" in identifier else ""
         institute = one.get("affiliation")
         affiliation = institute.get("name", "") if isinstance(institute, dict) else institute or ""
-        people.append(_author({"name": one.get("name") or " ".join(parts), "orcid": orcid, "affiliation": affiliation}))
+        address = str(institute.get("@id") or institute.get("id") or "") if isinstance(institute, dict) else ""
+        people.append(
+            _author(
+                {
+                    "name": one.get("name") or " ".join(parts),
+                    "given-names": one.get("givenName", ""),
+                    "family-names": one.get("familyName", ""),
+                    "orcid": orcid,
+                    "affiliation": affiliation,
+                    "ror": address if "ror.org" in address else "",
+                }
+            )
+        )
     stated = data.get("license", "")
     keywords = data.get("keywords", ())
     return Credits(

@@ -65,7 +65,7 @@ def test_each_source_is_read_if_no_earlier_one_names_it(notebook: Path) -> None:
         json.dumps({"author": [{"givenName": "A", "familyName": "B"}], "license": "https://spdx.org/licenses/MIT"})
     )
     found = find_credits(notebook, {}, Credits())
-    assert (found.authors, found.license) == ((Person(name="A B"),), "MIT")
+    assert (found.authors, found.license) == ((Person(name="A B", given_name="A", family_name="B"),), "MIT")
     (notebook.parent / "CITATION.cff").write_text(CFF)
     (author,) = find_credits(notebook, {}, Credits()).authors
     assert (author.name, author.family_name) == ("Richard Roe", "Roe")

@@ -22,6 +22,9 @@ REDUCTION = (
     "exportfits(imagename='n.image', fitsimage='n.fits')\npeak = imstat('n.image')['max'][0]\nprint(peak)",
 )
 
+BESIDE = {"datacite": "json", "codemeta": "json", "obscore": "xml", "datalink": "xml"}
+"""Descriptions beside the crate, with the suffix of their files."""
+
 
 @dataclass(frozen=True)
 class Reduction:
@@ -48,7 +51,9 @@ def reduce(folder: Path, fits: Path, cells: Iterable[str] = REDUCTION) -> Reduct
     shutil.copy(fits, folder / "NGC5921.fits")
     assert main(["run", str(notebook)]) == 0
     made = reduction_in(folder)
-    assert main(["export", str(notebook), "-o", str(made.crate)]) == 0
+    beside = {kind: str(folder / f"n.{kind}.{suffix}") for kind, suffix in BESIDE.items()}
+    descriptions = [word for kind, path in beside.items() for word in (f"--{kind}", path)]
+    assert main(["export", str(notebook), "-o", str(made.crate), *descriptions]) == 0
     return made
 
 
