@@ -12,12 +12,13 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from casaprov.crates.annotation import Annotation, annotated_text, write_copy
+from casaprov.crates.annotation import Annotation, annotated_text, linked_text, write_copy
 from casaprov.crates.checking.validation import examine_crate, examine_folder
+from casaprov.crates.entities import entity_ids
 from casaprov.crates.layout import (
     METADATA,
     README,
@@ -40,12 +41,12 @@ from casaprov.files.regular import digest_file
 from casaprov.hashing import Digest
 from casaprov.lineage.saved_cells import notebook_notes
 from casaprov.records.consistency import record_issues, value_issues
-from casaprov.records.model import Activity, Agent, Document, Entity
+from casaprov.records.model import Activity, Agent, Document, Entity, Identifier
 from casaprov.records.schema import validate_record
 from casaprov.records.serialise import unstructure
 from casaprov.untrusted.zip_file import Limits, clear, name_problem, unpack
 
-__all__ = ["OpenCrate", "Packed", "annotate_crate", "open_crate", "pack", "sign_crate"]
+__all__ = ["OpenCrate", "Packed", "annotate_crate", "link_crate", "open_crate", "pack", "sign_crate"]
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -255,6 +256,32 @@ def annotate_crate(path: Path, out: Path, annotation: Annotation) -> tuple[Issue
         return {place + METADATA: annotated_text(path, place + METADATA, annotation)}
 
     return _copy_with(path, out, changes, "The annotation cannot be added")
+
+
+def link_crate(
+    path: Path, out: Path, links: Callable[[Document], Mapping[str, tuple[Identifier, ...]]]
+) -> tuple[Issue, ...]:
+    """Write a copy of a valid crate with identifiers of its inputs in archives, and return the notes about the copy.
+
+    Parameters
+    ----------
+    links
+        Returns the identifiers by Entity id, from the records.
+
+    Raises
+    ------
+    UsageError
+        If there is no crate `path`, or `out` exists or has no folder.
+    CrateError
+        If the crate is not valid, or the copy cannot be written; nothing is left of it then.
+    """
+
+    def changes(crate: OpenCrate, place: str) -> dict[str, bytes]:
+        ids = entity_ids(crate.document, crate.manifest)
+        found = {ids[entity]: known for entity, known in links(crate.document).items()}
+        return {place + METADATA: linked_text(path, place + METADATA, found)}
+
+    return _copy_with(path, out, changes, "The link cannot be added")
 
 
 def sign_crate(path: Path, out: Path, key: Path) -> tuple[Issue, ...]:

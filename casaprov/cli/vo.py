@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,7 @@ _EXIT_NOTHING_FOUND = 1
 
 
 @click.command()
-@click.argument("notebook", type=_notebook)
+@click.argument("notebook", metavar="NOTEBOOK|CRATE", type=_any_path)
 @click.argument("file", required=False)
 @click.option(
     "--id",
@@ -34,11 +35,21 @@ _EXIT_NOTHING_FOUND = 1
 )
 @click.option("--auto", is_flag=True, help="Look all inputs up in the archives of their telescopes.")
 @_tap
-def link(*, notebook: Path, file: str | None, identifiers: tuple[str, ...], auto: bool, service: str | None) -> int:
-    """Tie the inputs of a notebook to the archives that they came from.
+@click.option("-o", "--output", type=_any_path, help="The new crate, if a crate is linked.")
+def link(
+    *,
+    notebook: Path,
+    file: str | None,
+    identifiers: tuple[str, ...],
+    auto: bool,
+    service: str | None,
+    output: Path | None,
+) -> int:
+    """Tie the inputs of a notebook or crate to the archives that they came from.
 
-    Either give a FILE with its identifiers, or --auto. The links lie beside the
-    notebook's record; 'casaprov export' packs them.
+    Either give a FILE with its identifiers, or --auto. The links of a notebook
+    lie beside its record, and 'casaprov export' packs them. Those of a crate
+    are statements in a copy of it, as 'casaprov annotate' writes them.
 
     \b
     Example:
@@ -46,6 +57,10 @@ def link(*, notebook: Path, file: str | None, identifiers: tuple[str, ...], auto
     """
     if auto == bool(identifiers) or (auto and file) or (identifiers and not file):
         raise UsageError("Give a FILE with --id, or --auto without a FILE.", hint="See 'casaprov link --help'.")
+    if notebook.is_dir() or zipfile.is_zipfile(notebook):
+        return _link_crate(notebook, output, file, identifiers, service)
+    if output is not None:
+        raise UsageError("--output is for crates.", hint="The links of a notebook lie beside its record.")
     if auto:
         return 0 if look_up_and_store(notebook, service) else _EXIT_NOTHING_FOUND
     with extra("vo"):
@@ -58,6 +73,38 @@ def link(*, notebook: Path, file: str | None, identifiers: tuple[str, ...], auto
     store_links(find_journal(notebook), [made for _, made in links])
     _show(links)
     return 0
+
+
+def _link_crate(
+    crate: Path, output: Path | None, file: str | None, identifiers: tuple[str, ...], service: str | None
+) -> int:
+    """Write a copy of a crate with stated identifiers, or with those that its archives have."""
+    from casaprov.crate import link_crate
+    from casaprov.records.model import Identifier
+
+    if output is None:
+        raise UsageError("A crate is linked in a copy of it.", hint="Name the copy with --output.")
+    with extra("vo"):
+        from casaprov.vo.linking import look_up_inputs, stated
+        from casaprov.vo.tap import open_session
+
+    made: list[tuple[Entity, Link]] = []
+
+    def links(document: Document) -> dict[str, tuple[Identifier, ...]]:
+        if identifiers:
+            made.extend(stated(document, file or "", text, service) for text in identifiers)
+        else:
+            with open_session() as session:
+                made.extend(look_up_inputs(document, session, service))
+        found: dict[str, tuple[Identifier, ...]] = {}
+        for entity, one in made:
+            found[entity.id] = (*found.get(entity.id, ()), *one.identifiers)
+        return found
+
+    link_crate(crate, output, links)
+    _show(made)
+    out.print(plain(f"Written: {output}"), soft_wrap=True)
+    return 0 if any(one.identifiers for _, one in made) else _EXIT_NOTHING_FOUND
 
 
 def look_up_and_store(notebook: Path, service: str | None = None) -> bool:

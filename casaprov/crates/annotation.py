@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,11 @@ from casaprov.credits.licences import Licence
 from casaprov.credits.nodes import licence_node, organization_node, person_nodes
 from casaprov.credits.people import Organization, Person
 from casaprov.errors import UsageError
+from casaprov.observations.jsonld import archive_id, archive_nodes
+from casaprov.records.model import Identifier
 from casaprov.terms import ROCRATE_CONTEXT, WORKFLOW_RUN_CONTEXT
 
-__all__ = ["Annotation", "annotated", "annotated_text", "write_copy"]
+__all__ = ["Annotation", "annotated", "annotated_text", "linked", "linked_text", "write_copy"]
 
 Node = dict[str, Any]
 
@@ -61,10 +63,7 @@ def annotated(metadata: dict[str, Any], annotation: Annotation) -> dict[str, Any
     UsageError
         If the content describes no crate.
     """
-    graph = metadata.get("@graph")
-    nodes = {str(node.get("@id")): node for node in graph if isinstance(node, dict)} if isinstance(graph, list) else {}
-    if not isinstance(nodes.get("./"), dict):
-        raise UsageError(f"{METADATA} describes no crate.", hint="Get the crate again from where it was published.")
+    nodes = _nodes(metadata)
     root = dict(nodes["./"])
     texts = {
         "identifier": annotation.doi,
@@ -79,12 +78,49 @@ def annotated(metadata: dict[str, Any], annotation: Annotation) -> dict[str, Any
     for key in ("author", "funder", "citation", "isPartOf"):
         _extend(root, key, [{"@id": group[0]["@id"]} for group in described[key]])
     root |= {key: {"@id": group[0]["@id"]} for key in ("publisher", "license") for group in described[key]}
-    changed = {**metadata, "@graph": [root if node is nodes["./"] else node for node in graph or ()]}
+    changed = {**metadata, "@graph": [root if node is nodes["./"] else node for node in metadata["@graph"]]}
     added = {node["@id"]: node for groups in described.values() for group in groups for node in group}
     changed["@graph"] += [node for identifier, node in added.items() if identifier not in nodes]
     if annotation.repair:
         changed["@context"] = [ROCRATE_CONTEXT, WORKFLOW_RUN_CONTEXT]
     return changed
+
+
+def linked(metadata: dict[str, Any], identifiers: Mapping[str, Iterable[Identifier]]) -> dict[str, Any]:
+    """Return the content of ``ro-crate-metadata.json`` with identifiers of inputs in archives.
+
+    Each is a Dataset of an archive that has the input as a part, and that the crate is based on. What the description
+    says about the input itself follows from the records, and stays as it is.
+
+    Parameters
+    ----------
+    identifiers
+        By the identifier of the input in the crate.
+
+    Raises
+    ------
+    UsageError
+        If the content describes no crate.
+    """
+    nodes = {name: dict(node) for name, node in _nodes(metadata).items()}
+    for part, known in identifiers.items():
+        for node in archive_nodes(known):
+            stated = {key: value for key, value in node.items() if value is not None}
+            nodes.setdefault(str(node["@id"]), stated)
+        for identifier in known:
+            _extend(nodes["./"], "isBasedOn", [{"@id": archive_id(identifier)}])
+            if {"@id": archive_id(identifier)} not in _set(nodes[part].get("isPartOf")):
+                _extend(nodes[archive_id(identifier)], "hasPart", [{"@id": part}])
+    return {**metadata, "@graph": list(nodes.values())}
+
+
+def _nodes(metadata: dict[str, Any]) -> dict[str, Node]:
+    """Return the entities of a description by their identifiers."""
+    graph = metadata.get("@graph")
+    nodes = {str(node.get("@id")): node for node in graph if isinstance(node, dict)} if isinstance(graph, list) else {}
+    if not isinstance(nodes.get("./"), dict):
+        raise UsageError(f"{METADATA} describes no crate.", hint="Get the crate again from where it was published.")
+    return nodes
 
 
 def _described(annotation: Annotation) -> dict[str, list[list[Node]]]:
@@ -112,12 +148,26 @@ def annotated_text(crate: Path, place: str, annotation: Annotation) -> bytes:
     UsageError
         If it describes no crate.
     """
+    return _text(annotated(_metadata(crate, place), annotation))
+
+
+def linked_text(crate: Path, place: str, identifiers: Mapping[str, Iterable[Identifier]]) -> bytes:
+    """Return the content of ``ro-crate-metadata.json`` of a crate with identifiers in archives; see :func:`linked`."""
+    return _text(linked(_metadata(crate, place), identifiers))
+
+
+def _metadata(crate: Path, place: str) -> dict[str, Any]:
     if crate.is_dir():
         text = (crate / place).read_bytes()
     else:
         with zipfile.ZipFile(crate) as archive:
             text = archive.read(place)
-    return json.dumps(annotated(json.loads(text), annotation), indent=2, ensure_ascii=False, allow_nan=False).encode()
+    metadata: dict[str, Any] = json.loads(text)
+    return metadata
+
+
+def _text(metadata: dict[str, Any]) -> bytes:
+    return json.dumps(metadata, indent=2, ensure_ascii=False, allow_nan=False).encode()
 
 
 def write_copy(crate: Path, out: Path, changes: Mapping[str, bytes]) -> None:
@@ -167,7 +217,11 @@ def _extend(node: Node, key: str, values: list[Any]) -> None:
     """Add values to a JSON-LD set that do not stand in it yet."""
     if not values:
         return
-    present = node.get(key, [])
-    members = list(present) if isinstance(present, list) else [present]
+    members = _set(node.get(key))
     members += [value for value in values if value not in members]
     node[key] = members[0] if len(members) == 1 else members
+
+
+def _set(value: Any) -> list[Any]:
+    """Return the members of a JSON-LD set."""
+    return list(value) if isinstance(value, list) else [] if value is None else [value]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -28,4 +29,6 @@ def triples(crate: Path) -> Graph:
     """Return the description of a zip as triples."""
     contexts = [json.loads((ROOT / "schemas" / "contexts" / name).read_text())["@context"] for name in _CONTEXTS]
     text = json.dumps({"@context": contexts, "@graph": list(described(crate).values())})
-    return Graph().parse(data=text, format="json-ld", publicID=_BASE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # rdflib warns of its own classes
+        return Graph().parse(data=text, format="json-ld", publicID=_BASE)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from casaprov.cli.commands import main
+from casaprov.crates.checking.validation import examine_crate
 from casaprov.errors import UsageError, VoError
 from casaprov.hashing import digest_bytes
 from casaprov.records.model import Entity
@@ -16,7 +20,9 @@ from casaprov.vo import archives
 from casaprov.vo.archives import Archive, load_archives
 from casaprov.vo.linking import look_up, stated
 from casaprov.vo.tap import open_session
+from crate_rdf import described
 from records import Story
+from sample_records import make_reduction, pack_reduction
 from tap_server import TapServer, serve_tap
 
 EVN = "ivo://jive.eu/~?N14C3_141030_1_1_{}_4926.49MHz"
@@ -174,3 +180,35 @@ def test_an_identifier_is_stated_in_many_forms(text: str, scheme: str, value: st
         stated(story.document, "a.ms", text)
     with pytest.raises(UsageError, match="no identifier"):
         stated(story.document, "a.IDI1", "something")
+
+
+def test_a_crate_is_linked_in_a_copy_that_stays_valid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    crate = pack_reduction(make_reduction(tmp_path / "nb"), tmp_path / "x.zip").path
+    once, twice = tmp_path / "y.zip", tmp_path / "z.zip"
+    assert main(["link", str(crate), "data/N.fits", "--id", DIDS[0], "--id", "doi:10.5281/zenodo.12", "--tap", "https://tap.example.org", "-o", str(once)]) == 0  # fmt: skip
+    assert main(["link", str(once), "data/N.fits", "--id", DIDS[0], "--id", DIDS[1], "-o", str(twice)]) == 0
+    findings = examine_crate(twice)
+    assert findings.errors == ()
+    assert any("isBasedOn" in note.message for note in findings.notes)
+    nodes = described(twice)
+    based = [nodes[one["@id"]] for one in nodes["./"]["isBasedOn"]]
+    assert [one["name"] for one in based] == [DIDS[0], "10.5281/zenodo.12", DIDS[1]]
+    names = {one["hasPart"]["@id"] for one in based}
+    assert [nodes[name]["alternateName"] for name in names] == ["data/N.fits"]
+    assert based[0]["includedInDataCatalog"] == {"@id": "https://tap.example.org"}
+    with zipfile.ZipFile(crate) as old, zipfile.ZipFile(twice) as new:
+        assert [name for name in old.namelist() if old.read(name) != new.read(name)] == ["ro-crate-metadata.json"]
+    assert "Written" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["data/N.fits", "--id", DIDS[0]], "--output"), (["nosuch", "--id", DIDS[0], "-o", "y.zip"], "names no nosuch")],
+)
+def test_a_link_of_a_crate_that_cannot_be_made_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    crate = pack_reduction(make_reduction(tmp_path / "nb"), tmp_path / "x.zip").path
+    assert main(["link", str(crate), *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert not Path("y.zip").exists()
