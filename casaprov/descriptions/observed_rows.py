@@ -92,7 +92,7 @@ def observed_rows(document: Document, manifest: Manifest, *, address: str, size_
     """
     lineage, shipped = Lineage(document), manifest.shipped()
     products = [entity for entity in lineage.products() if entity.id in shipped]
-    common = {
+    common: Row = {
         "obs_collection": manifest.credits.publisher.name if manifest.credits.publisher else "casaprov",
         "obs_id": document.sessions[-1].id,
         "access_url": address,
