@@ -29,6 +29,7 @@ from casaprov.kernel.recorded_session import RecordedSession
 from casaprov.notebook.notebook_name import NotebookName
 from casaprov.recording import activities
 from casaprov.recording.finish_queue import FinishQueue
+from casaprov.scripts.call_sites import CallSites
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -92,6 +93,7 @@ class KernelRecording:
             NotebookName(shell.user_ns, self._folder),
             cells,
             self._finish_queue,
+            sites=CallSites(self._folder),
             open_recorder=self._open_recorder,
             open_recomputation=self._open_recomputation,
             settle_tools=lambda: self._wrappers.settle_tools(),  # noqa: PLW0108 - the wrappers are made below

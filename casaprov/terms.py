@@ -15,6 +15,7 @@ __all__ = [
     "PARAMETER_PROFILE",
     "PROFILES",
     "PROGRAMMING_LANGUAGE",
+    "PYTHON_MEDIA_TYPE",
     "ROCRATE_CONTEXT",
     "ROCRATE_PROFILE",
     "ROCRATE_VERSION",
@@ -62,6 +63,9 @@ WORKFLOW_PROFILE: Final = "https://bioschemas.org/profiles/ComputationalWorkflow
 PARAMETER_PROFILE: Final = "https://bioschemas.org/profiles/FormalParameter/1.0-RELEASE"
 JUPYTER: Final = "https://jupyter.org/"
 PROGRAMMING_LANGUAGE: Final = "https://www.python.org/"
+PYTHON_MEDIA_TYPE: Final = "text/x-python"
+"""Media type of scripts; not in MEDIA_TYPES, since the descriptions of earlier crates follow from these."""
+
 
 STATUS_COMPLETED: Final = "http://schema.org/CompletedActionStatus"
 STATUS_FAILED: Final = "http://schema.org/FailedActionStatus"

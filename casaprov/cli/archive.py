@@ -108,7 +108,7 @@ def submit(*, subject: Path, to: str, license_name: str, as_json: bool, **fields
     from casaprov.crates.checking.validation import check_crate
 
     with tempfile.TemporaryDirectory(prefix="casaprov-") as folder:
-        crate = _exported(subject, Path(folder)) if subject.suffix == ".ipynb" else subject
+        crate = _exported(subject, Path(folder)) if subject.suffix in (".ipynb", ".py") else subject
         if issues := check_crate(crate):
             err.print(issues_view(issues), soft_wrap=True)
             err.print(f"{plain(str(subject))} is not valid, and was not sent.", soft_wrap=True)

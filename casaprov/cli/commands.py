@@ -11,10 +11,12 @@ import contextlib
 import io
 import json
 import logging
+import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from rich.logging import RichHandler
@@ -24,6 +26,7 @@ from casaprov.cli.cache import cache
 from casaprov.cli.console import (
     Finite,
     Interrupted,
+    as_crate,
     err,
     extra,
     leaving,
@@ -127,24 +130,43 @@ def cli(verbose: int) -> None:
 
 @cli.command()
 @click.argument("notebook", type=_notebook)
+@click.argument("arguments", nargs=-1)
 @click.option("-o", "--output", type=_notebook, help="Write the executed notebook here instead of in place.")
 @click.option("--kernel", help="Kernelspec to use instead of the notebook's own.")
 @click.option("--timeout", type=Finite(min=0, min_open=True), help="Time limit of one cell, in seconds.")
 @click.option("--cache", "cached", is_flag=True, help="Restore the results of calls whose inputs did not change.")
 @click.option("--dry", is_flag=True, help="Run nothing: list what --cache would restore and what it would run.")
+@click.option("--casa-shell", is_flag=True, help="Run a script with the names of CASA's own shell, as 'casa -c' does.")
 def run(
-    *, notebook: Path, output: Path | None, kernel: str | None, timeout: float | None, cached: bool, dry: bool
+    *,
+    notebook: Path,
+    arguments: tuple[str, ...],
+    output: Path | None,
+    kernel: str | None,
+    timeout: float | None,
+    cached: bool,
+    dry: bool,
+    casa_shell: bool,
 ) -> int:
-    """Execute a notebook under recording.
+    """Execute a notebook or a Python script under recording.
 
-    It runs in the folder of the executed notebook, and is recorded even if it
-    does not load casaprov itself. If a cell fails, or you interrupt the run,
-    everything up to that cell is kept.
+    A notebook runs in the folder of the executed notebook, and is recorded
+    even if it does not load casaprov itself. If a cell fails, or you interrupt
+    the run, everything up to that cell is kept.
+
+    A script runs here as under 'python', with the arguments behind '--'; its
+    record is in .casaprov of the working folder.
 
     \b
     Example:
       casaprov run ngc5921.ipynb -o run/ngc5921.ipynb
+      casaprov run reduce.py -- --field 2
     """
+    if notebook.suffix == ".py":
+        given = {"--output": output, "--kernel": kernel, "--timeout": timeout, "--dry": dry or None}
+        _run_script(notebook, arguments, given, cached=cached, casa_shell=casa_shell)
+    if arguments or casa_shell:
+        raise UsageError(f"{notebook} is no script: it takes no arguments.", hint="Name a file that ends in .py.")
     if dry:
         show_dry_run(notebook, output or notebook)
         return 0
@@ -182,6 +204,21 @@ def run(
     return EXIT_COULD_NOT_RUN if result.problems else 0
 
 
+def _run_script(
+    script: Path, arguments: tuple[str, ...], options: Mapping[str, Any], *, cached: bool, casa_shell: bool
+) -> NoReturn:
+    """Let a script take the place of this process, so that its signals and its exit code are those of a script."""
+    from casaprov.script_hook import command
+
+    if senseless := [name for name, value in options.items() if value is not None]:
+        raise UsageError(f"{senseless[0]} is for notebooks; {script} is a script.", hint=f"Leave out {senseless[0]}.")
+    if not script.is_file():
+        raise UsageError(f"There is no script {script}.", hint="Check the path.")
+    sys.stdout.flush()
+    line = command(script, arguments, casa_shell=casa_shell)
+    os.execve(line[0], line, {**os.environ, **({"CASAPROV_CACHE": "on"} if cached else {})})  # noqa: S606 - a list of arguments, no shell
+
+
 @cli.command()
 @click.argument("crate", type=_any_path)
 @click.option("--strict", is_flag=True, help="Count additions by others as errors.")
@@ -192,6 +229,8 @@ def run(
 @_json_option
 def validate(*, crate: Path, strict: bool, profile: bool, signed_by: Path | None, as_json: bool) -> int:
     """Check a crate: archive, checksums, schemas, records, graph.
+
+    CRATE may be a notebook or a script: the crate that it gives is checked.
 
     Errors are changes to the records, or to anything that follows from them.
     Notes are additions by others: a DOI, a publisher, a preview.
@@ -204,13 +243,14 @@ def validate(*, crate: Path, strict: bool, profile: bool, signed_by: Path | None
     from casaprov.crates.checking.validation import examine_crate, signature_findings
     from casaprov.profiles.official import profile_findings
 
-    findings = examine_crate(crate)
-    if profile and not findings.errors:
-        findings = findings.joined(profile_findings(crate))
-    if strict:
-        findings = findings.strict()
-    if signed_by is not None and not findings.errors:
-        findings = findings.joined(signature_findings(crate, signed_by))
+    with as_crate(crate) as packed:
+        findings = examine_crate(packed)
+        if profile and not findings.errors:
+            findings = findings.joined(profile_findings(packed))
+        if strict:
+            findings = findings.strict()
+        if signed_by is not None and not findings.errors:
+            findings = findings.joined(signature_findings(packed, signed_by))
     show(findings, as_json, lambda found: crate_findings_view(found, str(crate)))
     return EXIT_DIFFERS if findings.errors else 0
 
@@ -252,6 +292,8 @@ def replay(
 ) -> int:
     """Run a crate's CASA calls again in an empty folder and compare every product.
 
+    CRATE may be a notebook or a script that was recorded here.
+
     Only known CASA tasks run, in a process that can change nothing outside of
     the work folder and reach no network. Exit code 0: everything is verified;
     1: something differs; 3: nothing could be run; 4: some calls could not be
@@ -269,10 +311,10 @@ def replay(
     folder = work or Path(f"replay-{crate.name.split('.')[0]}")
     tolerance, verify = Tolerance(rtol, atol), not ignore_checksums
     kept = leaving(f"The products replayed so far are in {folder}.")
-    with kept, opened_digester() as digester, fetching(wanted=fetch) as resolvers:
+    with kept, as_crate(crate) as packed, opened_digester() as digester, fetching(wanted=fetch) as resolvers:
         options = ReplayOptions(data=data, tolerance=tolerance, verify=verify, fetch=resolvers, limits=limits)
         casa = InstalledCasa(digester, python=python, confined=not unconfined)
-        report = replay_crate(crate, folder, casa, options, on_step=tell_step)
+        report = replay_crate(packed, folder, casa, options, on_step=tell_step)
     show(report, as_json, replay_view)
     return _CONCLUSIONS[report.conclusion]
 
@@ -347,6 +389,8 @@ def digest(paths: tuple[Path, ...], as_json: bool) -> None:
 def sync(notebook: Path) -> None:
     """Write the index of recorded calls into a notebook's metadata.
 
+    A script has no metadata: if it was renamed, its record follows it.
+
     \b
     Example:
       casaprov sync ngc5921.ipynb
@@ -356,7 +400,8 @@ def sync(notebook: Path) -> None:
 
     index = sync_notebook(notebook)
     sessions, calls = len(index["sessions"]), len(index["calls"])
-    out.print(f"{plain(str(notebook))}: {calls} calls of {sessions} session(s) are in its metadata.", soft_wrap=True)
+    where = "record" if notebook.suffix == ".py" else "metadata"
+    out.print(f"{plain(str(notebook))}: {calls} calls of {sessions} session(s) are in its {where}.", soft_wrap=True)
 
 
 @cli.command()

@@ -7,8 +7,10 @@ import math
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Finite",
     "Interrupted",
+    "as_crate",
     "err",
     "extra",
     "leaving",
@@ -58,6 +61,26 @@ def opened_digester(observes: Observes = "nothing") -> Iterator[Digester]:
 
     with closing(open_digester(observes=observes)) as digester:
         yield digester
+
+
+@contextmanager
+def as_crate(path: Path) -> Iterator[Path]:
+    """Give a crate; that of a notebook or script is packed for the time of a command, with all secrets that it has."""
+    if path.suffix not in (".ipynb", ".py") or not path.is_file():
+        yield path
+        return
+    with extra("jupyter"):
+        from casaprov.notebook.export import export_notebook
+    from casaprov.crates.payload import PayloadPolicy
+    from casaprov.privacy.clearance import PrivacyPolicy
+
+    # Nobody else sees it, and its inputs have to be found by their paths.
+    privacy = PrivacyPolicy(allow=True, keep_paths=True)
+    with tempfile.TemporaryDirectory(prefix="casaprov-") as folder:
+        crate = Path(folder, f"{path.stem}.crate.zip")
+        with opened_digester("headers") as digester:
+            export_notebook(path, crate, policy=PayloadPolicy(), measure=digester.measure, privacy=privacy)
+        yield crate
 
 
 @contextmanager

@@ -125,7 +125,7 @@ def export(
     address: str,
     **named: Any,
 ) -> None:
-    """Pack a notebook and its record into an RO-Crate.
+    """Pack a notebook or a script and its record into an RO-Crate.
 
     \b
     Example:

@@ -106,10 +106,18 @@ def inspect(
 
 
 def _is_product(subject: Path) -> bool:
-    """Return True for a table, image or file; False for a notebook, a crate, or nothing at all."""
+    """Return True for a table, image or file; False for a notebook, a script, a crate, or nothing at all."""
     if subject == Path() or not subject.exists() or subject.suffix in (".ipynb", ".zip"):
         return False
+    if subject.suffix == ".py" and _is_recorded(subject):
+        return False
     return subject.is_file() or not (subject / "ro-crate-metadata.json").exists()
+
+
+def _is_recorded(script: Path) -> bool:
+    from casaprov.journal.folder import journal_folder, journals, place_of_record
+
+    return bool(journals(journal_folder(place_of_record(script))))
 
 
 def _origin(product: Path, places: Iterable[Path]) -> tuple[Origin, tuple[Origin, ...]]:

@@ -288,6 +288,9 @@ def _version(package: str, session: Session | None) -> str:
 def _where(activity: Activity) -> str:
     if activity.step is None:
         where = "called outside a notebook cell"
+    elif activity.step.scripts:
+        last = activity.step.scripts[-1]
+        where = f"called in line {last.line} of {last.path}"
     elif activity.step.cell_id:
         where = f"called in cell {activity.step.cell_id}"
     else:

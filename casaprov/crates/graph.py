@@ -17,7 +17,18 @@ from urllib.parse import quote
 from casaprov import terms
 from casaprov.crates.actions import Calls, engine_nodes, last_time, run_nodes
 from casaprov.crates.entities import collection_nodes, data_nodes, entity_ids, file_node
-from casaprov.crates.layout import DOCUMENT, MANIFEST, METADATA, README, TREES, CrateFile, Manifest
+from casaprov.crates.layout import (
+    DOCUMENT,
+    MANIFEST,
+    METADATA,
+    README,
+    SCRIPTS,
+    TREES,
+    CrateFile,
+    Manifest,
+    script_digests,
+    script_name,
+)
 from casaprov.crates.nodes import Node, clean, iri, local, ref, time
 from casaprov.credits.nodes import organization_node, person_nodes
 from casaprov.lineage.observed import observed_inputs
@@ -64,7 +75,7 @@ def crate_graph(document: Document, manifest: Manifest, files: Iterable[CrateFil
     runs = list(run_nodes(document, manifest.notebook, ids, calls.controls, people))
     nodes = [
         _notebook(document, manifest, known, calls),
-        *_own_files(manifest, known),
+        *_own_files(document, manifest, known),
         *data_nodes(document, manifest, known, ids, calls.examples),
         *(node for e in observed for node in _observation_nodes(e)),
         *(node for e in document.entities for node in archive_nodes(e.identifiers)),
@@ -99,7 +110,8 @@ def _descriptor() -> Node:
 
 
 def _root(document: Document, manifest: Manifest) -> Node:
-    content = f"{len(document.activities)} recorded task calls of the notebook {manifest.notebook}"
+    what = "script" if manifest.is_script else "notebook"
+    content = f"{len(document.activities)} recorded task calls of the {what} {manifest.notebook}"
     return {
         "@id": "./",
         "@type": "Dataset",
@@ -154,7 +166,7 @@ def _notebook(document: Document, manifest: Manifest, files: dict[str, CrateFile
     return {
         **file,
         "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
-        "encodingFormat": terms.MEDIA_TYPES[".ipynb"],
+        "encodingFormat": terms.PYTHON_MEDIA_TYPE if manifest.is_script else terms.MEDIA_TYPES[".ipynb"],
         "conformsTo": ref(terms.WORKFLOW_PROFILE),
         "programmingLanguage": [ref(language["@id"]) for language in _languages(manifest)],
         "version": commit or f"sha256:{file['sha256']}",
@@ -164,14 +176,33 @@ def _notebook(document: Document, manifest: Manifest, files: dict[str, CrateFile
     }
 
 
-def _own_files(manifest: Manifest, files: dict[str, CrateFile]) -> Iterable[Node]:
+def _own_files(document: Document, manifest: Manifest, files: dict[str, CrateFile]) -> Iterable[Node]:
     shipped = {item.path for item in manifest.items}
+    yield from _scripts(document, files)
     for path in files:
+        if path.startswith(SCRIPTS):
+            continue
         if path not in shipped and path != manifest.notebook:
             yield {**file_node(path, files), **_ABOUT.get(path, {})}
     if any(file.path.startswith(TREES) for file in manifest.files):
         text = "Digests and sketches of every column and image, for comparing a replay with."
         yield {"@id": TREES, "@type": "Dataset", "name": "Digest trees", "description": text}
+
+
+def _scripts(document: Document, files: dict[str, CrateFile]) -> Iterable[Node]:
+    """Describe the Python files that calls came from."""
+    steps = [activity.step for activity in document.activities if activity.step is not None]
+    names = {line.digest: line.path for step in steps for line in step.scripts}
+    for digest in script_digests(document):
+        if (path := script_name(digest)) in files:
+            yield {
+                **file_node(path, files),
+                "@type": ["File", "SoftwareSourceCode"],
+                "name": names[digest],
+                "description": "A Python file that calls came from, as it ran.",
+                "encodingFormat": terms.PYTHON_MEDIA_TYPE,
+                "programmingLanguage": ref(terms.PROGRAMMING_LANGUAGE),
+            }
 
 
 def _is_part(node: Node) -> bool:
@@ -225,7 +256,7 @@ def _credit_nodes(manifest: Manifest) -> Iterable[Node]:
 
 
 def _languages(manifest: Manifest) -> Iterable[Node]:
-    if not manifest.is_first_format:
+    if not manifest.is_first_format and not manifest.is_script:
         # WorkflowHub recognises a language by these members.
         jupyter = {"name": "Jupyter Notebook", "alternateName": "Jupyter", "identifier": ref(terms.JUPYTER)}
         yield {"@id": "#jupyter", "@type": "ComputerLanguage", **jupyter, "url": terms.JUPYTER}

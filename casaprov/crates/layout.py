@@ -5,10 +5,11 @@
     ro-crate-metadata.json        the description, derived from the records
     ro-crate-preview.html         a page for readers
     README.md                     an introduction, and how to replay it
-    <notebook>.ipynb
+    <notebook>.ipynb              or <script>.py
     records/document.json         the Document
     records/crate.json            the Manifest: the list of what is shipped, with reasons
     records/trees/<64 hex>.json   digest tree of a content
+    records/scripts/<64 hex>.py   Python file that calls came from, by the digest of its bytes
     parameters/06-gaincal.json    all parameters of the sixth call
     logs/06-gaincal.log           the CASA log of that call
     products/<path>               products, by their path in the session's folder
@@ -36,6 +37,7 @@ __all__ = [
     "OWN_FOLDERS",
     "PREVIEW",
     "README",
+    "SCRIPTS",
     "TREES",
     "CrateFile",
     "CrateItem",
@@ -45,6 +47,8 @@ __all__ = [
     "own_files",
     "parameters",
     "parameters_path",
+    "script_digests",
+    "script_name",
     "shipped_path",
     "state_path",
     "tree_name",
@@ -57,6 +61,7 @@ README: Final = "README.md"
 DOCUMENT: Final = "records/document.json"
 MANIFEST: Final = "records/crate.json"
 TREES: Final = "records/trees/"
+SCRIPTS: Final = "records/scripts/"
 OWN_FOLDERS: Final = ("inputs", "logs", "parameters", "products", "records")
 """Folders of a crate in which every file belongs to the records."""
 
@@ -123,6 +128,11 @@ class Manifest:
     format: Literal["casaprov/crate/1", "casaprov/crate/2"] = CRATE_FORMAT
 
     @property
+    def is_script(self) -> bool:
+        """True if the workflow is a Python script, not a notebook."""
+        return self.notebook.endswith(".py")
+
+    @property
     def is_first_format(self) -> bool:
         """True for a crate of casaprov 0.1.0, whose description has other statements."""
         return self.format == "casaprov/crate/1"
@@ -168,13 +178,25 @@ def tree_name(digest: Digest) -> str:
     return f"{TREES}{digest.removeprefix('sha256:')}.json"
 
 
+def script_name(digest: Digest) -> str:
+    """Return the path of a Python file that calls came from."""
+    return f"{SCRIPTS}{digest.removeprefix('sha256:')}.py"
+
+
+def script_digests(document: Document) -> tuple[Digest, ...]:
+    """Return the digests of the Python files that calls came from, in the order of their first calls."""
+    lines = (line for a in document.activities if a.step is not None for line in a.step.scripts)
+    return tuple(dict.fromkeys(line.digest for line in lines))
+
+
 def own_files(document: Document, manifest: Manifest) -> list[str]:
     """Return the paths of the files that stand alone in a crate with these records, but for its description."""
     names = call_names(document)
     parameter_files = [parameters_path(names[activity.id]) for activity in document.activities]
     logs = [log_path(names[activity.id]) for activity in document.activities if activity.log is not None]
     shipped = [item.path for item in manifest.items if item.path is not None and not item.path.endswith("/")]
-    return [manifest.notebook, README, DOCUMENT, MANIFEST, *parameter_files, *logs, *shipped]
+    scripts = map(script_name, script_digests(document))
+    return [manifest.notebook, README, DOCUMENT, MANIFEST, *parameter_files, *logs, *scripts, *shipped]
 
 
 def shipped_path(entity: Entity, *, directory: bool) -> str:

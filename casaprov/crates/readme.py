@@ -6,6 +6,7 @@ Its words may change; the facts in its tables are checked when a crate is opened
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -62,15 +63,26 @@ def readme(document: Document, manifest: Manifest, notebook: bytes, remarks: Seq
 
 def _head(document: Document, manifest: Manifest) -> Iterable[str]:
     yield f"# {_plain(manifest.title)}\n"
-    yield f"The notebook `{_plain(manifest.notebook)}` with the provenance of its {len(document.activities)} CASA task"
+    what = "script" if manifest.is_script else "notebook"
+    yield f"The {what} `{_plain(manifest.notebook)}` with the provenance of its {len(document.activities)} CASA task"
     yield "calls: their parameters, logs and environment, and content digests of all they read and made.\n"
     yield "This is an [RO-Crate](https://www.researchobject.org/ro-crate/) (Provenance Run Crate 0.5)"
     yield "written by [casaprov](https://w3id.org/casaprov).\n"
+    yield from _run(document)
     yield from _credits(manifest)
     yield "To run it again with casaprov and see whether every product is the same:\n"
     yield "    casaprov replay <this crate>\n"
     yield "`records/document.json` holds the records, `parameters/` all parameters of every call, `logs/` what CASA"
     yield "said, `products/` what was small enough to be shipped."
+
+
+def _run(document: Document) -> Iterable[str]:
+    """Yield how the script ran last; nothing for a notebook."""
+    run = document.sessions[-1].script if document.sessions else None
+    if run is not None:
+        shell = " in CASA's shell" if run.casa_shell else ""
+        line = " ".join((document.notebook, *map(shlex.quote, run.arguments)))
+        yield f"The script ran{shell} as {_code(line)}.\n"
 
 
 def _credits(manifest: Manifest) -> Iterable[str]:
@@ -152,7 +164,10 @@ def _calls(document: Document, notebook: bytes) -> Iterable[str]:
         facts = [accepted[0] for accepted in _call_row(number, activity).values()]
         yield f"| {' | '.join((*facts, _seconds(activity)))} |"
     if unsaved := _unsaved(document, notebook):
-        yield "\nThe notebook in this crate does not have the cells of these calls as they ran:"
+        if any(session.script is not None for session in document.sessions):
+            yield "\nThe script in this crate had another text, which is in `records/scripts/`, when it made these calls:"
+        else:
+            yield "\nThe notebook in this crate does not have the cells of these calls as they ran:"
         yield unsaved
         yield "What ran is what this table and `records/` say."
 

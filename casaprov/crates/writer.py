@@ -33,6 +33,8 @@ from casaprov.crates.layout import (
     log_path,
     parameters,
     parameters_path,
+    script_digests,
+    script_name,
     tree_name,
 )
 from casaprov.crates.nodes import Node
@@ -40,7 +42,7 @@ from casaprov.crates.payload import PayloadItem, members
 from casaprov.crates.readme import readme
 from casaprov.errors import RecordError
 from casaprov.hashing import Digest
-from casaprov.journal.folder import tree_path, trees_folder
+from casaprov.journal.folder import script_path, tree_path, trees_folder
 from casaprov.records.model import Activity, Document
 from casaprov.records.serialise import unstructure
 
@@ -92,7 +94,7 @@ class CrateWriter:
         remarks
             Sentences for the README.
         """
-        document = _with_present_logs(self._document, journal)
+        document = _with_present_scripts(_with_present_logs(self._document, journal), journal)
         alone = [self._store(manifest.notebook, notebook)]
         names = call_names(document)
         for activity in document.activities:
@@ -100,6 +102,7 @@ class CrateWriter:
             log = _log_source(journal, activity)
             if log is not None:
                 alone.append(self._copy(log_path(names[activity.id]), log))
+        alone += [self._copy(script_name(one), script_path(journal, one)) for one in script_digests(document)]
         inside = []
         if trees_folder(journal).is_dir():
             self._folder(TREES)
@@ -195,6 +198,18 @@ def _with_present_logs(document: Document, journal: Path) -> Document:
         for activity in document.activities
     )
     return replace(document, activities=activities)
+
+
+def _with_present_scripts(document: Document, journal: Path) -> Document:
+    """Return the Document without lines of Python files whose text the journal does not have."""
+    lost = {digest for digest in script_digests(document) if not script_path(journal, digest).is_file()}
+    activities = tuple(
+        replace(a, step=replace(a.step, scripts=tuple(line for line in a.step.scripts if line.digest not in lost)))
+        if a.step is not None and a.step.scripts
+        else a
+        for a in document.activities
+    )
+    return replace(document, activities=activities) if lost else document
 
 
 def _log_source(journal: Path, activity: Activity) -> Path | None:

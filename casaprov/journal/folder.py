@@ -1,7 +1,8 @@
-"""Journal folder of a notebook, and the places of the files in it."""
+"""Journal folder of a notebook or script, and the places of the files in it."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
@@ -16,7 +17,10 @@ __all__ = [
     "folder_of_notebook",
     "journal_folder",
     "journals",
+    "place_of_record",
     "present_folders",
+    "script_path",
+    "store_bytes",
     "store_text",
     "store_tree",
     "tree_path",
@@ -25,8 +29,17 @@ __all__ = [
 
 
 def journal_folder(notebook: Path) -> Path:
-    """Folder of the journals of a notebook."""
-    return notebook.parent / ".casaprov" / notebook.stem
+    """Folder of the journals of a notebook or script; ``x.ipynb`` and ``x.py`` have folders of their own."""
+    return notebook.parent / ".casaprov" / (notebook.name if notebook.suffix == ".py" else notebook.stem)
+
+
+def place_of_record(path: Path) -> Path:
+    """Return the path of a notebook or script in the folder that holds its record.
+
+    That of a script lies in the folder where it ran: this one, or that of the script.
+    """
+    here = Path.cwd() / path.name
+    return here if path.suffix == ".py" and journals(journal_folder(here)) else path
 
 
 def folder_of_notebook(folder: Path) -> Path:
@@ -60,6 +73,11 @@ def tree_path(folder: Path, digest: Digest) -> Path:
     return trees_folder(folder) / f"{digest.removeprefix('sha256:')}.json"
 
 
+def script_path(folder: Path, digest: Digest) -> Path:
+    """File with the text of a Python file that made calls, in a journal folder."""
+    return folder / "scripts" / f"{digest.removeprefix('sha256:')}.py"
+
+
 def store_tree(folder: Path, digest: Digest, tree: dict[str, Any]) -> None:
     """Store the digest tree of a content in a journal folder, once.
 
@@ -75,15 +93,21 @@ def store_tree(folder: Path, digest: Digest, tree: dict[str, Any]) -> None:
 
 def store_text(path: Path, text: str) -> None:
     """Store a text file as a whole; raise :class:`JournalError` if it cannot be written."""
+    store_bytes(path, text.encode("utf-8", "replace"))
+
+
+def store_bytes(path: Path, data: bytes) -> None:
+    """Store a file as a whole; raise :class:`JournalError` if it cannot be written."""
     # The name appears when the content is complete, so that no reader sees half a file. Process and thread are part
     # of the temporary name, because two threads may store the same tree.
     part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8", errors="replace")
+        part.write_bytes(data)
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # its folder may be none
+            part.unlink(missing_ok=True)
         raise JournalError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 

@@ -121,7 +121,7 @@ class JournalReader:
             folder=folder.as_posix(),
             environment=Environment(),
             casaprov="",
-            notebook=f"{self.path.parent.name}.ipynb",
+            notebook=self.path.parent.name if self.path.parent.suffix == ".py" else f"{self.path.parent.name}.ipynb",
         )
 
     def _take(self, text: bytes) -> bool:

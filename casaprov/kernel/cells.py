@@ -128,7 +128,7 @@ class Cells:
     ) -> TaskResult:
         """Run a call of the cell and show it; by means of `run` if it is recorded."""
         __tracebackhide__ = True
-        return self._display.run(replace(call, step=self.step), executor, run)
+        return self._display.run(call if call.step is not None else replace(call, step=self.step), executor, run)
 
     def call_ended(self, activity: Activity, written: tuple[Path, ...]) -> None:
         """Add a call to the cell that runs; its record is not finished yet."""

@@ -8,18 +8,20 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from casaprov.config import Config
 from casaprov.hashing import Digest
-from casaprov.kernel.cells import Cells
+from casaprov.journal.folder import journal_folder
 from casaprov.kernel.notices import print_notice
 from casaprov.kernel.settings import Settings
 from casaprov.notebook.adopt_sessions import adopt_session, adopt_sessions
-from casaprov.notebook.notebook_name import UNNAMED, NotebookName
+from casaprov.notebook.notebook_name import UNNAMED
 from casaprov.recording.finish_queue import FinishQueue
 from casaprov.recording.write_guard import guard_writes
+from casaprov.records.model import Activity, Entity, Step
 from casaprov.records.wording import now
+from casaprov.scripts.call_sites import CallSites
 from casaprov.tasks.calls import Executor, FileTable, TaskCall, TaskResult
 
 if TYPE_CHECKING:
@@ -29,9 +31,44 @@ if TYPE_CHECKING:
     from casaprov.recording.open_call import OpenCall
     from casaprov.runner import Runner
 
-__all__ = ["RecordedSession"]
+__all__ = ["Cells", "Name", "RecordedSession"]
 
 _log = logging.getLogger(__name__)
+
+
+class Name(Protocol):
+    """Finds the notebook or script: :class:`casaprov.notebook.notebook_name.NotebookName`."""
+
+    folder: Path
+
+    def path(self) -> Path:
+        """Return its present path."""
+        ...
+
+    def note_cell(self, cell_id: str | None) -> None:
+        """Note the id of a cell that runs."""
+        ...
+
+
+class Cells(Protocol):
+    """Takes part in calls: :class:`casaprov.kernel.cells.Cells`."""
+
+    step: Step | None
+    executed: dict[str, Digest]
+
+    def run(
+        self, call: TaskCall, executor: Executor, run: Callable[[TaskCall, Executor], TaskResult] | None = None
+    ) -> TaskResult:
+        """Run a call; by means of `run` if it is recorded."""
+        ...
+
+    def call_ended(self, activity: Activity, written: tuple[Path, ...]) -> None:
+        """Take in a call that ended."""
+        ...
+
+    def call_recorded(self, activity: Activity, entities: tuple[Entity, ...]) -> None:
+        """Take in the finished record of a call."""
+        ...
 
 
 class RecordedSession:
@@ -46,6 +83,8 @@ class RecordedSession:
         Finds the notebook, and gives the folder that the kernel started in.
     cells
         The cells in which calls run.
+    sites
+        Finds the lines of Python files that lead to a call.
     finish_queue
         Finishes records while the user's code goes on.
     open_recorder
@@ -67,10 +106,11 @@ class RecordedSession:
 
     def __init__(
         self,
-        name: NotebookName,
+        name: Name,
         cells: Cells,
         finish_queue: FinishQueue,
         *,
+        sites: CallSites,
         open_recorder: Callable[[Path], Recorder],
         settle_tools: Callable[[], None],
         on_failure: Callable[[], None],
@@ -81,6 +121,7 @@ class RecordedSession:
         self._process = os.getpid()
         self._name = name
         self._cells = cells
+        self._sites = sites
         self._finish_queue = finish_queue
         self._open_recorder = open_recorder
         self._open_recomputation = open_recomputation
@@ -138,7 +179,7 @@ class RecordedSession:
         if runner is None:
             return executor.run(call)
         self._settle_tools()
-        return self._cells.run(call, executor, runner.run)
+        return self._cells.run(self._placed(call), executor, runner.run)
 
     def compute(self, call: TaskCall, files: FileTable | None, executor: Executor) -> TaskResult | None:
         """Run a user's function like a task, or restore its results; None where the cache is off: it did not run.
@@ -154,6 +195,7 @@ class RecordedSession:
         if runner is None:
             return None
         self._settle_tools()
+        call = self._placed(call)
         return self._cells.run(call, executor, lambda call, executor: runner.run(call, executor, files))
 
     def begin(self, call: TaskCall, files: FileTable | None, *, by_tool: bool = False) -> OpenCall | None:
@@ -174,12 +216,22 @@ class RecordedSession:
             return None
         if not by_tool:
             self._settle_tools()
-        return runner.begin(replace(call, step=self._cells.step), files, encloses=not by_tool)
+        return runner.begin(self._placed(call), files, encloses=not by_tool)
 
     def end(self, open_call: OpenCall, result: TaskResult) -> None:
         """Record the end of an activity."""
         if self._runner is not None and os.getpid() == self._process:
             self._runner.end(open_call, result)
+
+    def _placed(self, call: TaskCall) -> TaskCall:
+        """Return a call with its step, after storing the texts of the Python files that it came from."""
+        try:
+            step = self._sites.step(self._cells.step)
+            self._sites.store(journal_folder(self.notebook))
+        except Exception:  # noqa: BLE001 - a recorder failure never breaks a cell
+            _log.info("the lines that called %s are not recorded", call.task, exc_info=True)
+            step = self._cells.step
+        return replace(call, step=step)
 
     def _open(self) -> Runner | None:
         with self._opening:

@@ -57,7 +57,7 @@ def cell_tags(notebook: Mapping[str, Any]) -> dict[Digest, list[str]]:
 
 
 def unsaved_calls(notebook: bytes, document: Document) -> tuple[Activity, ...]:
-    """Return the calls whose cell was edited or removed after they ran.
+    """Return the calls whose cell, or script, was edited or removed after they ran.
 
     A cell that was edited and then run again is in the notebook as it ran
     last: its earlier runs do not count.
@@ -69,6 +69,9 @@ def unsaved_calls(notebook: bytes, document: Document) -> tuple[Activity, ...]:
     """
     if len(notebook) > MAX_NOTEBOOK_BYTES:
         return ()
+    if ran := {session.id: session.script.digest for session in document.sessions if session.script is not None}:
+        present = digest_bytes(notebook)
+        return tuple(call for call in document.activities if ran.get(call.session, present) != present)
     saved = {source_digest(cell) for cell in code_cells(notebook)}
     steps = {activity.id: activity.step for activity in document.activities if activity.step is not None}
     last = {step.cell_id: step.source_digest for step in steps.values() if step.cell_id}
@@ -86,6 +89,11 @@ def unsaved_note(notebook: bytes, document: Document, name: str) -> str:
     if not calls:
         return ""
     tasks = ", ".join(dict.fromkeys(activity.task for activity in calls))
+    if document.sessions[-1].script is not None:
+        return (
+            f"{len(calls)} call(s) came from {name} when it had another text ({tasks}). The record holds that text; "
+            "run the script again for one that fits the present text."
+        )
     return (
         f"{len(calls)} call(s) ran in cells that the saved notebook lacks or has in another form ({tasks}): "
         f"save {name}, or run those cells again as they are now, and export again."

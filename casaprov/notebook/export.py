@@ -1,12 +1,13 @@
-"""``casaprov export``: a crate of a notebook and its journal."""
+"""``casaprov export``: a crate of a notebook or script and its journal."""
 
 from __future__ import annotations
 
+import tempfile
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import suppress
-from dataclasses import replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,16 @@ from casaprov.credits.sources import find_credits, first_heading, missing_credit
 from casaprov.digests.measurement import Measure, Measurement
 from casaprov.errors import CasaprovError, JournalError, RecordError, UsageError
 from casaprov.files.disk_names import clashes
+from casaprov.hashing import digest_bytes
 from casaprov.journal.document import read_document
-from casaprov.journal.folder import journal_folder, journals, present_folders, tree_path
+from casaprov.journal.folder import (
+    journal_folder,
+    journals,
+    place_of_record,
+    present_folders,
+    script_path,
+    tree_path,
+)
 from casaprov.journal.kept_states import kept_state
 from casaprov.journal.links import read_links, with_links
 from casaprov.lineage.cell_order import find_out_of_order, find_stale
@@ -41,6 +50,7 @@ from casaprov.recording.explanations import UnfinishedCalls
 from casaprov.recording.late_states import PresentFiles, with_observers, with_present_states, without_lost_remains
 from casaprov.records.model import Document
 from casaprov.replays.plan import Outlook, outlook
+from casaprov.scripts.cells import as_notebook, decoded, is_script
 from casaprov.tasks.specs import load_specs
 
 __all__ = ["export_notebook", "find_journal", "record_of", "recorded_calls"]
@@ -65,7 +75,7 @@ def export_notebook(
     privacy: PrivacyPolicy | None = None,
     quick_looks: QuickLooks | None = None,
 ) -> Packed:
-    """Pack a notebook with the record of the calls that its results came from.
+    """Pack a notebook, or a script as it ran, with the record of the calls that its results came from.
 
     Parameters
     ----------
@@ -122,19 +132,25 @@ def export_notebook(
         kept=lambda digest: kept_state(journal, digest),
     )
     drawn = _start_pictures(document, items, quick_looks)
-    cells = cell_numbers(notebook.read_bytes(), document)
+    saved = _as_it_ran(notebook, journal, recorded)
+    shown = as_notebook(decoded(saved.data))["cells"] if is_script(notebook.name) else content.cells
+    cells = cell_numbers(saved.data, document)
     relevant = relevance(lambda digest: tree_path(journal, digest))
     states = [session.environment.git for session in reversed(document.sessions) if session.environment.git]
-    with cleared(document, notebook, journal, items, privacy or PrivacyPolicy(), measure) as (clear, notes):
+    policies = privacy or PrivacyPolicy()
+    with (
+        saved.file(notebook) as file,
+        cleared(document, file, journal, items, policies, measure) as (clear, notes),
+    ):
         remarks = _remarks(Lineage(clear.document), cells, relevant)
-        commits = [state.commit for state in states] if clear.notebook == notebook else []
+        commits = [state.commit for state in states] if clear.notebook == file and not saved.note else []
         packed = pack(
             clear.document,
             notebook=clear.notebook,
             journal=clear.journal,
             items=clear.items,
             out=out,
-            title=title or first_heading(content.cells) or notebook.stem,
+            title=title or first_heading(shown) or notebook.stem,
             credits=found,
             commit=commit_of(notebook, commits) if commits else "",
             repository=public_address(states[0].remote) if states else "",
@@ -143,8 +159,38 @@ def export_notebook(
         )
     shipped = {item.entity.id for item in items if item.decision == "shipped"}
     sentences = tuple(_sentences(outlook(lineage, tasks, shipped)))
-    notes = (*notes, *packed.notes, *remarks, *_clashes(document), *missing.values())
+    notes = (*notes, *saved.note, *packed.notes, *remarks, *_clashes(document), *missing.values())
     return replace(packed, outlook=sentences, notes=notes)
+
+
+@dataclass(frozen=True)
+class _Saved:
+    """The content of a notebook or script to be packed, and a sentence if it is not that of the file."""
+
+    data: bytes
+    note: tuple[str, ...] = ()
+
+    @contextmanager
+    def file(self, notebook: Path) -> Iterator[Path]:
+        """Give the file with this content: that of the notebook, or a copy with the same name."""
+        if not self.note:
+            yield notebook
+            return
+        with tempfile.TemporaryDirectory(prefix="casaprov-") as folder:
+            copy = Path(folder, notebook.name)
+            copy.write_bytes(self.data)
+            yield copy
+
+
+def _as_it_ran(notebook: Path, journal: Path, recorded: Document) -> _Saved:
+    """Return the content of a notebook as it is saved, or of a script as it ran last."""
+    data, run = notebook.read_bytes(), recorded.sessions[-1].script
+    if run is None or run.digest == digest_bytes(data):
+        return _Saved(data)
+    with suppress(OSError):
+        ran = script_path(journal, run.digest).read_bytes()
+        return _Saved(ran, (f"{notebook.name} was changed after it ran; the crate holds the text that ran.",))
+    return _Saved(data)
 
 
 def _start_pictures(
@@ -232,13 +278,14 @@ def _is_crate(path: Path) -> bool:
 
 
 def find_journal(notebook: Path) -> Path:
-    """Return the journal folder of a notebook, after copying the sessions into it that it shows.
+    """Return the journal folder of a notebook or script, after copying the sessions into it that belong to it.
 
     Raises
     ------
     JournalError
         If nothing is recorded of the notebook.
     """
+    notebook = place_of_record(notebook)
     adopt_sessions(notebook)
     named = journal_folder(notebook)
     if journals(named):
@@ -248,7 +295,11 @@ def find_journal(notebook: Path) -> Path:
             return found.parent
     raise JournalError(
         f"There is no record of {notebook} (no journal in {named}).",
-        hint="Run it with '%load_ext casaprov' in its first cell, or with 'casaprov run'.",
+        hint=(
+            "Run it with 'casaprov run'."
+            if notebook.suffix == ".py"
+            else "Run it with '%load_ext casaprov' in its first cell, or with 'casaprov run'."
+        ),
     )
 
 

@@ -15,6 +15,7 @@ from casaprov.journal.document import read_document
 from casaprov.lineage.saved_cells import source_digest
 from casaprov.notebook.bundle import BUNDLE_MIME, call_summary
 from casaprov.records.model import Activity, Document, Session
+from casaprov.scripts.cells import is_script
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode  # loads the grammars of its schema, which takes two seconds
@@ -161,7 +162,7 @@ def _dict(value: Any) -> dict[str, Any]:
 
 
 def sync_notebook(path: Path) -> dict[str, Any]:
-    """Write ``metadata.casaprov`` of the notebook at `path` and return it.
+    """Write ``metadata.casaprov`` of the notebook at `path` and return it; of a script only return it.
 
     Raises
     ------
@@ -175,6 +176,10 @@ def sync_notebook(path: Path) -> dict[str, Any]:
     from casaprov.notebook.ipynb import read_notebook, write_notebook
 
     notebook = read_notebook(path)
+    if is_script(path.name):  # it has no metadata; what was recorded under another name is in its own journal now
+        journal = find_journal(path)
+        document = read_document(journal, path.name)
+        return index_notebook(notebook, document, Path(".casaprov", journal.name))
     present = _dict(notebook.metadata).get("casaprov")
     if present is not None and _dict(present).get("format") != METADATA_FORMAT:
         raise RecordError(

@@ -11,6 +11,7 @@ import nbformat
 from nbformat import NotebookNode, reader
 
 from casaprov.errors import RecordError, UsageError
+from casaprov.scripts.cells import as_notebook, decoded, is_script
 
 __all__ = ["check_target", "read_notebook", "save_notebook", "write_notebook"]
 
@@ -18,13 +19,16 @@ _PROBE = b"\0" * 65536
 
 
 def read_notebook(path: Path) -> NotebookNode:
-    """Read and check a notebook.
+    """Read and check a notebook; a script is returned as a notebook with its cells.
 
     Raises
     ------
     UsageError
         If the file is missing or no notebook.
     """
+    if is_script(path.name):
+        script: NotebookNode = nbformat.from_dict(as_notebook(decoded(_script_bytes(path))))
+        return script
     try:
         # nbformat.read does the same, but logs an error before it raises it.
         with warnings.catch_warnings():
@@ -46,6 +50,17 @@ def read_notebook(path: Path) -> NotebookNode:
             f"{path} is no notebook that can be read: {reason}.", hint="Open it in Jupyter and save it again."
         ) from error
     return notebook
+
+
+def _script_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise UsageError(f"There is no script {path}.", hint="Check the path.") from None
+    except OSError as error:
+        raise UsageError(
+            f"The script {path} cannot be read: {error.strerror or error}.", hint="Check the path."
+        ) from error
 
 
 def write_notebook(notebook: NotebookNode, path: Path) -> None:

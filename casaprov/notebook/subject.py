@@ -65,7 +65,7 @@ def relevance(tree: Callable[[Digest], Path], states: Iterable[Entity] = ()) -> 
 
 
 def open_subject(path: Path) -> Subject:
-    """Return the record, the number of the code cell of each Activity, and notes on the saved notebook.
+    """Return the record, the number of the code cell of each Activity, and notes on the saved notebook or script.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def open_subject(path: Path) -> Subject:
         raise UsageError("Nothing to inspect is named.", hint="Name a notebook or a crate.")
     if not path.exists():
         raise UsageError(f"There is no {path}.", hint="Name a notebook or a crate.")
-    if path.suffix == ".ipynb":
+    if path.suffix in (".ipynb", ".py"):
         from casaprov.notebook.export import find_journal, record_of  # needs Jupyter, which a crate does not
 
         document, saved, journal = record_of(path), path.read_bytes(), find_journal(path)
@@ -103,8 +103,12 @@ def cell_numbers(notebook: bytes, document: Document) -> dict[str, int]:
     ----------
     notebook
         Content of the .ipynb file. Cells are found by their id, else by their source; a call whose cell is gone, or
-        could be one of several, is left out.
+        could be one of several, is left out. The cells of a script are those of its last text.
     """
+    if document.sessions and (last := document.sessions[-1].script) is not None:
+        same = {s.id for s in document.sessions if s.script is not None and s.script.digest == last.digest}
+        steps = {a.id: a.step.execution_count for a in document.activities if a.session in same and a.step is not None}
+        return {activity_id: number for activity_id, number in steps.items() if number is not None}
     code = code_cells(notebook)
     ids = {cell["id"]: number for number, cell in enumerate(code, start=1) if isinstance(cell.get("id"), str)}
     sources = [source_digest(cell) for cell in code]

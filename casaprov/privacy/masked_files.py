@@ -14,18 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from casaprov.bounded_json import parse_json
-from casaprov.crates.layout import shipped_path, state_path
+from casaprov.crates.layout import script_digests, script_name, shipped_path, state_path
 from casaprov.crates.payload import PayloadItem
 from casaprov.digests.measurement import Measure, Measurement
 from casaprov.errors import RecordError
-from casaprov.hashing import Digest, digest_record
-from casaprov.journal.folder import store_tree, tree_path, trees_folder
+from casaprov.hashing import Digest, digest_bytes, digest_record
+from casaprov.journal.folder import script_path, store_bytes, store_tree, tree_path, trees_folder
 from casaprov.lineage.saved_cells import source_digest
 from casaprov.privacy.masks import Masks
 from casaprov.privacy.scan import Packing
 from casaprov.records.model import Document
 from casaprov.records.serialise import structure, unstructure
 from casaprov.records.values import is_exact
+from casaprov.scripts.cells import as_notebook, decoded, is_script
 
 __all__ = ["Masked", "masked", "packing_of"]
 
@@ -57,6 +58,7 @@ def packing_of(
             place = state_path if item.in_between else shipped_path
             top = place(item.entity, directory=item.source.is_dir())
             files |= {f"{top}{path}": item.source / path for path in _files(item.source)} or {top: item.source}
+    logs |= {script_name(digest): script_path(journal, digest) for digest in script_digests(document)}
     present = {name: path for name, path in logs.items() if path.is_file()}
     return Packing(document=document, notebook=notebook.read_bytes(), logs=present, files=files)
 
@@ -88,7 +90,9 @@ def masked(
         If a product cannot be masked.
     """
     content = _notebook_content(notebook)
+    texts = _texts(document, journal, masks)
     new_items, trees, digests = [], [], [*_source_digests(content, masks), *_returned_digests(document, masks)]
+    digests += [pair for old, new in texts for pair in _script_digests(old, new, masks)]
     for number, item in enumerate(items):
         copy = _masked_copy(item, masks, into / f"product-{number}")
         if copy is None:
@@ -104,7 +108,7 @@ def masked(
     return Masked(
         document=new_document,
         notebook=_masked_notebook(notebook, content, masks, into),
-        journal=_masked_journal(document, journal, masks, trees, into / "journal"),
+        journal=_masked_journal(document, journal, masks, trees, texts, into / "journal"),
         items=tuple(replace(item, entity=entities[item.entity.id]) for item in new_items),
     )
 
@@ -113,7 +117,28 @@ def _files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
+def _texts(document: Document, journal: Path, masks: Masks) -> list[tuple[bytes, bytes]]:
+    """Return the texts of the Python files that calls came from, as they are and with masks."""
+    files = [script_path(journal, digest) for digest in script_digests(document)]
+    return [(old := path.read_bytes(), _masked_script(old, masks)) for path in files if path.is_file()]
+
+
+def _masked_script(data: bytes, masks: Masks) -> bytes:
+    return masks.text(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+
+
+def _script_digests(old: bytes, new: bytes, masks: Masks) -> Iterator[tuple[Digest, Digest]]:
+    """Yield the old and the new digest of a masked script and of its cells."""
+    if old == new:
+        return
+    yield digest_bytes(old), digest_bytes(new)
+    for cell in as_notebook(decoded(old))["cells"]:
+        yield source_digest(cell), source_digest({"source": masks.text(cell["source"])})
+
+
 def _notebook_content(notebook: Path) -> Any:
+    if is_script(notebook.name):
+        return None
     try:
         return parse_json(notebook.read_bytes(), strict=False)
     except ValueError:
@@ -167,9 +192,9 @@ def _masked_notebook(notebook: Path, content: Any, masks: Masks, into: Path) -> 
     new = masks.json(content, lines=True)
     text = notebook.read_bytes()
     if new == content:
-        if content is not None or masks.binary(text) == text:
+        data = _masked_script(text, masks) if is_script(notebook.name) else masks.binary(text)
+        if content is not None or data == text:
             return notebook
-        data = masks.binary(text)
     else:
         data = json.dumps(new, indent=1, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
     (into / "notebook").mkdir()
@@ -178,15 +203,24 @@ def _masked_notebook(notebook: Path, content: Any, masks: Masks, into: Path) -> 
     return path
 
 
-def _masked_journal(document: Document, journal: Path, masks: Masks, trees: list[Measurement], into: Path) -> Path:
-    """Write the logs and trees of a journal with masks; return the journal itself if there is nothing to mask."""
+def _masked_journal(
+    document: Document,
+    journal: Path,
+    masks: Masks,
+    trees: list[Measurement],
+    texts: list[tuple[bytes, bytes]],
+    into: Path,
+) -> Path:
+    """Write the logs, trees and scripts of a journal with masks; return it as it is if there is nothing to mask."""
     logs = {}
     for activity in document.activities:
         if activity.log is not None and (path := journal / activity.log.path).is_file():
             text = path.read_text("utf-8", errors="surrogateescape")
             logs[activity.log.path] = (text, masks.text(text))
-    if not trees and all(old == new for old, new in logs.values()):
+    if not trees and all(old == new for old, new in (*logs.values(), *texts)):
         return journal
+    for _, masked_text in texts:
+        store_bytes(script_path(into, digest_bytes(masked_text)), masked_text)
     for name, (_, new) in logs.items():
         (into / name).parent.mkdir(parents=True, exist_ok=True)
         (into / name).write_text(new, "utf-8", errors="surrogateescape")

@@ -46,6 +46,8 @@ __all__ = [
     "LookUp",
     "Observation",
     "Outcome",
+    "ScriptLine",
+    "ScriptRun",
     "Session",
     "Step",
     "Tier",
@@ -273,16 +275,42 @@ class LogSegment:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScriptLine:
+    """A line of a Python file that an Activity was called from.
+
+    Attributes
+    ----------
+    path
+        Path of the file, like ``Entity.path``.
+    digest
+        Digest of the bytes of the file; the journal keeps them.
+    line
+        Number of the line, from 1.
+    """
+
+    path: str
+    digest: Digest
+    line: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Step:
-    """The notebook cell an Activity ran in.
+    """The cell of a notebook or script that an Activity ran in.
 
     ``cell_id`` is known in JupyterLab, Notebook 7 and VS Code; elsewhere the
-    pair of execution count and source digest identifies the cell.
+    pair of execution count and source digest identifies the cell. In a script,
+    the execution count is the number of the cell.
+
+    Attributes
+    ----------
+    scripts
+        Lines of the user's Python files that lead to the call, the outermost first.
     """
 
     source_digest: Digest
     cell_id: str | None = None
     execution_count: int | None = None
+    scripts: tuple[ScriptLine, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -443,15 +471,38 @@ class Environment:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScriptRun:
+    """The script that a Session ran.
+
+    Attributes
+    ----------
+    digest
+        Digest of the bytes of the file as it ran; the journal keeps them.
+    arguments
+        Its arguments, without its name.
+    casa_shell
+        True if it ran with the names of CASA's own shell.
+    """
+
+    digest: Digest
+    arguments: tuple[str, ...] = ()
+    casa_shell: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Session:
-    """One life of one kernel with recording on.
+    """One life of one kernel, or one run of a script, with recording on.
 
     Attributes
     ----------
     folder
         Absolute path that relative paths in this session's records start from.
+    notebook
+        Name of the notebook or script.
     closed
         False if the kernel did not close it: it was killed, crashed, or is still running.
+    script
+        The script that it ran; None for a kernel.
     """
 
     id: str
@@ -462,11 +513,12 @@ class Session:
     notebook: str = ""
     ended_at: str | None = None
     closed: bool = False
+    script: ScriptRun | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """All records of one notebook, in the order they happened."""
+    """All records of one notebook or script, in the order they happened."""
 
     notebook: str
     sessions: tuple[Session, ...] = ()

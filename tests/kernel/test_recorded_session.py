@@ -22,6 +22,7 @@ from casaprov.notebook.notebook_name import UNNAMED, NotebookName
 from casaprov.recorder import Recorder
 from casaprov.recording.activities import DeclaredFiles
 from casaprov.recording.finish_queue import FinishQueue
+from casaprov.scripts.call_sites import CallSites
 from casaprov.tasks.calls import TaskCall, TaskResult
 from recorded_files import HereDigester
 
@@ -67,6 +68,7 @@ class Kernel:
             NotebookName({}, self.folder),
             Cells(shell, lambda: self.notebook, output, self.queue),
             self.queue,
+            sites=CallSites(self.folder),
             open_recorder=self._open,
             settle_tools=self._settle,
             on_failure=self._fail,

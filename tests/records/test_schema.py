@@ -30,6 +30,8 @@ RECORDS = (
     "Usage",
     "Failure",
     "LogSegment",
+    "ScriptLine",
+    "ScriptRun",
     "Step",
     "Activity",
     "Agent",

@@ -135,7 +135,7 @@ def _entity_findings(
     """Yield the findings about an entity that follows from the records."""
     identifier = node["@id"]
     subject = next((kind for kind, known in subjects.items() if identifier in known), "")
-    if not subject and node["@type"] in _PEOPLE:
+    if not subject and isinstance(node["@type"], str) and node["@type"] in _PEOPLE:
         subject = "person"
     by_others = []
     for key in sorted(node.keys() | other.keys()):
