@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
@@ -39,6 +40,7 @@ _any_path = click.Path(path_type=Path)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_EXTENTS = ("minimal", "products", "inputs", "all")
 _REQUIRED = ("author", "license", "publisher")
 _OPTIONS = (
     click.option("--author", "authors", multiple=True, metavar="NAME [<ORCID>]", help="An author; repeatable."),
@@ -91,6 +93,14 @@ def _with_options(function: F, options: tuple[Callable[[F], F], ...]) -> F:
 )
 @click.option("--with-visibilities", is_flag=True, help="Ship MeasurementSets too.")
 @click.option("--with-inputs", is_flag=True, help="Ship external inputs too.")
+@click.option(
+    "--include",
+    "included",
+    multiple=True,
+    metavar="WORD|PATTERN",
+    help="minimal, products (the default), inputs or all; or a pattern of paths such as '*.fits'; repeatable.",
+)
+@click.option("--max-bytes", metavar="SIZE", help="Ship no more than this in all, such as '2 GB'.")
 @click.option("--title", help="Title of the crate; by default the notebook's first heading, or its name.")
 @click.option("--with-observer", is_flag=True, help="Name the observer that headers state; it is left out otherwise.")
 @click.option(
@@ -109,6 +119,8 @@ def export(
     max_size: float,
     with_visibilities: bool,
     with_inputs: bool,
+    included: tuple[str, ...],
+    max_bytes: str | None,
     title: str | None,
     with_observer: bool,
     look_up: bool,
@@ -132,6 +144,8 @@ def export(
       casaprov export ngc5921.ipynb -o ngc5921.crate.zip
     """
     given, required = given_credits(**named), required_credits(require)
+    extent, patterns = _included(included)
+    limit = _size(max_bytes) if max_bytes is not None else None
     descriptions = {"datacite": datacite, "codemeta": codemeta, "obscore": obscore, "datalink": datalink}
     with extra("jupyter"):
         from casaprov.notebook.export import export_notebook
@@ -152,10 +166,13 @@ def export(
         look_up_and_store(notebook)
 
     policy = PayloadPolicy(
-        max_item_bytes=int(max_size * 1e6),
+        max_item_bytes=sys.maxsize if extent == "all" else int(max_size * 1e6),
         max_kept_bytes=load_config(notebook.absolute().parent).keep_up_to,
-        ship_visibilities=with_visibilities,
-        ship_inputs=with_inputs,
+        ship_visibilities=with_visibilities or extent == "all",
+        ship_inputs=with_inputs or extent in ("inputs", "all"),
+        ship_products=extent != "minimal",
+        patterns=patterns,
+        max_bytes=limit,
     )
     observes: Observes = "headers and observer" if with_observer else "headers"
     with leaving(f"The crate {output} was not written."), opened_digester(observes) as digester:
@@ -277,6 +294,23 @@ def _date(text: str) -> str:
         return date.fromisoformat(text).isoformat()
     except ValueError as error:
         raise UsageError(f"{text!r} is no date.", hint="Write it like 2026-12-31.") from error
+
+
+def _included(words: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """Return the word for the extent of a crate, and the patterns of paths."""
+    extents = [word for word in words if word in _EXTENTS]
+    if len(extents) > 1:
+        raise UsageError(f"--include {' and '.join(extents)} contradict each other.", hint="Give one of them.")
+    return (extents or ["products"])[0], tuple(word for word in words if word not in _EXTENTS)
+
+
+def _size(text: str) -> int:
+    from casaprov.config import size_of
+
+    try:
+        return size_of(text)
+    except ValueError as error:
+        raise UsageError(f"{text!r} is no size.", hint="Write it like '2 GB'.") from error
 
 
 def given_credits(*, authors: tuple[str, ...], license_: str, publisher: str, keywords: tuple[str, ...]) -> Credits:

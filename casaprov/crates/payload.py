@@ -8,19 +8,21 @@ machine are shipped, since they could not be found elsewhere. The last state
 of a path lies on disk; it is not shipped if it is no longer the recorded one.
 A product that was renamed or moved within the notebook's folder is found
 again by its digest. A state that a task used and no task can make again is
-shipped as it was kept when the task found it.
+shipped as it was kept when the task found it. A user may ask for less or more, for paths by patterns, and for a limit of
+all together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol
 
 from casaprov.crates.layout import shipped_path
 from casaprov.digests.measurement import Measure
-from casaprov.errors import CasaprovError
+from casaprov.errors import CasaprovError, UsageError
 from casaprov.files.snapshot import Snapshot, take_snapshot
 from casaprov.hashing import Digest
 from casaprov.lineage.graph import Lineage
@@ -78,6 +80,12 @@ class PayloadPolicy:
         Ship MeasurementSets and UVFITS files that the calls made, of any size.
     ship_inputs
         Ship inputs of any size.
+    ship_products
+        Ship products. Without it only inputs that could not be found elsewhere, and states that no task can make again.
+    patterns
+        Patterns of the shell for recorded paths or names. What one of them fits is shipped, of any kind and size.
+    max_bytes
+        Limit for all that is shipped together, before compression; None for none.
     """
 
     max_item_bytes: int = 50_000_000
@@ -85,6 +93,14 @@ class PayloadPolicy:
     max_kept_bytes: int = 100_000_000
     ship_visibilities: bool = False
     ship_inputs: bool = False
+    ship_products: bool = True
+    patterns: tuple[str, ...] = ()
+    max_bytes: int | None = None
+
+    def names(self, entity: Entity) -> bool:
+        """Return True if one of the patterns fits the recorded path of an Entity, or its name."""
+        name = PurePosixPath(entity.path).name
+        return any(fnmatchcase(entity.path, pattern) or fnmatchcase(name, pattern) for pattern in self.patterns)
 
 
 class Measured(Protocol):
@@ -124,12 +140,45 @@ def choose_payload(
     -------
     tuple of PayloadItem
         Inputs first, then the other needed states, then products, each in the order of the records.
+
+    Raises
+    ------
+    UsageError
+        If a pattern of the policy fits no input and no product.
     """
     lineage = Lineage(document)
-    products = lineage.products()
+    inputs, products = lineage.inputs(), lineage.products()
+    for pattern in policy.patterns:
+        if not any(replace(policy, patterns=(pattern,)).names(entity) for entity in (*inputs, *products)):
+            raise UsageError(f"No input or product has a name like {pattern!r}.", hint="'casaprov inspect' lists them.")
     chooser = _Chooser(document, folders, policy, measure, products, needed, kept)
     between = (state for state in needed if state not in products)
-    return tuple(map(chooser.item, dict.fromkeys((*lineage.inputs(), *between, *products))))
+    items = tuple(map(chooser.item, dict.fromkeys((*inputs, *between, *products))))
+    return items if policy.max_bytes is None else _within(items, policy, frozenset(entity.id for entity in needed))
+
+
+def _within(items: Sequence[PayloadItem], policy: PayloadPolicy, needed: frozenset[str]) -> tuple[PayloadItem, ...]:
+    """Return the decisions with fewer items shipped, so that all together keep the limit; what counts most comes first."""
+    assert policy.max_bytes is not None
+
+    def rank(item: PayloadItem) -> tuple[int, int]:
+        entity = item.entity
+        worth = (entity.id in needed, policy.names(entity), _is_input(entity), _is_always_shipped(entity), True)
+        return worth.index(True), item.size_bytes
+
+    refused, total = set(), 0
+    for item in sorted((item for item in items if item.source is not None), key=rank):
+        if total + item.size_bytes > policy.max_bytes:
+            refused.add(item.entity.id)
+        else:
+            total += item.size_bytes
+    reason = f"beyond --max-bytes ({policy.max_bytes / 1e6:g} MB for all together)"
+    return tuple(
+        replace(item, decision="referenced", reason=reason, source=None, in_between=False)
+        if item.entity.id in refused
+        else item
+        for item in items
+    )
 
 
 def members(path: Path) -> Iterator[Path]:
@@ -214,7 +263,7 @@ class _Chooser:
         return None
 
     def _input_refusal(self, entity: Entity, source: Path) -> str:
-        if not self._policy.ship_inputs and not self._is_needed(entity):
+        if not self._policy.ship_inputs and not self._is_needed(entity) and not self._policy.names(entity):
             if not _is_local(entity):
                 return "an input, to be found by its locators"
             if entity.size_bytes > self._local_limit(entity):
@@ -249,6 +298,10 @@ class _Chooser:
         return entity.id in self._needed and entity.size_bytes <= self._policy.max_kept_bytes
 
     def _policy_refusal(self, entity: Entity) -> str:
+        if self._policy.names(entity):
+            return ""
+        if not self._policy.ship_products:
+            return "a product, which was not asked for"
         if _is_visibilities(entity, self._made_by.get(entity.generated_by or "", "")):
             return "" if self._policy.ship_visibilities else "visibilities, referenced by digest"
         if not _is_always_shipped(entity) and entity.size_bytes > self._policy.max_item_bytes:
@@ -266,6 +319,8 @@ class _Chooser:
     def _worth(self, entity: Entity) -> str:
         if entity.id in self._needed:
             return _CANNOT_BE_MADE
+        if self._policy.names(entity):
+            return "asked for"
         if not _is_input(entity):
             return _worth(entity)
         if self._policy.ship_inputs:

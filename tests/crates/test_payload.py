@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from casaprov.cli.commands import main
 from casaprov.crates.payload import PayloadItem, PayloadPolicy, choose_payload
-from casaprov.errors import DigestError
+from casaprov.errors import DigestError, UsageError
 from casaprov.files.stamps import stamp
 from casaprov.records.model import Entity, Locator, Tier, Usage
 from sample_records import Measured, Reduction, make_reduction, measure
@@ -21,8 +22,8 @@ def reduction(tmp_path: Path) -> Reduction:
     return make_reduction(tmp_path / "nb")
 
 
-def choose(reduction: Reduction, **policy: bool | int) -> dict[str, PayloadItem]:
-    items = choose_payload(reduction.document, reduction.folders, PayloadPolicy(**policy), measure=measure)  # type: ignore[arg-type]
+def choose(reduction: Reduction, **policy: Any) -> dict[str, PayloadItem]:
+    items = choose_payload(reduction.document, reduction.folders, PayloadPolicy(**policy), measure=measure)
     assert all(item.reason for item in items)
     assert all((item.source is not None) == (item.decision == "shipped") for item in items)
     return {item.entity.path: item for item in items}
@@ -254,3 +255,60 @@ def test_content_that_was_never_digested_is_not_shipped(reduction: Reduction) ->
         entities=tuple(replace(e, content_digest=None, note="unreadable") for e in reduction.document.entities),
     )
     assert choose(replace(reduction, document=document))["n.gcal"].reason == "of unknown content (unreadable)"
+
+
+def shipped(reduction: Reduction, needed: tuple[Entity, ...] = (), **policy: Any) -> set[str]:
+    items = choose_payload(
+        reduction.document, reduction.folders, PayloadPolicy(**policy), measure=measure, needed=needed
+    )
+    return {item.entity.path for item in items if item.source is not None}
+
+
+def test_of_products_only_those_that_were_asked_for_are_shipped(reduction: Reduction) -> None:
+    assert shipped(reduction, ship_products=False) == set()
+    assert choose(reduction, ship_products=False)["n.gcal"].reason == "a product, which was not asked for"
+    # No task can make these again.
+    table = next(entity for entity in reduction.document.entities if entity.path == "n.gcal")
+    assert shipped(reduction, (table,), ship_products=False) == {"n.gcal"}
+
+
+@pytest.mark.parametrize(
+    ("patterns", "paths"),
+    [(("*.gcal", "*.ms"), {"n.gcal", "n.ms"}), (("data/*",), set()), (("?.listobs",), {"n.listobs"})],
+)
+def test_a_pattern_ships_what_it_fits_of_any_kind_and_size(
+    reduction: Reduction, patterns: tuple[str, ...], paths: set[str]
+) -> None:
+    # The input of these records is not on disk.
+    assert shipped(reduction, ship_products=False, patterns=patterns, max_item_bytes=0) == paths
+    if paths:
+        assert choose(reduction, patterns=patterns)[min(paths)].reason == "asked for"
+
+
+def test_a_pattern_that_fits_nothing_is_named(reduction: Reduction) -> None:
+    with pytest.raises(UsageError, match=r"'\*.png'"):
+        choose(reduction, patterns=("*.gcal", "*.png"))
+
+
+def test_a_limit_for_all_keeps_what_counts_most(reduction: Reduction) -> None:
+    whole = {path: item.size_bytes for path, item in choose(reduction).items() if item.source is not None}
+    table = next(entity for entity in reduction.document.entities if entity.path == "cube.image")
+    first = whole["cube.image"]
+    assert shipped(reduction, max_bytes=sum(whole.values())) == set(whole)
+    assert shipped(reduction, (table,), max_bytes=first) == {"cube.image"}
+    assert shipped(reduction, max_bytes=first - 1, patterns=("n.listobs",)) == set(whole) - {"cube.image"}
+    chosen = choose(reduction, max_bytes=10)
+    assert {item.decision for item in chosen.values()} == {"referenced"}
+    assert chosen["n.gcal"].reason == "beyond --max-bytes (1e-05 MB for all together)"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--include", "minimal", "--include", "all"], "contradict each other"),
+        (["--max-bytes", "many"], "'many' is no size"),
+    ],
+)
+def test_a_wrong_choice_is_refused(capsys: pytest.CaptureFixture[str], options: list[str], message: str) -> None:
+    assert main(["export", "n.ipynb", "-o", "n.zip", *options]) == 2
+    assert message in capsys.readouterr().err

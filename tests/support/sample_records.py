@@ -134,7 +134,7 @@ def make_credits() -> Credits:
     )
 
 
-def pack_reduction(reduction: Reduction, out: Path, given: Credits | None = None, **policy: bool) -> Packed:
+def pack_reduction(reduction: Reduction, out: Path, given: Credits | None = None, **policy: Any) -> Packed:
     """Pack a reduction as ``casaprov export`` does."""
     items = choose_payload(reduction.document, reduction.folders, PayloadPolicy(**policy), measure=measure)
     return pack(
