@@ -144,6 +144,14 @@ def xvfb() -> Finding:
     return Finding("Xvfb", "warning", message, "If pictures look wrong, install it: 'sudo apt-get install xvfb'.")
 
 
+def graphviz() -> Finding:
+    """Check the program that draws graphs into png and pdf files."""
+    if path := shutil.which("dot"):
+        return Finding("Graphviz", "ok", f"Graphviz's dot is at {path}.")
+    message = "There is no Graphviz: graphs are drawn as svg, and not as png or pdf."
+    return Finding("Graphviz", "warning", message, "If you need those, install it: 'sudo apt-get install graphviz'.")
+
+
 def memory() -> Finding:
     """Check the free memory."""
     available = _available_memory_bytes()
@@ -179,7 +187,7 @@ def reflinks() -> Finding:
     return Finding("reflinks", "warning", message, "Work on XFS, btrfs or ZFS where disk space is short.")
 
 
-CHECKS: tuple[Check, ...] = (python, jupyter, git, xvfb, memory, disk_here, disk_cache, reflinks)
+CHECKS: tuple[Check, ...] = (python, jupyter, git, xvfb, graphviz, memory, disk_here, disk_cache, reflinks)
 
 
 def _disk(name: str, folder: Path) -> Finding:

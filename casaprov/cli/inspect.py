@@ -16,6 +16,7 @@ from casaprov.cli.terminal import plain
 from casaprov.errors import CrateError, JournalError, RecordError, UsageError
 
 if TYPE_CHECKING:
+    from casaprov.lineage.inspection import Inspection
     from casaprov.lineage.origin import Origin, Record
     from casaprov.records.model import Document
 
@@ -27,7 +28,7 @@ _path = click.Path(path_type=Path)
 @click.command()
 @click.argument("subject", type=_path, required=False)
 @click.option(
-    "--graph", is_flag=False, flag_value="-", metavar="[X.svg|png|pdf|dot|json]", help="Show or draw the graph."
+    "--graph", is_flag=False, flag_value="-", metavar="[X.svg|png|pdf|dot|mmd|json]", help="Show or draw the graph."
 )
 @click.option("--prov", type=_path, metavar="FILE", help="Write the record as PROV-JSON to FILE.")
 @click.option("--script", type=_path, metavar="FILE", help="Write the calls as a plain CASA script to FILE.")
@@ -69,7 +70,7 @@ def inspect(
       casaprov inspect paper/moment0.fits --in ngc5921.crate.zip --script again.py
     """
     from casaprov.cli.render import calls_table, graph_view, issues_view, timing_view
-    from casaprov.lineage.drawing import to_graph
+    from casaprov.drawings.graph_json import to_graph
     from casaprov.lineage.inspection import inspect_document
 
     if subject is None:  # "--graph SUBJECT": click gave the argument to the option
@@ -89,8 +90,11 @@ def inspect(
             opened = open_subject(subject)
         document, cells = opened.document, opened.cells
         options |= {"remarks": opened.notes, "relevant": opened.relevant}
-    found = inspect_document(document, cells, graph=Path(graph) if graph and graph != "-" else None, **options)
+    found = inspect_document(document, cells, **options)
     written = list(found.written)
+    if graph and graph != "-":
+        _draw(found, Path(graph))
+        written.insert(0, Path(graph))
     if script is not None:
         _write_script(found.document, script, title)
         written.append(script)
@@ -103,6 +107,16 @@ def inspect(
         out.print(view(found.document, found.numbers))
     if not as_json and (lines := (*notes, *found.notes, *(f"Written: {path}" for path in written))):
         out.print(issues_view(lines), soft_wrap=True)
+
+
+def _draw(found: Inspection, path: Path) -> None:
+    from casaprov.drawings.draw import draw
+
+    try:
+        draw(found.document, path, found.numbers)
+    except OSError as error:
+        message = f"{error.filename or path} cannot be written: {error.strerror or error}."
+        raise UsageError(message, hint="Name another file.") from error
 
 
 def _is_product(subject: Path) -> bool:

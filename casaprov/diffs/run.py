@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,18 +12,11 @@ from casaprov.errors import DigestError, UsageError
 from casaprov.files.regular import digest_file
 from casaprov.hashing import Digest
 from casaprov.lineage.graph import Lineage
-from casaprov.records.model import Activity, Document, Entity, Environment, Session, Usage
+from casaprov.lineage.whole_calls import State, outermost, whole_calls
+from casaprov.records.model import Activity, Document, Entity, Environment, Session
 from casaprov.records.wording import clock
 
-__all__ = ["Call", "Run", "State", "located", "present_file", "runs_of", "session_run"]
-
-
-@dataclass(frozen=True)
-class State:
-    """A state that a call used or left, and the parameter that named it."""
-
-    entity: Entity
-    parameter: str | None
+__all__ = ["Call", "Run", "located", "present_file", "runs_of", "session_run"]
 
 
 @dataclass(frozen=True)
@@ -77,29 +70,27 @@ class Run:
     @cached_property
     def calls(self) -> tuple[Call, ...]:
         """The calls that users made, in the order in which they began."""
-        inner: dict[str, list[Activity]] = {}
-        for activity in self.document.activities:
-            inner.setdefault(self._outermost(activity).id, []).append(activity)
         numbers, folders = self.document.call_numbers, {s.id: s.folder for s in self.document.sessions}
-        outer = [self.lineage.activities[name] for name in inner]
-        outer.sort(key=lambda activity: numbers[activity.id])
         return tuple(
             Call(
                 place=place,
-                number=numbers[activity.id],
-                activity=activity,
-                parameters={k: located(v, folders.get(activity.session, "")) for k, v in activity.parameters.items()},
-                used=self._used(inner[activity.id]),
-                left=self._left(inner[activity.id]),
+                number=numbers[whole.activity.id],
+                activity=whole.activity,
+                parameters={
+                    name: located(value, folders.get(whole.activity.session, ""))
+                    for name, value in whole.activity.parameters.items()
+                },
+                used=whole.used,
+                left=whole.left,
             )
-            for place, activity in enumerate(outer)
+            for place, whole in enumerate(whole_calls(self.lineage))
         )
 
     @cached_property
     def places(self) -> dict[str, int]:
         """Place of the call that users made, by the id of an Activity: itself, or an inner call of it."""
         of_outer = {call.activity.id: call.place for call in self.calls}
-        return {activity.id: of_outer[self._outermost(activity).id] for activity in self.document.activities}
+        return {a.id: of_outer[outermost(self.lineage, a).id] for a in self.document.activities}
 
     def maker(self, entity: Entity) -> int | None:
         """Return the place of the call that a state came from; None for a state without a recorded call."""
@@ -109,37 +100,6 @@ class Run:
     def environment(self, call: Call) -> Environment | None:
         """Return the environment of a call."""
         return next((s.environment for s in self.document.sessions if s.id == call.activity.session), None)
-
-    def _outermost(self, activity: Activity) -> Activity:
-        while activity.parent in self.lineage.activities:
-            activity = self.lineage.activities[activity.parent]
-        return activity
-
-    def _used(self, activities: Iterable[Activity]) -> tuple[State, ...]:
-        activities = tuple(activities)
-        own = {usage.entity for activity in activities for usage in activity.generated}
-        return self._states(usage for activity in activities for usage in activity.used if usage.entity not in own)
-
-    def _left(self, activities: Iterable[Activity]) -> tuple[State, ...]:
-        states = self._states(usage for activity in activities for usage in activity.generated)
-        by_path: dict[str, list[State]] = {}
-        for state in states:
-            by_path.setdefault(state.entity.path, []).append(state)
-        return tuple(map(_last, by_path.values()))
-
-    def _states(self, usages: Iterable[Usage]) -> tuple[State, ...]:
-        found: dict[str, State] = {}
-        for usage in usages:
-            known = found.get(usage.entity)
-            if known is None or known.parameter is None:  # a state that a parameter names goes by that
-                found[usage.entity] = State(self.lineage.entities[usage.entity], usage.parameter)
-        return tuple(found.values())
-
-
-def _last(states: list[State]) -> State:
-    """Return the state of a path that no other one of these was made from."""
-    before = {state.entity.revision_of for state in states}
-    return [state for state in states if state.entity.id not in before or len(states) == 1][-1]
 
 
 def located(value: Any, folder: str) -> Any:

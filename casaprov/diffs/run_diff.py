@@ -24,9 +24,10 @@ from casaprov.diffs.model import (
 from casaprov.diffs.parameters import parameter_changes
 from casaprov.diffs.products import SameListing, compare_states
 from casaprov.diffs.returned import returned_change
-from casaprov.diffs.run import Call, Run, State
+from casaprov.diffs.run import Call, Run
 from casaprov.diffs.states import Names, match_states, same_content
 from casaprov.diffs.wording import cause_sentence
+from casaprov.lineage.whole_calls import State
 from casaprov.records.model import Entity
 from casaprov.replays.report import EnvironmentDifference, compare_environments
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from casaprov.diffs.run import Call, State
+from casaprov.diffs.run import Call
+from casaprov.lineage.whole_calls import State
 from casaprov.records.model import Entity
 
 __all__ = ["Names", "match_states", "same_content"]

@@ -1,4 +1,4 @@
-"""The answer of ``casaprov inspect``: a part of a record, drawn or as PROV if asked for, and notes about it."""
+"""The answer of ``casaprov inspect``: a part of a record, as PROV if asked for, and notes about it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 from casaprov.errors import UsageError
 from casaprov.lineage.cell_order import OutOfOrder, Stale, find_out_of_order, find_stale
 from casaprov.lineage.continued import Continued, Relevant, all_matters
-from casaprov.lineage.drawing import draw
 from casaprov.lineage.graph import Lineage
 from casaprov.lineage.prov import to_prov
 from casaprov.records.model import Document
@@ -29,7 +28,7 @@ class Inspection:
     notes
         Calls out of order and stale products in that part; notes of gaps and inputs.
     written
-        The files of the graph and of PROV-JSON, if they were asked for.
+        The file of PROV-JSON, if it was asked for.
     numbers
         Number of each call in the whole record, by Activity id.
     """
@@ -46,12 +45,11 @@ def inspect_document(
     *,
     start: str | None = None,
     end: str | None = None,
-    graph: Path | None = None,
     prov: Path | None = None,
     remarks: tuple[str, ...] = (),
     relevant: Relevant = all_matters,
 ) -> Inspection:
-    """Take the part of a record between two paths, and write it into the files asked for.
+    """Take the part of a record between two paths, and write it as PROV-JSON if asked for.
 
     Parameters
     ----------
@@ -59,8 +57,6 @@ def inspect_document(
         Number of the code cell that each Activity ran in, by Activity id.
     start, end
         Paths, as for :meth:`casaprov.lineage.graph.Lineage.between`.
-    graph
-        File to draw the graph into (:func:`casaprov.lineage.drawing.draw`).
     prov
         File to write PROV-JSON to.
     remarks
@@ -71,9 +67,7 @@ def inspect_document(
     Raises
     ------
     UsageError
-        If the record does not know a path, or a file cannot be written.
-    MissingDependency
-        If the drawing needs Graphviz and it is not there.
+        If the record does not know a path, or the file cannot be written.
     """
     lineage = Lineage(document)
     part = lineage.between(start, end)
@@ -93,13 +87,10 @@ def inspect_document(
         *inputs,
     )
     try:
-        if graph is not None:
-            draw(part, graph, document.call_numbers)
         if prov is not None:
             prov.write_text(json.dumps(to_prov(part), indent=1) + "\n", encoding="utf-8")
     except OSError as error:
-        message = f"{error.filename or graph or prov} cannot be written: {error.strerror or error}."
+        message = f"{error.filename or prov} cannot be written: {error.strerror or error}."
         raise UsageError(message, hint="Name another file.") from error
-    return Inspection(
-        document=part, numbers=document.call_numbers, notes=notes, written=tuple(path for path in (graph, prov) if path)
-    )
+    written = (prov,) if prov is not None else ()
+    return Inspection(document=part, numbers=document.call_numbers, notes=notes, written=written)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,10 +22,6 @@ from casaprov.records.model import Activity, Document, Step
 from records import Story
 from reductions import Reduction, reduce
 from sample_records import make_reduction, pack_reduction
-
-needs_dot = pytest.mark.skipif(
-    shutil.which("dot") is None, reason="Graphviz's program dot is not installed: apt-get install graphviz"
-)
 
 
 @pytest.fixture
@@ -60,6 +55,8 @@ def test_the_graph_is_shown_or_drawn_wherever_the_option_stands(
     assert main(["inspect", "--graph", str(tmp_path / "g.dot"), str(crate)]) == 0
     assert "g.dot" in capsys.readouterr().out
     assert (tmp_path / "g.dot").read_text().startswith("digraph")
+    assert main(["inspect", str(crate), "--graph", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["format"] == "casaprov/graph/1"
 
 
 def test_prov_is_written_beside_the_json(crate: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -144,7 +141,6 @@ def test_cells_run_out_of_order_are_shown(
 
 @pytest.mark.casa
 @pytest.mark.slow
-@needs_dot
 def test_a_real_reduction_is_drawn_and_exported(reduction: Reduction, tmp_path: Path) -> None:
     picture, prov = tmp_path / "n.svg", tmp_path / "n.json"
     assert main(["inspect", str(reduction.crate), "--graph", str(picture), "--prov", str(prov)]) == 0

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -25,8 +26,12 @@ from casaprov.crates.graph import crate_graph
 from casaprov.crates.layout import CrateFile, Manifest
 from casaprov.crates.payload import PayloadPolicy, choose_payload
 from casaprov.crates.writer import metadata_document
+from casaprov.drawings.dot import to_dot
+from casaprov.drawings.graph_json import to_graph
+from casaprov.drawings.mermaid import to_mermaid
+from casaprov.drawings.rows import fold
+from casaprov.drawings.svg import to_svg
 from casaprov.hashing import digest_bytes
-from casaprov.lineage.drawing import to_dot, to_graph
 from casaprov.lineage.prov import from_prov, to_prov
 from casaprov.records.consistency import record_issues, value_issues
 from casaprov.records.model import Document, Entity
@@ -113,14 +118,20 @@ def comes_back_from_a_sound_crate(document: Document) -> None:
 # -- drawings -------------------------------------------------------------------
 
 
-def has_every_call_and_state_in_the_drawing_and_its_json(document: Document) -> None:
-    dot, graph = to_dot(document), to_graph(document)
+def has_every_call_in_the_drawings_and_every_state_in_the_json(document: Document) -> None:
+    folded, graph = fold(document), to_graph(document)
+    drawn = Counter(name for row in folded.rows if row.is_call for name in row.ids)
+    assert drawn == Counter(a.id for a in document.activities if a.parent is None)
+    assert all(row.marks == () or 0 <= lane.column < len(folded.lanes) for row in folded.rows for lane in folded.lanes)
     ids = Counter(node["id"] for node in graph["nodes"])
     assert ids == Counter([a.id for a in document.activities] + [e.id for e in document.entities])
     assert all({edge["from"], edge["to"]} <= ids.keys() for edge in graph["edges"])
     assert json.loads(json.dumps(graph)) == graph
-    assert len(re.findall(r"^  call\d+ \[label", dot, re.MULTILINE)) == len(document.activities)
-    assert to_dot(document) == dot
+    ET.fromstring(to_svg(document))  # well-formed, whatever stands in the records
+    for write in (to_svg, to_dot, to_mermaid):
+        assert write(document) == write(document)
+        write(document).encode()
+    assert len(re.findall(r"^  call\d+ \[label", to_dot(document), re.MULTILINE)) == len(folded.rows)
 
 
 # -- PROV -----------------------------------------------------------------------
@@ -169,7 +180,7 @@ CHECKS = (
     has_no_array_of_one_and_nothing_nested,
     has_the_same_graph_again_and_ro_crate_py_keeps_it,
     comes_back_from_a_sound_crate,
-    has_every_call_and_state_in_the_drawing_and_its_json,
+    has_every_call_in_the_drawings_and_every_state_in_the_json,
     is_read_and_written_by_the_package_prov,
     comes_back_from_prov,
     has_names_with_a_declared_prefix_in_prov,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import shlex
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -183,17 +182,13 @@ class CasaprovMagic:
         return [*status_page(recorded), *([Line(trouble, "⚠️")] if trouble else [])]
 
     def _graph(self, words: list[str]) -> dict[str, Any]:
-        from casaprov.lineage.drawing import draw
+        from casaprov.drawings.svg import to_svg
 
         _none_left("graph", words)
         self._recording.settle()  # states of the same content are one node, so all digests are needed
         document = self._needed()
-        with tempfile.TemporaryDirectory(prefix="casaprov-") as folder:
-            path = Path(folder, "graph.svg")
-            draw(document, path)
-            svg = path.read_text(encoding="utf-8")
         text = f"Graph of {len(document.activities)} calls. 'casaprov inspect --graph graph.svg' writes it to a file."
-        return {"image/svg+xml": svg[svg.index("<svg") :], "text/plain": text}
+        return {"image/svg+xml": to_svg(document), "text/plain": text}
 
     def _show_log(self, words: list[str]) -> list[Part]:
         from casaprov.kernel.magics.overview import calls_table
