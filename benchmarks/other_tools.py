@@ -98,7 +98,7 @@ def sides_of(notebook: Path) -> dict[str, Side]:
         command(folder, python, "-m", "casaprov", "run", copy)
 
     def casaprov_export(folder: Path) -> Path:
-        command(folder, python, "-m", "casaprov", "export", copy, "-o", "packed.crate.zip")
+        command(folder, python, "-m", "casaprov", "export", copy, "-o", "packed.crate.zip", "--overwrite")
         return folder / "packed.crate.zip"
 
     return {

@@ -87,7 +87,8 @@ def _with_options(function: F, options: tuple[Callable[[F], F], ...]) -> F:
 
 @click.command()
 @click.argument("notebook", type=_notebook)
-@click.option("-o", "--output", type=_notebook, required=True, help="The crate to write, a .zip file.")
+@click.option("-o", "--output", type=_notebook, help="The crate to write; by default NOTEBOOK.crate.zip beside it.")
+@click.option("--overwrite", is_flag=True, help="Replace an earlier crate of that name.")
 @click.option(
     "--max-size", type=Finite(min=0), default=50.0, show_default=True, help="Ship no product larger than this, in MB."
 )
@@ -115,7 +116,8 @@ def _with_options(function: F, options: tuple[Callable[[F], F], ...]) -> F:
 def export(
     *,
     notebook: Path,
-    output: Path,
+    output: Path | None,
+    overwrite: bool,
     max_size: float,
     with_visibilities: bool,
     with_inputs: bool,
@@ -148,7 +150,7 @@ def export(
     limit = _size(max_bytes) if max_bytes is not None else None
     descriptions = {"datacite": datacite, "codemeta": codemeta, "obscore": obscore, "datalink": datalink}
     with extra("jupyter"):
-        from casaprov.notebook.export import export_notebook
+        from casaprov.notebook.export import crate_name, export_notebook
     from casaprov.cli.render import packed_view
     from casaprov.config import load_config
     from casaprov.crates.payload import PayloadPolicy
@@ -157,7 +159,8 @@ def export(
 
     if redact and allow:
         raise UsageError("--redact and --allow contradict each other.", hint="Give one of them.")
-    check_descriptions(descriptions, notebook, output)
+    crate = output or crate_name(notebook)
+    check_descriptions(descriptions, notebook, crate)
     if address:
         web_address(address)
     if ask:
@@ -175,12 +178,13 @@ def export(
         max_bytes=limit,
     )
     observes: Observes = "headers and observer" if with_observer else "headers"
-    with leaving(f"The crate {output} was not written."), opened_digester(observes) as digester:
+    with leaving(f"The crate {crate} was not written."), opened_digester(observes) as digester:
         packed = export_notebook(
             notebook,
-            output,
+            crate,
             policy=policy,
             measure=digester.measure,
+            overwrite=overwrite,
             title=title,
             given=given,
             required=required,

@@ -53,7 +53,7 @@ from casaprov.replays.plan import Outlook, outlook
 from casaprov.scripts.cells import as_notebook, decoded, is_script
 from casaprov.tasks.specs import load_specs
 
-__all__ = ["export_notebook", "find_journal", "record_of", "recorded_calls"]
+__all__ = ["crate_name", "export_notebook", "find_journal", "record_of", "recorded_calls"]
 
 Looks = Future[list[dict[str, Any] | None]]
 QuickLooks = Callable[[list[Path]], Looks]
@@ -68,6 +68,7 @@ def export_notebook(
     *,
     policy: PayloadPolicy,
     measure: Measure[Measurement],
+    overwrite: bool = False,
     title: str | None = None,
     with_observer: bool = False,
     given: Credits | None = None,
@@ -83,6 +84,8 @@ def export_notebook(
         Measures a file; with its observer, if that is to be named.
     with_observer
         Name the observers, which are personal data.
+    overwrite
+        Replace an earlier crate at `out`; no other file is ever replaced.
     title
         Title of the crate; by default the first heading of the notebook, or its name.
     given
@@ -112,7 +115,7 @@ def export_notebook(
         raise UsageError(" ".join(lacking), hint="Or leave out --require.")
     journal, recorded, folders = recorded_calls(notebook)
     document = without_lost_remains(_contributing(recorded, folders), folders)
-    _check_target(out, notebook, document, folders)
+    _check_target(out, notebook, document, folders, overwrite=overwrite)
     if not document.activities:
         raise RecordError(f"The record of {notebook} holds no task call.", hint="Run its cells, then export again.")
     files = PresentFiles(folders=folders, journal=journal, measure=measure)
@@ -255,8 +258,15 @@ def _sentences(found: Outlook) -> Iterator[str]:
         yield f"Not call {', '.join(calls[:_MOST_CALLS])}{more}: {reason}."
 
 
-def _check_target(out: Path, notebook: Path, document: Document, folders: Mapping[str, Path]) -> None:
-    """Refuse to write a crate over the notebook, a file of the record, or a file that is no crate."""
+def crate_name(notebook: Path) -> Path:
+    """Return the crate of a notebook if no other one is named: ``ngc5921.crate.zip`` beside it."""
+    return notebook.with_suffix(".crate.zip")
+
+
+def _check_target(
+    out: Path, notebook: Path, document: Document, folders: Mapping[str, Path], *, overwrite: bool
+) -> None:
+    """Refuse to write a crate over the notebook, a file of the record, a file that is no crate, or an earlier crate."""
     hint = "Name another file with --output, one that ends in .zip."
     target = out.resolve()
     if target == notebook.resolve():
@@ -267,6 +277,10 @@ def _check_target(out: Path, notebook: Path, document: Document, folders: Mappin
             raise UsageError(f"The crate cannot be written to {out}: {entity.path} is in the record.", hint=hint)
     if out.exists() and not (out.is_file() and _is_crate(out)):
         raise UsageError(f"{out} exists and is no crate; it is not replaced.", hint=hint)
+    if out.exists() and not overwrite:
+        raise UsageError(
+            f"There is a crate {out} already.", hint="Replace it with --overwrite, or name another file with --output."
+        )
 
 
 def _is_crate(path: Path) -> bool:

@@ -28,6 +28,9 @@ from casaprov.comparison.products import Comparison, Difference
 from casaprov.crate import Packed
 from casaprov.crates.checking.validation import Findings
 from casaprov.crates.payload import PayloadItem
+from casaprov.diffs.model import RunDiff
+from casaprov.diffs.run import Run
+from casaprov.diffs.run_diff import diff_runs
 from casaprov.doctor import Finding
 from casaprov.errors import CasaprovError, CrateError, Issue, Note
 from casaprov.hashing import digest_bytes
@@ -129,9 +132,19 @@ def _findings() -> Findings:
     return Findings(errors=(Issue(EVIL, EVIL, EVIL, EVIL),), notes=(Note(EVIL, EVIL),))
 
 
+def _diff(document: Document) -> RunDiff:
+    """A run against one in which everything is called otherwise and left otherwise."""
+    changed = tuple(replace(a, parameters={**a.parameters, EVIL: EVIL}, returned=EVIL) for a in document.activities)
+    others = tuple(replace(e, content_digest=digest_bytes(e.id.encode())) for e in document.entities)
+    second = replace(document, activities=changed, entities=others)
+    first, other = (Run(EVIL, one, lambda _: Path("nothing")) for one in (document, second))
+    return diff_runs(first, other)
+
+
 VIEWS: dict[str, Callable[[Document], Any]] = {
     "calls_table": render.calls_table,
     "comparison_view": lambda _: render.comparison_view(Comparison("differs", (Difference(EVIL, EVIL),), EVIL)),
+    "diff_view": lambda document: render.diff_view(_diff(document)),
     "error_view": lambda _: render.error_view(CasaprovError(EVIL, hint=EVIL)),
     "crate_findings_view": lambda _: render.crate_findings_view(_findings(), EVIL),
     "findings_view": lambda _: render.findings_view([Finding(EVIL, "ok", EVIL, EVIL)]),

@@ -34,10 +34,15 @@ def test_an_output_takes_the_place_of_nothing_else(mine: Path, output: str, caps
     assert {path: path.read_bytes() for path in mine.rglob("*") if path.is_file()} == before
 
 
-def test_an_earlier_crate_is_replaced(mine: Path) -> None:
-    for title in ("first", "second"):
-        assert main(["export", str(mine / "n.ipynb"), "-o", str(mine / "x.zip"), "--title", title]) == 0
-    assert b"second" in zipfile.ZipFile(mine / "x.zip").read("ro-crate-metadata.json")
+def test_an_earlier_crate_is_replaced_only_if_asked_for(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (mine / "n.crate.zip").unlink()
+    assert main(["export", str(mine / "n.ipynb"), "--title", "first"]) == 0
+    before = (mine / "n.crate.zip").read_bytes()
+    assert main(["export", str(mine / "n.ipynb"), "--title", "second"]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert (mine / "n.crate.zip").read_bytes() == before
+    assert main(["export", str(mine / "n.ipynb"), "--title", "second", "--overwrite"]) == 0
+    assert b"second" in zipfile.ZipFile(mine / "n.crate.zip").read("ro-crate-metadata.json")
 
 
 def test_a_folder_that_was_moved_is_exported_from_where_it_is(mine: Path, tmp_path: Path) -> None:
@@ -92,7 +97,7 @@ def test_a_cell_that_was_edited_since_it_ran_is_told(mine: Path, capsys: pytest.
     for cell in notebook["cells"]:
         cell["source"] = [*cell["source"], "\n# edited"]
     (mine / "n.ipynb").write_text(json.dumps(notebook))
-    assert main(["export", str(mine / "n.ipynb"), "-o", str(mine / "x.zip"), "--json"]) == 0
+    assert main(["export", str(mine / "n.ipynb"), "-o", str(mine / "x.zip"), "--json", "--overwrite"]) == 0
     captured = capsys.readouterr()
     assert "ran in cells that the saved notebook lacks or has in another form" in captured.err
     assert json.loads(captured.out)["notes"][0] in captured.err

@@ -83,7 +83,7 @@ class CasaprovMagic:
     graph              calls and files, as a drawing
     log [CALL]         all calls, or the log of one
     show CALL          all that is recorded of a call
-    export [FILE]      pack notebook and record into a crate
+    export [FILE]      pack notebook and record into a crate (--overwrite replaces one)
     config [NAME [VALUE]]  settings
     cache [on|off]     restore results of earlier calls, or not; alone it shows how often
     why [CALL]         why a call ran or was restored; without a call, all of them
@@ -226,17 +226,21 @@ class CasaprovMagic:
 
     def _export(self, words: list[str]) -> list[Part]:
         from casaprov.kernel.magics.packing import exported
+        from casaprov.notebook.export import crate_name
 
-        if len(words) > 1:
+        overwrite, names = "--overwrite" in words, [word for word in words if word != "--overwrite"]
+        if len(names) > 1:
             raise UsageError("export takes one file at most.", hint=f"Write: %{NAME} export reduction.crate.zip")
         self._recording.settle()
         document, notebook = self._needed(), self._recording.notebook
-        out = Path(words[0]).expanduser() if words else notebook.with_suffix(".crate.zip")
+        out = Path(names[0]).expanduser() if names else crate_name(notebook)
         try:
             measure, limit = self._recording.digester().measure, self._recording.settings.config.keep_up_to
-            return exported(document, notebook, out, limit, measure)
+            return exported(document, notebook, out, limit, measure, overwrite=overwrite)
         except UsageError as error:
             hint = f"Write: %{NAME} export OTHER.zip" if "--output" in error.hint else error.hint
+            if "--overwrite" in error.hint:
+                hint = f"Write: %{NAME} export --overwrite, or %{NAME} export OTHER.zip"
             raise UsageError(error.message, hint=hint) from error
 
     def _config(self, words: list[str]) -> list[Part]:
@@ -422,6 +426,7 @@ class CasaprovMagic:
                 yield from CHOICES.get(name, ())
             case ["export"]:
                 yield self._recording.notebook.with_suffix(".crate.zip").name
+                yield "--overwrite"
             case _:
                 return
 

@@ -17,7 +17,13 @@ __all__ = ["exported"]
 
 
 def exported(
-    document: Document, notebook: Path, out: Path, keep_up_to: int, measure: Measure[Measurement]
+    document: Document,
+    notebook: Path,
+    out: Path,
+    keep_up_to: int,
+    measure: Measure[Measurement],
+    *,
+    overwrite: bool = False,
 ) -> list[Part]:
     """Pack a notebook from inside and return a page that lists the packed files.
 
@@ -39,7 +45,8 @@ def exported(
             f"{reason}, so it cannot be packed.",
             hint="Save it, then run in a terminal: casaprov export NOTEBOOK.ipynb -o CRATE.zip",
         )
-    packed = export_notebook(notebook, out, policy=PayloadPolicy(max_kept_bytes=keep_up_to), measure=measure)
+    policy = PayloadPolicy(max_kept_bytes=keep_up_to)
+    packed = export_notebook(notebook, out, policy=policy, measure=measure, overwrite=overwrite)
     when = datetime.fromtimestamp(notebook.stat().st_mtime, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     shipped = sum(item.decision == "shipped" for item in packed.items)
     parts: list[Part] = [

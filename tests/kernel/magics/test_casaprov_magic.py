@@ -201,6 +201,9 @@ def test_a_crate_is_packed_and_what_is_in_it_said(kernel: WatchedKernel, capsys:
     assert "vishead" in plain
     assert main(["validate", str(kernel.folder / "n.crate.zip")]) == 0
     capsys.readouterr()
+    again = told(kernel, "%casaprov export")
+    assert "There is a crate" in again
+    assert again.endswith("Write: %casaprov export --overwrite, or %casaprov export OTHER.zip")
     refused = told(kernel, "%casaprov export n.ipynb")
     assert "The crate cannot take the place of its notebook" in refused
     assert refused.endswith("Write: %casaprov export OTHER.zip")
