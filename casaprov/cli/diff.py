@@ -32,7 +32,7 @@ _EXIT_AS_FAR_AS_POSSIBLE = 4
 def diff(*, first: str, second: str | None, rtol: float, atol: float, html: Path | None, as_json: bool) -> int:
     """List the changes between two runs: calls, parameters, inputs, versions, products.
 
-    A and B are notebooks, crates, or sessions of a notebook: NOTEBOOK@SESSION,
+    A and B are notebooks, scripts, crates, or sessions: NOTEBOOK@SESSION,
     where SESSION is an id, the end of one, or a number (-1 is the last one).
     Without B, the last two sessions of A are compared. Nothing is run. Exit
     code 0: all products are the same; 1: something differs; 4: the same, as
@@ -123,8 +123,9 @@ def _open(text: str, stack: ExitStack) -> Run:
 def _open_whole(path: Path, stack: ExitStack, *, all_sessions: bool) -> Run:
     """Return the record of a notebook, or of its products now; or that of a crate."""
     if not path.exists():
-        raise UsageError(f"There is no {path}.", hint="Name a notebook, a crate, or NOTEBOOK@SESSION.")
-    return _notebook(path, all_sessions=all_sessions) if path.suffix == ".ipynb" else _crate(path, stack)
+        raise UsageError(f"There is no {path}.", hint="Name a notebook, a script, a crate, or NOTEBOOK@SESSION.")
+    packed = path.suffix not in (".ipynb", ".py") or path.is_dir()
+    return _crate(path, stack) if packed else _notebook(path, all_sessions=all_sessions)
 
 
 def _notebook(path: Path, *, all_sessions: bool) -> Run:

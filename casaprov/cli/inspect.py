@@ -82,7 +82,10 @@ def inspect(
         origin, others = _origin(subject, places)
         document, cells = origin.document, dict[str, int]()
         title = f"{subject.name}: {origin.state.path} of {origin.record.document.notebook}, {origin.record.place}"
-        notes = (title, *(f"The same content: {o.state.path} of {o.record.place}" for o in others))
+        made = "" if document.activities else "It is an input there: no recorded call made it."
+        notes = tuple(
+            filter(None, (title, made, *(f"The same content: {o.state.path} of {o.record.place}" for o in others)))
+        )
     else:
         with extra("jupyter"):
             from casaprov.notebook.subject import open_subject

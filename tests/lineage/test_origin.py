@@ -101,6 +101,8 @@ def test_the_script_of_a_moved_product_makes_it_again(
     for place in (reduction.crate, reduction.folder):
         assert main(["inspect", str(moved), "--in", str(place), "--script", str(script)]) == 0
         assert "n.gcal of n.ipynb" in capsys.readouterr().out
+    assert main(["inspect", str(reduction.data / "NGC5921.fits")]) == 0
+    assert "It is an input there: no recorded call made it." in capsys.readouterr().out
     assert main(["inspect", str(moved), "--in", str(reduction.crate)]) == 0
     shown = capsys.readouterr().out
     assert "solint='inf'" in shown
