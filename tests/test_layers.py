@@ -78,7 +78,7 @@ ROOMS: dict[str, str] = {
     "lineage": "bounded_json errors hashing records terms",
     "notebook": "crate crates credits digests doctor errors files hashing journal lineage previews privacy processes recording records replays scripts tasks version / ipykernel jupyter_client jupyter_server nbclient nbformat",
     "observations": "errors formats records / numpy",
-    "previews": "crates lineage observations records / jinja2 markupsafe",
+    "previews": "crates drawings lineage observations records / jinja2 markupsafe",
     "privacy": "bounded_json crates digests errors hashing journal lineage records scripts / numpy",
     "processes": "bounded_json errors",
     "profiles": "confinement errors records terms version / requests requests_cache rocrate_validator urllib3",

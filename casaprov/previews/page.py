@@ -13,16 +13,19 @@ from jinja2 import Environment, PackageLoader, Template
 from markupsafe import Markup
 
 from casaprov.crates.layout import Manifest, call_names, log_path, parameters_path
+from casaprov.drawings.svg import to_svg
 from casaprov.lineage.graph import Lineage
 from casaprov.lineage.observed import observed_inputs
 from casaprov.observations.summary import band, utc
-from casaprov.previews.lanes import lanes_svg
 from casaprov.previews.png import QuickLook, png_address
 from casaprov.records.model import Activity, Document, Entity
 
 __all__ = ["Picture", "preview", "shown_images"]
 
 MOST_PICTURES = 12
+MOST_DRAWN = 400
+"""Calls up to which the drawing helps."""
+
 _MOST_VALUE = 200  # characters of a parameter
 _FIRST = (".image.pbcor", ".image.tt0.pbcor", ".image", ".image.tt0")
 _LAST = (".psf", ".psf.tt0", ".psf.tt1", ".psf.tt2", ".sumwt", ".sumwt.tt0", ".weight", ".pb", ".pb.tt0", ".mask")
@@ -65,10 +68,15 @@ def preview(document: Document, manifest: Manifest, notes: Sequence[str] = (), p
         notes=[_plain(note) for note in notes],
         pictures=[_figure(picture, manifest) for picture in pictures],
         steps=list(_steps(document)),
-        lanes=Markup(lanes_svg(document)),  # noqa: S704 - every text in it is escaped
+        drawing=_drawing(document),
         items=list(_items(document, manifest)),
         sessions=[_session(session) for session in document.sessions],
     )
+
+
+def _drawing(document: Document) -> Markup:
+    """Return the drawing of the record; empty for more calls than help a reader."""
+    return Markup(to_svg(document) if len(document.activities) <= MOST_DRAWN else "")  # noqa: S704 - its texts are escaped
 
 
 @cache

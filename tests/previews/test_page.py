@@ -17,8 +17,7 @@ from casaprov.crate import open_crate, pack
 from casaprov.crates.checking.validation import examine_crate, examine_folder
 from casaprov.crates.layout import CrateItem, Manifest
 from casaprov.crates.payload import PayloadPolicy, choose_payload
-from casaprov.previews.lanes import MOST_CALLS, lanes_svg
-from casaprov.previews.page import Picture, preview, shown_images
+from casaprov.previews.page import MOST_DRAWN, Picture, preview, shown_images
 from casaprov.previews.png import QuickLook, png_address
 from casaprov.records.model import Document
 from sample_records import make_credits, make_reduction, measure
@@ -124,16 +123,13 @@ def test_nothing_in_the_records_acts_in_the_page(document: Document, bad: str) -
     assert not any(link.startswith("javascript:") for link in links if link)
 
 
-def test_lanes_join_calls_and_paths(document: Document) -> None:
-    page = Page(lanes_svg(document))
-    titles = re.findall(r"<title>([^<]*)</title>", lanes_svg(document))
-    assert "flagdata changed n.ms" in titles
-    assert "gaincal made n.gcal" in titles
-    assert "exportfits read cube.image" in titles
-    assert "data/N.fits (input)" in titles
+def test_the_lineage_is_drawn_unless_it_has_too_many_calls(document: Document) -> None:
+    page = Page(preview(document, MANIFEST))
+    assert [attributes.get("role") for tag, attributes in page.tags if tag == "svg"] == ["img"]
+    assert "changed: n.ms, state 2 of 3" in page.text
     assert page.open == []
-    many = replace(document, activities=document.activities * (MOST_CALLS // 8 + 1))
-    assert lanes_svg(many) == ""
+    many = replace(document, activities=document.activities * (MOST_DRAWN // 8 + 1))
+    assert "svg" not in [tag for tag, _ in Page(preview(many, MANIFEST)).tags]
 
 
 def test_a_picture_is_a_png_of_its_pixels() -> None:
