@@ -219,6 +219,44 @@ def _run_script(
     os.execve(line[0], line, {**os.environ, **({"CASAPROV_CACHE": "on"} if cached else {})})  # noqa: S606 - a list of arguments, no shell
 
 
+@cli.command(name="import-log")
+@click.argument("logs", type=_notebook, nargs=-1, required=True)
+@click.option("-o", "--output", type=_notebook, required=True, help="The notebook to write; its record goes beside it.")
+@click.option(
+    "--folder", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Where the reduction lies now."
+)
+def import_log(*, logs: tuple[Path, ...], output: Path, folder: Path | None) -> None:
+    """Make a record of a reduction from its CASA logs.
+
+    For reductions that were made without casaprov, with CASA 4.7 or later. The
+    folder is by default that of the first log. Files that are still there are
+    digested now, and the record says so.
+
+    \b
+    Example:
+      casaprov import-log casa-2019*.log -o old.ipynb
+    """
+    with extra("jupyter"):
+        from casaprov.notebook.index import sync_notebook
+        from casaprov.notebook.ipynb import check_target, write_notebook
+    from casaprov.casalogs.imported_record import import_logs
+    from casaprov.casalogs.log_notebook import log_notebook
+    from casaprov.cli.render import issues_view
+    from casaprov.journal.folder import journal_folder
+
+    check_target(output)
+    if output.exists():
+        raise UsageError(f"{output} exists; it is not replaced.", hint="Name another notebook with --output.")
+    with opened_digester("headers") as digester:
+        record = import_logs(logs, folder or logs[0].absolute().parent, journal_folder(output), digester.measure)
+    write_notebook(log_notebook(record, logs, output.stem), output)
+    sync_notebook(output)
+    versions = ", ".join(dict.fromkeys(one.environment.casatasks or "unknown" for one in record.sessions))
+    out.print(f"{len(record.activities)} calls of CASA {versions} are in the record of {plain(str(output))}.")
+    out.print(f"{len(record.digested)} files and tables are still there and were digested.")
+    out.print(issues_view(record.remarks), soft_wrap=True)
+
+
 @cli.command()
 @click.argument("crate", type=_any_path)
 @click.option("--strict", is_flag=True, help="Count additions by others as errors.")

@@ -6,6 +6,7 @@ import tempfile
 import warnings
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbformat import NotebookNode, reader
@@ -63,8 +64,8 @@ def _script_bytes(path: Path) -> bytes:
         ) from error
 
 
-def write_notebook(notebook: NotebookNode, path: Path) -> None:
-    """Write a notebook; the old file stays until the new one is complete.
+def write_notebook(notebook: NotebookNode | dict[str, Any], path: Path) -> None:
+    """Write a notebook, which may be given as JSON values; the old file stays until the new one is complete.
 
     Raises
     ------
@@ -72,7 +73,8 @@ def write_notebook(notebook: NotebookNode, path: Path) -> None:
         If it cannot be written.
     """
     # A lone surrogate, which UTF-8 cannot hold, becomes the JSON escape that it was read from.
-    data = (nbformat.writes(notebook) + "\n").encode("utf-8", "backslashreplace")
+    node = notebook if isinstance(notebook, NotebookNode) else nbformat.from_dict(notebook)
+    data = (nbformat.writes(node) + "\n").encode("utf-8", "backslashreplace")
     part = path.with_name(f".{path.name}.part")
     try:
         part.write_bytes(data)

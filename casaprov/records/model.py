@@ -503,6 +503,8 @@ class Session:
         False if the kernel did not close it: it was killed, crashed, or is still running.
     script
         The script that it ran; None for a kernel.
+    log
+        Name of the CASA log that it was read from afterwards; empty if it was recorded.
     """
 
     id: str
@@ -514,6 +516,7 @@ class Session:
     ended_at: str | None = None
     closed: bool = False
     script: ScriptRun | None = None
+    log: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

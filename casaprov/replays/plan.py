@@ -188,6 +188,7 @@ class _Planner:
         self._known_tasks = known_tasks
         self._at_hand = at_hand
         self._unable = unable
+        self._from_logs = {session.id for session in lineage.document.sessions if session.log}
         self._present: dict[str, str] = {}  # by path: id of the state that the replay will have there
         foreign = (e for e in lineage.document.entities if not e.gap and is_foreign(e, lineage, known_tasks))
         self._foreign = {entity.id for entity in foreign}
@@ -259,12 +260,16 @@ class _Planner:
                 return f"{entity.path} is not what a recorded task left: {cause}"
             if entity.id in self._lost:
                 return self._loss(entity)
-            if entity.content_digest is None:
+            if entity.content_digest is None and not self._made_here(entity):
                 return f"the content of {entity.path} is not recorded ({entity.note or 'no reason given'})"
         for name in activity.given:
             if not is_exact(activity.parameters.get(name)):
                 return f"the value of its parameter {name} could not be recorded exactly"
         return ""
+
+    def _made_here(self, entity: Entity) -> bool:
+        """Return True for a state of a CASA log that this replay makes itself: a log has no digests of any state."""
+        return entity.session in self._from_logs and self._present.get(entity.path) == entity.id
 
     def _loss(self, entity: Entity) -> str:
         maker = self._lineage.generator(entity)

@@ -247,3 +247,19 @@ def test_what_this_casa_lacks_blocks_only_what_depends_on_it(story: Story) -> No
     steps = make_plan(Lineage(story.document), TASKS, unable={lacking.id: "This CASA has no task gaincal"}).steps
     assert [step.action for step in steps] == ["run", "run", "blocked", "blocked", "run"]
     assert steps[2].reason == "This CASA has no task gaincal"
+
+
+@pytest.mark.parametrize("log", ["", "casa-20190620-100000.log"])
+def test_a_state_without_a_digest_will_do_only_if_a_log_gave_it_and_the_replay_makes_it(story: Story, log: str) -> None:
+    story.call("gaincal", used=["a.ms"], generated=["a.gcal"])
+    story.call("tclean", used=["b.ms"], generated=["b.image"])
+    document = replace(
+        story.document,
+        sessions=tuple(replace(session, log=log) for session in story.document.sessions),
+        entities=tuple(
+            entity if entity.path == "raw.fits" else replace(entity, content_digest=None)
+            for entity in story.document.entities
+        ),
+    )
+    expected = ["run", "run", "blocked"] if log else ["run", "blocked", "blocked"]
+    assert [step.action for step in make_plan(Lineage(document), TASKS).steps] == expected
