@@ -1,6 +1,6 @@
 """The files of a past reduction, as far as the parameters of its calls tell.
 
-The task tables say what a call reads and writes by looking at the disk. The disk of that time is gone, so empty files
+The task tables say what a call reads and writes by looking at the disk. The disk of that time is gone, so empty folders
 with the names that are known stand in for it, in a folder of their own: those that earlier calls made or read, and
 after each call those that it can have made and that later calls name, or that are still there.
 """
@@ -173,14 +173,14 @@ class PastFiles:
         for path in paths:
             if path not in self._known and path != self._stand_in and path.is_relative_to(self._stand_in):
                 with suppress(OSError, ValueError):  # a text that is no name of a file
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.touch()
+                    # A folder, since a name may turn out to be that of a folder with other names in it.
+                    path.mkdir(parents=True, exist_ok=True)
                     self._known.add(path)
 
     def _remove(self, paths: set[Path]) -> None:
         for path in paths:
-            with suppress(OSError, ValueError):
-                path.unlink(missing_ok=True)
+            with suppress(OSError, ValueError):  # others may lie in it
+                path.rmdir()
         self._known -= paths
 
 
