@@ -162,7 +162,7 @@ class _Importer:
             self._call(session, number, call)
 
     def write(self, folder: Path) -> ImportedRecord:
-        """Digest what is still there, and write the journals."""
+        """Digest the files that are still there, and write the journals."""
         digested = [path for path in self._last if self._digest(path)]
         for session in self._sessions:
             journal = Journal(folder, session)
@@ -287,7 +287,7 @@ class _Importer:
         return True
 
     def _remarks(self) -> Iterator[str]:
-        """Yield sentences about what is not known."""
+        """Yield sentences about unknown facts."""
         lost = [call for call, _ in self._calls if _NO_PARAMETERS in call.problems]
         if lost:
             yield f"The parameters of {len(lost)} call(s) cannot be read: {_names(call.task for call in lost)}."

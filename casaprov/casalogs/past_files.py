@@ -73,7 +73,7 @@ class PastFiles:
         }
 
     def before(self, spec: TaskSpec | None, parameters: Mapping[str, Any]) -> tuple[PastUse, ...]:
-        """Return the files that a call reads, changes or deletes; what it needs and nothing made was there."""
+        """Return the files that a call reads, changes or deletes; those that no call made were there."""
         mapped = self._mapped(parameters)
         if spec is None:
             known = [(name, self._place(text)) for name, value in parameters.items() for text in strings(value)]
@@ -118,7 +118,7 @@ class PastFiles:
         return self._past(found)
 
     def delete(self, path: str) -> None:
-        """Note that a call deleted a path."""
+        """Note the deletion of a path by a call."""
         self._remove({self._place(path)})
 
     def here(self, key: str) -> Path:
