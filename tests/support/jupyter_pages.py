@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Response, sync_playwright
 
 __all__ = ["APPLICATIONS", "JupyterServer", "NotebookPage", "browser", "chromium", "server", "wait_until"]
 
@@ -230,12 +230,13 @@ class NotebookPage:
         self._wait_for_kernel()
 
     def save(self) -> dict[str, Any]:
-        """Press Ctrl-S; return the notebook that is on disk then."""
-        before = self.path.stat().st_mtime_ns
+        """Press Ctrl-S; return the notebook that is on disk then.
+
+        JupyterLab saves, then makes a checkpoint, and does not listen to another Ctrl-S before it is made.
+        """
         self.cells().first.click()
-        self.page.keyboard.press("Control+s")
-        wait_until(lambda: self.path.stat().st_mtime_ns != before, 20, "the notebook is saved", self.page)
-        wait_until(lambda: self.path.read_bytes().endswith(b"}\n"), 20, "it is written to its end", self.page)
+        with self.page.expect_response(_makes_a_checkpoint, timeout=20_000):
+            self.page.keyboard.press("Control+s")
         return self.read()
 
     def read(self) -> dict[str, Any]:
@@ -296,6 +297,10 @@ new MutationObserver(changes => {
       if (node.classList && node.classList.contains("jp-Dialog")) window.casaprovSawDialog(node.innerText);
 }).observe(document, {childList: true, subtree: true});
 """
+
+
+def _makes_a_checkpoint(response: Response) -> bool:
+    return response.request.method == "POST" and response.url.split("?")[0].endswith("/checkpoints")
 
 
 def _numbered(prompt: str) -> bool:
