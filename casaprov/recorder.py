@@ -1,7 +1,7 @@
 """Recorder: the beginning and the end of a call become an Activity.
 
 What a call changes is digested before it starts, what it only reads while it runs, and what it wrote after it ended.
-Snapshots of the working directory before and after it show changes that were not declared. Clock, digester, specs and
+Looks at the working directory before and after it show changes that were not declared. Clock, digester, specs and
 background are passed in. The recorder touches no files but those that it measures and the journal.
 
 A recorder with a :class:`~casaprov.recording.finish_queue.FinishQueue` does not wait for digests at the end of a
@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextvars import ContextVar
 from dataclasses import replace
@@ -21,11 +21,13 @@ from pathlib import Path
 from typing import Protocol
 
 from casaprov.digests.measurement import Measurement
-from casaprov.files.snapshot import Snapshot, take_snapshot
+from casaprov.files.folder_view import FolderViews, Look
+from casaprov.files.other_names import OtherNames
 from casaprov.files.stamps import Stamps, is_self_contained
 from casaprov.files.watched_stamps import WatchedStamps
 from casaprov.hashing import digest_record
 from casaprov.journal.writer import Journal
+from casaprov.recording.attribution import Attribution
 from casaprov.recording.explanations import Background, Explanations
 from casaprov.recording.finish_queue import FinishQueue
 from casaprov.recording.open_call import EndedCall, OpenCall, as_listed_uses, find_changes
@@ -36,6 +38,7 @@ from casaprov.records.model import Activity, Entity, Session, Tier
 from casaprov.records.values import is_exact, summarise, to_json
 from casaprov.records.wording import now
 from casaprov.tasks.calls import FileTable, TaskCall, TaskResult
+from casaprov.tasks.pathnames import absolute, strings
 from casaprov.tasks.specs import FileUse, TaskSpec, guess_inputs, spec_of
 
 __all__ = ["Digester", "OnEnded", "OnRecorded", "Recorder"]
@@ -103,6 +106,9 @@ class Recorder:
             background=background,
         )
         self._watched_stamps = WatchedStamps()
+        self._views = FolderViews(self._watched_stamps.stamp)
+        self._attribution = Attribution(journal, specs)
+        self._names = OtherNames(Path(journal.session.folder), map(Path, self._states.paths()))
         self._lock = threading.Lock()
         self._calls = 0
         self._tiers: dict[Path, Tier] = {}  # of the paths that calls of this session read or left
@@ -134,15 +140,16 @@ class Recorder:
         began = time.monotonic()
         files = files or self._spec(call)
         uses = files.inputs(call.parameters, call.cwd) if files else guess_inputs(call.parameters, call.cwd)
-        uses = as_listed_uses(uses, call.cwd)
-        outputs = as_listed_uses(files.outputs(call.parameters, call.cwd), call.cwd) if files else ()
+        outputs = files.outputs(call.parameters, call.cwd) if files else ()
+        uses, outputs = self._own_names(uses, call.cwd), self._own_names(outputs, call.cwd)
         # Before the snapshot and the stamps: they are to show the files as the call finds them.
         waited_s = self._wait_for_earlier(call, files, uses, outputs)
         # A call deletes a file without reading it.
         tiers = {use.path: self._tier_of(use.path) for use in uses if use.role != "deleted"}
         self._tiers.update(tiers)
-        before = self._snapshot(call.cwd)
-        stamps = {use.path: before.at(use.path) for use in (*uses, *outputs)}
+        cwd = self._names.of_folder(call.cwd)
+        before = self._look(cwd)
+        stamps = {use.path: self._watched_stamps.stamp(use.path) for use in (*uses, *outputs)}
         measurements = {
             path: self._digester.submit(path, tier=tier, stamps=stamps[path]) for path, tier in tiers.items()
         }
@@ -161,13 +168,14 @@ class Recorder:
                 package=call.package,
                 started_at=self._clock(),
                 outcome="unfinished",
-                cwd=self._states.key(call.cwd),
+                cwd=self._states.key(cwd),
                 parameters={name: to_json(value) for name, value in call.parameters.items()},
                 given=call.given,
                 replaced={name: to_json(value) for name, value in call.replaced.items()},
                 spec_known=files is not None,
                 parent=parents[-1].activity.id if parents else None,
                 step=call.step,
+                aliases=self._aliases(call),
             ),
             files=files,
             uses=uses,
@@ -176,8 +184,10 @@ class Recorder:
             tiers=tiers,
             measurements=measurements,
             before=before,
+            names=self._names,
         )
         self._explanations.note_call(open_call.activity)
+        self._attribution.note_begin(open_call)
         self._writer.write_begin(open_call, parents)
         # A new tuple, never a change of the old one: other asyncio tasks hold it, too.
         if encloses:
@@ -276,6 +286,7 @@ class Recorder:
                     ),
                 )
         except BaseException as error:
+            self._attribution.note_end(open_call, ())
             activity = replace(open_call.activity, ended_at=ended_at, outcome=result.outcome, failure=result.failure)
             self._writer.write_failed(open_call, activity, error)
             raise
@@ -295,7 +306,10 @@ class Recorder:
         """Find the changes of a call, and start to measure them."""
         if result.restored is not None:
             open_call.progress.restored = result.restored.paths
-        changes = find_changes(open_call, self._snapshot(open_call.call.cwd))
+        after = self._look(open_call.before.folder)
+        author = self._attribution.of(open_call)
+        changes = find_changes(open_call, after, self._watched_stamps.stamp, author, self._states.paths)
+        self._attribution.note_end(open_call, [written.path for written in changes.written])
         open_call.progress.problems.extend(changes.problems)
         returned = to_json(result.returned)
         activity = replace(
@@ -308,6 +322,7 @@ class Recorder:
             log=self._writer.write_log(open_call, result.log),
             restored_from=result.restored.computed_by if result.restored is not None else None,
             look_up=open_call.progress.look_up,
+            observed=tuple(self._states.key(path) for path in changes.observed),
         )
         # From here on other threads take turns with this one. All measurements are under way before any is waited for.
         tiers = {written.path: open_call.tiers.get(written.path, "full") for written in changes.written}
@@ -368,11 +383,27 @@ class Recorder:
 
     # -- parts ---------------------------------------------------------------
 
-    def _snapshot(self, folder: Path) -> Snapshot:
+    def _look(self, folder: Path) -> Look:
         log = self._log()
         if log is not None:
             self._logs.add(os.path.abspath(log))  # noqa: PTH100 - a link is not its target
-        return take_snapshot(folder, logs=self._logs, stamp_table=self._watched_stamps.stamp)
+        return self._views.look(folder, self._logs)
+
+    def _own_names(self, uses: Iterable[FileUse], cwd: Path) -> tuple[FileUse, ...]:
+        """Name the files of a call as the disk lists them, below the session's folder if they lie there; each once."""
+        found: dict[Path, FileUse] = {}
+        for use in as_listed_uses(uses, cwd):
+            path = self._names.below(use.path)
+            found.setdefault(path, replace(use, path=path))
+        return tuple(found.values())
+
+    def _aliases(self, call: TaskCall) -> dict[str, str]:
+        """Return the other names of folders that the parameters of a call use."""
+        texts = {
+            text for value in call.parameters.values() for text in strings(value) if "/" in text and "\0" not in text
+        }
+        found = self._names.aliases(absolute(text, call.cwd) for text in texts)
+        return {alias.as_posix(): self._states.key(folder) for alias, folder in sorted(found.items())}
 
     def _spec(self, call: TaskCall) -> TaskSpec | None:
         return spec_of(self._specs, call.package, call.task)

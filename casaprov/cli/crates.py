@@ -94,6 +94,7 @@ def _with_options(function: F, options: tuple[Callable[[F], F], ...]) -> F:
 )
 @click.option("--with-visibilities", is_flag=True, help="Ship MeasurementSets too.")
 @click.option("--with-inputs", is_flag=True, help="Ship external inputs too.")
+@click.option("--with-observed", is_flag=True, help="Ship what changed while calls ran and may not be theirs, too.")
 @click.option(
     "--include",
     "included",
@@ -121,6 +122,7 @@ def export(
     max_size: float,
     with_visibilities: bool,
     with_inputs: bool,
+    with_observed: bool,
     included: tuple[str, ...],
     max_bytes: str | None,
     title: str | None,
@@ -189,6 +191,7 @@ def export(
             given=given,
             required=required,
             with_observer=with_observer,
+            with_observed=with_observed,
             privacy=PrivacyPolicy(redact=redact, allow=allow, keep_paths=keep_paths),
             quick_looks=digester.quick_looks,
         )

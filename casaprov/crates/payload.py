@@ -21,15 +21,16 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol
 
 from casaprov.crates.layout import shipped_path
-from casaprov.digests.measurement import Measure
+from casaprov.digests.measurement import Measure, Measurement, facts_of
 from casaprov.errors import CasaprovError, UsageError
+from casaprov.files.kinds import is_table
 from casaprov.files.snapshot import Snapshot, take_snapshot
 from casaprov.hashing import Digest
 from casaprov.lineage.graph import Lineage
 from casaprov.records.model import Document, Entity
 from casaprov.untrusted.zip_file import name_problem
 
-__all__ = ["Measured", "PayloadItem", "PayloadPolicy", "choose_payload", "members"]
+__all__ = ["Measured", "PayloadItem", "PayloadPolicy", "choose_payload", "members", "observed_items"]
 
 _VISIBILITY_TASKS = frozenset({"exportuvfits"})
 _VISIBILITY_SUFFIXES = frozenset({".uvfits", ".uvf", ".idifits", ".ms", ".mms", ".asdm"})
@@ -181,6 +182,36 @@ def _within(items: Sequence[PayloadItem], policy: PayloadPolicy, needed: frozens
     )
 
 
+def observed_items(
+    document: Document, folders: Mapping[str, Path], policy: PayloadPolicy, measure: Measure[Measurement]
+) -> tuple[PayloadItem, ...]:
+    """Return what changed while calls ran and is no product, as new states of the Document that are shipped if they may be.
+
+    Parameters
+    ----------
+    folders, measure
+        As for :func:`choose_payload`.
+    """
+    known = {entity.path for entity in document.entities}
+    chooser = _Chooser(document, folders, policy, measure, (), (), lambda _: None)
+    items = []
+    for activity in document.activities:
+        for number, path in enumerate(activity.observed, start=1):
+            place = folders[activity.session] / path
+            # A folder stands for many files of which it is not known which ones changed.
+            if path in known or not (place.is_file() or is_table(place)):
+                continue
+            known.add(path)
+            note = f"It changed while {activity.task} ran; it cannot be told that the call did it."
+            try:
+                facts = facts_of(measure(place, tier="full"), derived=False)
+            except CasaprovError:
+                continue
+            state = Entity(id=f"{activity.id}-observed-{number}", path=path, note=note, **facts)
+            items.append(chooser.observed(state, place))
+    return tuple(items)
+
+
 def members(path: Path) -> Iterator[Path]:
     """Yield everything below a directory, in the order of names."""
     for child in sorted(path.iterdir(), key=lambda p: p.name):
@@ -249,6 +280,17 @@ class _Chooser:
             )
         return PayloadItem(
             entity=entity, decision="referenced", reason=refusal, size_bytes=entity.size_bytes, source=None
+        )
+
+    def observed(self, entity: Entity, source: Path) -> PayloadItem:
+        """Decide about a file that is no product."""
+        refusal = self._policy_refusal(entity) or _name_refusal(entity, source)
+        return PayloadItem(
+            entity=entity,
+            decision="referenced" if refusal else "shipped",
+            reason=refusal or "observed while a call ran, asked for",
+            size_bytes=entity.size_bytes if refusal else _size(source),
+            source=None if refusal else source,
         )
 
     def _renamed(self, entity: Entity, folder: Path) -> Path | None:

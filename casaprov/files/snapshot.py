@@ -13,9 +13,9 @@ from pathlib import Path
 
 from casaprov.files.kinds import is_table
 from casaprov.files.regular import entries_of
-from casaprov.files.stamps import Stamps, stamp, stamp_file, stamp_folder
+from casaprov.files.stamps import Stamps, StatStamp, stamp_folder
 
-__all__ = ["IGNORED", "MAX_ENTRIES", "Snapshot", "take_snapshot"]
+__all__ = ["IGNORED", "MAX_ENTRIES", "Snapshot", "holds_python", "is_foreign", "is_ignored", "take_snapshot"]
 
 IGNORED = (".*", "*.ipynb", "casa-*.log", "*.last", "__pycache__", "node_modules")
 """Names that a snapshot leaves out: what programs keep for themselves, notebooks, and the logs of CASA."""
@@ -47,24 +47,9 @@ class Snapshot:
     complete: bool = True
     taken_ns: int = 0
 
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """Sentences about the limits of the snapshot."""
-        if self.complete:
-            return ()
-        problem = (
-            f"{self.folder} holds more than {MAX_ENTRIES} files: changes that no task declares were looked for "
-            "among the first of them only."
-        )
-        return (problem,)
-
     def saw(self, path: Path) -> Stamps | None:
         """Return the stamps of one product; None if it is not in the snapshot."""
         return self.products.get(path.relative_to(self.folder).as_posix()) if path.is_relative_to(self.folder) else None
-
-    def at(self, path: Path) -> Stamps:
-        """Return the stamps of one product: those of the snapshot, else those of now."""
-        return self.saw(path) or stamp(path)
 
     def changed_since(self, earlier: Snapshot) -> tuple[Path, ...]:
         """Return the paths of products that are new or different."""
@@ -86,7 +71,7 @@ def take_snapshot(
     max_entries: int = MAX_ENTRIES,
     stamp_table: Callable[[str], Stamps] = stamp_folder,
 ) -> Snapshot:
-    """Stamp all products in a folder; links to other folders are not followed.
+    """Stamp all products in a folder, but none of another user, and without following links.
 
     Parameters
     ----------
@@ -120,12 +105,39 @@ def _products(
         if ignored.match(entry.name) or entry.path in logs:
             continue
         name = prefix + entry.name
+        if is_foreign(entry):
+            continue
         if not entry.is_dir(follow_symlinks=False):
-            yield name, stamp(Path(entry.path)) if entry.is_symlink() else stamp_file(entry.path)
+            yield name, _stamp_of(entry)
         elif entry.name.endswith(".flagversions") or is_table(entry):
             yield name, stamp_table(entry.path)
-        elif not any(os.path.lexists(f"{entry.path}/{part}") for part in _PYTHON):
+        elif not holds_python(entry.path):
             yield from _products(entry.path, f"{name}/", ignored, logs, stamp_table)
+
+
+def _stamp_of(entry: os.DirEntry[str]) -> Stamps:
+    """Stamp a file, or a link itself."""
+    now_ns = time.time_ns()
+    facts = entry.stat(follow_symlinks=False)
+    return Stamps((("", StatStamp.of(facts)),), now_ns, linked=False)
+
+
+def is_foreign(entry: os.DirEntry[str]) -> bool:
+    """Return True if a file or folder belongs to another user, or is gone."""
+    try:
+        return entry.stat(follow_symlinks=False).st_uid != os.geteuid()
+    except OSError:
+        return True
+
+
+def is_ignored(name: str) -> bool:
+    """Return True if a name is one that programs, notebooks and CASA keep for themselves (:data:`IGNORED`)."""
+    return _any_of(IGNORED).match(name) is not None
+
+
+def holds_python(folder: str) -> bool:
+    """Return True if a folder holds a Python of its own."""
+    return any(os.path.lexists(f"{folder}/{part}") for part in _PYTHON)
 
 
 @lru_cache

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Protocol
 from casaprov.hashing import Digest
 from casaprov.kernel.cell_bundle import CellBundle
 from casaprov.kernel.cell_tags import NO_CACHE, cell_tags
-from casaprov.kernel.page import has_front_end
+from casaprov.kernel.page import Line, has_front_end
 from casaprov.kernel.read_only_cells import is_read_only
 from casaprov.kernel.stale_warnings import StaleWarnings
+from casaprov.lineage.inspection import observed_note
 from casaprov.lineage.saved_cells import source_digest
 from casaprov.notebook.notebook_name import UNNAMED
 from casaprov.recording.finish_queue import FinishQueue
@@ -78,6 +79,7 @@ class Cells:
         # already, or not yet.
         self._executed = 0
         self._guarded = False
+        self._observed: list[Line] = []  # about files that changed while the calls of the cell ran
         self.step: Step | None = None
         self.executed: dict[str, Digest] = {}
 
@@ -110,11 +112,12 @@ class Cells:
         bundle, self._bundle, self.step = self._bundle, CellBundle(self._shell), None
         if not bundle:
             return
+        observed, self._observed = self._observed, []
         if bundle.is_whole:
-            bundle.publish(self._stale_warnings.take())
+            bundle.publish([*observed, *self._stale_warnings.take()])
         else:
-            bundle.publish()
-            self._finish_queue.add((), lambda: bundle.publish(self._stale_warnings.take(), update=True))
+            bundle.publish(observed)
+            self._finish_queue.add((), lambda: bundle.publish([*observed, *self._stale_warnings.take()], update=True))
 
     # -- calls -----------------------------------------------------------------
 
@@ -136,6 +139,8 @@ class Cells:
         self._bundles[activity.id] = self._bundle
         self._display.ended(activity, written)
         self._stale_warnings.note_end(activity)
+        if activity.observed:
+            self._observed.append(Line(observed_note(activity), "Not its products:"))
 
     def call_recorded(self, activity: Activity, entities: tuple[Entity, ...]) -> None:
         """Complete a call with its finished record; in the thread that finishes records."""

@@ -12,9 +12,11 @@ from casaprov.lineage.cell_order import OutOfOrder, Stale, find_out_of_order, fi
 from casaprov.lineage.continued import Continued, Relevant, all_matters
 from casaprov.lineage.graph import Lineage
 from casaprov.lineage.prov import to_prov
-from casaprov.records.model import Document
+from casaprov.records.model import Activity, Document
 
-__all__ = ["Inspection", "inspect_document"]
+__all__ = ["Inspection", "inspect_document", "observed_note"]
+
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +39,13 @@ class Inspection:
     numbers: Mapping[str, int]
     notes: tuple[OutOfOrder | Continued | Stale | str, ...]
     written: tuple[Path, ...]
+
+
+def observed_note(activity: Activity) -> str:
+    """Return a sentence about the files that changed while a call ran and that are no products of it."""
+    names = ", ".join(activity.observed[:_MOST_NAMED])
+    more = f" and {len(activity.observed) - _MOST_NAMED} more" if len(activity.observed) > _MOST_NAMED else ""
+    return f"{names}{more} changed while {activity.task} ran; casaprov cannot tell that the call did it."
 
 
 def inspect_document(
@@ -85,6 +94,7 @@ def inspect_document(
         *(found for found in find_stale(lineage, cells, relevant=relevant) if found.product.id in states),
         *gaps,
         *inputs,
+        *map(observed_note, filter(lambda call: call.observed, part.activities)),
     )
     try:
         if prov is not None:

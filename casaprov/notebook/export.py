@@ -14,7 +14,7 @@ from typing import Any
 
 from casaprov.crate import Packed, pack
 from casaprov.crates.layout import METADATA, Manifest
-from casaprov.crates.payload import PayloadItem, PayloadPolicy, choose_payload
+from casaprov.crates.payload import PayloadItem, PayloadPolicy, choose_payload, observed_items
 from casaprov.credits.model import Credits
 from casaprov.credits.repository import commit_of, public_address
 from casaprov.credits.sources import find_credits, first_heading, missing_credits
@@ -71,6 +71,7 @@ def export_notebook(
     overwrite: bool = False,
     title: str | None = None,
     with_observer: bool = False,
+    with_observed: bool = False,
     given: Credits | None = None,
     required: Collection[str] = (),
     privacy: PrivacyPolicy | None = None,
@@ -84,6 +85,8 @@ def export_notebook(
         Measures a file; with its observer, if that is to be named.
     with_observer
         Name the observers, which are personal data.
+    with_observed
+        Ship what changed while calls ran and cannot be attributed to them, too.
     overwrite
         Replace an earlier crate at `out`; no other file is ever replaced.
     title
@@ -134,6 +137,10 @@ def export_notebook(
         needed=needed_states(lineage, tasks),
         kept=lambda digest: kept_state(journal, digest),
     )
+    if with_observed:
+        extra = observed_items(document, folders, policy, measure)
+        document = replace(document, entities=(*document.entities, *(item.entity for item in extra)))
+        items += extra
     drawn = _start_pictures(document, items, quick_looks)
     saved = _as_it_ran(notebook, journal, recorded)
     shown = as_notebook(decoded(saved.data))["cells"] if is_script(notebook.name) else content.cells

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from casaprov.digests.measurement import Measurement
 from casaprov.files.disk_names import as_listed
-from casaprov.files.snapshot import Snapshot
+from casaprov.files.folder_view import Change, Look
+from casaprov.files.other_names import OtherNames
 from casaprov.files.stamps import Stamps, stamp
-from casaprov.files.time_resolution import LONGEST_NS
 from casaprov.records.model import Activity, Entity, LookUp, Tier
 from casaprov.tasks.calls import FileTable, TaskCall
 from casaprov.tasks.specs import FileUse
 
-__all__ = ["CallProgress", "Changes", "EndedCall", "OpenCall", "Written", "as_listed_uses", "find_changes"]
+__all__ = ["Author", "CallProgress", "Changes", "EndedCall", "OpenCall", "Written", "as_listed_uses", "find_changes"]
+
+Author = Literal["call", "other", "unknown"]
+"""Maker of a change while a call ran: the call, something that is known to be no part of it, or one cannot tell."""
+
+
+_MOST_OBSERVED = 100  # paths that a record names
+_LOST = "More files changed while it ran than the system reports at once: changes that it does not declare are not recorded."
 
 
 @dataclass
@@ -44,6 +52,10 @@ class CallProgress:
         Whether the products are to be kept by the store: nobody may change them before.
     ended
         The call when it has ended, until its results are kept.
+    overlaps
+        Whether another call ran at the same time that is no part of it, nor it of that.
+    left_by_others
+        Paths that such calls left.
     """
 
     found: dict[Path, Entity] = field(default_factory=dict)
@@ -55,6 +67,8 @@ class CallProgress:
     restored: tuple[Path, ...] = ()
     keeps: bool = False
     ended: EndedCall | None = None
+    overlaps: bool = False
+    left_by_others: set[Path] = field(default_factory=set)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -79,6 +93,8 @@ class OpenCall:
         Measurements of these paths, begun before the call runs.
     before
         The working directory at its beginning.
+    names
+        Other names of the session's folder.
     progress
         What is learnt about the call from then on.
     """
@@ -91,7 +107,8 @@ class OpenCall:
     stamps: Mapping[Path, Stamps]
     tiers: Mapping[Path, Tier]
     measurements: Mapping[Path, Future[Measurement]]
-    before: Snapshot
+    before: Look
+    names: OtherNames
     progress: CallProgress = field(default_factory=CallProgress)
 
     def with_parameters(self, parameters: dict[str, Any]) -> OpenCall:
@@ -100,7 +117,7 @@ class OpenCall:
 
     def had(self, path: Path) -> bool:
         """Return True if the call found something at `path`."""
-        return bool(self.stamps.get(path) or self.before.saw(path))
+        return bool(self.stamps.get(path)) or self.before.had(path)
 
     def has_changed(self, path: Path, current: Entity | None) -> bool:
         """Return True if a path changed after the call began.
@@ -113,22 +130,26 @@ class OpenCall:
         if current is not None and current.generated_by in {self.activity.id, *self.progress.children}:
             return True
         before = self.stamps.get(path)
-        if before is None and path.is_relative_to(self.before.folder):
-            before = self.before.saw(path)
-            if before is None:
-                # Either it is new, or the snapshot ignores its name: only the time of the file tells. File times lag
-                # behind the clock by up to one step of the file system.
-                began_ns = self.before.taken_ns - LONGEST_NS
-                return self.before.complete and stamp(path).newest_ns >= began_ns
-        return before is not None and stamp(path) != before
+        if before is not None:
+            return stamp(path) != before
+        return path.is_relative_to(self.before.folder) and self.before.has_changed(path)
 
 
 class Written(NamedTuple):
-    """A path whose stamps a call changed, and whether the call is declared to write there."""
+    """A path whose stamps a call changed.
+
+    Attributes
+    ----------
+    declared
+        Whether the call is declared to write there.
+    other_name
+        Whether it is another name, known before, of something that the call wrote.
+    """
 
     parameter: str | None
     path: Path
     declared: bool
+    other_name: bool = False
 
 
 class Changes(NamedTuple):
@@ -140,14 +161,18 @@ class Changes(NamedTuple):
         Paths that are new or different, and paths that are not there any more.
     stamps
         Stamps at the end of the call, of all paths that it read or wrote.
+    observed
+        Paths that changed meanwhile, and of which one cannot tell whether the call changed them; of many in one folder,
+        the folder.
     problems
-        Sentences about what the snapshot at the end did not see.
+        Sentences about changes that could not be seen.
     """
 
     written: tuple[Written, ...]
     gone: tuple[Path, ...]
     stamps: Mapping[Path, Stamps]
-    problems: tuple[str, ...]
+    observed: tuple[Path, ...]
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -177,32 +202,139 @@ class EndedCall:
     awaited: Mapping[Path, Stamps]
 
 
-def find_changes(open_call: OpenCall, after: Snapshot) -> Changes:
+def find_changes(
+    open_call: OpenCall,
+    after: Look,
+    stamp_of: Callable[[Path], Stamps],
+    author: Callable[[Path, Change], Author],
+    known: Callable[[], Iterable[str]] = tuple,
+) -> Changes:
     """Find the paths that a call wrote and removed.
 
     Parameters
     ----------
     after
         The working directory at the end of the call.
+    stamp_of
+        Takes the present stamps of a path.
+    author
+        Tells whether the call made a change that it did not declare.
+    known
+        Returns the paths that the session knows: each may be a second name of what was written.
     """
     named = _named_paths(open_call)
-    changed = after.changed_since(open_call.before)
-    for path in changed:
-        if named.keys().isdisjoint(path.parents):  # a file in a folder that is named is part of the folder
-            named.setdefault(path, (None, False))
+    changes = open_call.before.changes_until(after)
+    observed = _add_undeclared(named, changes, author)
     before = open_call.stamps
-    stamps = {path: after.at(path) for path in {**named, **open_call.measurements}}
-    written = tuple(
+
+    def is_its_own(path: Path, *, declared: bool) -> bool:
+        return declared or author(path, _change_of(path, changes)) == "call"
+
+    stamps = {path: stamp_of(path) for path in {**named, **open_call.measurements}}
+    written = [
         Written(parameter, path, declared)
         for path, (parameter, declared) in named.items()
         # A restored product is a result of the call, even if the same files were there before.
-        if path.exists() and (path not in before or stamps[path] != before[path] or path in open_call.progress.restored)
-    )
-    gone = [path for path in before if before[path] and not path.exists()]
-    missed = (open_call.before.folder / name for name in open_call.before.products if name not in after.products)
+        if path.exists()
+        and (path not in before or stamps[path] != before[path] or path in open_call.progress.restored)
+        and is_its_own(path, declared=declared)
+    ]
+    for path in _other_names({w.path: stamps[w.path] for w in written}, named, stamp_of, known):
+        stamps[path] = stamp_of(path)
+        written.append(Written(None, path, declared=False, other_name=True))
     # A path that changed may not exist all the same: a link that leads nowhere now.
-    gone += [path for path in (*missed, *changed) if not path.exists() and path not in gone]
-    return Changes(written, tuple(gone), stamps, after.problems)
+    declared = {use.path for use in open_call.uses if use.role != "used"} | {path for path in named if named[path][1]}
+    gone = [
+        path
+        for path in {**before, **named}
+        if (before.get(path) or (path in changes and changes[path].had))
+        and not path.exists()
+        and is_its_own(path, declared=path in declared)
+    ]
+    problems = (_LOST,) if open_call.before.misses(after) else ()
+    return Changes(tuple(written), tuple(gone), stamps, _bounded(observed, open_call.before.folder), problems)
+
+
+def _add_undeclared(
+    named: dict[Path, tuple[str | None, bool]],
+    changes: Mapping[Path, Change],
+    author: Callable[[Path, Change], Author],
+) -> list[Path]:
+    """Add the changed paths that a call did not name; return the paths with an unknown author."""
+    observed: list[Path] = []
+    met: set[Path] = set()
+    for path, change in sorted(changes.items(), key=lambda item: len(item[0].parts)):
+        # A file in a folder that is named is part of the folder; a link is a name for what lies elsewhere.
+        if path in named or not named.keys().isdisjoint(path.parents) or path.is_symlink():
+            continue
+        match author(path, change):
+            case "call":
+                named[path] = (None, False)
+            case "unknown" if path.exists() and met.isdisjoint(path.parents):
+                observed.append(path)
+                met.add(path)
+            case _:
+                pass
+    return observed
+
+
+def _change_of(path: Path, changes: Mapping[Path, Change]) -> Change:
+    """Return the change of a path: its own, that of a table which it is part of, or all of those below it."""
+    for product in (path, *path.parents):
+        if product in changes:
+            return changes[product]
+    below = [change for other, change in changes.items() if other.is_relative_to(path)]
+    # Of what lies elsewhere, nothing is reported but the stamps.
+    return Change(True, any(change.by_this for change in below), any(change.by_other for change in below))
+
+
+def _bounded(observed: list[Path], folder: Path) -> tuple[Path, ...]:
+    """Replace paths by the folders that they lie in, from below, until they are few."""
+    found = dict.fromkeys(observed)
+    while len(found) > _MOST_OBSERVED:
+        deepest = max(len(path.parts) for path in found)
+        if deepest == len(folder.parts) + 1:
+            return tuple(found)[:_MOST_OBSERVED]
+        found = dict.fromkeys(path.parent if len(path.parts) == deepest else path for path in found)
+    return tuple(found)
+
+
+def _other_names(
+    written: Mapping[Path, Stamps],
+    named: Container[Path],
+    stamp_of: Callable[[Path], Stamps],
+    known: Callable[[], Iterable[str]],
+) -> Iterator[Path]:
+    """Yield the known paths that lead to a written file under another name, by a link, symbolic or hard.
+
+    Of a change by another name nothing is reported. Parts of what was written, and what it is part of, are no other
+    names of it.
+    """
+    if not written:
+        return
+    places = {_place(path.as_posix()) for path in written}
+    linked = [
+        stamps for path, stamps in written.items() if stamps.linked or (path.is_file() and path.stat().st_nlink > 1)
+    ]
+    inodes = {facts.inode for stamps in linked for _, facts in stamps.files if facts.inode}
+    for text in known():
+        place = _place(text)
+        if place is None or (place not in places and not inodes):
+            continue
+        path = Path(text)
+        if path in named or any(path.is_relative_to(other) or other.is_relative_to(path) for other in written):
+            continue
+        if place in places or any(facts.inode in inodes for _, facts in stamp_of(path).files):
+            yield path
+
+
+def _place(path: str) -> tuple[int, int] | None:
+    """Return device and inode of a path, links followed."""
+    try:
+        facts = os.stat(path)  # noqa: PTH116 - for each path that the session knows, in each call that writes
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
 
 
 def as_listed_uses(uses: Iterable[FileUse], cwd: Path) -> tuple[FileUse, ...]:
@@ -219,7 +351,7 @@ def _named_paths(open_call: OpenCall) -> dict[Path, tuple[str | None, bool]]:
     call, files = open_call.call, open_call.files
     named: dict[Path, tuple[str | None, bool]] = {}
     for use in as_listed_uses(files.outputs(call.parameters, call.cwd), call.cwd) if files else ():
-        named.setdefault(use.path, (use.parameter, True))
+        named.setdefault(open_call.names.below(use.path), (use.parameter, True))
     for use in open_call.uses:
         named.setdefault(use.path, (use.parameter, use.role == "changed" and files is not None))
     return named

@@ -112,6 +112,12 @@ class PathStates:
         below = path.is_relative_to(self._folder)
         return (path.relative_to(self._folder) if below else path).as_posix()
 
+    def paths(self) -> list[str]:
+        """Return all paths that have a state."""
+        folder = self._folder.as_posix()
+        with self._lock:
+            return [key if key.startswith("/") else f"{folder}/{key}" for key in self._current]
+
     def at(self, path: Path) -> Entity | None:
         """Return the last known state of a path."""
         return self._current.get(self.key(path))

@@ -242,7 +242,7 @@ class RecordWriter:
         measured = self._measured(open_call, path, ended.measurements[path], awaited, declared=declared)
         by, children = open_call.activity.id, open_call.progress.children
         before = open_call.progress.found.get(path)
-        if before is None and not declared and open_call.had(path):
+        if before is None and not declared and (written.other_name or open_call.had(path)):
             # Only a task is known to say all that it writes; other code may have written this on purpose.
             if isinstance(open_call.files, TaskSpec) and (
                 copy := self._states.copied(path, measured, by=by, results=results)

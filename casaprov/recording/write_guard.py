@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from casaprov.processes.exempt import is_exempt
+from casaprov.processes.starts import STARTS
 from casaprov.recording.finish_queue import FinishQueue
 
 __all__ = ["guard_writes"]
@@ -38,17 +39,6 @@ _CHANGES = {
     "os.setxattr": ((0, -1),),
     "os.truncate": ((0, -1),),
     "os.utime": ((0, 3),),
-}
-
-# Audit events that start a program or a process, which may change any file.
-_PROGRAMS = {
-    "os.exec",
-    "os.fork",
-    "os.forkpty",
-    "os.posix_spawn",
-    "os.system",
-    "pty.spawn",
-    "subprocess.Popen",
 }
 
 _finish_queue: FinishQueue | None = None
@@ -77,11 +67,11 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     finish_queue = _finish_queue
     if finish_queue is None or not finish_queue.busy:
         return
-    if event not in _PROGRAMS and event not in _CHANGES and event != "open":
+    if event not in STARTS and event not in _CHANGES and event != "open":
         return
     if is_exempt():
         return
-    if event not in _PROGRAMS:
+    if event not in STARTS:
         _wait_before(event, arguments, finish_queue)
     elif threading.get_ident() != _read_only_thread:
         finish_queue.wait()

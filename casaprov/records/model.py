@@ -370,6 +370,11 @@ class Activity:
         Id of the Activity that computed the results, if they were restored; it may be of another notebook.
     look_up
         The answer of the store of results; None where the cache was off.
+    observed
+        Paths that changed while the call ran, by something else or by one cannot tell what. They are no products.
+    aliases
+        Other names of folders that parameters use, such as a link that leads there or a bind mount, with the names
+        that the records have; relative to the session's folder if below it.
     """
 
     id: str
@@ -397,6 +402,8 @@ class Activity:
     replaced: dict[str, Any] = field(default_factory=dict)
     restored_from: str | None = None
     look_up: LookUp | None = None
+    observed: tuple[str, ...] = ()
+    aliases: dict[str, str] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float | None:

@@ -214,11 +214,14 @@ class Execution:
     def _call(self, activity: Activity) -> TaskCall:
         """Return the recorded call with every path mapped into the work folder."""
         folder = Path(self.sessions[activity.session].folder)
+        # A name below the session's folder may be another name all the same: of these, the longest comes first.
+        names = {Path(alias): name for alias, name in sorted(activity.aliases.items(), key=lambda item: -len(item[0]))}
+        names.setdefault(folder, "")
         cwd = self.work.place(activity.cwd)
         self.work.make_folder(cwd)
 
         def new_path(recorded: Path) -> str:
-            name = _recorded_name(recorded, folder)
+            name = _recorded_name(recorded, names)
             target = self.placed.get(name) or self.work.place(name)
             if not target.is_relative_to(self.work.root):
                 return target.as_posix()
@@ -226,7 +229,7 @@ class Execution:
             return os.path.relpath(target, cwd)
 
         def is_recorded(path: Path) -> bool:
-            return _recorded_name(path, folder) in self._paths
+            return _recorded_name(path, names) in self._paths
 
         recorded = {name: from_json(value) for name, value in activity.parameters.items()}
         spec = self.specs[activity.task]
@@ -270,9 +273,10 @@ class Execution:
         return found
 
 
-def _recorded_name(path: Path, folder: Path) -> str:
-    """Return the path as records write it: relative to the session's folder if it lies there."""
-    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.as_posix()
+def _recorded_name(path: Path, names: Mapping[Path, str]) -> str:
+    """Return the path as records write it; `names` has the recorded names of folders, the first that fits counts."""
+    folder = next((folder for folder in names if path.is_relative_to(folder)), None)
+    return path.as_posix() if folder is None else Path(names[folder], path.relative_to(folder)).as_posix()
 
 
 def _not_verifiable(note: str) -> Comparison:

@@ -54,7 +54,6 @@ def test_a_walk_finds_what_is_new_or_different(tmp_path: Path) -> None:
     after = take_snapshot(tmp_path)
     assert after.changed_since(before) == (tmp_path / "new", tmp_path / "x.ms")
     assert tuple(after.products) == ("new", "same", "x.ms")
-    assert after.problems == ()
 
 
 def test_a_walk_stops_and_says_so(tmp_path: Path) -> None:
@@ -65,7 +64,6 @@ def test_a_walk_stops_and_says_so(tmp_path: Path) -> None:
     (tmp_path / "1").write_text("changed")
     after = take_snapshot(tmp_path, max_entries=5)
     assert not after.complete
-    assert "holds more than" in after.problems[0]
     assert after.changed_since(before) == (tmp_path / "1",)
 
 
@@ -80,7 +78,8 @@ def test_a_walk_passes_over_links_that_lead_nowhere(tmp_path: Path) -> None:
     assert {name: stamps.linked for name, stamps in found.items()} == {
         "folder/a.txt": False, "itself": False, "linked": False, "nothing": False,
     }  # fmt: skip
-    assert {name: found[name] == stamp(tmp_path / name) for name in found} == dict.fromkeys(found, True)
+    assert found["folder/a.txt"] == stamp(tmp_path / "folder" / "a.txt")
+    assert all(len(stamps.files) == 1 for stamps in found.values())  # a link is a name, whatever it leads to
 
 
 def test_a_walk_takes_the_stamps_of_tables_from_whom_it_is_given(tmp_path: Path) -> None:

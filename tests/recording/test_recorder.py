@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,63 @@ def test_a_call_links_what_it_read_to_what_it_made(notebook: Notebook, folder: P
     assert entities[used.entity].generated_by is None
     assert generated.declared
     assert activity.outcome == "completed"
+
+
+@pytest.mark.parametrize("how", ["link", "bind mount"])
+def test_a_file_is_one_product_whichever_name_its_folder_has(tmp_path: Path, how: str) -> None:
+    real, alias = tmp_path / "real", tmp_path / "alias"
+    (real / "sub").mkdir(parents=True)
+    (real / "in.txt").write_text("raw")
+    with ExitStack() as undo:
+        if how == "link":
+            alias.symlink_to("real")
+        else:
+            alias.mkdir()
+            if subprocess.run(["mount", "--bind", real, alias], check=False, capture_output=True).returncode:
+                pytest.skip("only the superuser may mount a folder under a second name")
+            undo.callback(lambda: subprocess.run(["umount", alias], check=True))
+        notebook = Notebook(real)
+        target = f"{alias}/sub/out.txt"
+        first, entities = notebook.call(
+            "copy", copy(real, target="sub/out.txt"), source=f"{alias}/in.txt", target=target
+        )
+        assert [entities[usage.entity].path for usage in (*first.used, *first.generated)] == ["in.txt", "sub/out.txt"]
+        assert first.aliases == {alias.as_posix(): "."}
+        assert first.generated[0].declared
+        second, _ = notebook.call("look", lambda: None, file="../alias/sub/out.txt")
+        assert second.used[0].entity == first.generated[0].entity
+        third, _ = notebook.call("look", lambda: None, file="sub/out.txt")
+        assert third.used[0].entity == first.generated[0].entity
+        assert third.aliases == {}
+
+
+@pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.parametrize("how", ["symbolic", "hard"])
+def test_what_is_written_under_one_name_changes_under_the_others(
+    notebook: Notebook, folder: Path, how: str, inside: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    def edit() -> None:
+        with (folder / "in.txt").open("a") as file:
+            file.write("more")
+
+    other = folder / "sub" / "other.txt" if inside else tmp_path_factory.mktemp("elsewhere") / "other.txt"
+    other.parent.mkdir(exist_ok=True)
+    if how == "hard":
+        other.hardlink_to(folder / "in.txt")
+    else:
+        other.symlink_to(folder / "in.txt")
+    notebook.call("look", lambda: None, file=str(other))
+    edited, entities = notebook.call("edit", edit, file="in.txt")
+    (result,) = edited.generated
+    (copied,) = [entity for entity in entities.values() if entity.path != "in.txt"]
+    assert (copied.copy_of, copied.generated_by) == (result.entity, None)
+    seen, _ = notebook.call("look", lambda: None, file=str(other))
+    assert [usage.entity for usage in seen.used] == [copied.id]
+    # The other way round.
+    notebook.call("look", lambda: None, file="in.txt")
+    edited, entities = notebook.call("edit", edit, file=str(other))
+    states = {entity.path: entity for entity in entities.values()}
+    assert states["in.txt"].copy_of == edited.generated[0].entity
 
 
 def test_what_one_call_made_is_what_the_next_one_reads(notebook: Notebook, folder: Path) -> None:
@@ -393,4 +452,4 @@ def test_a_link_that_leads_nowhere_is_not_gone(notebook: Notebook, folder: Path)
         (folder / "link").symlink_to("there")
         (folder / "there").write_text("x")
         notebook.call("look", (folder / "there").unlink, file="in.txt")
-    assert forgotten == [folder / name for name in ("link", "there", "link")]
+    assert forgotten == [folder / name for name in ("link", "there")]  # a link is not followed

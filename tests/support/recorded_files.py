@@ -67,6 +67,8 @@ class Notebook:
         Id of the session.
     log
         Returns the file that CASA would log to.
+    name
+        Name of the notebook.
     """
 
     def __init__(
@@ -78,10 +80,11 @@ class Notebook:
         states: dict[str, Entity] | None = None,
         session: str = SESSION.id,
         log: Callable[[], Path | None] = lambda: None,
+        name: str = "n",
     ) -> None:
         self.folder = folder
         seconds = itertools.count()
-        self.journal = Journal(folder / ".casaprov" / "n", replace(SESSION, folder=folder.as_posix(), id=session))
+        self.journal = Journal(folder / ".casaprov" / name, replace(SESSION, folder=folder.as_posix(), id=session))
         self.recorder = Recorder(
             journal=self.journal,
             digester=digester or HereDigester(),
@@ -110,7 +113,7 @@ class Notebook:
 
     def document(self) -> Document:
         """Return the Document of the journal as it is now."""
-        return read_document(self.journal.folder, "n.ipynb")
+        return read_document(self.journal.folder, f"{self.journal.folder.name}.ipynb")
 
     def begin(self, task: str, **parameters: Any) -> OpenCall:
         """Begin a task that the test ends."""

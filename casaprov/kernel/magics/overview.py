@@ -149,6 +149,12 @@ def _oddities(
     ]
     if gaps:
         parts.append(Table(f"⚠️ {len(gaps)} changed outside of tasks", ("path", "what"), tuple(gaps[:_MAX_LISTED])))
+    observed = [
+        (str(a.number_in_session), a.task, ", ".join(a.observed)) for a in lineage.document.activities if a.observed
+    ]
+    if observed:
+        title = "Changed while a call ran, by one cannot tell what: no products"
+        parts.append(Table(title, ("call", "task", "path"), tuple(observed[-_MAX_LISTED:])))
     problems = [
         (str(a.number_in_session), a.task, "; ".join(a.problems)) for a in lineage.document.activities if a.problems
     ]
