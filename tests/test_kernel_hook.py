@@ -355,6 +355,7 @@ def test_return_values_come_back_and_are_recorded(reduction: Reduction) -> None:
     assert str(peak) in "".join(printed)
 
 
+@pytest.mark.long
 def test_a_killed_kernel_leaves_what_was_recorded_and_says_so(
     tmp_path: Path, ngc5921_fits: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

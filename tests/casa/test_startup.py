@@ -40,6 +40,7 @@ def shell_names() -> set[str]:
     return set(re.findall(r'register_builtin\("(\w+)"\)', text))
 
 
+@pytest.mark.long
 def test_starting_adds_less_than_a_second(casa_kernel: LiveKernel, plain_kernel: LiveKernel, tmp_path: Path) -> None:
     # Time of the processor. Other processes prolong that as well, since they share caches: then it is taken again.
     added = [casa_kernel.ready_cpu_s - plain_kernel.ready_cpu_s]

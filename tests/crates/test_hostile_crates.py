@@ -150,6 +150,7 @@ def attack(crates: HostileCrates, tmp_path_factory: pytest.TempPathFactory) -> A
     return Attack(folder, work, code, before, contents(precious))
 
 
+@pytest.mark.long
 def test_a_parameter_that_is_a_program_reaches_nothing_outside(attack: Attack) -> None:
     assert (attack.work / "ran").exists(), "this CASA does not evaluate the parameter: the test proves nothing"
     assert not (attack.work / "stolen").exists()

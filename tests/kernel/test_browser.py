@@ -132,6 +132,7 @@ def test_the_example_runs_in_the_casa_kernel(window: Browser, alone: JupyterServ
         notebook.page.close()
 
 
+@pytest.mark.long
 def test_a_notebook_that_is_renamed_while_it_is_open_keeps_all_its_calls(
     window: Browser, together: JupyterServer, reduction: Reduction
 ) -> None:

@@ -102,6 +102,7 @@ def test_a_cell_that_catches_the_interrupt_is_the_last_all_the_same(tmp_path: Pa
     assert [[output.text for output in cell] for cell in outputs(notebook)] == [["caught\n"], []]
 
 
+@pytest.mark.long
 @pytest.mark.casa
 def test_an_interrupted_task_is_in_the_record(tmp_path: Path, ngc5921_fits: Path) -> None:
     cells = ["from casatasks import importuvfits, tclean", f"importuvfits({str(ngc5921_fits)!r}, 'n.ms')", TCLEAN]

@@ -28,7 +28,7 @@ from checkout import ROOT
 from reductions import reduce, write_notebook
 from task_source import call_of_function, handed_over
 
-pytestmark = [pytest.mark.casa, pytest.mark.slow, pytest.mark.usefixtures("casa_site_config")]
+pytestmark = [pytest.mark.casa, pytest.mark.slow, pytest.mark.long, pytest.mark.usefixtures("casa_site_config")]
 
 VIS = ("vis",)
 FIELD = ("vis", "field")

@@ -15,7 +15,7 @@ from casaprov.records.model import Activity, Document, Entity
 from made_once import made_once
 from reductions import Reduction, reduce, reduction_in
 
-pytestmark = [pytest.mark.casa, pytest.mark.slow]
+pytestmark = [pytest.mark.casa, pytest.mark.slow, pytest.mark.long]
 
 OTHER_PROCESS = """
 import subprocess, sys

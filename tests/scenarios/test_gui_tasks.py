@@ -92,6 +92,7 @@ def picture(encoded: str) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(encoded)))
 
 
+@pytest.mark.long
 def test_a_plot_without_a_file_is_shown_and_kept_out_of_the_way(plotted: Plotted) -> None:
     (shown,) = plotted.outputs("plot")
     call = plotted.calls("plotms")[0]
@@ -110,6 +111,7 @@ def entities(plotted: Plotted, call: Activity) -> list[Any]:
     return [known[usage.entity] for usage in call.generated]
 
 
+@pytest.mark.long
 def test_all_pages_of_an_iteration_come_back_in_order(plotted: Plotted) -> None:
     call = plotted.calls("plotms")[1]
     pages = [
@@ -124,6 +126,7 @@ def test_all_pages_of_an_iteration_come_back_in_order(plotted: Plotted) -> None:
     assert "showgui" in call.given
 
 
+@pytest.mark.long
 def test_a_file_that_the_user_names_is_the_one(plotted: Plotted) -> None:
     call = plotted.calls("plotms")[2]
     (product,) = entities(plotted, call)
@@ -133,6 +136,7 @@ def test_a_file_that_the_user_names_is_the_one(plotted: Plotted) -> None:
     assert (plotted.notebook.parent / "sub" / "named.png").read_bytes() == base64.b64decode(shown)
 
 
+@pytest.mark.long
 def test_imview_draws_with_and_without_a_file(plotted: Plotted) -> None:
     first, second = plotted.calls("imview")[:2]
     (unnamed,), (named,) = entities(plotted, first), entities(plotted, second)
@@ -145,6 +149,7 @@ def test_imview_draws_with_and_without_a_file(plotted: Plotted) -> None:
     assert picture(plotted.outputs("imview")[0]).size == picture(plotted.outputs("imview named")[0]).size
 
 
+@pytest.mark.long
 def test_failures_say_why_and_are_recorded(plotted: Plotted) -> None:
     assert "99" in plotted.error("selection")
     assert "nothing.ms" in plotted.error("absent")
@@ -155,11 +160,13 @@ def test_failures_say_why_and_are_recorded(plotted: Plotted) -> None:
     assert len(plotted.outputs("after")) == 1, "a failure must not end plotting"
 
 
+@pytest.mark.long
 def test_the_records_are_valid(plotted: Plotted) -> None:
     for line in next(journal_folder(plotted.notebook).glob("*.jsonl")).read_text().splitlines():
         validate_record(json.loads(line), "journal-1")
 
 
+@pytest.mark.long
 def test_nothing_outlives_the_kernel(plotted: Plotted) -> None:
     assert not plotters(str(plotted.notebook.parent))
 

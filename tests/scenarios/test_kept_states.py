@@ -83,6 +83,7 @@ def test_a_replay_takes_them_and_verifies_what_tasks_did(
     assert between.count("same-content") == 3  # of split, of flagdata, of the other split
 
 
+@pytest.mark.long
 def test_without_room_for_them_the_export_and_the_replay_say_what_is_missing(
     reduced: Reduction, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -164,6 +164,7 @@ def test_an_input_stays_in_its_tier_while_it_is_read(kernel: Corner) -> None:
     assert (entity.tier, entity.gap) == ("full", False)
 
 
+@pytest.mark.long
 def test_a_kernel_that_is_shut_down_finishes_its_records(alone: Corner) -> None:
     alone.run("listobs('n.ms', listfile='l.txt');")
     alone.kernel.shut_down()
@@ -226,9 +227,13 @@ def test_questions_wait_for_a_moment_at_most(kernel: Corner, line: str) -> None:
 
 def test_what_is_digested_in_a_moment_is_waited_for(kernel: Corner) -> None:
     kernel.run(SETTLE)  # of what the tests before left, which is read first
+    kernel.run(
+        "from casaprov.kernel.magics import casaprov_magic\ncasaprov_magic._PATIENCE_S = 60  # of a busy machine"
+    )
     kernel.run("takes_s = 0.1\nlistobs('n.ms', listfile='l.txt')\n%casaprov")
     assert len(left(kernel, "l.txt")) == 1
     assert left(kernel, "l.txt") != [None]
+    kernel.run("casaprov_magic._PATIENCE_S = 0.3")
 
 
 @pytest.mark.long

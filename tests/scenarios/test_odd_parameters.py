@@ -24,7 +24,7 @@ from casaprov.records.schema import validate_record
 from checkout import SUPPORT
 from reductions import write_notebook
 
-pytestmark = [pytest.mark.casa, pytest.mark.slow, pytest.mark.usefixtures("casa_site_config")]
+pytestmark = [pytest.mark.casa, pytest.mark.slow, pytest.mark.long, pytest.mark.usefixtures("casa_site_config")]
 
 TASKS: dict[str, tuple[dict[str, str], str]] = {
     "vishead": ({"vis": "'n.ms'"}, "vis mode listitems hdkey hdindex hdvalue"),

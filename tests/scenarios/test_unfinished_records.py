@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -135,6 +136,7 @@ QUEUED = [("edit nothing", "a.txt", ""), ("copy", "a.txt", "c.txt")]
 """The first waits for all before; what follows is known at once, and its record waits for that of the second."""
 
 
+@pytest.mark.long
 @example(QUEUED + [(what, "a.txt", "") for what in ("look", "edit nothing", "py write", "look")], 0)
 @example(QUEUED + [(what, "a.txt", "") for what in ("py write", "look", "py restore", "look", "edit")], 0)
 @settings(max_examples=100)

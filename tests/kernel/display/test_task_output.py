@@ -266,6 +266,7 @@ for source in sys.argv[1:]:
 """
 
 
+@pytest.mark.long
 def test_a_terminal_shows_what_casa_shows(kernel: WatchedKernel, tmp_path: Path) -> None:
     listing = f"listcal('{kernel.folder}/n.ms', '{kernel.folder}/n.gcal'); s = imstat('{kernel.folder}/n.image')"
     told = []
