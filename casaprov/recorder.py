@@ -27,6 +27,7 @@ from casaprov.files.stamps import Stamps, is_self_contained
 from casaprov.files.watched_stamps import WatchedStamps
 from casaprov.hashing import digest_record
 from casaprov.journal.writer import Journal
+from casaprov.processes.descriptors import are_scarce
 from casaprov.recording.attribution import Attribution
 from casaprov.recording.explanations import Background, Explanations
 from casaprov.recording.finish_queue import FinishQueue
@@ -54,6 +55,10 @@ class Digester(Protocol):
 
     def submit(self, path: Path, *, tier: Tier = "full", stamps: Stamps | None = None) -> Future[Measurement]:
         """Start to measure a file or table; `stamps` are its stamps, where they are known already."""
+        ...
+
+    def rest(self) -> None:
+        """Finish what is measured, and hold no files open until the next product."""
         ...
 
 
@@ -189,11 +194,19 @@ class Recorder:
         self._explanations.note_call(open_call.activity)
         self._attribution.note_begin(open_call)
         self._writer.write_begin(open_call, parents)
+        if are_scarce():
+            self._stand_back()
         # A new tuple, never a change of the old one: other asyncio tasks hold it, too.
         if encloses:
             self._open.set((*parents, open_call))
         open_call.progress.waited_s += waited_s + time.monotonic() - began
         return open_call
+
+    def _stand_back(self) -> None:
+        """Leave the open files that this process may have to CASA: measure what is to be measured before it runs."""
+        if self._finish_queue is not None:
+            self._finish_queue.wait()
+        self._digester.rest()
 
     def _wait_for_earlier(
         self, call: TaskCall, files: FileTable | None, uses: Sequence[FileUse], outputs: Sequence[FileUse]

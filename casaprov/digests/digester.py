@@ -8,7 +8,7 @@ product read.
 from __future__ import annotations
 
 from collections import OrderedDict
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -130,6 +130,14 @@ class Digester:
     def cached_bytes(self) -> int:
         """Return how many bytes the cache holds."""
         return self._cache.size_bytes()
+
+    def rest(self) -> None:
+        """End the workers and close the cache, after what they do now; the next product starts them again."""
+        with self._lock:
+            pending = [result for _, result in self._pending.values()]
+        wait(pending)
+        self._pool.rest()
+        self._cache.rest()
 
     def close(self) -> None:
         """End the workers."""

@@ -108,13 +108,22 @@ class DigestCache:
                 self._failed(error)
                 return 0
 
+    def rest(self) -> None:
+        """Close the file until the next use."""
+        if self._path is not None:  # what is in memory would be gone
+            with self._lock:
+                self._disconnect()
+
     def close(self) -> None:
         """Close the file; later calls find and keep nothing."""
         with self._lock:
             self._closed = True
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+            self._disconnect()
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def _open(self) -> sqlite3.Connection:
         if self._closed:

@@ -79,14 +79,24 @@ class RecentDigests:
         """Return how many bytes are kept on disk."""
         return 0 if self._cache is None else self._cache.size_bytes()
 
+    def rest(self) -> None:
+        """Write the values that wait for it; the cache that they are written to rests."""
+        self._write_now()
+        if self._cache is not None:
+            self._cache.rest()
+
     def close(self) -> None:
         """Write the values that wait for it, and release both caches."""
+        self._write_now()
+        if self._cache is not None:
+            self._cache.close()
+
+    def _write_now(self) -> None:
         with self._lock:
             if self._timer is not None:
                 self._timer.cancel()
         if self._cache is not None:
             self._write(self._cache)
-            self._cache.close()
 
     def _write(self, cache: Cache) -> None:
         with self._writing:

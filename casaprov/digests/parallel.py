@@ -71,6 +71,10 @@ class CallPool(Protocol):
         """Call a function of another process; raise :class:`casaprov.errors.WorkerDied` if there is none any more."""
         ...
 
+    def rest(self) -> None:
+        """End the other processes until the next call."""
+        ...
+
     def close(self) -> None:
         """End the other processes."""
         ...
@@ -89,6 +93,10 @@ class Cache(Protocol):
 
     def size_bytes(self) -> int:
         """Return how many bytes are kept."""
+        ...
+
+    def rest(self) -> None:
+        """Hold no file open until the next use."""
         ...
 
     def close(self) -> None:

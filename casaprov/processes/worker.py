@@ -152,6 +152,13 @@ class Worker:
             raise WorkerDied(f"The child process {self._command[-1]} answered {name!r} with nonsense.") from nonsense
         raise error
 
+    def rest(self) -> None:
+        """End the child after its call; the next call starts it again."""
+        with self._lock:
+            if self._process is not None:
+                self._end(self._process, wait_s=_END_S)
+                self._process = None
+
     def close(self) -> None:
         """End the child for good; a running call raises :class:`WorkerClosed`."""
         self._closed = True
@@ -346,6 +353,11 @@ class WorkerPool:
         except CasaprovError as failure:
             answer.set_exception(failure)
         return answer
+
+    def rest(self) -> None:
+        """End each child process after its call; the next calls start them again."""
+        for worker in self._workers:
+            worker.rest()
 
     def close(self) -> None:
         """End the child processes, and cancel the calls that wait."""

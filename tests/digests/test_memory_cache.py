@@ -7,9 +7,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from casaprov.digests.disk_cache import DigestCache
 from casaprov.digests.memory_cache import RecentDigests
 
 # As a kernel ends: its cache is closed when Python, by its version, begins no thread any more.
@@ -55,6 +57,8 @@ class SlowDisk:
 
     def size_bytes(self) -> int:
         return len(self.entries)
+
+    def rest(self) -> None: ...
 
     def close(self) -> None:
         self.asked.append("close")
@@ -144,4 +148,17 @@ def test_without_a_disk_values_are_known_until_the_end() -> None:
     recent.put([("a", "1", 2)])
     assert (recent.get("a", "1"), recent.get("a", "2"), recent.get("b", "1")) == (2, None, None)
     assert recent.size_bytes() == 0
+    recent.close()
+
+
+def test_a_cache_that_rests_has_written_all_and_holds_no_file_open(tmp_path: Path) -> None:
+    file = tmp_path / "c.sqlite"
+    recent = RecentDigests(DigestCache(file, max_bytes=10**6))
+    recent.put([("a", "now", 1)])
+    recent.rest()
+    assert file not in {path.resolve() for path in Path("/proc/self/fd").iterdir() if path.exists()}
+    with closing(RecentDigests(DigestCache(file, max_bytes=10**6))) as another:
+        assert another.get("a", "now") == 1
+    recent.put([("b", "now", 2)])
+    assert recent.get("b", "now") == 2
     recent.close()

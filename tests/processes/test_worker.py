@@ -276,3 +276,13 @@ def test_no_child_loads_modules_of_its_working_folder() -> None:
     starts = {path: len(re.findall(r'"-m"', text)) for path, text in sources.items() if '"-m"' in text}
     assert len(starts) >= 5
     assert starts == {path: len(re.findall(r'"-P",\s*"-m"', sources[path])) for path in starts}
+
+
+def test_a_worker_that_rests_is_gone_until_the_next_call(worker: Worker) -> None:
+    worker.rest()
+    assert worker.call("echo", value=1) == 1
+    first = worker.pid
+    worker.rest()
+    assert worker.pid is None
+    assert worker.call("echo", value=2) == 2
+    assert worker.pid not in (None, first)

@@ -370,6 +370,23 @@ def test_an_unreadable_input_makes_the_record_incomplete_not_the_call_fail(noteb
     assert entities[activity.used[0].entity].content_digest is None
 
 
+def test_the_digester_rests_before_a_call_runs_where_open_files_are_few(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Resting(HereDigester):
+        rests = 0
+
+        def rest(self) -> None:
+            self.rests += 1
+
+    digester = notebook.recorder._digester = Resting()
+    seen = []
+    for scarce in (False, True):
+        monkeypatch.setattr("casaprov.recorder.are_scarce", lambda scarce=scarce: scarce)
+        notebook.call("look", lambda: seen.append(digester.rests), file="in.txt")
+    assert seen == [0, 1]
+
+
 def test_a_hidden_file_that_was_there_before_is_an_input_within_another_call(notebook: Notebook, folder: Path) -> None:
     (folder / ".casa" / "data").mkdir(parents=True)
     (folder / ".casa" / "data" / "model.txt").write_text("a model")

@@ -31,6 +31,9 @@ class HerePool:
             future.set_exception(error)
         return future
 
+    def rest(self) -> None:
+        """No process is running."""
+
     def close(self) -> None:
         """There is nothing to close."""
 

@@ -55,6 +55,9 @@ class HereDigester:
             result.set_exception(error)
         return result
 
+    def rest(self) -> None:
+        """Nothing is held open."""
+
 
 class Notebook:
     """A recorder and the calls made with it.

@@ -48,6 +48,10 @@ class PatientDigester:
         wait([measured])
         return measured
 
+    def rest(self) -> None:
+        """End the workers until the next product."""
+        self._digester.rest()
+
 
 class Audited:
     """Calls tasks by name; a task that fails does not stop those after it."""
