@@ -187,15 +187,20 @@ def test_what_a_task_or_a_tool_that_failed_had_open_is_closed(kernel: Corner) ->
     assert kernel.run("set(tools()) - set(before)").of("text/plain") == ["set()"]
 
 
-def test_calls_from_several_threads_are_of_one_session(kernel: Corner) -> None:
-    # CASA's own tools are not safe for threads: these calls are refused before they reach one.
+def test_calls_from_several_threads_run_one_after_the_other_and_leave_their_own(kernel: Corner) -> None:
+    # Without recording, calls get each other's parameters: all tasks have them checked by one object.
     shown = kernel.run(
-        "calls = [asyncio.to_thread(listobs, f'not there {n}.ms') for n in range(4)]\n"
+        "calls = [asyncio.to_thread(listobs, 'n.ms', scan='1', listfile=f'{n}.txt') for n in range(4)]\n"
         "len(await asyncio.gather(*calls, return_exceptions=True))"
     )
     assert shown.error == ""
     kernel.run(SETTLE)
-    assert [(a.task, a.outcome, a.problems) for a in calls_in(kernel)] == [("listobs", "failed", ())] * 4
+    document = read_document(journal_folder(kernel.kernel.folder / "k.ipynb"), "k.ipynb")
+    left = {entity.id: Path(entity.path).name for entity in document.entities}
+    calls = calls_in(kernel)
+    assert [(a.task, a.outcome, a.problems, a.observed) for a in calls] == [("listobs", "completed", (), ())] * 4
+    assert [[left[used.entity] for used in a.generated] for a in calls] == [[a.parameters["listfile"]] for a in calls]
+    assert {a.parameters["listfile"] for a in calls} == {f"{n}.txt" for n in range(4)}
     assert len(list(journal_folder(kernel.kernel.folder / "k.ipynb").glob("*.jsonl"))) == 1
 
 

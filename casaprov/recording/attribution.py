@@ -36,6 +36,7 @@ __all__ = ["Attribution"]
 
 _TAIL_BYTES = 2**19  # of a journal, in which the calls that are under way stand
 _LONGEST_S = 86400  # journals that were written to before that have no call under way
+_CLOCKS_S = 0.01  # records round their times
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
@@ -178,7 +179,8 @@ class _Judgement:
     @cached_property
     def _neighbours(self) -> list[tuple[Activity, set[Path], str]]:
         """Calls of other sessions beside this one that ran at the same time."""
-        return list(_neighbours(self._journal, seconds(self._call.activity.started_at)))
+        # Race: a call that ended between the look at the folder and the beginning of this one counts.
+        return list(_neighbours(self._journal, self._call.before.taken_ns / 1e9 - _CLOCKS_S))
 
     @cached_property
     def _of_neighbours(self) -> set[Path]:

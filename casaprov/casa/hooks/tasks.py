@@ -17,6 +17,7 @@ import importlib
 import inspect
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
@@ -168,6 +169,9 @@ class TaskHook:
         self._gui = gui
         self._process = os.getpid()
         self._user_call: ContextVar[_UserCall | None] = ContextVar("casaprov_user_call", default=None)
+        # CASA is not made for threads: all tasks read their parameters from one object that checks them, and its tables
+        # and images crash. Of two threads that call tasks at once, one waits.
+        self._one_at_a_time = threading.RLock()
         self._wrapped: set[type] = set()
         self._undo: list[Callable[[], None]] = []
 
@@ -260,7 +264,7 @@ class TaskHook:
             __tracebackhide__ = True
             given = task.given(instance, args, kwargs)
             user_call = _UserCall(task=task.name, given=tuple(given), log_from=log_offset())
-            with self._around(), self._under_way(user_call):
+            with self._alone(task), self._around(), self._under_way(user_call):
                 try:
                     return task.call(instance, *args, **kwargs)
                 except Exception as error:
@@ -279,6 +283,12 @@ class TaskHook:
             yield
         finally:
             self._user_call.reset(token)
+
+    def _alone(self, task: _Task) -> AbstractContextManager[object]:
+        """Return the context of a call that must not run beside others; a task with a window runs in a process of its own."""
+        # A fork may have a copy of the lock that no thread will release.
+        is_alone = task.package not in PLOT_PACKAGES and os.getpid() == self._process
+        return self._one_at_a_time if is_alone else nullcontext()
 
     def _refused(self, task: _Task, given: dict[str, Any], error: Exception, log_from: int) -> None:
         """Record a call that CASA's parameter validation refused."""
