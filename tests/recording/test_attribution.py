@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -185,7 +186,7 @@ def test_what_a_neighbouring_notebook_declares_is_its_own(
 ) -> None:
     if not reported:
         monkeypatch.setattr(folder_view, "_view_of", lambda _: None)
-    monkeypatch.setattr("casaprov.recording.attribution.seconds", lambda text: 0.0 if text else 1.0)
+    monkeypatch.setattr("casaprov.recording.attribution.seconds", lambda _: time.time())
     neighbour = Notebook(notebook.folder, name="m", session="20260501T100000-fedcba")
     call = notebook.begin("look", file="in.txt")
     with_end = neighbour.begin("copy", source="in.txt", target="m.txt")
