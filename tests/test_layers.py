@@ -86,7 +86,7 @@ ROOMS: dict[str, str] = {
     "readers": "comparison config confinement digests errors files formats observations processes records / PIL astropy casaconfig casacore casatools numpy platformdirs",
     "recompute": "digests errors files hashing processes recompute/store records tasks / numpy",
     "recompute/store": "config digests errors files hashing / platformdirs",
-    "recorder": "digests files hashing journal recording records tasks",
+    "recorder": "digests files hashing journal processes recording records tasks",
     "recording": "comparison digests errors files hashing journal lineage processes records tasks",
     "records": "errors hashing terms / cattrs jsonschema jsonschema_rs numpy referencing",
     "replay": "comparison confinement crate digests errors lineage recorder records replays runner tasks version",
