@@ -58,7 +58,7 @@ class Digester(Protocol):
         ...
 
     def rest(self) -> None:
-        """Finish what is measured, and hold no files open until the next product."""
+        """Finish the measurements, and close all files until the next product."""
         ...
 
 
@@ -203,7 +203,7 @@ class Recorder:
         return open_call
 
     def _stand_back(self) -> None:
-        """Leave the open files that this process may have to CASA: measure what is to be measured before it runs."""
+        """Finish all measurements before CASA runs, and leave the files that may be open to it."""
         if self._finish_queue is not None:
             self._finish_queue.wait()
         self._digester.rest()

@@ -189,7 +189,7 @@ def _document_of(crate: Path) -> Document:
 
 
 def _write_script(document: Document, script: Path, title: str) -> None:
-    """Write the calls as a script, and print what it lacks."""
+    """Write the calls as a script, and print its gaps."""
     from casaprov.lineage.graph import Lineage
     from casaprov.replays.plan import make_plan
     from casaprov.replays.script import to_script

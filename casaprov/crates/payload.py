@@ -185,7 +185,7 @@ def _within(items: Sequence[PayloadItem], policy: PayloadPolicy, needed: frozens
 def observed_items(
     document: Document, folders: Mapping[str, Path], policy: PayloadPolicy, measure: Measure[Measurement]
 ) -> tuple[PayloadItem, ...]:
-    """Return what changed while calls ran and is no product, as new states of the Document that are shipped if they may be.
+    """Return states for the observed changes of a Document, which are shipped if the policy allows it.
 
     Parameters
     ----------

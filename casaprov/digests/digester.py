@@ -132,7 +132,7 @@ class Digester:
         return self._cache.size_bytes()
 
     def rest(self) -> None:
-        """End the workers and close the cache, after what they do now; the next product starts them again."""
+        """Finish the measurements, end the workers and close the cache; the next product starts them again."""
         with self._lock:
             pending = [result for _, result in self._pending.values()]
         wait(pending)

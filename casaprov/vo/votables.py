@@ -39,7 +39,7 @@ def write_links(path: Path, document: Document, manifest: Manifest, *, address: 
 def _write(
     path: Path, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], *, title: str, standard: str = ""
 ) -> None:
-    """Write rows as a VOTable; what a row does not have is null.
+    """Write rows as a VOTable; missing values are null.
 
     Parameters
     ----------
