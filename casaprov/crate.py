@@ -202,7 +202,14 @@ def pack(
     )
 
 
-def open_crate(path: Path, into: Path, *, verify: bool = True, limits: Limits | None = None) -> OpenCrate:
+def open_crate(
+    path: Path,
+    into: Path,
+    *,
+    verify: bool = True,
+    limits: Limits | None = None,
+    only: Callable[[str], bool] = lambda _: True,
+) -> OpenCrate:
     """Open a crate from anywhere.
 
     Parameters
@@ -217,6 +224,9 @@ def open_crate(path: Path, into: Path, *, verify: bool = True, limits: Limits | 
         The records are checked for contradictions in any case.
     limits
         Limits of the crate's size.
+    only
+        Returns True for the names in a zip to unpack (:func:`casaprov.crates.layout.is_record`); nothing that is not
+        unpacked can be verified.
 
     Raises
     ------
@@ -233,7 +243,7 @@ def open_crate(path: Path, into: Path, *, verify: bool = True, limits: Limits | 
     if path.is_dir():
         return _opened(path, path, limits, verify=verify)
     existed = into.exists()
-    unpack(path, into, limits)
+    unpack(path, into, limits, only=only)
     try:
         return _opened(path, into, limits, verify=verify)
     except BaseException:

@@ -53,7 +53,7 @@ ROOMS: dict[str, str] = {
     "casa/sandbox": "casa/hooks casa/installed casa/plots comparison confinement digests errors processes readers records replays tasks version",
     "casa_kernel": "kernel_hook",
     "casalogs": "digests errors hashing journal records tasks version",
-    "cli": "archive archive/app archive/tables casa casa/installed casa/plots casalogs comparison config crate crates crates/checking credits descriptions diffs doctor drawings errors forecast journal lineage notebook privacy processes profiles readers recompute/store records replay replays script_hook tasks version vo / click rich",
+    "cli": "archive archive/app archive/tables casa casa/installed casa/plots casalogs comparison config crate crates crates/checking credits descriptions diffs doctor drawings errors forecast journal lineage notebook privacy processes profiles readers recompute/store records replay replays script_hook tasks untrusted version vo / click rich",
     "comparison": "digests errors files formats hashing records / numpy",
     "config": "errors",
     "confinement": "config errors",

@@ -15,6 +15,7 @@ from casaprov.errors import UsageError
 
 if TYPE_CHECKING:
     from casaprov.diffs.run import Run
+    from casaprov.records.model import Entity
 
 __all__ = ["diff", "is_crate", "show_diff"]
 
@@ -144,15 +145,29 @@ def _notebook(path: Path, *, all_sessions: bool) -> Run:
 
 
 def _crate(path: Path, stack: ExitStack) -> Run:
+    """Return the record in a crate; of a zip only the records are unpacked, and other files when they are asked for."""
     from casaprov.crate import open_crate
-    from casaprov.crates.layout import tree_name
+    from casaprov.crates.layout import is_record, tree_name
     from casaprov.diffs.run import Run, present_file
+    from casaprov.untrusted.zip_file import unpack
 
-    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="casaprov-"))
-    crate = open_crate(path, Path(folder), verify=False)
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="casaprov-")))
+    crate = open_crate(path, folder / "records", verify=False, only=is_record)
+
+    def place(entity: Entity) -> Path | None:
+        name = crate.manifest.shipped().get(entity.id)
+        if name is None or name.endswith("/"):
+            return None
+        if path.is_dir():
+            return crate.shipped(entity)
+        below = (crate.folder.relative_to(folder / "records") / name).as_posix()
+        into = folder / "files" / str(len(list(folder.glob("files/*"))))
+        unpack(path, into, only=lambda found: found == below)
+        return into / below
+
     return Run(
         name=str(path),
         document=crate.document,
         tree=lambda digest: crate.folder / tree_name(digest),
-        file=lambda entity: present_file(entity, crate.shipped(entity)),
+        file=lambda entity: present_file(entity, place(entity)),
     )

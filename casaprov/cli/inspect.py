@@ -183,9 +183,10 @@ def _is_crate(place: Path) -> bool:
 
 def _document_of(crate: Path) -> Document:
     from casaprov.crate import open_crate
+    from casaprov.crates.layout import is_record
 
     with tempfile.TemporaryDirectory(prefix="casaprov-") as folder:
-        return open_crate(crate, Path(folder), verify=False).document
+        return open_crate(crate, Path(folder), verify=False, only=is_record).document
 
 
 def _write_script(document: Document, script: Path, title: str) -> None:

@@ -43,6 +43,7 @@ __all__ = [
     "CrateItem",
     "Manifest",
     "call_names",
+    "is_record",
     "log_path",
     "own_files",
     "parameters",
@@ -187,6 +188,12 @@ def script_digests(document: Document) -> tuple[Digest, ...]:
     """Return the digests of the Python files that calls came from, in the order of their first calls."""
     lines = (line for a in document.activities if a.step is not None for line in a.step.scripts)
     return tuple(dict.fromkeys(line.digest for line in lines))
+
+
+def is_record(name: str) -> bool:
+    """Return True for the name in a zip of a file that the records of a crate are read from, wherever the crate lies."""
+    *folders, file = PurePosixPath(name).parts or ("",)
+    return "records" in folders or file == "bagit.txt"
 
 
 def own_files(document: Document, manifest: Manifest) -> list[str]:

@@ -16,7 +16,7 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -125,8 +125,15 @@ def _below(folder: Path) -> Iterator[tuple[Path, int]]:
                     waiting.append((path, depth + 1))
 
 
-def unpack(path: Path, into: Path, limits: Limits | None = None) -> None:
+def unpack(
+    path: Path, into: Path, limits: Limits | None = None, *, only: Callable[[str], bool] = lambda _: True
+) -> None:
     """Unpack a zip into `into`, which must be empty or not exist yet.
+
+    Parameters
+    ----------
+    only
+        Returns True for the names to unpack; the whole zip must be safe in any case.
 
     Raises
     ------
@@ -148,9 +155,10 @@ def unpack(path: Path, into: Path, limits: Limits | None = None) -> None:
         existed = into.exists()
         try:
             into.mkdir(parents=True, exist_ok=True)
-            _check_space(archive, into)
+            wanted = [info for info in archive.infolist() if only(info.filename)]
+            _check_space(wanted, into)
             _check_names(archive, into)
-            for info in archive.infolist():
+            for info in wanted:
                 _extract(archive, info, into)
         except BaseException as error:
             clear(into, remove=not existed)
@@ -300,8 +308,8 @@ def _file_type(mode: int) -> str:
     return "a link" if stat.S_ISLNK(mode) else "a device, pipe or socket"
 
 
-def _check_space(archive: zipfile.ZipFile, into: Path) -> None:
-    if sum(info.file_size for info in archive.infolist()) > shutil.disk_usage(into).free:
+def _check_space(wanted: Iterable[zipfile.ZipInfo], into: Path) -> None:
+    if sum(info.file_size for info in wanted) > shutil.disk_usage(into).free:
         raise _no_space(into)
 
 

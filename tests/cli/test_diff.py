@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,6 +62,15 @@ def test_crates_are_compared_by_diff_and_by_compare(
 
     assert main(["diff", crates[0], crates[0]]) == 0
     assert "are the same" in capsys.readouterr().out
+
+    # Zipped inside a folder, as GitHub and Zenodo do.
+    nested = tmp_path / "nested.zip"
+    with zipfile.ZipFile(crates[0]) as archive, zipfile.ZipFile(nested, "w") as other:
+        for name in archive.namelist():
+            if not name.endswith("/"):
+                other.writestr(f"top/{name}", archive.read(name))
+    assert main(["diff", crates[0], str(nested), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["second"]["calls"] == 8
 
 
 def test_sessions_of_a_notebook_go_by_number_and_by_id(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

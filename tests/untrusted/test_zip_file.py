@@ -48,6 +48,14 @@ def test_a_sound_zip_is_unpacked_with_folders_and_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "o/e").is_dir()
 
 
+def test_a_part_is_unpacked_only_of_a_zip_that_is_safe_as_a_whole(tmp_path: Path) -> None:
+    unpack(make_zip(tmp_path / "x.zip", ("a/b", b"1"), ("c", b"2")), tmp_path / "o", only=lambda name: name == "c")
+    assert [path.name for path in (tmp_path / "o").iterdir()] == ["c"]
+    evil = make_zip(tmp_path / "y.zip", ("../b", b"1"), ("c", b"2"))
+    with pytest.raises(CrateError, match="leads out"):
+        unpack(evil, tmp_path / "p", only=lambda name: name == "c")
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
