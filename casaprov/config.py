@@ -7,6 +7,7 @@ environment variable ``CASAPROV_<NAME>``, of the table ``[tool.casaprov]`` in th
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import tomllib
@@ -29,6 +30,8 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) *([kMGT]?)B?")
 _LIMIT = re.compile(r"[a-z-]+=[\w.]+")
 _NAME = re.compile(r"[A-Za-z_]\w*")
+_PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?) *%?")
+_ALWAYS = "always"
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _SIZES = ("fast_above", "cache_size", "store_size", "keep_up_to")
 _COUNTS = {"workers": "a number such as 2", "store_days": "a number of days such as 90"}
@@ -65,6 +68,9 @@ class Config:
         ``on``: the results of a call with the same inputs are restored instead of computed again.
     not_cached
         Tasks that always run.
+    patience
+        Largest part of the task time for which calls wait for digests of states that they are about to change, in
+        percent; infinite if they always wait. Users write ``5 %`` or ``always``.
     reader_limits
         Limits of the processes that read files, as ``memory=16GB``; the others follow from the size of the files.
     sources
@@ -82,6 +88,7 @@ class Config:
     store_days: int = 90
     cache: str = "off"
     not_cached: tuple[str, ...] = ()
+    patience: float = 5
     reader_limits: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
 
@@ -95,6 +102,8 @@ class Config:
         value = getattr(self, name)
         if isinstance(value, tuple):
             return ", ".join(value) or "none"
+        if name == "patience":
+            return _ALWAYS if value == math.inf else f"{value:g} %"
         if name not in _SIZES or not value:
             return str(value)
         prefix, unit = next((prefix, unit) for prefix, unit in reversed(_UNITS.items()) if value >= unit)
@@ -185,6 +194,8 @@ def _checked(name: str, value: Any, source: str) -> Any:
         if value not in CHOICES[name]:
             raise UsageError(f"{source}: {name} cannot be {value!r}.", hint=f"It is {' or '.join(CHOICES[name])}.")
         return value
+    if name == "patience":
+        return _percent(name, value, source)
     if name == "not_cached":
         return _words(name, value, source, _NAME, "tasks such as tclean, split")
     if name == "reader_limits":
@@ -197,6 +208,15 @@ def _checked(name: str, value: Any, source: str) -> Any:
         example = _COUNTS.get(name, "a size such as 10 GB")
         raise UsageError(f"{source}: {name} cannot be {value!r}.", hint=f"It is {example}.")
     return number
+
+
+def _percent(name: str, value: Any, source: str) -> float:
+    if value in (_ALWAYS, math.inf):
+        return math.inf
+    found = None if isinstance(value, bool) else _PERCENT.fullmatch(str(value).strip())
+    if found is None:
+        raise UsageError(f"{source}: {name} cannot be {value!r}.", hint="It is a number such as 5 %, or always.")
+    return float(found[1])
 
 
 def _words(name: str, value: Any, source: str, form: re.Pattern[str], example: str) -> tuple[str, ...]:

@@ -5,6 +5,7 @@
     CasaprovError
     ├── UsageError              the request makes no sense as given
     ├── DigestError             a file or table cannot be read for its digest
+    │   └── Superseded            ... since a later call changed it before that was done
     ├── RecordError             a provenance record is missing, damaged or contradicts itself
     │   ├── SchemaError           ... does not fit its JSON Schema
     │   └── JournalError          ... is in a journal that cannot be written or read
@@ -57,6 +58,7 @@ __all__ = [
     "SchemaError",
     "SecretFound",
     "StoreError",
+    "Superseded",
     "TaskMissing",
     "UsageError",
     "VoError",
@@ -93,6 +95,23 @@ class UsageError(CasaprovError):
 
 class DigestError(CasaprovError):
     """A file or table cannot be read for its digest."""
+
+
+class Superseded(DigestError):
+    """A later call changed a state before its digest was done: stamps stand for it.
+
+    Attributes
+    ----------
+    stamp
+        Digest of its stamps.
+    size_bytes
+        Size of its files.
+    """
+
+    def __init__(self, stamp: str, size_bytes: int) -> None:
+        super().__init__("The next call changed it before it was digested.")
+        self.stamp = stamp
+        self.size_bytes = size_bytes
 
 
 class RecordError(CasaprovError):

@@ -29,6 +29,7 @@ from casaprov.kernel.recorded_session import RecordedSession
 from casaprov.notebook.notebook_name import NotebookName
 from casaprov.recording import activities
 from casaprov.recording.finish_queue import FinishQueue
+from casaprov.recording.patience import Patience
 from casaprov.scripts.call_sites import CallSites
 
 if TYPE_CHECKING:
@@ -154,6 +155,7 @@ class KernelRecording:
             tier,
             self._finish_queue,
             keep_up_to=lambda: self.session.settings.config.keep_up_to,
+            patience=Patience(lambda: self.session.settings.config.patience / 100),
         )
 
     def _open_recomputation(self, recorder: Recorder, notebook: Path) -> Recomputation:

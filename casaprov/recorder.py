@@ -10,6 +10,7 @@ call: see :mod:`casaprov.recording`.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -33,6 +34,7 @@ from casaprov.recording.explanations import Background, Explanations
 from casaprov.recording.finish_queue import FinishQueue
 from casaprov.recording.open_call import EndedCall, OpenCall, as_listed_uses, find_changes
 from casaprov.recording.path_states import PathStates
+from casaprov.recording.patience import LeftStates, Patience, failed_measurement
 from casaprov.recording.provisional_states import ProvisionalStates
 from casaprov.recording.record_writer import Recorded, RecordWriter
 from casaprov.records.model import Activity, Entity, Session, Tier
@@ -79,6 +81,8 @@ class Recorder:
         Returns the present time as records write it.
     finish_queue
         Finishes records while other code runs. Without one, :meth:`end_soon` waits as :meth:`end` does.
+    patience
+        Says how long tasks may wait for the digests of states that they are about to change; None for always.
     """
 
     def __init__(
@@ -90,6 +94,7 @@ class Recorder:
         background: Background | None = None,
         clock: Callable[[], str] = now,
         finish_queue: FinishQueue | None = None,
+        patience: Patience | None = None,
     ) -> None:
         background = background or Background()
         self._journal = journal
@@ -100,6 +105,8 @@ class Recorder:
         self._logs: set[str] = set()  # every file that CASA logged to when a call began or ended
         self._clock = clock
         self._finish_queue = finish_queue
+        self._patience = patience or Patience(lambda: math.inf)
+        self._left = LeftStates()
         self._explanations = Explanations(journal, background)
         self._states = PathStates(journal.session, background, self._explanations)
         self._provisional = ProvisionalStates(self._states, background.locate)
@@ -155,9 +162,7 @@ class Recorder:
         cwd = self._names.of_folder(call.cwd)
         before = self._look(cwd)
         stamps = {use.path: self._watched_stamps.stamp(use.path) for use in (*uses, *outputs)}
-        measurements = {
-            path: self._digester.submit(path, tier=tier, stamps=stamps[path]) for path, tier in tiers.items()
-        }
+        measurements = {path: self._measured_before(path, tier, stamps[path]) for path, tier in tiers.items()}
         # A path that the call reads and then writes over must be read before the call starts.
         wait([measurements[use.path] for use in outputs if use.path in measurements])
         with self._lock:  # calls may begin in several threads
@@ -224,8 +229,12 @@ class Recorder:
         if not self._finish_queue.busy:
             return waited_s
         if self._is_predictable(call, files, uses):
-            changed = [use.path for use in (*uses, *outputs) if use.role != "used"]
-            self._finish_queue.wait_for(name for path in changed for name in (path, path.resolve()))
+            self._finish_queue.wait_for(_all_names(uses, outputs))
+        elif not self._patience.endless and (states := self._chained(call, files, uses)):
+            self._finish_queue.wait_for(_all_names(uses, outputs), timeout_s=self._patience.left_s)
+            for path, stamps in states.items():
+                self._left.give_up(path, stamps)
+            self._finish_queue.wait_for(_all_names(uses, outputs))
         else:
             self._finish_queue.wait()
         self._finish_queue.take_waited()  # the beginning of the call counts this wait itself
@@ -244,9 +253,36 @@ class Recorder:
         """Return True if unfinished records cannot alter the states of the paths that a call changes."""
         if use.role == "deleted":  # its state need not be known
             return True
+        if self._provisional.is_pending(use.path):
+            return False
         stamps = self._watched_stamps.stamp(use.path)
         measurement = self._digester.submit(use.path, tier=self._tier_of(use.path), stamps=stamps)
         return self._provisional.certain(use.path, measurement) is not None
+
+    def _chained(self, call: TaskCall, files: FileTable | None, uses: Sequence[FileUse]) -> dict[Path, Stamps]:
+        """Return the stamps of the states whose digests a call need not wait for; none if it must wait.
+
+        These are states that tasks left, that are not digested yet, and that the call is about to change. All else that
+        it changes must be certain.
+        """
+        queue = self._finish_queue
+        if queue is None or files is None or files is not self._spec(call) or self.busy:
+            return {}
+        chained: dict[Path, Stamps] = {}
+        for use in uses:
+            if use.role != "changed" or self._is_certain(use):
+                continue
+            left, stamps = self._provisional.left_at(use.path), self._watched_stamps.stamp(use.path)
+            if left is None or left.stamp != stamps.digest or not queue.reads_once(use.path):
+                return {}
+            chained[use.path] = stamps
+        return chained
+
+    def _measured_before(self, path: Path, tier: Tier, stamps: Stamps) -> Future[Measurement]:
+        """Start to measure the state that a call finds at a path."""
+        if (superseded := self._left.given_up(path, stamps)) is not None:
+            return failed_measurement(superseded)
+        return self._digester.submit(path, tier=tier, stamps=stamps)
 
     # -- end -----------------------------------------------------------------
 
@@ -287,9 +323,13 @@ class Recorder:
             if finish_queue is None or parents or not (ended.awaited or finish_queue.busy):
                 self.wait()
                 on_recorded(*self._writer.write_final(replace(ended, awaited={}), began))
+                if not parents:
+                    self._patience.note(known.seconds or 0.0, progress.waited_s)
             else:
                 # Written before it is queued: from then on, the queue's thread may write the final record.
                 progress.waited_s += time.monotonic() - began
+                if not parents:
+                    self._patience.note(known.seconds or 0.0, progress.waited_s)
                 self._writer.write_provisional(ended)
                 finish_queue.add(
                     ended.awaited,
@@ -342,9 +382,7 @@ class Recorder:
         self._tiers.update(tiers)
         for path in changes.gone:
             self._tiers.pop(path, None)
-        measurements = {
-            path: self._digester.submit(path, tier=tier, stamps=changes.stamps[path]) for path, tier in tiers.items()
-        }
+        measurements = {path: self._measured_after(path, tier, changes.stamps[path]) for path, tier in tiers.items()}
         all_measured = {**open_call.measurements, **measurements}
         kept = {*measurements} if open_call.progress.keeps else set()
         kept |= self._writer.to_keep(open_call)
@@ -362,6 +400,16 @@ class Recorder:
         if open_call.progress.keeps:  # a circle, which ends when the results are kept
             open_call.progress.ended = ended
         return ended
+
+    def _measured_after(self, path: Path, tier: Tier, stamps: Stamps) -> Future[Measurement]:
+        """Start to measure the state that a call left at a path."""
+
+        def submit() -> Future[Measurement]:
+            return self._digester.submit(path, tier=tier, stamps=stamps)
+
+        if self._finish_queue is None or self._patience.endless:
+            return submit()
+        return self._left.measure(path, stamps, submit)
 
     def _finish(self, ended: EndedCall) -> Recorded:
         """Write the final record of a call, in the queue's thread."""
@@ -425,6 +473,12 @@ class Recorder:
         """Return how much is read of a path: a known one stays in its tier."""
         known = self._states.at(path)
         return self._tiers.get(path) or (known.tier if known is not None else self._tier(path))
+
+
+def _all_names(uses: Sequence[FileUse], outputs: Sequence[FileUse]) -> tuple[Path, ...]:
+    """Return all names of the paths that a call changes."""
+    changed = [use.path for use in (*uses, *outputs) if use.role != "used"]
+    return tuple(name for path in changed for name in (path, path.resolve()))
 
 
 def _lies_elsewhere(path: Path, stamps: Stamps) -> bool:

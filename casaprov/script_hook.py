@@ -30,6 +30,7 @@ from casaprov.kernel.notices import print_notice
 from casaprov.kernel.recorded_session import RecordedSession
 from casaprov.recording import activities
 from casaprov.recording.finish_queue import FinishQueue
+from casaprov.recording.patience import Patience
 from casaprov.records.model import Activity, Entity, ScriptRun, Step
 from casaprov.scripts.call_sites import CallSites, RunningScript
 from casaprov.scripts.cells import ScriptCell, decoded, script_cells
@@ -226,6 +227,7 @@ class ScriptRecording:
             tier,
             self._finish_queue,
             keep_up_to=lambda: self.session.settings.config.keep_up_to,
+            patience=Patience(lambda: self.session.settings.config.patience / 100),
         )
 
     def _open_recomputation(self, recorder: Recorder, record: Path) -> Recomputation:

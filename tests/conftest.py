@@ -40,6 +40,8 @@ def _own_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("IPYTHONDIR", str(tmp_path_factory.mktemp("ipython")))
+        # How much is digested must not depend on the speed of the machine.
+        patch.setenv("CASAPROV_PATIENCE", "always")
         yield
 
 

@@ -24,6 +24,7 @@ from casaprov.recorder import Digester, Recorder
 from casaprov.recording.archive_checksums import checksums_beside
 from casaprov.recording.explanations import Background, OtherNotebooks, UnfinishedCalls
 from casaprov.recording.finish_queue import FinishQueue
+from casaprov.recording.patience import Patience
 from casaprov.records.model import Document, Entity, Locator, Session, Tier
 from casaprov.records.wording import now
 from casaprov.tasks.specs import TaskSpec, load_specs, spec_of
@@ -54,6 +55,7 @@ def open_recorder(
     tier: Callable[[Path], Tier] = lambda _: "full",
     finish_queue: FinishQueue | None = None,
     keep_up_to: Callable[[], int] = lambda: 0,
+    patience: Patience | None = None,
 ) -> Recorder:
     """Return a recorder for `session` that knows the products of earlier sessions.
 
@@ -65,6 +67,8 @@ def open_recorder(
         Finishes records while other code runs; without it the end of a call waits for its record.
     keep_up_to
         Returns the size of the largest state that is copied because no task can make it again.
+    patience
+        Says how long tasks may wait for digests; None for always.
     """
     specs = load_specs()
     earlier = _earlier_sessions(journal_folder, session)
@@ -86,6 +90,7 @@ def open_recorder(
         specs=specs,
         background=background,
         finish_queue=finish_queue,
+        patience=patience,
     )
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from casaprov.digests.measurement import Measurement
-from casaprov.errors import CasaprovError, HalfRestored
+from casaprov.errors import CasaprovError, HalfRestored, Superseded
 from casaprov.files.stamps import Stamps, is_self_contained, stamp
 from casaprov.hashing import Digest
 from casaprov.recompute.action_key import KeyedCall, State, action_key, columns_of, content_state, key_facts, name_of
@@ -59,12 +59,16 @@ class Attempt:
         Facts that the key is made from; None without a key.
     result
         The restored result; None if the task must run.
+    keys
+        All keys that it was looked up by. The first is that of the contents, if they are known. The last one has, for
+        what the call changes in place, the call that left it in the place of the content.
     """
 
     call: KeyedCall
     look_up: LookUp
     facts: dict[str, Any] | None = None
     result: TaskResult | None = None
+    keys: tuple[Digest, ...] = ()
 
     @property
     def key(self) -> Digest | None:
@@ -130,6 +134,8 @@ class Recomputation:
     notebook: str = ""
     counts: dict[str, int] = field(default_factory=dict)
     queue: KeepQueue = field(default_factory=KeepQueue)
+    # What calls with a key left, and its stamps: the state is known by the call, even if it was never digested.
+    _left: dict[Path, tuple[Stamps, State]] = field(default_factory=dict)
 
     def attempt(
         self,
@@ -171,55 +177,93 @@ class Recomputation:
         if reason:
             return _refused(call, reason)
         call = replace(call, environment=self.environment())
-        states, reason = self._states(call, measurements)
+        states, left, reason = self._states(call, measurements, stamps)
         if reason:
             return _refused(call, reason)
         if reason := self.held.writers_reason([use.path for use in call.uses]):
             return _refused(call, reason)
-        facts = key_facts(call, states)
+        by_content = states if all(use.path in states for use in (*call.uses, *call.stateful_outputs)) else None
+        by_call = {**states, **left} if left else None
+        all_facts = [key_facts(call, known) for known in (by_content, by_call) if known is not None]
+        facts = all_facts[0]
         if facts is None:
             return _refused(call, "A parameter has no exact JSON form.")
-        key = action_key(facts)
-        self.queue.wait_for(key)
-        found = self.store.lookup(key)
+        keys = tuple(action_key(of) for of in all_facts if of is not None)
+        key, found = self._found(keys)
+        attempt = Attempt(
+            call=call,
+            facts=facts,
+            keys=keys,
+            look_up=LookUp(outcome="run", reason=found.reason if isinstance(found, Miss) else "", key=key),
+        )
         if isinstance(found, Miss):
-            return Attempt(call=call, facts=facts, look_up=LookUp(outcome="run", reason=found.reason, key=key))
+            return attempt
         try:
-            result = self._restored(call, found, stamps, began)
+            result = self._restored(found, stamps, began, keys[-1])
         except HalfRestored as error:  # the task must not run on that: it fails instead
-            look_up = LookUp(outcome="run", reason=error.message, key=key)
-            return Attempt(call=call, facts=facts, look_up=look_up, result=TaskResult(error=error))
+            look_up = replace(attempt.look_up, reason=error.message)
+            return replace(attempt, look_up=look_up, result=TaskResult(error=error))
         except CasaprovError as error:
-            return Attempt(call=call, facts=facts, look_up=LookUp(outcome="run", reason=error.message, key=key))
+            return replace(attempt, look_up=replace(attempt.look_up, reason=error.message))
         saved = result.restored.saved_s if result.restored is not None else 0.0
         reason = f"Call {found.computed_by} had the same inputs and parameters."
         look_up = LookUp(outcome="restored", reason=reason, key=key, saved_s=round(saved, 4))
-        return Attempt(call=call, facts=facts, look_up=look_up, result=result)
+        return replace(attempt, look_up=look_up, result=result)
+
+    def _found(self, keys: Sequence[Digest]) -> tuple[Digest, Manifest | Miss]:
+        """Return the first key that has a result, with this; else the first key, and why it has none."""
+        misses: list[Miss] = []
+        for key in keys:
+            self.queue.wait_for(key)
+            found = self.store.lookup(key)
+            if not isinstance(found, Miss):
+                return key, found
+            misses.append(found)
+        return keys[0], misses[0]
 
     def _states(
-        self, call: KeyedCall, measurements: Mapping[Path, Future[Measurement]]
-    ) -> tuple[dict[Path, State], str]:
-        """Return the states of all paths of a call, or the reason why one of them is not known."""
+        self, call: KeyedCall, measurements: Mapping[Path, Future[Measurement]], stamps: Mapping[Path, Stamps]
+    ) -> tuple[dict[Path, State], dict[Path, State], str]:
+        """Return the states of the paths of a call, or the reason why one of them is not known.
+
+        Returns
+        -------
+        dict
+            States by content, as far as this is known.
+        dict
+            States of what the call changes in place, by the call that left them.
+        str
+            The reason.
+        """
         waiting = {use.path: (use, measurements[use.path]) for use in call.uses}
         waiting |= {use.path: (use, self.measure(use.path)) for use in call.stateful_outputs}
         states: dict[Path, State] = {}
+        left = {
+            use.path: self._left[use.path][1]
+            for use in call.uses
+            if use.role == "changed" and use.path in self._left and self._left[use.path][0] == stamps.get(use.path)
+        }
         for path, (use, future) in waiting.items():
             try:
                 measured = future.result()
+            except Superseded as error:
+                if path not in left:
+                    return {}, {}, f"{path.name} was not digested: {error.message}"
+                continue
             except CasaprovError as error:
-                return {}, f"{path.name} could not be digested: {error.message}"
+                return {}, {}, f"{path.name} could not be digested: {error.message}"
             if measured.tier == "fast":
-                return {}, f"Only samples of {path.name} were read: its digest does not cover its content."
+                return {}, {}, f"Only samples of {path.name} were read: its digest does not cover its content."
             unread = frozenset[str]()
             if use.role == "used" and use.parameter is not None:
                 unread = call.spec.reuse.unread_columns(use.parameter, call.call.parameters, columns_of(measured))
             states[path] = content_state(measured, unread)
-        return states, ""
+        return states, left, ""
 
     # -- a hit ---------------------------------------------------------------
 
-    def _restored(self, call: KeyedCall, manifest: Manifest, stamps: Mapping[Path, Stamps], began: float) -> TaskResult:
-        """Put the products of an earlier call in their places.
+    def _restored(self, manifest: Manifest, stamps: Mapping[Path, Stamps], began: float, by: Digest) -> TaskResult:
+        """Put the products of an earlier call in their places; `by` is the key by which later calls know them.
 
         Raises
         ------
@@ -240,8 +284,10 @@ class Recomputation:
 
         done = restore(self.store, manifest, places, intents=self.intents, held=self.held.held_reason, changed=changed)
         for product in manifest.products:
-            if product.measurement is not None and product.name in done.stamps:
-                self.remember(places[product.name], done.stamps[product.name], product.measurement)
+            if product.name in done.stamps:
+                self._left[places[product.name]] = (done.stamps[product.name], _state_left(by, product.name))
+                if product.measurement is not None:
+                    self.remember(places[product.name], done.stamps[product.name], product.measurement)
         took = time.monotonic() - began
         origin = Restored(
             computed_by=manifest.computed_by,
@@ -292,7 +338,11 @@ class Recomputation:
             Paths that it removed.
         """
         try:
-            if reason := value.problem or _not_kept(activity, gone) or not_stored(written, self.base):
+            if reason := value.problem or _not_kept(activity, gone):
+                return reason
+            for path, (stamps, _) in written.items():
+                self._left[path] = (stamps, _state_left(attempt.keys[-1], name_of(path, self.base)))
+            if reason := not_stored(written, self.base):
                 return reason
             return self._keep(attempt, activity, value, written)
         except CasaprovError as error:
@@ -316,7 +366,7 @@ class Recomputation:
             if stamps.linked or not is_self_contained(path, stamps):
                 return f"{path.name} is not all in its own files."
             name = name_of(path, self.base)
-            recorded[name], places[name] = (stamps, future.result()), path
+            recorded[name], places[name] = (stamps, _measured(future)), path
         manifest = Manifest(
             key=attempt.key,
             task=activity.task,
@@ -329,6 +379,7 @@ class Recomputation:
             printed=value.printed,
             figures=value.figures,
             facts=attempt.facts or {},
+            aliases=tuple(key for key in attempt.keys if key != attempt.key),
         )
         captured = self.store.capture(places, manifest.seconds)
         self.queue.add(attempt.key, lambda: self.store.keep(captured, manifest, recorded))
@@ -342,6 +393,19 @@ class Recomputation:
         """Keep the remaining results, and close the store."""
         self.queue.close()
         self.store.close()
+
+
+def _state_left(key: Digest, name: str) -> State:
+    """Return the state of a product as the call with a key leaves it."""
+    return f"left by {key}: {name}"
+
+
+def _measured(measurement: Future[Measurement]) -> Measurement | None:
+    """Return a measurement; None for a state that the next call changed before it was digested."""
+    try:
+        return measurement.result()
+    except Superseded:
+        return None
 
 
 def _not_kept(activity: Activity, gone: Sequence[Path]) -> str:

@@ -105,6 +105,11 @@ class FinishQueue:
         with self._lock:
             return any(_holds(path, other) or _holds(other, path) for other in self._read_by_calls)
 
+    def reads_once(self, path: Path) -> bool:
+        """Return True if one unfinished record reads a path, and no other does."""
+        with self._lock:
+            return sum(path in record.names for record in self._unfinished) == 1
+
     def wait(self, timeout_s: float | None = None) -> None:
         """Wait until all records are finished.
 
@@ -118,7 +123,7 @@ class FinishQueue:
                 last = self._unfinished[-1] if self._unfinished else None
             self._wait_until(last, timeout_s)
 
-    def wait_for(self, paths: Iterable[Path], *, below: bool = True) -> None:
+    def wait_for(self, paths: Iterable[Path], *, below: bool = True, timeout_s: float | None = None) -> None:
         """Wait until the records that read one of these paths are finished, and all records before them.
 
         A record that reads a folder above a path counts as well.
@@ -129,9 +134,11 @@ class FinishQueue:
             Every path under all its names.
         below
             Whether a record that reads something below a path counts, too.
+        timeout_s
+            Longest wait.
         """
         if self.busy:
-            self._wait_until(self._last_reader(tuple(paths), below=below))
+            self._wait_until(self._last_reader(tuple(paths), below=below), timeout_s)
 
     def take_waited(self) -> float:
         """Return the seconds that code waited here since the last call of this method."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from casaprov.digests.measurement import Measurement, facts_of
-from casaprov.errors import CasaprovError
+from casaprov.errors import CasaprovError, Superseded
 from casaprov.files.stamps import Stamps
 from casaprov.processes.exempt import ExemptLock
 from casaprov.recording.explanations import Background, Explanations
@@ -258,6 +258,8 @@ class PathStates:
         else:
             note = sentences(measured.message, facts.get("note", ""))
             facts |= {"kind": "File", "content_digest": None, "size_bytes": 0, "note": note}
+            if isinstance(measured, Superseded):
+                facts |= {"size_bytes": measured.size_bytes, "stamp": measured.stamp}
         self._count += 1
         entity = Entity(id=f"{self._session.id}/e{self._count:04d}", path=self.key(path), **facts)
         self._current[entity.path] = entity

@@ -52,6 +52,11 @@ class ProvisionalStates:
             return None
         return current
 
+    def left_at(self, path: Path) -> Entity | None:
+        """Return the state that the last unfinished call left at a path; None without one, or if it only read there."""
+        _, state = self._pending.get(self._states.key(path), ("", None))
+        return state if state is not None and state.generated_by is not None else None
+
     def is_pending(self, path: Path) -> bool:
         """Return True if the state of a path is not certain yet."""
         return self._states.key(path) in self._pending

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from casaprov.digests.measurement import Measurement
-from casaprov.errors import CasaprovError, DigestError, JournalError
+from casaprov.errors import CasaprovError, DigestError, JournalError, Superseded
 from casaprov.files.stamps import Stamps, stamp
 from casaprov.hashing import Digest
 from casaprov.journal.writer import Journal
@@ -282,6 +282,8 @@ class RecordWriter:
                 if not declared:
                     return moved
                 raise moved
+        except Superseded as error:
+            return error
         except CasaprovError as error:
             open_call.progress.problems.append(f"{self._states.key(path)} could not be digested: {error.message}")
             return error

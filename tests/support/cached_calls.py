@@ -20,8 +20,9 @@ from casaprov.journal.document import read_document
 from casaprov.journal.writer import Journal
 from casaprov.recompute.lookup import Recomputation
 from casaprov.recompute.store.results import Store
-from casaprov.recorder import Recorder
+from casaprov.recorder import Digester, Recorder
 from casaprov.recording.finish_queue import FinishQueue
+from casaprov.recording.patience import Patience
 from casaprov.records.model import Activity
 from casaprov.runner import Runner
 from casaprov.tasks.calls import FileTable, TaskCall, TaskResult
@@ -134,7 +135,14 @@ class CachedCalls:
         Returns the facts beside files and parameters that results depend on.
     """
 
-    def __init__(self, folder: Path, environment: Callable[[], dict[str, Any]] = dict) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        environment: Callable[[], dict[str, Any]] = dict,
+        *,
+        digester: Digester | None = None,
+        patience: Patience | None = None,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         seconds = itertools.count()
@@ -142,10 +150,11 @@ class CachedCalls:
         self.queue = FinishQueue()
         self.recorder = Recorder(
             journal=self.journal,
-            digester=HereDigester(),
+            digester=digester or HereDigester(),
             specs=SPECS,
             clock=lambda: (_BEGINNING + timedelta(seconds=next(seconds))).isoformat(timespec="microseconds"),
             finish_queue=self.queue,
+            patience=patience,
         )
         self.cached = Recomputation(
             store=Store(folder / ".casaprov" / "store", on_notice=lambda _: None),

@@ -18,6 +18,7 @@ from casaprov.recorder import Digester, Recorder
 from casaprov.recording.explanations import Background
 from casaprov.recording.finish_queue import FinishQueue
 from casaprov.recording.open_call import OpenCall
+from casaprov.recording.patience import Patience
 from casaprov.records.model import Activity, Document, Entity, Tier
 from casaprov.tasks.calls import TaskCall, TaskResult
 from casaprov.tasks.specs import read_specs
@@ -84,6 +85,7 @@ class Notebook:
         session: str = SESSION.id,
         log: Callable[[], Path | None] = lambda: None,
         name: str = "n",
+        patience: Patience | None = None,
     ) -> None:
         self.folder = folder
         seconds = itertools.count()
@@ -95,6 +97,7 @@ class Notebook:
             clock=lambda: f"2026-05-01T10:00:{next(seconds):02d}.000000+00:00",
             finish_queue=finish_queue,
             background=Background(states=states or {}, log=log),
+            patience=patience,
         )
 
     def call(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +13,7 @@ from typing import Any
 from casaprov.digests.measurement import Measurement, measure
 from casaprov.files.stamps import Stamps
 from casaprov.recording.finish_queue import FinishQueue
+from casaprov.recording.patience import Patience
 from casaprov.recording.write_guard import guard_writes
 from casaprov.records.model import Tier
 from recorded_files import HereDigester, Notebook, no_reader
@@ -40,10 +41,11 @@ class GatedDigester(HereDigester):
 class Waiting(Notebook):
     """A notebook whose last call left out.txt, which is not digested before the gate is opened."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, patience: Patience | None = None, at_once: Iterable[str] = ()) -> None:
         self.finish_queue = FinishQueue()
         self.gated = GatedDigester()
-        super().__init__(folder, digester=self.gated, finish_queue=self.finish_queue)
+        self.gated.at_once.update(at_once)
+        super().__init__(folder, digester=self.gated, finish_queue=self.finish_queue, patience=patience)
         guard_writes(self.finish_queue)
         self.recorded = self.call_soon(
             "copy", lambda: (folder / "out.txt").write_text("made") and None, source="in.txt", target="out.txt"

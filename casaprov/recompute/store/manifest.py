@@ -20,11 +20,23 @@ from casaprov.digests.measurement import Measurement
 from casaprov.errors import DigestError, StoreError
 from casaprov.hashing import Digest, digest_bytes, digest_record
 
-__all__ = ["Entry", "Manifest", "Member", "StoredProduct", "decode_entry", "decode_manifest", "encode_manifest"]
+__all__ = [
+    "UNKNOWN",
+    "Entry",
+    "Manifest",
+    "Member",
+    "StoredProduct",
+    "decode_entry",
+    "decode_manifest",
+    "encode_manifest",
+]
 
 _FORMAT = "casaprov/manifest/1"
 _MODES = 0o7777
 _NONE = Digest("")
+
+UNKNOWN = digest_record("casaprov/contents/1", "unknown")
+"""Contents of products of which one was not digested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +70,8 @@ class StoredProduct:
     members
         Its folders, each before what it holds, and its files. Empty if the call leaves nothing there.
     measurement
-        The measurement that the record of the call has of it; None if the call leaves nothing there.
+        The measurement that the record of the call has of it; None if the call leaves nothing there, or if the next
+        call changed it before it was digested.
     """
 
     name: str
@@ -72,7 +85,7 @@ class StoredProduct:
 
     @property
     def content_digest(self) -> Digest | None:
-        """Content digest of the product; None if the call leaves nothing there."""
+        """Content digest of the product; None if the call leaves nothing there, or if it is not known."""
         return None if self.measurement is None else self.measurement.content_digest
 
 
@@ -126,6 +139,13 @@ class Manifest:
         return (member for product in self.products for member in product.members if member.digest is not None)
 
     @property
+    def contents(self) -> Digest:
+        """Digest of the content digests of all products; :data:`UNKNOWN` if one of them is not known."""
+        if any(product.members and product.measurement is None for product in self.products):
+            return UNKNOWN
+        return digest_record("casaprov/contents/1", [[p.name, p.content_digest] for p in self.products])
+
+    @property
     def entry(self) -> Entry:
         """The first line of it."""
         sizes = {member.digest: member.size_bytes for member in self.files if member.digest is not None}
@@ -137,7 +157,7 @@ class Manifest:
             task=self.task,
             notebook=self.notebook,
             aliases=self.aliases,
-            contents=digest_record("casaprov/contents/1", [[p.name, p.content_digest] for p in self.products]),
+            contents=self.contents,
             sizes=dict(sorted(sizes.items())),
         )
 
@@ -149,7 +169,7 @@ class Entry:
     Attributes
     ----------
     contents
-        Digest of the content digests of all products.
+        Digest of the content digests of all products; :data:`UNKNOWN` if one of them is not known.
     sizes
         Sizes of the objects that it needs, by digest.
     contested

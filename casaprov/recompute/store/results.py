@@ -33,6 +33,7 @@ from casaprov.recompute.store.eviction import Limits, evict
 from casaprov.recompute.store.folder import PartFolder, StoreFolder
 from casaprov.recompute.store.known_bytes import KnownBytes
 from casaprov.recompute.store.manifest import (
+    UNKNOWN,
     Entry,
     Manifest,
     Member,
@@ -481,7 +482,7 @@ class Store:
         contested = False
         with suppress(OSError, StoreError):
             there = decode_entry(place.read_bytes())
-            contested = there.contested or there.contents != manifest.entry.contents
+            contested = there.contested or _contradict(there.contents, manifest.contents)
         self.folder.folder(place.parent)
         new = part.path / "manifest"
         # Further keys before the manifest: a key that leads nowhere is a miss.
@@ -534,6 +535,11 @@ class Store:
                 )
             why = "may not be written" if error.errno in _READ_ONLY else f"cannot be written: {error.strerror or error}"
             raise NotKept(f"The store {self.folder.path} {why}.") from error
+
+
+def _contradict(one: Digest, other: Digest) -> bool:
+    """Return True if two runs of a call left different contents, as far as these are known."""
+    return one != other and UNKNOWN not in (one, other)
 
 
 def _settled(path: Path, steps: TimeSteps) -> Stamps:
