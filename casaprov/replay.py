@@ -16,11 +16,12 @@ import errno
 import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from concurrent.futures import Future
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from casaprov.comparison.products import Comparison, Tolerance
 from casaprov.confinement.limits import Limits, with_choices
@@ -42,7 +43,7 @@ from casaprov.replays.plan import make_plan
 from casaprov.replays.report import REPORT_FORMAT, ReplayReport, compare_environments
 from casaprov.replays.usual_limits import usual_limits
 from casaprov.replays.work_folder import Files, WorkFolder, no_space, remove
-from casaprov.runner import Runner
+from casaprov.runner import Results, Runner
 from casaprov.tasks.calls import Executor
 from casaprov.tasks.specs import load_specs
 from casaprov.version import __version__
@@ -79,6 +80,8 @@ class ReplayOptions:
     limits
         Limits that the user chose, as ``memory=16GB``; the others are usual ones, see
         :func:`casaprov.replays.usual_limits.usual_limits`.
+    cache
+        Folder that keeps the results of replayed calls for later replays; None for none.
     """
 
     data: tuple[Path, ...] = ()
@@ -86,6 +89,7 @@ class ReplayOptions:
     verify: bool = True
     fetch: Callable[[Document], Mapping[str, Resolver]] = lambda _: {}
     limits: tuple[str, ...] = ()
+    cache: Path | None = None
 
 
 class ReplayExecutor(Executor, Files, Protocol):
@@ -101,6 +105,14 @@ class ReplayExecutor(Executor, Files, Protocol):
 
     def close(self) -> None:
         """End the process."""
+        ...
+
+
+class ReplayResults(Results, Protocol):
+    """Results of earlier replays."""
+
+    def close(self) -> None:
+        """Keep the remaining results, and end the process that keeps them."""
         ...
 
 
@@ -159,6 +171,26 @@ class ReplayCasa(Protocol):
 
     def open_reader(self, readable: Iterable[Path]) -> ReplayReader:
         """Start readers that may read these folders and files, those of the system and of CASA, and nothing else."""
+        ...
+
+    def open_results(
+        self,
+        folder: Path,
+        work: Path,
+        inputs: Iterable[Path],
+        executor: Any,
+        environment: Environment,
+        measure: Callable[[Path], Future[Measurement]],
+    ) -> ReplayResults:
+        """Open the results of earlier replays in `folder`, which no session of a user reads.
+
+        Parameters
+        ----------
+        executor, environment
+            The process that runs the calls, and its environment.
+        measure
+            Starts to measure what is at a path.
+        """
         ...
 
     def open_recorder(
@@ -237,6 +269,7 @@ def _replay(
     with (
         closing(casa.open_executor(work, inputs.values(), limits)) as executor,
         closing(casa.open_reader((work, opened.folder, *inputs.values()))) as reader,
+        ExitStack() as opened_results,
     ):
         environment = executor.environment(work)
         # Before anything runs: what this CASA lacks blocks only what depends on it.
@@ -254,7 +287,12 @@ def _replay(
         placed = place_inputs(plan, inputs, folder)
         tiers = {placed[entity.path]: entity.tier for entity in plan.inputs}
         recorder = casa.open_recorder(session, private / JOURNAL, reader.digester, lambda path: tiers.get(path, "full"))
-        runner = Runner(recorder)
+        results = None
+        if options.cache is not None:
+            measure = reader.digester.submit
+            results = casa.open_results(options.cache, work, inputs.values(), executor, environment, measure)
+            opened_results.enter_context(closing(results))
+        runner = Runner(recorder, recomputation=lambda: results)
         steps, products = Execution(
             plan=plan,
             sessions={recorded.id: recorded for recorded in opened.document.sessions},

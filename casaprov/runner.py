@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from casaprov.digests.measurement import Measurement
+from casaprov.files.stamps import Stamps
 from casaprov.recorder import OnEnded, OnRecorded, Recorder
 from casaprov.recording.open_call import OpenCall
 from casaprov.recording.printed_text import kept_prints
@@ -22,11 +25,49 @@ from casaprov.tasks.calls import Executor, FileTable, TaskCall, TaskResult, erro
 from casaprov.tasks.specs import TaskSpec
 
 if TYPE_CHECKING:
-    from casaprov.recompute.lookup import Attempt, Recomputation, Value
+    from casaprov.recompute.action_key import KeyedCall
+    from casaprov.recompute.lookup import Attempt, Value
 
-__all__ = ["Runner"]
+__all__ = ["Results", "Runner"]
 
 _log = logging.getLogger(__name__)
+
+
+class Results(Protocol):
+    """Restores and keeps the results of calls (:class:`casaprov.recompute.lookup.Recomputation`)."""
+
+    @property
+    def base(self) -> Path:
+        """Folder that the names of files start from."""
+        ...
+
+    def attempt(
+        self,
+        call: KeyedCall,
+        measurements: Mapping[Path, Future[Measurement]],
+        stamps: Mapping[Path, Stamps],
+        /,
+        *,
+        refusal: str = "",
+    ) -> Attempt:
+        """Look a call up, and restore its results if there are any; `refusal` is a reason to run it."""
+        ...
+
+    def value_of(self, result: TaskResult, /) -> Value:
+        """Copy the return value of a call, its log, text and figures."""
+        ...
+
+    def keep(
+        self,
+        attempt: Attempt,
+        activity: Activity,
+        value: Value,
+        written: Mapping[Path, tuple[Stamps, Future[Measurement]]],
+        gone: Sequence[Path],
+        /,
+    ) -> str:
+        """Keep the results of a call that ran; return the reason why they are not kept, empty if they will be."""
+        ...
 
 
 class Runner:
@@ -53,7 +94,7 @@ class Runner:
         on_ended: OnEnded = lambda _activity, _paths: None,
         on_recorded: OnRecorded = lambda _activity, _entities: None,
         on_trouble: Callable[[str], None] = _log.warning,
-        recomputation: Callable[[], Recomputation | None] = lambda: None,
+        recomputation: Callable[[], Results | None] = lambda: None,
     ) -> None:
         self.recorder = recorder
         self._recomputation = recomputation
@@ -117,7 +158,7 @@ class Runner:
             self._warn(f"the record of {open_call.call.task} is incomplete ({_text_of(error)})")
 
     def _restored_or_run(
-        self, open_call: OpenCall, executor: Executor, recomputation: Recomputation
+        self, open_call: OpenCall, executor: Executor, recomputation: Results
     ) -> tuple[TaskResult, Callable[[Activity], None] | None]:
         """Restore the results of a call or run it; return its result, and a function that keeps that."""
         began, progress = time.monotonic(), open_call.progress
@@ -139,7 +180,7 @@ class Runner:
             del result  # see :class:`casaprov.tasks.calls.TaskResult`
 
     def _keeper(
-        self, attempt: Attempt, value: Value, open_call: OpenCall, recomputation: Recomputation
+        self, attempt: Attempt, value: Value, open_call: OpenCall, recomputation: Results
     ) -> Callable[[Activity], None]:
         """Return a function that keeps the results of a call that ran."""
         progress = open_call.progress
@@ -154,7 +195,7 @@ class Runner:
 
         return keep
 
-    def _attempt(self, open_call: OpenCall, recomputation: Recomputation) -> Attempt:
+    def _attempt(self, open_call: OpenCall, recomputation: Results) -> Attempt:
         from casaprov.recompute.action_key import KeyedCall  # loaded where the cache is on
 
         call, refusal, source = open_call.call, "", ""

@@ -6,13 +6,16 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 
 from casaprov import recorder
 from casaprov.casa.installed.data import data_folders
+from casaprov.casa.installed.environment import processor
 from casaprov.casa.sandbox.confine import require_confinement
 from casaprov.casa.sandbox.executor import CasaProcess
 from casaprov.casa.sandbox.product_readers import ProductReaders
+from casaprov.casa.sandbox.replayed_results import ReplayedResults
 from casaprov.casa.session import open_recorder
 from casaprov.confinement.limits import Limits
 from casaprov.digests.digester import Digester
@@ -74,6 +77,26 @@ class InstalledCasa:
     def open_reader(self, readable: Iterable[Path]) -> ProductReaders:
         """Start readers that may read these folders and files."""
         return ProductReaders(self._digester, readable, confined=self.confined)
+
+    def open_results(
+        self,
+        folder: Path,
+        work: Path,
+        inputs: Iterable[Path],
+        executor: CasaProcess,
+        environment: Environment,
+        measure: Callable[[Path], Future[Measurement]],
+    ) -> ReplayedResults:
+        """Open the results of earlier replays that are kept in a folder."""
+        return ReplayedResults(
+            folder,
+            work,
+            inputs,
+            facts=lambda: {**executor.facts(environment), "processor": processor()},
+            held=executor.held,
+            measure=measure,
+            confined=self.confined,
+        )
 
     def open_recorder(
         self, session: Session, journal: Path, digester: recorder.Digester, tier: Callable[[Path], Tier]

@@ -312,6 +312,9 @@ def validate(*, crate: Path, strict: bool, profile: bool, signed_by: Path | None
     help="Most that one call may use: memory=16GB, cpu=2h, time=2h, processes=500, open-files=500, file-size=50GB,"
     " folder-size=50GB, or none; repeatable.",
 )
+@click.option(
+    "--cache", type=_any_path, help="Folder that keeps results for later replays: equal calls are not run again."
+)
 @click.option("--ignore-checksums", is_flag=True, help="Replay a crate although it was changed after it was packed.")
 @_json_option
 def replay(
@@ -325,6 +328,7 @@ def replay(
     unconfined: bool,
     fetch: bool,
     limits: tuple[str, ...],
+    cache: Path | None,
     ignore_checksums: bool,
     as_json: bool,
 ) -> int:
@@ -350,7 +354,9 @@ def replay(
     tolerance, verify = Tolerance(rtol, atol), not ignore_checksums
     kept = leaving(f"The products replayed so far are in {folder}.")
     with kept, as_crate(crate) as packed, opened_digester() as digester, fetching(wanted=fetch) as resolvers:
-        options = ReplayOptions(data=data, tolerance=tolerance, verify=verify, fetch=resolvers, limits=limits)
+        options = ReplayOptions(
+            data=data, tolerance=tolerance, verify=verify, fetch=resolvers, limits=limits, cache=cache
+        )
         casa = InstalledCasa(digester, python=python, confined=not unconfined)
         report = replay_crate(packed, folder, casa, options, on_step=tell_step)
     show(report, as_json, replay_view)

@@ -311,8 +311,10 @@ def _summary(report: ReplayReport) -> str:
     out = f", {left} left out" if left else ""
     blocked = f", {len(report.blocked)} not run" if report.blocked else ""
     end = f" {_CONCLUSIONS[report.conclusion]}" if report.conclusion in _CONCLUSIONS else ""
+    restored = sum(1 for step in report.steps if step.restored)
+    known = f" ({restored} of them restored from earlier replays)" if restored else ""
     return (
-        f"{_plural(run, 'call')} replayed{out}{blocked}; "
+        f"{_plural(run, 'call')} replayed{known}{out}{blocked}; "
         f"{_plural(sum(verdicts.values()), 'product')}: {counts or 'none'}.{end}"
     )
 

@@ -209,6 +209,7 @@ class Execution:
             seconds=activity.seconds,
             same_return=_same_return(activity, result.returned) if outcome == activity.outcome else False,
             taken=_paths_taken(step),
+            restored=result.restored is not None,
         )
 
     def _call(self, activity: Activity) -> TaskCall:

@@ -44,6 +44,8 @@ class StepReport:
         Paths of states that no task can make again, and that were taken as they were recorded before the call.
     stopped
         True if it was not finished, since it reached a limit or CASA ended.
+    restored
+        True if the results of an equal call in an earlier replay were restored, instead of it being run.
     """
 
     id: str
@@ -57,6 +59,7 @@ class StepReport:
     same_return: bool | None = None
     taken: tuple[str, ...] = ()
     stopped: bool = False
+    restored: bool = False
 
     @property
     def ended_otherwise(self) -> bool:

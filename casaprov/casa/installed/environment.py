@@ -28,6 +28,7 @@ __all__ = [
     "current_environment",
     "git_state",
     "measures_tables",
+    "processor",
     "without_credentials",
 ]
 
@@ -93,7 +94,7 @@ def computing_environment(environment: Environment) -> dict[str, Any]:
         "threads": _threads_of_casa(),
         "cpus": len(os.sched_getaffinity(0)),
         "variables": {name: value for name, value in sorted(os.environ.items()) if _COMPUTING_VARIABLE.fullmatch(name)},
-        "processor": _processor(),
+        "processor": processor(),
     }
 
 
@@ -107,7 +108,7 @@ def _threads_of_casa() -> int:
 
 
 @cache
-def _processor() -> str:
+def processor() -> str:
     """Return the kind of processor and its features, by which numerical libraries choose their code."""
     lines = _text(Path("/proc/cpuinfo")).splitlines()
     features = next((line.partition(":")[2].split() for line in lines if line.startswith(("flags", "Features"))), [])

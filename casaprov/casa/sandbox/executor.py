@@ -20,7 +20,7 @@ from casaprov.confinement.watch import LimitWatch, limit_in
 from casaprov.errors import CasaprovError, ReplayError, WorkerDied
 from casaprov.processes.worker import Worker
 from casaprov.records.model import Activity, Environment
-from casaprov.records.serialise import structure
+from casaprov.records.serialise import structure, unstructure
 from casaprov.records.values import from_json, to_json
 from casaprov.tasks.calls import TaskCall, TaskFailed, TaskResult
 
@@ -132,6 +132,20 @@ class CasaProcess:
             If CASA cannot be imported there.
         """
         return structure(self._worker.call("environment", folder=folder.as_posix()), Environment)
+
+    def facts(self, environment: Environment) -> dict[str, Any]:
+        """Return the versions, threads and variables of the child, on which results depend.
+
+        Parameters
+        ----------
+        environment
+            Its environment, as it was asked before.
+        """
+        return dict(self._worker.call("facts", environment=unstructure(environment)))
+
+    def held(self, paths: Sequence[Path]) -> str:
+        """Return a sentence about files below these paths that the child has open; empty without any."""
+        return str(self._worker.call("held", paths=[path.as_posix() for path in paths]))
 
     def run(self, call: TaskCall) -> TaskResult:
         """Run a call; a failed task and a crash of CASA are both returned as its result."""

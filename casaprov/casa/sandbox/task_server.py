@@ -13,7 +13,8 @@ from typing import Any
 
 from casaprov.casa.hooks.tasks import TASK_PACKAGES, task_names
 from casaprov.casa.installed.data import data_folders, import_casatasks
-from casaprov.casa.installed.environment import current_environment
+from casaprov.casa.installed.environment import computing_environment, current_environment
+from casaprov.casa.installed.held import held_reason
 from casaprov.casa.installed.log import log_offset, log_since
 from casaprov.casa.plots.appimages import PLOT_PACKAGES
 from casaprov.casa.plots.headless import arguments, draw, log_file
@@ -22,7 +23,8 @@ from casaprov.casa.plots.programs import PlotPrograms
 from casaprov.confinement.limits import apply_limits
 from casaprov.errors import CasaMissing, ReplayError
 from casaprov.processes.worker import serve
-from casaprov.records.serialise import unstructure
+from casaprov.records.model import Environment
+from casaprov.records.serialise import structure, unstructure
 from casaprov.records.values import from_json, to_json
 from casaprov.replays import work_folder
 from casaprov.tasks.calls import TaskCall
@@ -35,6 +37,16 @@ def environment(folder: str) -> Any:
     """Return the Environment of this process, with CASA imported."""
     import_casatasks()
     return unstructure(current_environment(Path(folder)))
+
+
+def facts(environment: Any) -> dict[str, Any]:
+    """Return the versions, threads and variables of this process, on which results depend."""
+    return computing_environment(structure(environment, Environment))
+
+
+def held(paths: list[str]) -> str:
+    """Return a sentence about files below these paths that this process has open; empty without any."""
+    return held_reason([Path(path) for path in paths])
 
 
 def run(task: str, package: str, parameters: dict[str, Any], given: list[str], cwd: str) -> dict[str, Any]:
@@ -157,6 +169,8 @@ def main() -> None:
     serve(
         {
             "environment": environment,
+            "facts": facts,
+            "held": held,
             "lacking": lacking,
             "ready": ready,
             "run": run,
