@@ -38,6 +38,8 @@ GROUPS: dict[str, tuple[str, str, list[str], list[str]]] = {
     "g": ("start.py", "import and notebook growth", ["--repeats", "9"], ["--repeats", "3"]),
     "h": ("kernel_start.py", "start of the CASA kernel", ["--repeats", "5"], ["--repeats", "1"]),
     "j": ("yielding.py", "busy processes beside the example", ["--repeats", "5"], ["--repeats", "1"]),
+    "k": ("chains.py", "chains of calls", ["--repeats", "3"], ["--repeats", "1", "--calls", "20"]),
+    "l": ("recomputing.py", "re-computation", ["--repeats", "3"], ["--repeats", "1"]),
     "i": ("column_cost.py", "cost of a column", ["--repeats", "3"], ["--repeats", "1", "--size", "0.2"]),
 }
 """Script, what it measures, its arguments, and those for a quick look, by letter."""

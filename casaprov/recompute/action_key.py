@@ -102,7 +102,7 @@ def key_facts(call: KeyedCall, states: Mapping[Path, State]) -> dict[str, Any] |
         "spec": call.spec.version,
         "source": call.source,
         "folder": named(call.call.cwd),
-        "parameters": values,
+        "parameters": call.spec.reuse.canonical(values),
         "files": sorted(files, key=canonical_json),
         "environment": dict(call.environment),
         "version": CACHE_VERSION,

@@ -52,6 +52,27 @@ class _Replaced:
 
 
 @dataclass(frozen=True)
+class _Same:
+    """Values of a parameter that mean the same to a task."""
+
+    parameter: str
+    default: str | None  # an empty text and a missing element mean this one
+    square: bool  # one number stands for two equal ones
+
+    def canonical(self, value: Any) -> Any:
+        """Return the value, made of JSON values, that stands for all values of its meaning."""
+        elements = value if isinstance(value, list) else [value]
+        if self.square and all(type(element) is int for element in elements):
+            return elements * 2 if len(elements) == 1 else elements
+        if self.default is not None and all(isinstance(element, str) for element in elements):
+            texts = [element or self.default for element in elements]
+            while texts and texts[-1] == self.default:
+                texts.pop()
+            return texts
+        return value
+
+
+@dataclass(frozen=True)
 class ReuseTerms:
     """Reuse terms of a task.
 
@@ -67,6 +88,8 @@ class ReuseTerms:
         For each parameter, the columns of its tables whose content makes no difference to what the call does.
     whole_paths
         Conditions under which products carry whole paths of files. Names below the working folder always count.
+    same
+        Values of parameters that are proved to mean the same.
     """
 
     reasons: tuple[_Reason, ...] = ()
@@ -74,6 +97,15 @@ class ReuseTerms:
     replaced: tuple[_Replaced, ...] = ()
     whole_paths: tuple[_Reason, ...] = ()
     ignored: tuple[_Columns, ...] = ()
+    same: tuple[_Same, ...] = ()
+
+    def canonical(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return parameters, made of JSON values, each with the value that stands for all values of its meaning."""
+        found = dict(parameters)
+        for line in self.same:
+            if line.parameter in found:
+                found[line.parameter] = line.canonical(found[line.parameter])
+        return found
 
     def ignores(self, parameter: str | None, parameters: Mapping[str, Any]) -> frozenset[str]:
         """Return the columns of a parameter's tables whose content makes no difference to a call.
@@ -124,6 +156,7 @@ def reuse_from(task: str, members: dict[str, Any]) -> ReuseTerms:
         replaced=tuple(_replaced(task, line) for line in members.pop("replaces", ())),
         whole_paths=tuple(_reasons(members.pop("paths_in_products", ()))),
         ignored=tuple(_columns(task, line, _WITH_FLAGS) for line in members.pop("ignores", ())),
+        same=tuple(_same(task, line) for line in members.pop("same", ())),
     )
 
 
@@ -142,6 +175,14 @@ def _columns(task: str, line: Any, known: Collection[str] = CONTENT_COLUMNS) -> 
     if unknown := sorted(columns - set(known)):
         raise ValueError(f"{task}: {', '.join(unknown)} always counts as read")
     return _Columns(str(line["parameter"]), columns, tuple(line.get("needs", ())), condition_from(line.get("when", {})))
+
+
+def _same(task: str, line: Mapping[str, Any]) -> _Same:
+    members = dict(line)
+    found = _Same(str(members.pop("parameter")), members.pop("empty", None), members.pop("square", False))
+    if members:
+        raise ValueError(f"{task}: {', '.join(members)} is no word of 'same'")
+    return found
 
 
 def _replaced(task: str, line: Any) -> _Replaced:

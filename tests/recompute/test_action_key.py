@@ -52,6 +52,22 @@ def test_another_folder_with_the_same_files_makes_the_same_key(folder: Path, tmp
     assert key_of(keyed(folder, vis="w.ms", caltable="g")) == key_of(keyed(other, vis="w.ms", caltable="g"))
 
 
+_SAME = [
+    ("gaincal", "interp", ["", [], [""], "linear", ["linear"], ["", "linear"]], [["nearest"], ["linear", "nearest"]]),
+    ("applycal", "interp", ["", ["linear", ""]], ["linearPD", [["linear"]]]),
+    ("tclean", "imsize", [64, [64], [64, 64]], [[64, 65], 65, [64, 64, 64], "64", 64.0, [64.0], True]),
+]
+
+
+@pytest.mark.parametrize(("task", "parameter", "same", "others"), _SAME)
+def test_values_that_mean_the_same_make_one_key_and_all_others_another(
+    folder: Path, task: str, parameter: str, same: list[Any], others: list[Any]
+) -> None:
+    keys = {key_of(keyed(folder, task, vis="w.ms", **{parameter: value})) for value in same}
+    assert len(keys) == 1
+    assert keys.isdisjoint(key_of(keyed(folder, task, vis="w.ms", **{parameter: value})) for value in others)
+
+
 @pytest.mark.parametrize(
     "change",
     [

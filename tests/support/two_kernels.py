@@ -1,18 +1,23 @@
-"""Two kernels that run the same cells, one with the cache on and one without casaprov: after each cell all must be equal."""
+"""Two kernels that run the same cells, one with the cache on and one without casaprov: after each cell all must be equal.
+
+What the plain kernel leaves after the same cells is remembered: rounds begin with a fresh folder, and many of them share
+their first cells.
+"""
 
 from __future__ import annotations
 
 import ast
-import random
 import shutil
 import signal
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
 
-from casaprov.digests.digester import Digester
+from casaprov.digests.measurement import measure
 from casaprov.errors import CasaprovError
+from casaprov.files.stamps import Stamps, stamp
+from casaprov.readers.installed import fits_reader, table_reader
 from live_kernel import LiveKernel
 
 PREPARE = """
@@ -28,12 +33,30 @@ def show(function):
     except Exception as error:
         answer = (type(error).__name__, str(error))
     print('ANSWER', repr(tuple(text.replace(HOME, '') for text in answer)))
+def begin():
+    tb.close()
+    os.chdir(HOME)
+    casatasks.casalog.ompSetNumThreads(2)
+    for name in os.listdir():
+        if not name.startswith('.') and not name.endswith('.log'):
+            shutil.rmtree(name) if os.path.isdir(name) and not os.path.islink(name) else os.remove(name)
 """
 
 CACHED = """
 %load_ext casaprov
 %casaprov config cache on
 %casaprov config show_log no
+from casaprov.recompute.store.results import Store
+Store._check_worth = lambda *_: None  # what is kept must not depend on the speed of the machine
+"""
+
+ANOTHER_STORE = """
+from pathlib import Path
+results = casaprov.kernel_hook._recording.session.recomputation()
+results.settle()
+results.store = Store(Path(HOME, ".casaprov", "store-{}"), on_notice=lambda _: None)
+results._left.clear()
+results.counts.clear()
 """
 
 COUNTS = "casaprov.kernel_hook._recording.session.recomputation().counts"
@@ -52,10 +75,80 @@ class Step:
     ends: str = ""
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What a cell answered, and the contents of the folder after it."""
+
+    answers: list[str]
+    contents: dict[str, str]
+
+
 def call(task: str, **parameters: object) -> Step:
     """A cell that calls a task and shows its answer."""
     given = ", ".join(f"{name}={value!r}" for name, value in parameters.items())
     return Step(f"show(lambda: {task}({given}))")
+
+
+def fresh(measurement_set: Path) -> Step:
+    """A cell that removes everything, and begins with a MeasurementSet called ``w.ms``."""
+    return Step(f"begin(); shutil.copytree({str(measurement_set)!r}, 'w.ms')")
+
+
+@dataclass
+class Contents:
+    """Digests of what is in a folder; what did not change is not read again."""
+
+    folder: Path
+    _known: dict[Path, tuple[Stamps, str]] = field(default_factory=dict)
+
+    def now(self) -> dict[str, str]:
+        """Return the digest of each product, by name."""
+        self._known = dict(self._measured())
+        return {path.relative_to(self.folder).as_posix(): digest for path, (_, digest) in self._known.items()}
+
+    def _measured(self) -> Iterator[tuple[Path, tuple[Stamps, str]]]:
+        for path in self._products():
+            stamps = stamp(path)
+            if path in self._known and self._known[path][0] == stamps:
+                yield path, self._known[path]
+                continue
+            try:
+                digest = str(measure(path, table_reader, fits_reader).content_digest)
+            except CasaprovError as error:
+                digest = type(error).__name__
+            yield path, (stamps, digest)
+
+    def _products(self) -> Iterator[Path]:
+        below = self.folder / "sub"
+        for folder in (self.folder, below) if below.is_dir() else (self.folder,):
+            for path in sorted(folder.iterdir()):
+                if path != below and not path.name.startswith(".") and path.suffix not in {".log", ".last"}:
+                    yield path
+
+
+class Plain:
+    """A plain kernel that runs only cells of which it is not known what they leave after the cells before them."""
+
+    def __init__(self, kernel: LiveKernel, folder: Path) -> None:
+        self._kernel = kernel
+        self._contents = Contents(folder)
+        self._known: dict[tuple[str, ...], Seen] = {}
+        self._wanted: tuple[str, ...] = ()  # cells of this round so far
+        self._done: tuple[str, ...] = ()  # those that this kernel ran since its folder was fresh
+        kernel.good(f"import os; os.chdir({str(folder)!r})")
+        kernel.good(PREPARE)
+
+    def run(self, code: str) -> Seen:
+        """Return what a cell leaves after the earlier ones of its round, which began with a fresh folder."""
+        self._wanted = (code,) if code.startswith("begin()") else (*self._wanted, code)
+        if self._wanted not in self._known:
+            if self._done != self._wanted[: len(self._done)]:
+                self._done = ()
+            for cell in self._wanted[len(self._done) :]:
+                answers = answers_in(self._kernel.run(cell).stdout)
+                self._done = (*self._done, cell)
+                self._known[self._done] = Seen(answers, self._contents.now())
+        return self._known[self._wanted]
 
 
 class TwoKernels:
@@ -65,67 +158,65 @@ class TwoKernels:
     ----------
     place
         Empty folder.
-    measurement_set
-        The MeasurementSet that all work starts from.
-    digester
-        Measures what the kernels left.
-    planted
-        Cell that plants a bug in the cached kernel, or one of the cells of a user.
+    plain
+        A kernel without casaprov.
     """
 
-    def __init__(self, place: Path, measurement_set: Path, digester: Digester, planted: str = "") -> None:
-        self.measurement_set = measurement_set
-        self._digester = digester
-        self._planted = planted
-        self.folders = {name: place / name / "w" for name in ("cached", "plain")}
-        for folder in self.folders.values():
-            folder.mkdir(parents=True)
-        self._kernels = {"plain": LiveKernel(self.folders["plain"])}
-        self._kernels["plain"].good(PREPARE)
-        self._start_cached()
+    def __init__(self, place: Path, plain: LiveKernel) -> None:
+        for name in ("cached", "plain"):
+            (place / name / "w").mkdir(parents=True)
+        self._folder = place / "cached" / "w"
+        self._plain = Plain(plain, place / "plain" / "w")
+        self._contents = Contents(self._folder)
+        self._cached = self._start()
         self.outcomes: dict[str, int] = {}
-        self.steps = 0
+        self._stores = 0
 
-    def _start_cached(self) -> None:
-        kernel = self._kernels["cached"] = LiveKernel(self.folders["cached"])
-        kernel.good(CACHED)
-        kernel.good(PREPARE)
-        kernel.good("import casaprov.kernel_hook")
-        if self._planted:
-            kernel.good("show(lambda: visstat('nothing.ms'))")  # the session opens with the first call
-            kernel.good(self._planted)
+    def _start(self) -> LiveKernel:
+        kernel = LiveKernel(self._folder)
+        for cell in (CACHED, PREPARE, "import casaprov.kernel_hook"):
+            kernel.good(cell)
+        return kernel
 
     def run(self, step: Step) -> None:
         """Run a cell in both kernels; raise :class:`Unequal` if they differ afterwards."""
-        self.steps += 1
         if step.ends == "killed":
             self._kill_during(step)
             return
-        answers = {name: _answer(kernel.run(step.code).stdout) for name, kernel in self._kernels.items()}
-        if answers["cached"] != answers["plain"]:
-            raise Unequal(f"{step.code}: {answers['cached']} instead of {answers['plain']}")
-        left = {name: self._contents(folder) for name, folder in self.folders.items()}
-        if left["cached"] != left["plain"]:
-            unequal = sorted(
-                name
-                for name in left["cached"].keys() | left["plain"].keys()
-                if left["cached"].get(name) != left["plain"].get(name)
-            )
+        answers = answers_in(self._cached.run(step.code).stdout)
+        there, plain = self._contents.now(), self._plain.run(step.code)
+        if answers != plain.answers:
+            raise Unequal(f"{step.code}: {answers} instead of {plain.answers}")
+        names = sorted(there.keys() | plain.contents.keys())
+        if unequal := [name for name in names if there.get(name) != plain.contents.get(name)]:
             raise Unequal(f"after {step.code}: {', '.join(unequal)}")
         if step.ends == "restarted":
+            cwd = ast.literal_eval(self._cached.good("os.getcwd()").text)
             self._take_outcomes()
-            self._kernels["cached"].close()
-            self._start_cached()
-            self._kernels["cached"].good(f"os.chdir({str(self._cwd())!r})")
+            self._cached.close()
+            self._cached = self._start()
+            self._cached.good(f"os.chdir({cwd!r})")
 
-    def begin_anew(self, planted: str = "") -> None:
-        """Start the cached kernel anew, with an empty store and another planted bug."""
-        self._kernels["cached"].close()
-        shutil.rmtree(self.folders["cached"])
-        self.folders["cached"].mkdir()
-        self._kernels["plain"].good("tb.close(); os.chdir(HOME)")
-        self._planted, self.outcomes, self.steps = planted, {}, 0
-        self._start_cached()
+    def run_all(self, steps: Iterable[Step]) -> None:
+        """Run cells in both kernels, one after the other."""
+        for step in steps:
+            self.run(step)
+
+    def begin_anew(self) -> None:
+        """Begin again with an empty store."""
+        self._stores += 1
+        self._cached.good("show(lambda: visstat('nothing.ms'))")  # the session opens with the first call
+        self._cached.good(ANOTHER_STORE.format(self._stores))
+        self.outcomes = {}
+
+    @contextmanager
+    def planted(self, plant: Step, remove: Step) -> Iterator[None]:
+        """Have a bug in the cached kernel."""
+        self._cached.good(plant.code)
+        try:
+            yield
+        finally:
+            self._cached.good(remove.code)
 
     @property
     def hits(self) -> float:
@@ -135,214 +226,27 @@ class TwoKernels:
         return self.outcomes.get("restored", 0) / looked_up if looked_up else 0.0
 
     def close(self) -> None:
-        """End both kernels."""
-        for kernel in self._kernels.values():
-            kernel.close()
+        """End the cached kernel."""
+        self._cached.close()
 
     def _kill_during(self, step: Step) -> None:
         """Kill the cached kernel in the middle of a cell; what it leaves is made anew by the next round."""
-        kernel = self._kernels["cached"]
         self._take_outcomes()
         delay_s = step.code.count("a") % 5 * 0.05
         kill = f"threading.Timer({delay_s}, os.kill, (os.getpid(), {signal.SIGKILL.value})).start()"
-        kernel.die(f"import threading; {kill}\n{step.code}")
-        self._start_cached()
-
-    def _cwd(self) -> str:
-        folder = Path(ast.literal_eval(self._kernels["plain"].good("os.getcwd()").text))
-        return str(self.folders["cached"] / folder.relative_to(self.folders["plain"]))
+        self._cached.die(f"import threading; {kill}\n{step.code}")
+        self._cached = self._start()
 
     def _take_outcomes(self) -> None:
-        shown = self._kernels["cached"].run(TAKE_COUNTS)
+        shown = self._cached.run(TAKE_COUNTS)
         if shown.error is None:
             for outcome, times in ast.literal_eval(shown.text).items():
                 self.outcomes[outcome] = self.outcomes.get(outcome, 0) + times
 
-    def _contents(self, folder: Path) -> dict[str, str]:
-        return dict(self._measured(folder))
 
-    def _measured(self, folder: Path) -> Iterator[tuple[str, str]]:
-        for path in sorted(folder.rglob("*") if (folder / "sub").is_dir() else folder.iterdir()):
-            inside = path.relative_to(folder).parts
-            if len(inside) > 2 or (len(inside) == 2 and inside[0] != "sub") or inside == ("sub",):
-                continue
-            if path.name.startswith(".") or path.suffix in {".log", ".last"}:
-                continue
-            try:
-                yield "/".join(inside), self._digester.measure(path).content_digest
-            except CasaprovError as error:
-                yield "/".join(inside), type(error).__name__
-
-
-def _answer(printed: str) -> list[str]:
+def answers_in(printed: str) -> list[str]:
+    """Return the lines in which a cell showed the answers of its calls."""
     return [line for line in printed.splitlines() if line.startswith("ANSWER")]
-
-
-# -- rounds ------------------------------------------------------------------------
-
-
-@dataclass
-class Rounds:
-    """Rounds of a small reduction, each a little different from the one before: most of its calls are known then."""
-
-    kernels: TwoKernels
-    random: random.Random
-    values: dict[str, Any] = field(default_factory=dict)
-    _CHOICES: ClassVar[dict[str, list[Any]]] = {
-        "antenna": ["1", "2", "9&&9"],  # no antenna 9: the flags stay as they are
-        "flux": [5.0, 2.0],
-        "solint": ["inf", "60s"],
-        "column": ["corrected", "data"],
-        "niter": [0, 3],
-        "major": ["60arcsec", "90arcsec"],
-    }
-
-    def __post_init__(self) -> None:
-        self.values = {name: choices[0] for name, choices in self._CHOICES.items()}
-
-    def fresh(self) -> Step:
-        """Remove everything, and begin with the MeasurementSet."""
-        return Step(
-            "os.chdir(HOME); tb.close()\n"
-            "for name in os.listdir():\n"
-            "    if not name.startswith('.') and not name.endswith('.log'):\n"
-            "        shutil.rmtree(name) if os.path.isdir(name) else os.remove(name)\n"
-            f"shutil.copytree({str(self.kernels.measurement_set)!r}, 'w.ms')"
-        )
-
-    def reduction(self) -> list[Step]:
-        """The calls with the present values."""
-        of = self.values
-        image = {"imagename": "i", "imsize": 32, "cell": "30arcsec", "niter": of["niter"], "interactive": False}
-        return [
-            call("flagdata", vis="w.ms", antenna=of["antenna"], flagbackup=False),
-            call("setjy", vis="w.ms", standard="manual", fluxdensity=[of["flux"], 0, 0, 0], usescratch=True),
-            call("gaincal", vis="w.ms", caltable="g.G", solint=of["solint"], refant="3", minsnr=0.0),
-            call("applycal", vis="w.ms", gaintable=["g.G"], flagbackup=False),
-            call("split", vis="w.ms", outputvis="s.ms", datacolumn=of["column"]),
-            call("tclean", vis="s.ms", datacolumn="data", **image),
-            call("imsmooth", imagename="i.image", outfile="sm.im", major=of["major"], minor="50arcsec", pa="10deg"),
-            call("imstat", imagename="sm.im"),
-        ]
-
-    def edited(self) -> list[Step]:
-        """A round after one value was edited."""
-        name = self.random.choice(sorted(self._CHOICES))
-        self.values[name] = self.random.choice(self._CHOICES[name])
-        return [self.fresh(), *self.reduction()]
-
-    def disturbed(self) -> list[Step]:
-        """A round with something else between its calls."""
-        steps = self.reduction()
-        position = self.random.randrange(1, len(steps))
-        kind = self.random.choice(sorted(self._DISTURBANCES))
-        return [self.fresh(), *steps[:position], *self._DISTURBANCES[kind], *steps[position:]]
-
-    _DISTURBANCES: ClassVar[dict[str, list[Step]]] = {
-        "putcol": [
-            Step(
-                "tb.open('w.ms', nomodify=False); data = tb.getcol('DATA'); data *= 1.5; tb.putcol('DATA', data); tb.close()"
-            )
-        ],
-        "a column of the model": [call("delmod", vis="w.ms", scr=True)],
-        "a copy": [
-            Step("shutil.copytree('w.ms', 'v.ms')"),
-            call("flagdata", vis="v.ms", antenna="3", flagbackup=False),
-            Step("shutil.rmtree('v.ms')"),
-        ],
-        "an open table": [Step("tb.open('w.ms'); d = tb.getcol('DATA')")],
-        "another kernel": [Step("pass", "restarted")],
-    }
-
-    def again(self) -> list[Step]:
-        """The calls once more, onto what they left."""
-        return self.reduction()
-
-    def in_another_order(self) -> list[Step]:
-        """Two neighbouring calls of the calibration change places."""
-        steps = self.reduction()
-        position = self.random.randrange(0, 3)
-        steps[position], steps[position + 1] = steps[position + 1], steps[position]
-        return [self.fresh(), *steps]
-
-    def deleted(self) -> list[Step]:
-        """A product is deleted, and the calls from there on run again."""
-        steps = self.reduction()
-        product = self.random.choice([("g.G", 2), ("s.ms", 4), ("sm.im", 6)])
-        return [Step(f"shutil.rmtree({product[0]!r}, ignore_errors=True)"), *steps[product[1] :]]
-
-    def below(self) -> list[Step]:
-        """The calls in a folder below."""
-        return [
-            self.fresh(),
-            Step("os.mkdir('sub'); os.rename('w.ms', 'sub/w.ms'); os.chdir('sub')"),
-            *self.reduction(),
-        ]
-
-    def with_threads(self) -> list[Step]:
-        """The calls with another number of threads, and then with the former one."""
-        return [
-            self.fresh(),
-            *self.reduction()[:6],
-            Step("casatasks.casalog.ompSetNumThreads(1)"),
-            *self.reduction()[6:],
-            Step("casatasks.casalog.ompSetNumThreads(2)"),
-            Step("shutil.rmtree('sm.im')"),
-            *self.reduction()[6:],
-        ]
-
-    def killed(self) -> list[Step]:
-        """A kill in the middle of a call, and a round after it."""
-        steps = self.reduction()
-        position = self.random.randrange(0, 6)
-        first = [self.fresh(), *steps[:position], Step(steps[position].code, "killed")]
-        return [*first, self.fresh(), *self.reduction()]
-
-    def play(self, kinds: Iterable[str]) -> None:
-        """Run the calls once, and then a round of each of these kinds."""
-        for step in (self.fresh(), *self.reduction()):
-            self.kernels.run(step)
-        for kind in kinds:
-            for step in getattr(self, kind)():
-                self.kernels.run(step)
-
-
-KINDS = (
-    "edited",
-    "with_threads",
-    "again",
-    "disturbed",
-    "in_another_order",
-    "deleted",
-    "below",
-    "killed",
-)
-"""Kinds of rounds."""
-
-PLANTED = {
-    "keys by path": """
-import casaprov.recompute.lookup
-casaprov.recompute.lookup.content_state = lambda measured, unread=frozenset(): "there"
-""",
-    "existing outputs ignored": """
-import casaprov.recompute.action_key
-casaprov.recompute.action_key.KeyedCall.stateful_outputs = property(lambda call: ())
-""",
-    "threads ignored": """
-import casaprov.casa.installed.environment
-casaprov.casa.installed.environment._threads_of_casa = lambda: 1
-""",
-    "an open table ignored": """
-import casaprov.casa.installed.held
-casaprov.casa.installed.held.held_reason = lambda paths: ""
-""",
-    "columns taken too narrowly": """
-import casaprov.tasks.reuse
-columns = frozenset(casaprov.tasks.reuse.CONTENT_COLUMNS)
-casaprov.tasks.reuse.ReuseTerms.unread_columns = lambda terms, parameter, parameters, present: present & columns
-""",
-}
-"""Bugs of a cache, each as a cell that plants it in a kernel."""
 
 
 def small_measurement_set(folder: Path, fits: Path) -> None:
