@@ -2,7 +2,7 @@
 
     python benchmarks/chains.py [--calls 200] [--repeats 1]
 
-``flagdata`` in a loop, each call with another antenna, on a MeasurementSet of 3.4 MB split from NGC 5921: each call would
+``flagdata`` in a loop, each call with another selection, on a MeasurementSet of 3.4 MB split from NGC 5921: each call would
 wait for the digest of the state that the one before it left. The time that the record says the user waited, over the
 duration of the calls, with the cache off and on.
 """
@@ -28,7 +28,7 @@ def run(calls: int, *, cached: bool) -> Run:
         ),
         (
             f"for n in range({calls}):\n"
-            "    flagdata('w.ms', antenna=str(1 + n % 27), timerange=f'>09:2{n % 9}:00', flagbackup=False)"
+            "    flagdata('w.ms', spw=f'0:{n % 6}', uvrange=f'>{800 + n}m', flagbackup=False)"
         ),
     ]
     return run_cells(cells)
