@@ -91,7 +91,7 @@ def test_pixels_of_another_number_of_threads_are_restored_only_by_a_planted_bug(
     casa_site_config: object, tmp_path: Path, planted: str
 ) -> None:
     """FFTW takes the number when it is first used: a kernel each."""
-    pixels = {}
+    pixels, plain = {}, ""
     for threads in ("2", "1"):
         kernel = LiveKernel(tmp_path, environ={**os.environ, "OMP_NUM_THREADS": threads})
         try:
