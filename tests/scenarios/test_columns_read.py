@@ -119,4 +119,4 @@ def test_no_call_reads_a_column_that_the_task_table_leaves_out(columns_read: dic
             wrong.append(f"{task} {parameters} reads {sorted(extra)}")
     assert wrong == []
     assert left_unread >= 10
-    assert {"DATA", "MODEL_DATA", "SIGMA"} <= columns_read[0]  # a trace that saw nothing would agree with any table
+    assert {"DATA", "MODEL_DATA"} <= columns_read[0]  # a trace that saw nothing would agree with any table
