@@ -28,8 +28,7 @@ from casaprov.kernel.notices import print_notice, print_wait
 from casaprov.kernel.recorded_session import RecordedSession
 from casaprov.notebook.notebook_name import NotebookName
 from casaprov.recording import activities
-from casaprov.recording.finish_queue import FinishQueue
-from casaprov.recording.patience import Patience
+from casaprov.recording.finish_queue import FinishQueue, Patience
 from casaprov.scripts.call_sites import CallSites
 
 if TYPE_CHECKING:

@@ -31,11 +31,10 @@ from casaprov.journal.writer import Journal
 from casaprov.processes.descriptors import are_scarce
 from casaprov.recording.attribution import Attribution
 from casaprov.recording.explanations import Background, Explanations
-from casaprov.recording.finish_queue import FinishQueue
+from casaprov.recording.finish_queue import FinishQueue, Patience
 from casaprov.recording.open_call import EndedCall, OpenCall, as_listed_uses, find_changes
 from casaprov.recording.path_states import PathStates
-from casaprov.recording.patience import LeftStates, Patience, failed_measurement
-from casaprov.recording.provisional_states import ProvisionalStates
+from casaprov.recording.provisional_states import LeftStates, ProvisionalStates, failed_measurement
 from casaprov.recording.record_writer import Recorded, RecordWriter
 from casaprov.records.model import Activity, Entity, Session, Tier
 from casaprov.records.values import is_exact, summarise, to_json

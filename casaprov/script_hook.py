@@ -29,8 +29,7 @@ from casaprov.journal.folder import journal_folder
 from casaprov.kernel.notices import print_notice
 from casaprov.kernel.recorded_session import RecordedSession
 from casaprov.recording import activities
-from casaprov.recording.finish_queue import FinishQueue
-from casaprov.recording.patience import Patience
+from casaprov.recording.finish_queue import FinishQueue, Patience
 from casaprov.records.model import Activity, Entity, ScriptRun, Step
 from casaprov.scripts.call_sites import CallSites, RunningScript
 from casaprov.scripts.cells import ScriptCell, decoded, script_cells

@@ -23,8 +23,7 @@ from casaprov.lineage.graph import Lineage
 from casaprov.recorder import Digester, Recorder
 from casaprov.recording.archive_checksums import checksums_beside
 from casaprov.recording.explanations import Background, OtherNotebooks, UnfinishedCalls
-from casaprov.recording.finish_queue import FinishQueue
-from casaprov.recording.patience import Patience
+from casaprov.recording.finish_queue import FinishQueue, Patience
 from casaprov.records.model import Document, Entity, Locator, Session, Tier
 from casaprov.records.wording import now
 from casaprov.tasks.specs import TaskSpec, load_specs, spec_of

@@ -10,8 +10,7 @@ The user's code does not wait for digests. So records are made asynchronously, a
 Reading order, with the promises that each module keeps: ``open_call`` (a call under way, and what it changed),
 ``explanations`` (sentences about changes by no call), ``path_states`` (the present state of each path),
 ``provisional_states`` (states by stamps: 1), ``record_writer`` (the lines of a call: 1, 4), ``finish_queue`` (the
-thread, and waiting for it: 2, 3), ``patience`` (when waiting ends, and stamps stand for a state), ``write_guard``
-(waiting of code that is no call: 3). Beside these: ``attribution`` (who made a change that no call declares),
+thread, and waiting for it: 2, 3), ``write_guard`` (waiting of code that is no call: 3). Beside these: ``attribution`` (who made a change that no call declares),
 ``archive_checksums`` (checksums of inputs), ``activities`` (functions, blocks and programs recorded like tasks), and
 ``late_states`` (a record completed after its sessions). :mod:`casaprov.recorder` puts them together.
 """

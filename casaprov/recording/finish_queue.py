@@ -19,12 +19,16 @@ from typing import NamedTuple
 
 from casaprov.processes.exempt import THREAD_PREFIX, ExemptLock, is_exempt
 
-__all__ = ["FinishQueue"]
+__all__ = ["FinishQueue", "Patience"]
 
 _log = logging.getLogger(__name__)
 
 _LONG_WAIT_S = 2.0
 """Time after which a user is told what the wait is for."""
+
+
+_FIRST_S = 1.0
+"""Seconds that a session may always wait: its first tasks took no time yet."""
 
 
 class _Unfinished(NamedTuple):
@@ -193,6 +197,40 @@ class FinishQueue:
                     self._read_by_calls.clear()
             # Only now: a waiter that goes on must find the record gone from the list.
             record.finished.set()
+
+
+class Patience:
+    """Part of the task time for which calls may wait. Safe for threads.
+
+    Parameters
+    ----------
+    part
+        Returns the part, as a number from 0; infinite for calls that always wait.
+    """
+
+    def __init__(self, part: Callable[[], float]) -> None:
+        self._part = part
+        self._lock = threading.Lock()
+        self._tasks_s = 0.0
+        self._waited_s = 0.0
+
+    @property
+    def left_s(self) -> float:
+        """Seconds that a call may wait now."""
+        part = self._part()
+        allowed = part * self._tasks_s if self._tasks_s or part == 0 else 0.0
+        return max(0.0, max(_FIRST_S if part else 0.0, allowed) - self._waited_s)
+
+    @property
+    def endless(self) -> bool:
+        """True if calls always wait."""
+        return self._part() == float("inf")
+
+    def note(self, seconds: float, waited_s: float) -> None:
+        """Note a call that has ended: its duration, and for how long it waited for casaprov."""
+        with self._lock:
+            self._tasks_s += max(0.0, seconds - waited_s)
+            self._waited_s += waited_s
 
 
 def _holds(folder: Path, path: Path) -> bool:

@@ -2,23 +2,30 @@
 
 They are named by the first of the two records of a call with pending digests (:mod:`casaprov.recording`). If the
 process is killed before the second, they are all that is known of its files.
+
+The next task in a chain that changes one product does not wait for ever: the digest of a state is given up when the
+:class:`~casaprov.recording.finish_queue.Patience` ends (:class:`LeftStates`).
 """
 
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from pathlib import Path
 
 from casaprov.digests.measurement import Measurement
+from casaprov.errors import Superseded
+from casaprov.files.stamps import Stamps
 from casaprov.processes.exempt import ExemptLock
 from casaprov.recording.open_call import EndedCall
 from casaprov.recording.path_states import PathStates, is_still
 from casaprov.records.model import UNDIGESTED, Entity, Locator
 from casaprov.tasks.specs import FileUse
 
-__all__ = ["ProvisionalStates"]
+__all__ = ["LeftStates", "ProvisionalStates", "failed_measurement"]
 
 
 class ProvisionalStates:
@@ -116,3 +123,79 @@ class ProvisionalStates:
         with self._lock:
             self._pending[state.path] = (call, state)
         return state
+
+
+class LeftStates:
+    """Measurements of the states that tasks left, which may be given up. Safe for threads.
+
+    One state of each path is read at a time: what a chain leaves must not be read for longer than the chain takes.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._states: dict[Path, tuple[Stamps, Future[Measurement]]] = {}
+        self._reading: dict[Path, Future[Measurement]] = {}
+        self._given_up: dict[Path, Superseded] = {}
+
+    def measure(self, path: Path, stamps: Stamps, submit: Callable[[], Future[Measurement]]) -> Future[Measurement]:
+        """Return the measurement of a state that a task left.
+
+        Parameters
+        ----------
+        submit
+            Starts to measure it.
+        """
+        measurement: Future[Measurement] = Future()
+
+        def start(_earlier: Future[Measurement] | None = None) -> None:
+            if measurement.done():
+                return
+            reading = submit()
+            with self._lock:
+                self._reading[path] = reading
+            reading.add_done_callback(lambda done: _pass_on(done, measurement))
+
+        with self._lock:
+            self._states[path] = stamps, measurement
+            self._given_up.pop(path, None)
+            earlier = self._reading.get(path)
+        if earlier is None:
+            start()
+        else:  # calls it at once if that is read already
+            earlier.add_done_callback(start)
+        return measurement
+
+    def give_up(self, path: Path, stamps: Stamps) -> None:
+        """Give up the measurement of the state with these stamps, if it is not done yet."""
+        with self._lock:
+            known = self._states.get(path)
+            if known is None or known[0] != stamps:
+                return
+            error = Superseded(stamps.digest, stamps.size_bytes)
+            with suppress(InvalidStateError):  # it was read meanwhile
+                known[1].set_exception(error)
+                self._given_up[path] = error
+
+    def given_up(self, path: Path, stamps: Stamps) -> Superseded | None:
+        """Return the error that stands for the digest of a state; None if its digest was not given up."""
+        with self._lock:
+            error = self._given_up.get(path)
+        return error if error is not None and error.stamp == stamps.digest else None
+
+
+def failed_measurement(error: Superseded) -> Future[Measurement]:
+    """Return the measurement of a state that was given up."""
+    measurement: Future[Measurement] = Future()
+    measurement.set_exception(error)
+    return measurement
+
+
+def _pass_on(done: Future[Measurement], measurement: Future[Measurement]) -> None:
+    with suppress(InvalidStateError):  # it was given up
+        error = done.exception() if not done.cancelled() else None
+        if done.cancelled():
+            measurement.cancel()
+        elif error is not None:
+            measurement.set_exception(error)
+        else:
+            measurement.set_result(done.result())

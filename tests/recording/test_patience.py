@@ -16,7 +16,8 @@ from cached_calls import CachedCalls, World
 from casaprov.digests.measurement import Measurement
 from casaprov.errors import Superseded
 from casaprov.files.stamps import Stamps, stamp
-from casaprov.recording.patience import LeftStates, Patience
+from casaprov.recording.finish_queue import Patience
+from casaprov.recording.provisional_states import LeftStates
 from casaprov.recording.write_guard import guard_writes
 from casaprov.records.model import Tier
 from waiting_notebook import GatedDigester, Waiting, digest_of, held

@@ -21,8 +21,7 @@ from casaprov.journal.writer import Journal
 from casaprov.recompute.lookup import Recomputation
 from casaprov.recompute.store.results import Store
 from casaprov.recorder import Digester, Recorder
-from casaprov.recording.finish_queue import FinishQueue
-from casaprov.recording.patience import Patience
+from casaprov.recording.finish_queue import FinishQueue, Patience
 from casaprov.records.model import Activity
 from casaprov.runner import Runner
 from casaprov.tasks.calls import FileTable, TaskCall, TaskResult

@@ -16,9 +16,8 @@ from casaprov.journal.document import read_document
 from casaprov.journal.writer import Journal
 from casaprov.recorder import Digester, Recorder
 from casaprov.recording.explanations import Background
-from casaprov.recording.finish_queue import FinishQueue
+from casaprov.recording.finish_queue import FinishQueue, Patience
 from casaprov.recording.open_call import OpenCall
-from casaprov.recording.patience import Patience
 from casaprov.records.model import Activity, Document, Entity, Tier
 from casaprov.tasks.calls import TaskCall, TaskResult
 from casaprov.tasks.specs import read_specs

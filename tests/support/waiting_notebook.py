@@ -12,8 +12,7 @@ from typing import Any
 
 from casaprov.digests.measurement import Measurement, measure
 from casaprov.files.stamps import Stamps
-from casaprov.recording.finish_queue import FinishQueue
-from casaprov.recording.patience import Patience
+from casaprov.recording.finish_queue import FinishQueue, Patience
 from casaprov.recording.write_guard import guard_writes
 from casaprov.records.model import Tier
 from recorded_files import HereDigester, Notebook, no_reader
