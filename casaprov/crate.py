@@ -131,6 +131,7 @@ def pack(
     repository: str = "",
     preview: Callable[[Document, Manifest], str] | None = None,
     remarks: Sequence[str] = (),
+    extras: Callable[[Document, Manifest], Mapping[str, bytes]] | None = None,
 ) -> Packed:
     """Write a crate.
 
@@ -161,6 +162,8 @@ def pack(
         Returns the page for readers; None for none.
     remarks
         Sentences for the README about what the notebook, run from the top, would not give in the same way.
+    extras
+        Returns files to add, of :data:`casaprov.crates.layout.EXTRAS`; None for none.
 
     Raises
     ------
@@ -187,7 +190,7 @@ def pack(
                 repository=repository or content_address(saved),
                 items=tuple(map(_crate_item, items)),
             )
-            CrateWriter(archive, document).write(manifest, saved, journal, items, preview, remarks)
+            CrateWriter(archive, document).write(manifest, saved, journal, items, preview, remarks, extras)
         part.replace(out)
     except OSError as error:
         raise _unwritten(out, error) from error

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 __all__ = [
+    "BUILD_INSTRUCTIONS_CONTEXT",
     "CASAPROV",
     "CASA_DOCS",
     "CASA_PAPER",
     "CASA_PAPER_TITLE",
+    "CONDA_ENVIRONMENT",
     "CONTENT_DIGEST",
     "JUPYTER",
     "MEDIA_TYPES",
@@ -40,6 +42,14 @@ CONTENT_DIGEST: Final = f"{CASAPROV}/terms#content-digest"
 
 VOPROV: Final = "http://www.ivoa.net/documents/ProvenanceDM/index.html#"
 """Namespace of the IVOA Provenance Data Model, as the package ``voprov`` writes it."""
+
+BUILD_INSTRUCTIONS_CONTEXT: Final = {"buildInstructions": "https://codemeta.github.io/terms/buildInstructions"}
+"""CodeMeta's term, which Provenance Run Crate takes, and RO-Crate 1.1 has only if it is added to the context."""
+
+CONDA_ENVIRONMENT: Final = (
+    "https://conda.io/projects/conda/en/latest/user-guide/tasks/manage-environments.html#create-env-file-manually"
+)
+"""Page about the form of an environment file."""
 
 CASA_DOCS: Final = "https://casadocs.readthedocs.io/en/stable/api/casatasks.html"
 CASA_PAPER: Final = "https://doi.org/10.1088/1538-3873/ac9642"

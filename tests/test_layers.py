@@ -77,7 +77,7 @@ ROOMS: dict[str, str] = {
     "kernel/magics": "comparison config crates diffs digests drawings errors files forecast hashing journal kernel lineage notebook recording records / IPython",
     "kernel_hook": "casa casa/hooks casa/installed casa/plots errors journal kernel kernel/display kernel/magics notebook recording scripts",
     "lineage": "bounded_json errors hashing records terms",
-    "notebook": "crate crates credits digests doctor errors files hashing journal lineage previews privacy processes recording records replays scripts tasks version / ipykernel jupyter_client jupyter_server nbclient nbformat",
+    "notebook": "crate crates credits descriptions digests doctor errors files hashing journal lineage previews privacy processes recording records replays scripts tasks version / ipykernel jupyter_client jupyter_server nbclient nbformat",
     "observations": "errors formats records / numpy",
     "previews": "crates drawings lineage observations records / jinja2 markupsafe",
     "privacy": "bounded_json crates digests errors hashing journal lineage records scripts / numpy",

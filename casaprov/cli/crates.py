@@ -111,6 +111,7 @@ def _with_options(function: F, options: tuple[Callable[[F], F], ...]) -> F:
 @click.option("--redact", is_flag=True, help="Put masks in place of tokens and passwords.")
 @click.option("--allow", is_flag=True, help="Pack what looks like a token or a password.")
 @click.option("--keep-paths", is_flag=True, help="Keep the home folder in paths, and the name of the machine.")
+@click.option("--with", "wanted", default="", metavar="LIST", help="Add files to the crate: codemeta,reana.")
 @credit_options
 @description_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
@@ -132,6 +133,7 @@ def export(
     allow: bool,
     keep_paths: bool,
     as_json: bool,
+    wanted: str,
     require: str,
     ask: bool,
     datacite: Path | None,
@@ -149,6 +151,7 @@ def export(
     """
     given, required = given_credits(**named), required_credits(require)
     extent, patterns = _included(included)
+    extras = _extras(wanted)
     limit = _size(max_bytes) if max_bytes is not None else None
     descriptions = {"datacite": datacite, "codemeta": codemeta, "obscore": obscore, "datalink": datalink}
     with extra("jupyter"):
@@ -194,6 +197,7 @@ def export(
             with_observed=with_observed,
             privacy=PrivacyPolicy(redact=redact, allow=allow, keep_paths=keep_paths),
             quick_looks=digester.quick_looks,
+            extras=extras,
         )
     write_descriptions(packed, descriptions, address)
     show(packed, as_json, packed_view)
@@ -309,6 +313,15 @@ def _included(words: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
     if len(extents) > 1:
         raise UsageError(f"--include {' and '.join(extents)} contradict each other.", hint="Give one of them.")
     return (extents or ["products"])[0], tuple(word for word in words if word not in _EXTENTS)
+
+
+def _extras(text: str) -> tuple[str, ...]:
+    from casaprov.descriptions.extras import ON_DEMAND
+
+    words = tuple(word.strip() for word in text.split(",") if word.strip())
+    if unknown := [word for word in words if word not in ON_DEMAND]:
+        raise UsageError(f"--with knows no {', '.join(unknown)}.", hint=f"It knows {', '.join(ON_DEMAND)}.")
+    return words
 
 
 def _size(text: str) -> int:

@@ -17,7 +17,7 @@ from casaprov.credits.people import Organization, Person
 from casaprov.errors import UsageError
 from casaprov.observations.jsonld import archive_id, archive_nodes
 from casaprov.records.model import Identifier
-from casaprov.terms import ROCRATE_CONTEXT, WORKFLOW_RUN_CONTEXT
+from casaprov.terms import BUILD_INSTRUCTIONS_CONTEXT, ROCRATE_CONTEXT, WORKFLOW_RUN_CONTEXT
 
 __all__ = ["Annotation", "annotated", "annotated_text", "linked", "linked_text", "write_copy"]
 
@@ -79,10 +79,12 @@ def annotated(metadata: dict[str, Any], annotation: Annotation) -> dict[str, Any
         _extend(root, key, [{"@id": group[0]["@id"]} for group in described[key]])
     root |= {key: {"@id": group[0]["@id"]} for key in ("publisher", "license") for group in described[key]}
     changed = {**metadata, "@graph": [root if node is nodes["./"] else node for node in metadata["@graph"]]}
-    added = {node["@id"]: node for groups in described.values() for group in groups for node in group}
-    changed["@graph"] += [node for identifier, node in added.items() if identifier not in nodes]
+    new = {node["@id"]: node for groups in described.values() for group in groups for node in group}
+    changed["@graph"] += [node for identifier, node in new.items() if identifier not in nodes]
     if annotation.repair:
-        changed["@context"] = [ROCRATE_CONTEXT, WORKFLOW_RUN_CONTEXT]
+        built = any("buildInstructions" in node for node in nodes.values())
+        added = [BUILD_INSTRUCTIONS_CONTEXT] if built else []
+        changed["@context"] = [ROCRATE_CONTEXT, WORKFLOW_RUN_CONTEXT, *added]
     return changed
 
 

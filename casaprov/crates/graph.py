@@ -19,6 +19,7 @@ from casaprov.crates.actions import Calls, engine_nodes, last_time, run_nodes
 from casaprov.crates.entities import collection_nodes, data_nodes, entity_ids, file_node
 from casaprov.crates.layout import (
     DOCUMENT,
+    ENVIRONMENT,
     MANIFEST,
     METADATA,
     README,
@@ -42,7 +43,17 @@ _ABOUT: dict[str, Node] = {
     README: {"about": {"@id": "./"}, "description": "What this crate holds and how to replay it."},
     DOCUMENT: {"description": "The provenance records that this description is derived from."},
     MANIFEST: {"description": "What is in this crate, and why the rest is not."},
+    ENVIRONMENT: {
+        "description": "The Python, and all its distributions, that the calls ran with; repo2docker and conda build it.",
+        "conformsTo": {"@id": terms.CONDA_ENVIRONMENT},
+        "encodingFormat": "application/yaml",
+    },
+    ".binder/apt.txt": {"description": "Debian packages that the calls needed beside them."},
+    "codemeta.json": {"description": "The notebook as software, by CodeMeta 3.0."},
+    "reana.yaml": {"description": "How REANA runs the notebook.", "encodingFormat": "application/yaml"},
 }
+
+_CONDA: Node = {"@id": terms.CONDA_ENVIRONMENT, "@type": "WebPageElement", "name": "Conda environment file"}
 
 
 def crate_graph(document: Document, manifest: Manifest, files: Iterable[CrateFile]) -> list[Node]:
@@ -87,6 +98,7 @@ def crate_graph(document: Document, manifest: Manifest, files: Iterable[CrateFil
         *authors,
         *_credit_nodes(manifest),
         *_languages(manifest),
+        *([_CONDA] if ENVIRONMENT in manifest.extras else []),
     ]
     actions = [n for n in (*runs, *calls.nodes()) if n["@type"] in ("CreateAction", "OrganizeAction")]
     root = {
@@ -169,6 +181,7 @@ def _notebook(document: Document, manifest: Manifest, files: dict[str, CrateFile
         "encodingFormat": terms.PYTHON_MEDIA_TYPE if manifest.is_script else terms.MEDIA_TYPES[".ipynb"],
         "conformsTo": ref(terms.WORKFLOW_PROFILE),
         "programmingLanguage": [ref(language["@id"]) for language in _languages(manifest)],
+        "buildInstructions": ref(ENVIRONMENT) if ENVIRONMENT in manifest.extras else None,
         "version": commit or f"sha256:{file['sha256']}",
         "url": url,
         "hasPart": [ref(tool) for tool in calls.tools],

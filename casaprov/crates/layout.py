@@ -5,6 +5,7 @@
     ro-crate-metadata.json        the description, derived from the records
     ro-crate-preview.html         a page for readers
     README.md                     an introduction, and how to replay it
+    .binder/                      the environment that the calls ran in, for programs that build it
     <notebook>.ipynb              or <script>.py
     records/document.json         the Document
     records/crate.json            the Manifest: the list of what is shipped, with reasons
@@ -32,6 +33,8 @@ from casaprov.records.model import Activity, Agent, Document, Entity
 __all__ = [
     "CRATE_FORMAT",
     "DOCUMENT",
+    "ENVIRONMENT",
+    "EXTRAS",
     "MANIFEST",
     "METADATA",
     "OWN_FOLDERS",
@@ -63,6 +66,10 @@ DOCUMENT: Final = "records/document.json"
 MANIFEST: Final = "records/crate.json"
 TREES: Final = "records/trees/"
 SCRIPTS: Final = "records/scripts/"
+ENVIRONMENT: Final = ".binder/environment.yml"
+EXTRAS: Final = (ENVIRONMENT, ".binder/apt.txt", "codemeta.json", "reana.yaml")
+"""Files that a crate may have beside its records, for programs of others."""
+
 OWN_FOLDERS: Final = ("inputs", "logs", "parameters", "products", "records")
 """Folders of a crate in which every file belongs to the records."""
 
@@ -110,6 +117,8 @@ class Manifest:
         content of the notebook.
     preview
         The page for readers, as it was written. Archives replace it by one of their own.
+    extras
+        Files for running the notebook elsewhere and for catalogues: :data:`EXTRAS`.
     files
         Every file inside a directory of the crate (a table, the digest
         trees). Files that stand alone are listed, with their digests, in
@@ -126,6 +135,7 @@ class Manifest:
     items: tuple[CrateItem, ...] = ()
     files: tuple[CrateFile, ...] = ()
     preview: CrateFile | None = None
+    extras: tuple[str, ...] = ()
     format: Literal["casaprov/crate/1", "casaprov/crate/2"] = CRATE_FORMAT
 
     @property
@@ -203,7 +213,8 @@ def own_files(document: Document, manifest: Manifest) -> list[str]:
     logs = [log_path(names[activity.id]) for activity in document.activities if activity.log is not None]
     shipped = [item.path for item in manifest.items if item.path is not None and not item.path.endswith("/")]
     scripts = map(script_name, script_digests(document))
-    return [manifest.notebook, README, DOCUMENT, MANIFEST, *parameter_files, *logs, *scripts, *shipped]
+    own = [manifest.notebook, README, DOCUMENT, MANIFEST, *manifest.extras]
+    return [*own, *parameter_files, *logs, *scripts, *shipped]
 
 
 def shipped_path(entity: Entity, *, directory: bool) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -78,6 +78,7 @@ class CrateWriter:
         items: Sequence[PayloadItem],
         preview: Callable[[Document, Manifest], str] | None = None,
         remarks: Sequence[str] = (),
+        extras: Callable[[Document, Manifest], Mapping[str, bytes]] | None = None,
     ) -> None:
         """Write everything; the description comes last, since it holds the digests of the other files.
 
@@ -93,6 +94,8 @@ class CrateWriter:
             Returns the page for readers; None for none.
         remarks
             Sentences for the README.
+        extras
+            Returns files to add, of :data:`casaprov.crates.layout.EXTRAS`; None for none.
         """
         document = _with_present_scripts(_with_present_logs(self._document, journal), journal)
         alone = [self._store(manifest.notebook, notebook)]
@@ -116,6 +119,10 @@ class CrateWriter:
                 else:
                     alone.append(self._copy(listed.path, item.source))
         manifest = replace(manifest, files=tuple(inside))
+        if extras is not None:
+            added = extras(document, manifest)
+            alone += [self._store(path, data) for path, data in added.items()]
+            manifest = replace(manifest, extras=tuple(added))
         if preview is not None:
             page = preview(document, manifest).encode()
             manifest = replace(manifest, preview=self._store(PREVIEW, page))
@@ -168,6 +175,9 @@ def metadata_document(nodes: Iterable[Node]) -> dict[str, Any]:
     crate = ROCrate(version=terms.ROCRATE_VERSION)
     # ro-crate-py writes the context of RO-Crate only; "sha256" and "environment" are terms of this second context.
     crate.metadata.extra_contexts.append(terms.WORKFLOW_RUN_CONTEXT)
+    nodes = list(nodes)
+    if any("buildInstructions" in node for node in nodes):
+        crate.metadata.extra_contexts.append(terms.BUILD_INSTRUCTIONS_CONTEXT)
     own = {METADATA: crate.metadata, "./": crate.root_dataset}
     described = []
     for node in nodes:

@@ -6,7 +6,7 @@ from typing import Any
 
 from casaprov import terms
 from casaprov.crates.actions import last_time
-from casaprov.crates.layout import Manifest
+from casaprov.crates.layout import ENVIRONMENT, Manifest
 from casaprov.credits.licences import licence
 from casaprov.credits.nodes import organization_node, person_nodes
 from casaprov.credits.people import Organization, Person
@@ -54,6 +54,7 @@ def codemeta_record(document: Document, manifest: Manifest) -> dict[str, Any]:
             for requirement in requirements(document)
         ],
         "softwareSuggestions": {"type": "SoftwareApplication", "name": "casaprov", "url": terms.CASAPROV},
+        "buildInstructions": ENVIRONMENT if ENVIRONMENT in manifest.extras else "",
         "referencePublication": list(credits.citations),
     }
     return {key: value for key, value in record.items() if value not in ("", [], None)}

@@ -18,6 +18,7 @@ from casaprov.crates.payload import PayloadItem, PayloadPolicy, choose_payload, 
 from casaprov.credits.model import Credits
 from casaprov.credits.repository import commit_of, public_address
 from casaprov.credits.sources import find_credits, first_heading, missing_credits
+from casaprov.descriptions.extras import extra_files
 from casaprov.digests.measurement import Measure, Measurement
 from casaprov.errors import CasaprovError, JournalError, RecordError, UsageError
 from casaprov.files.disk_names import clashes
@@ -76,6 +77,7 @@ def export_notebook(
     required: Collection[str] = (),
     privacy: PrivacyPolicy | None = None,
     quick_looks: QuickLooks | None = None,
+    extras: Collection[str] = (),
 ) -> Packed:
     """Pack a notebook, or a script as it ran, with the record of the calls that its results came from.
 
@@ -99,6 +101,8 @@ def export_notebook(
         The rules for secrets and names; by default a secret is refused, and home and host are left out.
     quick_looks
         Starts to draw small pictures of images, as JSON values, for the preview; None for no pictures.
+    extras
+        Files to add: ``codemeta``, ``reana``.
 
     Raises
     ------
@@ -166,6 +170,7 @@ def export_notebook(
             repository=public_address(states[0].remote) if states else "",
             remarks=remarks,
             preview=partial(_page, saved=clear.notebook.read_bytes(), drawn=drawn, relevant=relevant),
+            extras=partial(extra_files, wanted=extras),
         )
     shipped = {item.entity.id for item in items if item.decision == "shipped"}
     sentences = tuple(_sentences(outlook(lineage, tasks, shipped)))

@@ -462,6 +462,9 @@ class Environment:
         Thread settings by environment variable, ``OMP_NUM_THREADS`` and the like.
     packages
         Versions of installed Python distributions that can influence results.
+    distributions
+        Versions of all installed distributions, by normalised name. Behind the version of one that did not come from an
+        index stands ``(local)``, or ``@`` with the address of its repository and the commit.
     """
 
     casatasks: str = ""
@@ -474,6 +477,7 @@ class Environment:
     container: str = ""
     threads: dict[str, str] = field(default_factory=dict)
     packages: dict[str, str] = field(default_factory=dict)
+    distributions: dict[str, str] = field(default_factory=dict)
     git: GitState | None = None
 
 

@@ -157,10 +157,10 @@ class ReplayReport:
 
 
 def compare_environments(recorded: Environment, present: Environment) -> tuple[EnvironmentDifference, ...]:
-    """List every setting that differs, the most informative first; host and git state do not count."""
+    """List every setting that differs, the most informative first; host, git state and the list of all distributions do not count."""
     found: list[EnvironmentDifference] = []
     for item in fields(Environment):
-        if item.name in ("host", "git", "container"):
+        if item.name in ("host", "git", "container", "distributions"):
             continue
         before, after = getattr(recorded, item.name), getattr(present, item.name)
         if isinstance(before, dict):

@@ -62,7 +62,7 @@ def test_every_requirement_and_recommendation_is_met_once_people_are_named(
     Path("json.py").write_text("raise SystemExit('a module of the working folder was loaded')")
     calls = (*reduction.document.activities[:4], failed, *reduction.document.activities[5:])
     made = replace(reduction, document=replace(reduction.document, activities=calls))
-    pack_reduction(made, tmp_path / "x.zip", make_credits())
+    pack_reduction(made, tmp_path / "x.zip", make_credits(), ("codemeta", "reana"))
     assert check_crate(tmp_path / "x.zip") == ()
     assert list(profile_findings(tmp_path / "x.zip")) == []
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from rdflib import Graph
 
+from casaprov.terms import BUILD_INSTRUCTIONS_CONTEXT
 from checkout import ROOT
 
 __all__ = ["described", "triples"]
@@ -28,6 +29,7 @@ def described(crate: Path) -> dict[str, dict[str, Any]]:
 def triples(crate: Path) -> Graph:
     """Return the description of a zip as triples."""
     contexts = [json.loads((ROOT / "schemas" / "contexts" / name).read_text())["@context"] for name in _CONTEXTS]
+    contexts.append(BUILD_INSTRUCTIONS_CONTEXT)
     text = json.dumps({"@context": contexts, "@graph": list(described(crate).values())})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # rdflib warns of its own classes

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from casaprov.crate import Packed, pack
 from casaprov.crates.payload import PayloadPolicy, choose_payload
 from casaprov.credits.model import Credits
 from casaprov.credits.people import organization, person
+from casaprov.descriptions.extras import extra_files
 from casaprov.digests.tree import ColumnLeaf, FitsUnit, Outline, TableNode, Tree, content_digest
 from casaprov.errors import DigestError
 from casaprov.hashing import Digest, digest_bytes
@@ -134,8 +137,10 @@ def make_credits() -> Credits:
     )
 
 
-def pack_reduction(reduction: Reduction, out: Path, given: Credits | None = None, **policy: Any) -> Packed:
-    """Pack a reduction as ``casaprov export`` does."""
+def pack_reduction(
+    reduction: Reduction, out: Path, given: Credits | None = None, extras: Collection[str] | None = None, **policy: Any
+) -> Packed:
+    """Pack a reduction as ``casaprov export`` does; with `extras`, also the files for programs of others."""
     items = choose_payload(reduction.document, reduction.folders, PayloadPolicy(**policy), measure=measure)
     return pack(
         reduction.document,
@@ -144,6 +149,7 @@ def pack_reduction(reduction: Reduction, out: Path, given: Credits | None = None
         items=items,
         out=out,
         credits=given,
+        extras=None if extras is None else partial(extra_files, wanted=extras),
     )
 
 

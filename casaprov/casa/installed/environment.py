@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import platform
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -27,6 +28,7 @@ __all__ = [
     "container_name",
     "current_environment",
     "git_state",
+    "installed_distributions",
     "measures_tables",
     "processor",
     "without_credentials",
@@ -53,6 +55,7 @@ _VERSION_KEYWORDS = re.compile(
 )
 _MEASURES_TABLES = ("IERSeop2000", "IERSpredict", "TAI_UTC")
 
+_INSTALLED = re.compile(r"(?P<name>[A-Za-z0-9][\w.]*)-(?P<version>[^-]+)\.(dist|egg)-info")
 _CONTAINER_ID = re.compile(r"/containers/([0-9a-f]{64})/")
 
 
@@ -71,6 +74,7 @@ def current_environment(folder: Path) -> Environment:
         container=container_name(Path("/"), os.environ),
         threads=_threads(),
         packages=packages,
+        distributions=installed_distributions(sys.path),
         git=git_state(folder),
     )
 
@@ -130,6 +134,44 @@ def measures_tables(folder: Path) -> dict[str, tuple[date, str]]:
             year, month, day = (int(match[group]) for group in (1, 2, 3))
             found[name] = date(year, month, day), match[4].decode()
     return found
+
+
+def installed_distributions(path: Iterable[str]) -> dict[str, str]:
+    """Return the version of each distribution that Python finds, by its normalised name.
+
+    Names and versions are those of the folders that pip leaves, which are not opened: there are hundreds.
+
+    Parameters
+    ----------
+    path
+        Folders in the order in which Python looks into them.
+    """
+    found: dict[str, str] = {}
+    for folder in path:
+        try:
+            names = sorted(entry.name for entry in os.scandir(folder) if entry.name.endswith("-info"))
+        except OSError:
+            continue
+        for match in filter(None, map(_INSTALLED.fullmatch, names)):
+            name = re.sub(r"[-_.]+", "-", match["name"]).lower()
+            if name not in found:
+                found[name] = match["version"] + _origin(Path(folder, match[0], "direct_url.json"))
+    return dict(sorted(found.items()))
+
+
+def _origin(noted: Path) -> str:
+    """Return where a distribution came from, if not from an index (PEP 610)."""
+    if not noted.is_file():
+        return ""
+    try:
+        source = json.loads(_text(noted))
+        url = str(source["url"])
+        if "vcs_info" in source and not url.startswith("file:"):
+            vcs = source["vcs_info"]
+            return f" @ {vcs['vcs']}+{without_credentials(url)}@{vcs['commit_id']}"
+    except (ValueError, KeyError, TypeError):
+        pass
+    return " (local)"
 
 
 def container_name(root: Path, environ: Mapping[str, str]) -> str:

@@ -19,7 +19,7 @@ from casaprov.crates.layout import METADATA, OWN_FOLDERS, README, Manifest
 from casaprov.crates.nodes import Node, iri
 from casaprov.errors import Issue, Note
 from casaprov.records.model import Document
-from casaprov.terms import ROCRATE_CONTEXT, WORKFLOW_RUN_CONTEXT
+from casaprov.terms import BUILD_INSTRUCTIONS_CONTEXT, ROCRATE_CONTEXT, WORKFLOW_RUN_CONTEXT
 
 __all__ = ["OPEN", "frame_findings", "statement_findings"]
 
@@ -66,7 +66,8 @@ def frame_findings(metadata: Any) -> Iterator[Issue]:
     context = metadata.get("@context")
     terms = context if isinstance(context, list) else [context]
     # An unknown context may change any meaning.
-    if ROCRATE_CONTEXT not in terms or any(term not in (ROCRATE_CONTEXT, WORKFLOW_RUN_CONTEXT) for term in terms):
+    known = (ROCRATE_CONTEXT, WORKFLOW_RUN_CONTEXT, BUILD_INSTRUCTIONS_CONTEXT)
+    if ROCRATE_CONTEXT not in terms or any(term not in known for term in terms):
         expected = [ROCRATE_CONTEXT, WORKFLOW_RUN_CONTEXT]
         yield Issue(METADATA, "Its @context is not that of a casaprov crate.", short(context), short(expected))
     elif WORKFLOW_RUN_CONTEXT not in terms:

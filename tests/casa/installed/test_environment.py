@@ -19,6 +19,7 @@ from casaprov.casa.installed.environment import (
     container_name,
     current_environment,
     git_state,
+    installed_distributions,
     measures_tables,
     without_credentials,
 )
@@ -227,3 +228,25 @@ def test_a_container_is_named(files: dict[str, str], environ: dict[str, str], to
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     assert container_name(tmp_path, environ) == told
+
+
+def test_all_distributions_are_known_with_their_versions(tmp_path: Path) -> None:
+    found = installed_distributions(sys.path)
+    assert found["numpy"] == version("numpy")
+    (tmp_path / "Some_Name.x-1.0+local.dist-info").mkdir()
+    (tmp_path / "numpy-0.1.dist-info").mkdir()
+    (tmp_path / "~broken-1.dist-info").mkdir()
+    notes = {
+        "here": '{"url": "file:///home/me/here", "dir_info": {"editable": true}}',
+        "there": '{"url": "https://token@example.org/t.git", "vcs_info": {"vcs": "git", "commit_id": "abc"}}',
+        "damaged": "{",
+    }
+    for name, text in notes.items():
+        (tmp_path / f"{name}-2.dist-info").mkdir()
+        (tmp_path / f"{name}-2.dist-info" / "direct_url.json").write_text(text)
+    first = installed_distributions([str(tmp_path / "nosuch"), str(tmp_path), *sys.path])
+    assert first["some-name-x"] == "1.0+local"
+    assert first["numpy"] == "0.1"
+    assert first["here"] == first["damaged"] == "2 (local)"
+    assert first["there"] == "2 @ git+https://example.org/t.git@abc"
+    assert not any(name.startswith("~") for name in first)

@@ -1,0 +1,62 @@
+"""The environment that calls ran in, as files for programs that build it again (repo2docker, conda, Binder)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from casaprov.crates.layout import ENVIRONMENT
+from casaprov.records.model import Document, Environment
+
+__all__ = ["environment_files", "last_environment"]
+
+_APT = ".binder/apt.txt"
+_DRAWING = ("casaplotms", "casaviewer")
+_FOR_DRAWING = ("fonts-dejavu-core", "fuse", "libfuse2", "perl-base", "xvfb")
+"""Debian packages that CASA's programs for plots need."""
+
+_LOCAL = " (local)"
+
+
+def last_environment(document: Document) -> Environment:
+    """Return the environment of the last session with calls."""
+    used = {activity.session for activity in document.activities}
+    return next(session.environment for session in reversed(document.sessions) if session.id in used)
+
+
+def environment_files(document: Document) -> dict[str, bytes]:
+    """Return the files of ``.binder/`` by their path in the crate; none if the version of Python was not recorded."""
+    environment = last_environment(document)
+    if not environment.python:
+        return {}
+    found = {ENVIRONMENT: "".join(f"{line}\n" for line in _conda(environment)).encode()}
+    if any(name in environment.packages for name in _DRAWING):
+        found[_APT] = "".join(f"{name}\n" for name in _FOR_DRAWING).encode()
+    return found
+
+
+def _conda(environment: Environment) -> Iterator[str]:
+    """Yield the lines of an environment of conda, with everything else from the Python Package Index."""
+    installed = environment.distributions or environment.packages
+    pins = {name: version for name, version in installed.items() if not version.endswith(_LOCAL)}
+    local = {name: version.removesuffix(_LOCAL) for name, version in installed.items() if version.endswith(_LOCAL)}
+    yield f"# Python {environment.python} on {environment.platform}"
+    if not environment.distributions:
+        yield "# Other distributions were installed, whose versions are not in the record."
+    for name, version in local.items():
+        yield f"# {name} {version} was installed from a folder; it is not in an index."
+    if environment.measures:
+        yield f"# casadata with {environment.measures}"
+    yield from ("name: casa-notebook", "channels:", "  - conda-forge", "dependencies:")
+    yield f"  - {json.dumps(f'python={environment.python}')}"
+    yield "  - pip"
+    if pins:
+        yield "  - pip:"
+    for name, version in pins.items():
+        yield f"      - {json.dumps(_requirement(name, version))}"
+
+
+def _requirement(name: str, version: str) -> str:
+    """Return the line of pip for a distribution."""
+    _, at, address = version.partition(" @ ")
+    return f"{name} @ {address}" if at else f"{name}=={version}"
