@@ -28,6 +28,7 @@ __all__ = [
     "VOPROV",
     "WORKFLOW_PROFILE",
     "WORKFLOW_ROCRATE_PROFILE",
+    "WORKFLOW_RUN",
     "WORKFLOW_RUN_CONTEXT",
 ]
 
@@ -59,7 +60,10 @@ ROCRATE_VERSION: Final = "1.1"
 ROCRATE_PROFILE: Final = f"https://w3id.org/ro/crate/{ROCRATE_VERSION}"
 WORKFLOW_ROCRATE_PROFILE: Final = "https://w3id.org/workflowhub/workflow-ro-crate/1.0"
 ROCRATE_CONTEXT: Final = f"{ROCRATE_PROFILE}/context"
-WORKFLOW_RUN_CONTEXT: Final = "https://w3id.org/ro/terms/workflow-run/context"
+WORKFLOW_RUN: Final = "https://w3id.org/ro/terms/workflow-run"
+"""Base of the terms of Workflow Run Crate."""
+
+WORKFLOW_RUN_CONTEXT: Final = f"{WORKFLOW_RUN}/context"
 
 PROFILES: Final = {
     "https://w3id.org/ro/wfrun/process/0.5": ("Process Run Crate", "0.5"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from casaprov import terms
+from casaprov.crates.containers import container_image
 from casaprov.crates.layout import DOCUMENT, call_names, log_path, parameters_path
 from casaprov.crates.nodes import Node, iri, local, ref, time, value, value_type
 from casaprov.lineage.graph import Lineage
@@ -184,7 +185,13 @@ class Calls:
 
 
 def run_nodes(
-    document: Document, notebook: str, ids: Mapping[str, str], controls: Mapping[str, str], people: Sequence[Node]
+    document: Document,
+    notebook: str,
+    ids: Mapping[str, str],
+    controls: Mapping[str, str],
+    people: Sequence[Node],
+    *,
+    first_format: bool = False,
 ) -> Iterable[Node]:
     """Describe each session with calls: the run of the notebook, and casaprov, which organised it.
 
@@ -196,6 +203,8 @@ def run_nodes(
         Identifier of the ControlAction of every Activity.
     people
         References to the people who ran it.
+    first_format
+        Describe them as casaprov 0.1.0 did.
     """
     products = [entity.id for entity in Lineage(document).products()]
     for session in _with_calls(document):
@@ -203,6 +212,7 @@ def run_nodes(
         made = {usage.entity for activity in mine for usage in activity.generated}
         read = [usage.entity for activity in mine for usage in activity.used if usage.entity not in made]
         environment = list(_environment(session))
+        image = None if first_format else container_image(session.environment.container)
         completed = mine[-1].outcome == "completed"
         common = {
             "agent": people,
@@ -219,8 +229,11 @@ def run_nodes(
             "object": [ref(ids[entity]) for entity in read],
             "result": [ref(ids[entity]) for entity in products if entity in made],
             "environment": [ref(node["@id"]) for node in environment],
+            "containerImage": ref(image["@id"]) if image else None,
             **common,
         }
+        if image:
+            yield image
         yield {
             "@id": local("session", session.id),
             "@type": "OrganizeAction",

@@ -83,7 +83,8 @@ def crate_graph(document: Document, manifest: Manifest, files: Iterable[CrateFil
     calls = Calls(document, ids, frozenset(known), people, first_format=manifest.is_first_format)
     observed = observed_inputs(document)
     collections = list(collection_nodes(document, ids))
-    runs = list(run_nodes(document, manifest.notebook, ids, calls.controls, people))
+    old = manifest.is_first_format
+    runs = list(run_nodes(document, manifest.notebook, ids, calls.controls, people, first_format=old))
     nodes = [
         _notebook(document, manifest, known, calls),
         *_own_files(document, manifest, known),

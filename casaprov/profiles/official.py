@@ -40,7 +40,7 @@ def profile_findings(crate: Path) -> Iterator[Issue]:
     with tempfile.TemporaryDirectory(prefix="casaprov-") as folder:
         # -P: the working folder may be a stranger's, and hold a module with the name of an installed one.
         command = [sys.executable, "-P", "-m", "casaprov.profiles.validator"]
-        command += [str(crate.resolve()), folder, str(schemas_folder() / "contexts")]
+        command += [str(crate.resolve()), folder, str(schemas_folder())]
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S)
         except subprocess.TimeoutExpired as error:

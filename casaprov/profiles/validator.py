@@ -1,7 +1,8 @@
-"""The child process in which roc-validator runs: ``python -m casaprov.profiles.validator CRATE FOLDER CONTEXTS``.
+"""The child process in which roc-validator runs: ``python -m casaprov.profiles.validator CRATE FOLDER SCHEMAS``.
 
 It is confined before it loads anything: it may write in FOLDER, and reach no network. The two contexts that a crate
-names are in the cache of the validator, so it asks nobody for them.
+names are in the cache of the validator, so it asks nobody for them. SCHEMAS holds them, and the profile of CASA
+notebooks, which builds on those that the validator brings.
 """
 
 from __future__ import annotations
@@ -24,22 +25,23 @@ __all__ = ["SKIPPED", "main"]
 SKIPPED = ("process-run-crate-0.5_5.1",)
 """Checks that no crate of a notebook can meet: an absolute URI of each tool. Tasks of CASA have none of their own."""
 
-_PROFILE = "provenance-run-crate-0.5"
+_PROFILE = "casa-notebook-run-crate-0.1"
 _CONTEXTS = {ROCRATE_CONTEXT: "ro-crate-1.1.jsonld", WORKFLOW_RUN_CONTEXT: "workflow-run.jsonld"}
 _READABLE = ("/usr", "/lib", "/lib64", "/etc", "/proc/self", sys.prefix, sys.base_prefix)
 
 
 def main() -> None:
     """Validate a crate and write the findings."""
-    crate, folder, at = map(Path, sys.argv[1:])
-    contexts = {url: (at / name).read_bytes() for url, name in _CONTEXTS.items()}
+    crate, folder, schemas = map(Path, sys.argv[1:])
+    contexts = {url: (schemas / "contexts" / name).read_bytes() for url, name in _CONTEXTS.items()}
+    profiles = schemas / "profiles"
     os.environ |= {"TMPDIR": str(folder), "HOME": str(folder)}
     os.chdir(folder)
     package = Path(__file__).resolve().parents[1]
     with suppress(ConfinementMissing):  # casaprov's own checks have found nothing unsafe
-        confine(write=[folder], read=[crate, package, *map(Path, _READABLE)])
+        confine(write=[folder], read=[crate, package, profiles, *map(Path, _READABLE)])
     warnings.simplefilter("ignore")  # rdflib warns of its own deprecations
-    (folder / "findings.json").write_text(json.dumps(_findings(crate, _cache(contexts, folder))), "utf-8")
+    (folder / "findings.json").write_text(json.dumps(_findings(crate, _cache(contexts, folder), profiles)), "utf-8")
 
 
 def _cache(contexts: dict[str, bytes], folder: Path) -> Path:
@@ -60,7 +62,7 @@ def _cache(contexts: dict[str, bytes], folder: Path) -> Path:
     return path
 
 
-def _findings(crate: Path, cache: Path) -> list[dict[str, Any]]:
+def _findings(crate: Path, cache: Path, profiles: Path) -> list[dict[str, Any]]:
     from rocrate_validator import models, services
 
     settings = services.ValidationSettings(
@@ -68,6 +70,7 @@ def _findings(crate: Path, cache: Path) -> list[dict[str, Any]]:
         cache_path=cache,
         offline=True,
         profile_identifier=_PROFILE,
+        extra_profiles_path=profiles,
         requirement_severity=models.Severity.RECOMMENDED,
         skip_checks=list(SKIPPED),
     )

@@ -26,7 +26,7 @@ def reduction(tmp_path: Path) -> Reduction:
 
 @pytest.fixture
 def packed(reduction: Reduction, tmp_path: Path) -> Packed:
-    return pack_reduction(reduction, tmp_path / "x.zip")
+    return pack_reduction(reduction, tmp_path / "x.zip", extras=())
 
 
 @pytest.fixture
@@ -50,6 +50,41 @@ def test_the_official_validator_refuses_the_crate_when_a_step_is_missing(opened:
     data["@graph"] = [node for node in data["@graph"] if node["@type"] != "HowToStep"]
     path.write_text(json.dumps(data))
     assert any(type(one) is not Note for one in profile_findings(opened.folder))
+
+
+@pytest.mark.long
+def test_the_profile_of_casa_notebooks_finds_each_fault(opened: OpenCrate) -> None:
+    path = opened.folder / "ro-crate-metadata.json"
+    data = json.loads(path.read_text())
+    nodes = {node["@id"]: node for node in data["@graph"]}
+    root, notebook = nodes["./"], nodes[nodes["./"]["mainEntity"]["@id"]]
+    root["hasPart"] = [one for one in root["hasPart"] if not one["@id"].startswith("records/")]
+    notebook["encodingFormat"] = "text/html"
+    del notebook["buildInstructions"]
+    digests = [node for node in nodes.values() if node.get("name") == "content digest"]
+    digests[0]["value"] = "md5:0"
+    states = [node for node in nodes.values() if "additionalType" in node and "alternateName" in node]
+    states[0]["additionalType"] = "Spectrum"
+    del states[1]["alternateName"]
+    for name, node in nodes.items():
+        if name.startswith("#run/"):
+            del node["environment"]
+        elif name.startswith("#call/"):
+            node["object"] = {"@id": states[0]["@id"]}
+    path.write_text(json.dumps(data))
+    found = list(profile_findings(opened.folder))
+    own = {one.message.partition(" (")[0]: type(one) is Note for one in found if "casa-notebook" in one.message}
+    assert own == {
+        "The crate MUST hold records/document.json": False,
+        "The crate MUST hold records/crate.json": False,
+        "The encodingFormat of the notebook MUST be application/x-ipynb+json or text/x-python": False,
+        "A content digest MUST be sha256: and 64 hexadecimal digits": False,
+        "A state MUST have its kind as additionalType: MeasurementSet, CalibrationTable, Image, Table, FITS, File or Directory": False,
+        "A state MUST have its recorded path as alternateName": False,
+        "A run SHOULD name the versions of CASA, its data and Python as environment": True,
+        "The notebook SHOULD have buildInstructions, a file with all pinned distributions": True,
+        "A call SHOULD have a file with all its parameters, below parameters/, as object": True,
+    }
 
 
 def test_every_requirement_and_recommendation_is_met_once_people_are_named(

@@ -49,7 +49,7 @@ _CLAIMS: Final = frozenset({"sameAs", "result", "workExample", "exampleOfWork", 
 """Properties of a new entity by which a file or call of the crate would become another."""
 
 _LOCAL: Final = (
-    "call", "content", "control", "engine", "entity", "environment", "input", "output", "path", "run", "session", "step",
+    "call", "container", "content", "control", "engine", "entity", "environment", "input", "output", "path", "run", "session", "step",
     "tool", "value",
 )  # fmt: skip
 """Beginnings of the local identifiers that only the records give."""

@@ -1,0 +1,138 @@
+"""Questions that Workflow Run Crate is to answer (its competency questions), as queries of our own.
+
+https://www.researchobject.org/workflow-run-crate/requirements lists them. 10 asks for the script around a program: a
+task has none. 11 asks for connections of parameters, which roc-validator wants between parameters of the workflow:
+a notebook has none, and its calls are connected by the states that they read and left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+from rdflib import Graph
+
+from casaprov.crates.checking.validation import examine_crate
+from casaprov.hashing import digest_bytes
+from casaprov.records.model import Document, Entity, Usage
+from crate_rdf import triples
+from sample_records import make_credits, make_reduction, pack_reduction
+
+PREFIXES = """
+PREFIX s: <http://schema.org/>
+PREFIX bio: <https://bioschemas.org/>
+PREFIX meta: <https://codemeta.github.io/terms/>
+PREFIX run: <https://w3id.org/ro/terms/workflow-run#>
+"""
+IMAGE = "quay.io/jupyter/base-notebook:2026-01-05@sha256:" + "0" * 64
+CONFIGURATION = ("callib", "inpfile", "outlierfile")
+"""Parameters of tasks that name a file with instructions."""
+
+
+def story(document: Document) -> Document:
+    """Return a record with a container, and with a calibration library that ``applycal`` read."""
+    (session,) = document.sessions
+    library = Entity(
+        id=f"{session.id}/e0010", path="cal.txt", kind="File", content_digest=digest_bytes(b"library"), size_bytes=7
+    )
+    calls = tuple(
+        replace(call, parameters={**call.parameters, "callib": "cal.txt"}, given=(*call.given, "callib"), used=(*call.used, Usage(entity=library.id, parameter="callib")))
+        if call.task == "applycal"
+        else call
+        for call in document.activities
+    )  # fmt: skip
+    inside = replace(session, environment=replace(session.environment, container=IMAGE))
+    return replace(document, sessions=(inside,), activities=calls, entities=(*document.entities, library))
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory: pytest.TempPathFactory) -> Graph:
+    folder = tmp_path_factory.mktemp("competency")
+    reduction = make_reduction(folder / "nb")
+    crate = folder / "x.zip"
+    pack_reduction(replace(reduction, document=story(reduction.document)), crate, make_credits(), ())
+    assert examine_crate(crate).errors == ()
+    return triples(crate)
+
+
+def answers(graph: Graph, query: str) -> list[tuple[str, ...]]:
+    """Return the rows of an answer, sorted; what lies in the crate has its path there."""
+    rows = graph.query(PREFIXES + query)
+    return sorted(tuple(str(cell).removeprefix("https://crate.example.org/x/") for cell in row) for row in rows)  # type: ignore[union-attr]
+
+
+def seconds(begin: str, end: str) -> float:
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()
+
+
+def test_1_which_container_image_did_the_workflow_run_in(graph: Graph) -> None:
+    query = """SELECT ?registry ?name ?tag ?sum WHERE {
+        ?run a s:CreateAction ; s:instrument [ a bio:ComputationalWorkflow ] ; run:containerImage ?image .
+        ?image a run:ContainerImage ; s:additionalType run:DockerImage ;
+            run:registry ?registry ; s:name ?name ; run:tag ?tag ; run:sha256 ?sum }"""
+    assert answers(graph, query) == [("quay.io", "jupyter/base-notebook", "2026-01-05", "0" * 64)]
+
+
+def test_3_which_configuration_files_did_a_step_use(graph: Graph) -> None:
+    named = ", ".join(f'"{name}"' for name in CONFIGURATION)
+    query = f"""SELECT ?task ?file WHERE {{
+        ?call a s:CreateAction ; s:instrument [ a s:SoftwareApplication ; s:name ?task ] ; s:object ?state .
+        ?state s:alternateName ?file ; s:exampleOfWork [ a bio:FormalParameter ; s:name ?parameter ] .
+        FILTER(?parameter IN ({named})) }}"""
+    assert answers(graph, query) == [("casatasks.applycal", "cal.txt")]
+
+
+def test_4_which_environment_does_the_workflow_need(graph: Graph) -> None:
+    query = """SELECT ?file ?form WHERE {
+        ?workflow a s:HowTo, bio:ComputationalWorkflow ; meta:buildInstructions ?file .
+        ?file a s:MediaObject ; s:encodingFormat ?form }"""
+    assert answers(graph, query) == [(".binder/environment.yml", "application/yaml")]
+
+
+def test_5_how_long_did_each_step_take(graph: Graph) -> None:
+    query = """SELECT ?task ?begin ?end WHERE {
+        ?control a s:ControlAction ; s:instrument [ a s:HowToStep ] ; s:object ?call .
+        ?call s:instrument [ s:name ?task ] ; s:startTime ?begin ; s:endTime ?end }"""
+    took = {task: seconds(begin, end) for task, begin, end in answers(graph, query)}
+    assert took["casatasks.tclean"] == 30
+    assert len(answers(graph, query)) == 8
+
+
+def test_6_how_long_did_the_workflow_take(graph: Graph) -> None:
+    query = """SELECT ?begin ?end WHERE {
+        ?run a s:CreateAction ; s:instrument [ a bio:ComputationalWorkflow ] ; s:startTime ?begin ; s:endTime ?end }"""
+    ((begin, end),) = answers(graph, query)
+    assert seconds(begin, end) == 599
+
+
+def test_7_which_steps_failed_and_why(graph: Graph) -> None:
+    query = """SELECT ?task ?error WHERE {
+        ?call a s:CreateAction ; s:instrument [ a s:SoftwareApplication ; s:name ?task ] ;
+            s:actionStatus "http://schema.org/FailedActionStatus" ; s:error ?error }"""
+    assert answers(graph, query) == [("casatasks.gaincal", "RuntimeError: no data selected")]
+
+
+def test_8_what_went_into_the_workflow_and_what_came_out(graph: Graph) -> None:
+    query = """SELECT ?path WHERE {{
+        ?run a s:CreateAction ; s:instrument [ a bio:ComputationalWorkflow ] ; s:{} [ s:alternateName ?path ] }}"""
+    assert answers(graph, query.format("object")) == [("cal.txt",), ("data/N.fits",)]
+    made = {path for (path,) in answers(graph, query.format("result"))}
+    assert made == {"cube.image", "mom0.fits", "n.gcal", "n.listobs", "n.ms", "n.ms.flagversions"}
+
+
+def test_9_which_version_of_each_program_ran(graph: Graph) -> None:
+    query = """SELECT DISTINCT ?version WHERE {
+        ?call a s:CreateAction ; s:instrument [ a s:SoftwareApplication ; s:softwareVersion ?version ] }"""
+    assert answers(graph, query) == [("6.7.0.31",)]
+
+
+def test_states_connect_the_calls(graph: Graph) -> None:
+    query = """SELECT DISTINCT ?from ?to WHERE {
+        ?one a s:CreateAction ; s:instrument [ a s:SoftwareApplication ; s:name ?from ] ; s:result ?state .
+        ?other a s:CreateAction ; s:instrument [ a s:SoftwareApplication ; s:name ?to ] ; s:object ?state .
+        ?state s:alternateName ?path }"""
+    found = answers(graph, query)
+    assert ("casatasks.gaincal", "casatasks.applycal") in found
+    assert ("casatasks.applycal", "casatasks.tclean") in found
+    assert ("casatasks.tclean", "casatasks.applycal") not in found
