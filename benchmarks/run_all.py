@@ -40,6 +40,7 @@ GROUPS: dict[str, tuple[str, str, list[str], list[str]]] = {
     "j": ("yielding.py", "busy processes beside the example", ["--repeats", "5"], ["--repeats", "1"]),
     "k": ("chains.py", "chains of calls", ["--repeats", "3"], ["--repeats", "1", "--calls", "20"]),
     "l": ("recomputing.py", "re-computation", ["--repeats", "3"], ["--repeats", "1"]),
+    "m": ("large_folders.py", "large folders", ["--repeats", "3"], ["--repeats", "1", "--calls", "10"]),
     "i": ("column_cost.py", "cost of a column", ["--repeats", "3"], ["--repeats", "1", "--size", "0.2"]),
 }
 """Script, what it measures, its arguments, and those for a quick look, by letter."""
