@@ -29,6 +29,7 @@ from casaprov.files.watched_stamps import WatchedStamps
 from casaprov.hashing import digest_record
 from casaprov.journal.writer import Journal
 from casaprov.processes.descriptors import are_scarce
+from casaprov.processes.resource_use import ResourceMeter
 from casaprov.recording.attribution import Attribution
 from casaprov.recording.explanations import Background, Explanations
 from casaprov.recording.finish_queue import FinishQueue, Patience
@@ -36,7 +37,7 @@ from casaprov.recording.open_call import EndedCall, OpenCall, as_listed_uses, fi
 from casaprov.recording.path_states import PathStates
 from casaprov.recording.provisional_states import LeftStates, ProvisionalStates, failed_measurement
 from casaprov.recording.record_writer import Recorded, RecordWriter
-from casaprov.records.model import Activity, Entity, Session, Tier
+from casaprov.records.model import Activity, Entity, ResourceUsage, Session, Tier
 from casaprov.records.values import is_exact, summarise, to_json
 from casaprov.records.wording import now
 from casaprov.tasks.calls import FileTable, TaskCall, TaskResult
@@ -82,6 +83,8 @@ class Recorder:
         Finishes records while other code runs. Without one, :meth:`end_soon` waits as :meth:`end` does.
     patience
         Says how long tasks may wait for the digests of states that they are about to change; None for always.
+    meter
+        Returns a meter for the resources of a call that is about to run; None if another process does its work.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class Recorder:
         clock: Callable[[], str] = now,
         finish_queue: FinishQueue | None = None,
         patience: Patience | None = None,
+        meter: Callable[[TaskCall], ResourceMeter | None] = lambda _: None,
     ) -> None:
         background = background or Background()
         self._journal = journal
@@ -106,6 +110,7 @@ class Recorder:
         self._finish_queue = finish_queue
         self._patience = patience or Patience(lambda: math.inf)
         self._left = LeftStates()
+        self._meter = meter
         self._explanations = Explanations(journal, background)
         self._states = PathStates(journal.session, background, self._explanations)
         self._provisional = ProvisionalStates(self._states, background.locate)
@@ -203,6 +208,7 @@ class Recorder:
         # A new tuple, never a change of the old one: other asyncio tasks hold it, too.
         if encloses:
             self._open.set((*parents, open_call))
+        open_call.progress.meter = self._meter(call)
         open_call.progress.waited_s += waited_s + time.monotonic() - began
         return open_call
 
@@ -312,8 +318,10 @@ class Recorder:
             Called before, with the Activity as far as it is known and the paths that the call wrote.
         """
         began, ended_at = time.monotonic(), self._clock()
-        parents = self._leave(open_call)
         progress, finish_queue = open_call.progress, self._finish_queue
+        if progress.meter is not None and result.restored is None:
+            progress.resources = ResourceUsage(**progress.meter.used()._asdict())
+        parents = self._leave(open_call)
         try:
             ended = self._ended(open_call, result, ended_at, parents)
             known = replace(ended.activity, problems=tuple(progress.problems))
@@ -375,6 +383,8 @@ class Recorder:
             restored_from=result.restored.computed_by if result.restored is not None else None,
             look_up=open_call.progress.look_up,
             observed=tuple(self._states.key(path) for path in changes.observed),
+            # Where calls run side by side, nobody knows which of them used what.
+            resources=None if open_call.progress.overlaps else open_call.progress.resources,
         )
         # From here on other threads take turns with this one. All measurements are under way before any is waited for.
         tiers = {written.path: open_call.tiers.get(written.path, "full") for written in changes.written}

@@ -46,7 +46,7 @@ ROOMS: dict[str, str] = {
     "archive/web": "archive archive/identity archive/tables errors version / tornado",
     "archive/work": "archive archive/tables confinement crates crates/checking errors records untrusted / distributed nbformat",
     "bounded_json": "",
-    "casa": "casa/hooks casa/installed casa/plots casa/sandbox config confinement digests doctor errors files hashing journal lineage recompute recompute/store recorder recording records replays tasks version",
+    "casa": "casa/hooks casa/installed casa/plots casa/sandbox config confinement digests doctor errors files hashing journal lineage processes recompute recompute/store recorder recording records replays tasks version",
     "casa/hooks": "casa/installed casa/plots files records tasks / wrapt",
     "casa/installed": "errors records version / git platformdirs",
     "casa/plots": "casa/installed doctor errors files processes tasks version / platformdirs",

@@ -11,6 +11,7 @@ from pathlib import Path
 from casaprov.casa.installed.data import casadata_path
 from casaprov.casa.installed.environment import current_environment
 from casaprov.casa.installed.log import log_path
+from casaprov.casa.plots.appimages import PLOT_PACKAGES
 from casaprov.config import Config
 from casaprov.errors import JournalError
 from casaprov.files.stamps import stamp
@@ -20,12 +21,14 @@ from casaprov.journal.folder import present_folders
 from casaprov.journal.kept_states import KeptStates
 from casaprov.journal.writer import Journal
 from casaprov.lineage.graph import Lineage
+from casaprov.processes.resource_use import ResourceMeter
 from casaprov.recorder import Digester, Recorder
 from casaprov.recording.archive_checksums import checksums_beside
 from casaprov.recording.explanations import Background, OtherNotebooks, UnfinishedCalls
 from casaprov.recording.finish_queue import FinishQueue, Patience
 from casaprov.records.model import Document, Entity, Locator, Session, Tier
 from casaprov.records.wording import now
+from casaprov.tasks.calls import TaskCall
 from casaprov.tasks.specs import TaskSpec, load_specs, spec_of
 from casaprov.version import __version__
 
@@ -90,7 +93,13 @@ def open_recorder(
         background=background,
         finish_queue=finish_queue,
         patience=patience,
+        meter=_meter,
     )
+
+
+def _meter(call: TaskCall) -> ResourceMeter | None:
+    """Return a meter for a call that runs in this process; programs that draw run in others."""
+    return None if call.package in PLOT_PACKAGES else ResourceMeter()
 
 
 def _earlier_sessions(journal_folder: Path, session: Session) -> Document:

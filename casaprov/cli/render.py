@@ -104,19 +104,29 @@ def calls_table(document: Document, numbers: Mapping[str, int] | None = None) ->
 
 
 def timing_view(document: Document, numbers: Mapping[str, int] | None = None) -> Group:
-    """Return a table of all calls with their duration, and the time that the user waited for casaprov."""
-    table = _table("#", "task", "s", "waited for casaprov")
+    """Return a table of all calls with their duration and resources, and the time that the user waited for casaprov."""
+    table = _table("#", "task", "s", "CPU s", "peak memory", "written", "waited for casaprov")
     table.title, table.title_justify = plain(document.notebook), "left"
     numbers = numbers or document.call_numbers
     for activity in document.activities:
         seconds = f"{activity.seconds:.2f}" if activity.seconds is not None else ""
         name = ("  " if activity.parent else "") + _task(activity)
-        table.add_row(str(numbers[activity.id]), name, seconds, f"{activity.waited_s:.3f}")
+        table.add_row(str(numbers[activity.id]), name, seconds, *_resources(activity), f"{activity.waited_s:.3f}")
     took = sum(activity.seconds or 0.0 for activity in document.activities if activity.parent is None)
     waited = sum(activity.waited_s for activity in document.activities)
     return Group(
         table, f"The calls took {took:.1f} s. You waited another {waited:.1f} s for casaprov{_share(waited, took)}."
     )
+
+
+def _resources(activity: Activity) -> tuple[str, str, str]:
+    """Return CPU time, memory and bytes written, as far as they are known."""
+    used = activity.resources
+    if used is None:
+        return "", "", ""
+    peak, written = used.peak_memory_bytes, used.written_bytes
+    known = ["" if count is None else size(count) for count in (peak, written)]
+    return f"{used.cpu_s:.2f}", known[0], known[1]
 
 
 def _share(waited: float, took: float) -> str:

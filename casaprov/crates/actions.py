@@ -83,7 +83,9 @@ class Calls:
         self._note_examples(tool, "input", activity.used)
         self._note_examples(tool, "output", activity.generated)
         returned = _returned(activity, first_format=self._first_format)
+        resources = list(_resources(activity))
         action = self._action(activity, tool, values, returned)
+        action["resourceUsage"] = [ref(node["@id"]) for node in resources]
         position = str(len(self.steps))
         yield {
             "@id": step,
@@ -104,6 +106,7 @@ class Calls:
         yield action
         yield from values
         yield from returned
+        yield from resources
 
     def _note_examples(self, tool: Node, direction: str, usages: Iterable[Usage]) -> None:
         for usage in usages:
@@ -288,6 +291,26 @@ def _returned(activity: Activity, *, first_format: bool) -> list[Node]:
     at = local("value", f"{activity.id}/return value")
     whole = "the parameters file" if first_format else DOCUMENT  # 0.1.0 named a file that does not hold it
     return [{"@id": at, "@type": "PropertyValue", "name": "return value", "value": value(activity.returned, whole)}]
+
+
+def _resources(activity: Activity) -> Iterable[Node]:
+    used = activity.resources
+    if used is None:
+        return
+    for name, unit, quantity in (
+        ("cpu-time", "SEC", used.cpu_s),
+        ("peak-memory", "BYTE", used.peak_memory_bytes),
+        ("written", "BYTE", used.written_bytes),
+    ):
+        if quantity is not None:
+            yield {
+                "@id": local("usage", f"{activity.id}/{name}"),
+                "@type": "PropertyValue",
+                "name": name,
+                "propertyID": f"{terms.CASAPROV}/terms#{name}",
+                "unitCode": f"https://qudt.org/vocab/unit/{unit}",
+                "value": quantity,
+            }
 
 
 def _version(package: str, session: Session | None) -> str:

@@ -14,7 +14,8 @@ from casaprov.files.disk_names import as_listed
 from casaprov.files.folder_view import Change, Look
 from casaprov.files.other_names import OtherNames
 from casaprov.files.stamps import Stamps, stamp
-from casaprov.records.model import Activity, Entity, LookUp, Tier
+from casaprov.processes.resource_use import ResourceMeter
+from casaprov.records.model import Activity, Entity, LookUp, ResourceUsage, Tier
 from casaprov.tasks.calls import FileTable, TaskCall
 from casaprov.tasks.specs import FileUse
 
@@ -56,6 +57,10 @@ class CallProgress:
         Whether another call ran at the same time that is no part of it, nor it of that.
     left_by_others
         Paths that such calls left.
+    meter
+        Measures the resources that it uses; None if another process does its work.
+    resources
+        Resources that it used, when it has ended.
     """
 
     found: dict[Path, Entity] = field(default_factory=dict)
@@ -69,6 +74,8 @@ class CallProgress:
     ended: EndedCall | None = None
     overlaps: bool = False
     left_by_others: set[Path] = field(default_factory=set)
+    meter: ResourceMeter | None = None
+    resources: ResourceUsage | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

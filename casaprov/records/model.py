@@ -46,6 +46,7 @@ __all__ = [
     "LookUp",
     "Observation",
     "Outcome",
+    "ResourceUsage",
     "ScriptLine",
     "ScriptRun",
     "Session",
@@ -337,6 +338,25 @@ class LookUp:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ResourceUsage:
+    """Resources that an Activity used, as the process that ran it counts them.
+
+    Attributes
+    ----------
+    cpu_s
+        Seconds of all processors together.
+    peak_memory_bytes
+        Largest memory of the process; None if an earlier call had taken more, so that it is not known.
+    written_bytes
+        Bytes given to the system to write; None where the system does not count them.
+    """
+
+    cpu_s: float
+    peak_memory_bytes: int | None = None
+    written_bytes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Activity:
     """One call of one task.
 
@@ -375,6 +395,8 @@ class Activity:
     aliases
         Other names of folders that parameters use, such as a link that leads there or a bind mount, with the names
         that the records have; relative to the session's folder if below it.
+    resources
+        Resources that it used; None if they were not measured, as where another program did the work.
     """
 
     id: str
@@ -404,6 +426,7 @@ class Activity:
     look_up: LookUp | None = None
     observed: tuple[str, ...] = ()
     aliases: dict[str, str] = field(default_factory=dict)
+    resources: ResourceUsage | None = None
 
     @property
     def seconds(self) -> float | None:

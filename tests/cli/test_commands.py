@@ -17,6 +17,7 @@ from casaprov.cli import commands
 from casaprov.cli.commands import _members, main
 from casaprov.doctor import Finding
 from casaprov.errors import CasaprovError
+from casaprov.records.model import ResourceUsage
 from casaprov.version import install_command
 from checkout import ROOT
 from sample_records import make_reduction, pack_reduction
@@ -185,12 +186,19 @@ def test_a_python_without_casaprov_is_told_what_to_install(tmp_path: Path, capsy
 
 def test_timing_tells_how_long_the_user_waited(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     reduction = make_reduction(tmp_path / "nb")
-    waited = tuple(replace(activity, waited_s=0.5) for activity in reduction.document.activities)
+    used = ResourceUsage(cpu_s=7.25, peak_memory_bytes=3_000_000_000, written_bytes=12_000)
+    waited = tuple(replace(activity, waited_s=0.5, resources=used) for activity in reduction.document.activities)
     document = replace(reduction.document, activities=waited)
     pack_reduction(replace(reduction, document=document), tmp_path / "x.zip")
     assert main(["inspect", str(tmp_path / "x.zip"), "--timing"]) == 0
     output = capsys.readouterr().out
-    assert output.count("0.500") == len(waited)
+    assert (
+        output.count("0.500")
+        == output.count("7.25")
+        == output.count("3.0 GB")
+        == output.count("12.0 kB")
+        == len(waited)
+    )
     assert f"You waited another {0.5 * len(waited):.1f} s for casaprov" in output
 
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import pytest
 from rdflib import Graph
 
 from casaprov.crates.checking.validation import examine_crate
 from casaprov.hashing import digest_bytes
-from casaprov.records.model import Document, Entity, Usage
-from crate_rdf import triples
+from casaprov.records.model import Document, Entity, ResourceUsage, Usage
+from crate_rdf import described, triples
+from reductions import Reduction
 from sample_records import make_credits, make_reduction, pack_reduction
 
 PREFIXES = """
@@ -26,12 +28,13 @@ PREFIX meta: <https://codemeta.github.io/terms/>
 PREFIX run: <https://w3id.org/ro/terms/workflow-run#>
 """
 IMAGE = "quay.io/jupyter/base-notebook:2026-01-05@sha256:" + "0" * 64
+USED = ResourceUsage(cpu_s=42.5, peak_memory_bytes=10**9, written_bytes=2_000_000)
 CONFIGURATION = ("callib", "inpfile", "outlierfile")
 """Parameters of tasks that name a file with instructions."""
 
 
 def story(document: Document) -> Document:
-    """Return a record with a container, and with a calibration library that ``applycal`` read."""
+    """Return a record with a container, a calibration library that ``applycal`` read, and resources that ``tclean`` used."""
     (session,) = document.sessions
     library = Entity(
         id=f"{session.id}/e0010", path="cal.txt", kind="File", content_digest=digest_bytes(b"library"), size_bytes=7
@@ -39,7 +42,7 @@ def story(document: Document) -> Document:
     calls = tuple(
         replace(call, parameters={**call.parameters, "callib": "cal.txt"}, given=(*call.given, "callib"), used=(*call.used, Usage(entity=library.id, parameter="callib")))
         if call.task == "applycal"
-        else call
+        else replace(call, resources=USED if call.task == "tclean" else None)
         for call in document.activities
     )  # fmt: skip
     inside = replace(session, environment=replace(session.environment, container=IMAGE))
@@ -72,6 +75,33 @@ def test_1_which_container_image_did_the_workflow_run_in(graph: Graph) -> None:
         ?image a run:ContainerImage ; s:additionalType run:DockerImage ;
             run:registry ?registry ; s:name ?name ; run:tag ?tag ; run:sha256 ?sum }"""
     assert answers(graph, query) == [("quay.io", "jupyter/base-notebook", "2026-01-05", "0" * 64)]
+
+
+def test_2_which_resources_did_each_step_use(graph: Graph) -> None:
+    query = """SELECT ?task ?resource ?unit ?value WHERE {
+        ?call a s:CreateAction ; s:instrument [ a s:SoftwareApplication ; s:name ?task ] ; run:resourceUsage ?used .
+        ?used s:propertyID ?resource ; s:unitCode ?unit ; s:value ?value }"""
+    found = {(task, resource.rpartition("#")[2], unit.rpartition("/")[2]): value for task, resource, unit, value in answers(graph, query)}  # fmt: skip
+    assert found == {
+        ("casatasks.tclean", "cpu-time", "SEC"): "42.5",
+        ("casatasks.tclean", "peak-memory", "BYTE"): "1000000000",
+        ("casatasks.tclean", "written", "BYTE"): "2000000",
+    }
+
+
+@pytest.mark.casa
+def test_each_call_of_a_real_run_has_its_resources(reduction: Reduction) -> None:
+    nodes = described(reduction.crate)
+    calls = [node for name, node in nodes.items() if name.startswith("#call/")]
+    used = [{nodes[one["@id"]]["name"]: nodes[one["@id"]]["value"] for one in members(call["resourceUsage"])} for call in calls]  # fmt: skip
+    assert len(used) == 8
+    assert all(one["cpu-time"] >= 0 for one in used)
+    assert sum(one["cpu-time"] for one in used) > 0.1
+    assert used[0]["written"] > 10_000_000  # importuvfits made a MeasurementSet of 60 MB
+
+
+def members(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def test_3_which_configuration_files_did_a_step_use(graph: Graph) -> None:

@@ -50,7 +50,7 @@ _CLAIMS: Final = frozenset({"sameAs", "result", "workExample", "exampleOfWork", 
 
 _LOCAL: Final = (
     "call", "container", "content", "control", "engine", "entity", "environment", "input", "output", "path", "run", "session", "step",
-    "tool", "value",
+    "tool", "usage", "value",
 )  # fmt: skip
 """Beginnings of the local identifiers that only the records give."""
 
