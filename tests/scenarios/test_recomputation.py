@@ -32,6 +32,8 @@ class Notebook:
         self.kernel = LiveKernel(folder, environ={**os.environ, NOTEBOOK_VARIABLE: str(self.file)})
         self.kernel.good("%load_ext casaprov\n%casaprov config cache on\nimport casaprov, os, shutil, warnings")
         self.kernel.good("from casatasks import *\nfrom casatools import table\ntb = table()")
+        # What is kept must not depend on the speed of the machine.
+        self.kernel.good("from casaprov.recompute.store.results import Store\nStore._check_worth = lambda *_: None")
 
     def fresh(self) -> None:
         """Begin again with the MeasurementSet alone."""
@@ -150,7 +152,7 @@ def test_setjy_after_delmod_never_gets_files_of_another_layout(notebook: Noteboo
     notebook.run("delmod('w.ms', scr=True)")
     notebook.run(model(2))
     again, *_ = notebook.run(model(5))
-    assert again.restored_from == activity.id
+    assert again.restored_from == activity.id, again.look_up
     mean = notebook.kernel.good(f"print({read})").stdout
     assert ast.literal_eval(mean.splitlines()[-1].split("(")[-1].rstrip(")")) == pytest.approx(5.0)
 
