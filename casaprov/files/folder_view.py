@@ -268,8 +268,11 @@ class FolderView:
             return
         elif event.is_folder:
             if event.vanished:
+                # Both at once: a folder that was made and removed between two looks was not there before, if it is not
+                # known from an earlier one.
+                had = not event.appeared or self._knows(f"{name}/")
                 self._leave(f"{name}/")
-                self._note(_Noted(name, True, event.by_this, vanished=True))
+                self._note(_Noted(name, had, event.by_this, vanished=True))
             if event.appeared:
                 self._enter_new(name, by_this=event.by_this)
         elif event.name == "table.dat" and event.appeared and place.prefix:
@@ -277,6 +280,9 @@ class FolderView:
         else:
             # Both at once: put together from several events, of which one took away what was there.
             self._note(_Noted(name, event.vanished or not event.appeared, event.by_this, event.vanished))
+
+    def _knows(self, prefix: str) -> bool:
+        return prefix in self._handles or any(waiting.prefix == prefix for waiting in self._waiting)
 
     def _note(self, noted: _Noted) -> None:
         if noted != self._last:

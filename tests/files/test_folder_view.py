@@ -119,6 +119,22 @@ def test_folders_come_and_go(tmp_path: Path) -> None:
 
 
 @watched
+def test_a_folder_that_was_made_and_removed_was_not_there_before(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    views = FolderViews()
+    look = views.look(tmp_path)
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "file").touch()
+    shutil.rmtree(tmp_path / "new")
+    (tmp_path / "old").rmdir()
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old").rmdir()
+    found = by(look, views)
+    assert found["old"][0]
+    assert "new" not in found or not found["new"][0]
+
+
+@watched
 def test_a_name_that_is_none_of_a_product_is_not_noted(tmp_path: Path) -> None:
     views = FolderViews()
     look = views.look(tmp_path)
