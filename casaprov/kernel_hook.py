@@ -20,6 +20,7 @@ from casaprov.errors import MissingDependency
 from casaprov.journal.folder import journal_folder
 from casaprov.kernel.cells import Cells
 from casaprov.kernel.display.figures import show_pictures
+from casaprov.kernel.display.task_errors import TaskErrors
 from casaprov.kernel.display.task_output import TaskOutput
 from casaprov.kernel.magics.casahelp import TaskHelpSource, register_help, unregister_help
 from casaprov.kernel.magics.casaprov_magic import CasaprovMagic
@@ -88,6 +89,7 @@ class KernelRecording:
             wanted=lambda: self.session.settings.config.show_log == "yes",
             keeps_figures=lambda: self.session.settings.config.cache == "on",
         )
+        self._errors = TaskErrors(shell)
         self._cells = cells = Cells(shell, lambda: self.session.notebook, self._output, self._finish_queue)
         self.session = RecordedSession(
             NotebookName(shell.user_ns, self._folder),
@@ -116,6 +118,7 @@ class KernelRecording:
             self._shell.events.register(event, callback)
         self._wrappers.install()
         activities.attach(self.session)
+        self._errors.install()
         register_shell(self._shell)
         self._magic.register()
         if self.session.settings.trouble:
@@ -128,6 +131,7 @@ class KernelRecording:
         if self.session.closed:
             return
         activities.attach(None)
+        self._errors.remove()
         unregister_shell(self._shell)
         self._magic.unregister()
         self._output.end_cell()

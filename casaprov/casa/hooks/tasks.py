@@ -31,6 +31,7 @@ from casaprov.casa.installed.log import log_offset, log_since
 from casaprov.casa.plots.appimages import PLOT_PACKAGES, PLOT_TASKS
 from casaprov.records.values import to_json
 from casaprov.tasks.calls import TaskCall, TaskResult
+from casaprov.tasks.failures import note_failure
 
 __all__ = ["TASK_PACKAGES", "FunctionExecutor", "TaskHook", "hooked_modules", "task_names"]
 
@@ -268,6 +269,7 @@ class TaskHook:
                 try:
                     return task.call(instance, *args, **kwargs)
                 except Exception as error:
+                    note_failure(error, task.name, given)
                     if not user_call.reached and os.getpid() == self._process:
                         self._refused(task, given, error, user_call.log_from)
                     raise
