@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +17,8 @@ class CapturedShell(InteractiveShell):  # type: ignore[misc]
 
     def __init__(self, *, in_kernel: bool = True) -> None:
         super().__init__()
+        # By this name astropy, when it is imported, would take the process of the test for one of IPython.
+        vars(builtins).pop("__IPYTHON__", None)
         self.history_manager.enabled = False
         self.display_pub = CapturingDisplayPublisher()
         self.kernel = SimpleNamespace() if in_kernel else None
