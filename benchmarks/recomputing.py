@@ -17,6 +17,7 @@ import tempfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from textwrap import indent
 
 import measuring
 from measuring import Finding, Goal, compared, guarded, in_turns, number
@@ -122,6 +123,7 @@ def run(side: str, change: Change, place: Path) -> Second:
         "joblib": _WRAP.format(place=str(place)),
     }
     first = Change()
+    second = _REDUCE.format(antenna=change.antenna, niter=change.niter)
     with tempfile.TemporaryDirectory(prefix="casaprov-bench-") as name:
         told = Path(name, "sums.json")
         cells = [
@@ -131,7 +133,8 @@ def run(side: str, change: Change, place: Path) -> Second:
             "globals().update((name, getattr(casatasks, name)) for name in tasks)" if side == "casaprov" else "pass",
             "fresh()\n" + _REDUCE.format(antenna=first.antenna, niter=first.niter),
             change.code,
-            change.comment + _REDUCE.format(antenna=change.antenna, niter=change.niter),
+            # A task may find that what an earlier one "left" is not there: its products count as wrong.
+            f"{change.comment}try:\n{indent(second, '    ')}except Exception as error:\n    print(error)",
             f"open({str(told)!r}, 'w').write(json.dumps(sums()))",
         ]
         return Second(run_cells(cells).seconds[6], json.loads(told.read_text()))
