@@ -22,6 +22,7 @@ from casaprov.kernel.cells import Cells
 from casaprov.kernel.display.figures import show_pictures
 from casaprov.kernel.display.task_errors import TaskErrors
 from casaprov.kernel.display.task_output import TaskOutput
+from casaprov.kernel.display.task_values import TaskValues
 from casaprov.kernel.magics.casahelp import TaskHelpSource, register_help, unregister_help
 from casaprov.kernel.magics.casaprov_magic import CasaprovMagic
 from casaprov.kernel.magics.shell import register_shell, unregister_shell
@@ -81,6 +82,7 @@ class KernelRecording:
         self._shell = shell
         self._folder = Path.cwd()
         self._finish_queue = FinishQueue(print_wait)
+        self._values = TaskValues(shell)
         # The parts refer to each other: a lambda finds the session when it is called.
         self._output = TaskOutput(
             shell,
@@ -88,6 +90,7 @@ class KernelRecording:
             journal=lambda: journal_folder(self.session.notebook),
             wanted=lambda: self.session.settings.config.show_log == "yes",
             keeps_figures=lambda: self.session.settings.config.cache == "on",
+            on_returned=self._values.note,
         )
         self._errors = TaskErrors(shell)
         self._cells = cells = Cells(shell, lambda: self.session.notebook, self._output, self._finish_queue)
@@ -107,6 +110,7 @@ class KernelRecording:
         self._callbacks = (
             ("pre_run_cell", lambda _info: self._wrappers.release_tools()),
             ("pre_run_cell", cells.begin),
+            ("pre_run_cell", lambda _info: self._values.forget()),
             ("post_run_cell", lambda _result: self._wrappers.settle_tools()),
             ("post_run_cell", cells.end),
             ("post_run_cell", lambda _result: self.session.start_workers()),
@@ -119,6 +123,7 @@ class KernelRecording:
         self._wrappers.install()
         activities.attach(self.session)
         self._errors.install()
+        self._values.install()
         register_shell(self._shell)
         self._magic.register()
         if self.session.settings.trouble:
@@ -132,6 +137,7 @@ class KernelRecording:
             return
         activities.attach(None)
         self._errors.remove()
+        self._values.remove()
         unregister_shell(self._shell)
         self._magic.unregister()
         self._output.end_cell()

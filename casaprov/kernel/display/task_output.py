@@ -76,6 +76,8 @@ class TaskOutput:
         Returns True if the user wants to see logs.
     keeps_figures
         Returns True if figures that a call leaves open are part of its result.
+    on_returned
+        Called with the name of each task and its return value.
     """
 
     def __init__(
@@ -86,12 +88,14 @@ class TaskOutput:
         journal: Callable[[], Path],
         wanted: Callable[[], bool],
         keeps_figures: Callable[[], bool] = lambda: False,
+        on_returned: Callable[[str, object], None] = lambda _task, _value: None,
     ) -> None:
         self._shell = shell
         self._casa_log = casa_log
         self._journal = journal
         self._wanted = wanted
         self._keeps_figures = keeps_figures
+        self._on_returned = on_returned
         # A terminal shows no HTML; text that CASA prints reaches it without help.
         self._in_notebook = has_front_end(shell)
         self._cell: CellBlock | None = None
@@ -191,6 +195,7 @@ class TaskOutput:
         if watch.result is None:
             return
         activity, result = watch.activity, watch.result
+        self._on_returned(watch.call.task, result.returned)
         cell = self._cell = self._cell or CellBlock(self._shell)
         if self._wanted():
             path = self._journal() / activity.log.path if activity is not None and activity.log is not None else None
