@@ -50,7 +50,7 @@ _log = logging.getLogger(__name__)
 
 def command(script: Path, arguments: Sequence[str], *, casa_shell: bool) -> list[str]:
     """Return the command that runs a script under recording."""
-    return [sys.executable, "-m", __name__, *([CASA_SHELL] if casa_shell else []), "--", str(script), *arguments]
+    return [sys.executable, "-P", "-m", __name__, *([CASA_SHELL] if casa_shell else []), "--", str(script), *arguments]
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -71,8 +71,8 @@ def main(arguments: Sequence[str]) -> None:
     recording = ScriptRecording(path, data, argv[1:], casa_shell=casa_shell)
     recording.start()
     sys.argv = argv
-    if not sys.flags.safe_path:
-        sys.path[0] = str(path.resolve().parent)
+    if not os.environ.get("PYTHONSAFEPATH"):
+        sys.path.insert(0, str(path.resolve().parent))
     module = _main_module(path)
     if casa_shell:
         _start_casa_shell(module)

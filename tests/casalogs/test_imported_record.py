@@ -32,7 +32,7 @@ def measure(path: Path, *, tier: Tier = "full") -> Measurement:
 
 def imported(folder: Path, *versions: str) -> Document:
     """Return the record of logs, imported into a folder."""
-    logs = [shutil.copy(LOGS / f"casa-{version}.log", folder) for version in versions]
+    logs = [shutil.copy(LOGS / f"casa_{version}.log", folder / f"casa-{version}.log") for version in versions]
     journal = journal_folder(folder / "old.ipynb")
     import_logs([Path(log) for log in logs], folder, journal, measure)
     document = read_document(journal, "old.ipynb")
@@ -110,7 +110,7 @@ def test_calls_inside_of_calls_name_the_outer_one(tmp_path: Path) -> None:
 )
 def test_what_makes_no_sense_is_refused(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("empty.log").write_text("2021-11-09 02:27:09\tINFO\t::casa\tCASA Version 6.4\n")
-    shutil.copy(LOGS / "casa-5.6.log", ".")
+    shutil.copy(LOGS / "casa_5.6.log", "casa-5.6.log")
     Path("there.ipynb").write_text("{}")
     assert main(["import-log", *arguments]) == 2
     assert message in capsys.readouterr().err

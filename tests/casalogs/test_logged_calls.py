@@ -14,7 +14,7 @@ LOGS = ROOT / "tests" / "fixtures" / "logs"
 
 
 def sessions(version: str) -> tuple[LoggedSession, ...]:
-    return read_sessions((LOGS / f"casa-{version}.log").read_text().splitlines(keepends=True))
+    return read_sessions((LOGS / f"casa_{version}.log").read_text().splitlines(keepends=True))
 
 
 def test_a_log_of_casa_4_is_read() -> None:
@@ -101,7 +101,7 @@ def test_a_line_without_a_time_goes_on_with_the_one_before() -> None:
 
 
 def test_a_call_whose_text_is_cut_has_no_parameters(tmp_path: Path) -> None:
-    text = (LOGS / "casa-5.6.log").read_text().replace('solint="inf",refant', "solint=\x00")
+    text = (LOGS / "casa_5.6.log").read_text().replace('solint="inf",refant', "solint=\x00")
     (first, *_), _ = (session.calls for session in read_sessions(text.splitlines()))
     assert first.parameters is None
     assert first.outcome == "completed"

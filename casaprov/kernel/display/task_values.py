@@ -1,4 +1,4 @@
-"""Long return values of tasks in a cell's output: one line with what matters, and the whole value, folded.
+"""Long return values of tasks in a cell's output: one line with what matters, and the begin of the value, folded.
 
 gaincal and bandpass return dictionaries of several hundred lines. The value itself is the same as without casaprov, and so
 is the text that a terminal shows.
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["TaskValues"]
 
 _MOST_LINES = 20  # of a value that is shown as it is
+_MOST_SHOWN = 4000  # characters of a value: the notebook has the whole text beside the HTML already
 _MOST_NAMES = 6
 _MOST_KEPT = 8  # of the calls of a cell, the last ones: values can be large
 
@@ -64,6 +65,9 @@ class TaskValues:
         text = pretty(value)
         if text.count("\n") < _MOST_LINES:
             return None
+        if len(text) > _MOST_SHOWN:
+            begin = text[:_MOST_SHOWN].rpartition("\n")[0]
+            text = f"{begin}\n... {text.count(chr(10)) - begin.count(chr(10))} more lines; print the value to see them"
         return Preformatted(text, title=f"{task} returned {_summary(value)}", folded=True).html()
 
 

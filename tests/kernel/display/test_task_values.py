@@ -38,6 +38,8 @@ def test_a_long_value_is_a_line_that_says_what_matters(value: dict[str, Any], su
     html = _html(shell, value)
     assert html is not None
     assert html.startswith(f"<details><summary>{summary}</summary>")
+    assert "more lines; print the value to see them" in html
+    assert len(html) < 5000
     values.forget()
     assert _html(shell, value) is None
 
