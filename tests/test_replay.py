@@ -73,6 +73,7 @@ for path in ("n.ms", "n.ms/ANTENNA", "n.ms/SPECTRAL_WINDOW", "n.gcal", "n.image"
     subprocess.run([sys.executable, "-c", code, reduction.folder, tmp_path / "again"], check=True)
 
 
+@pytest.mark.long
 def test_an_edited_parameter_is_refused_and_differs_if_insisted_upon(
     reduction: Reduction, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -232,6 +232,7 @@ def test_parameters_that_the_shell_keeps_are_no_products(tmp_path: Path) -> None
     assert set(take_snapshot(tmp_path).products) == {"n.txt"}
 
 
+@pytest.mark.long
 def test_a_notebook_may_be_named_until_the_first_call(tmp_path: Path) -> None:
     """VS Code does so with a variable, after the kernel has started; the CASA kernel records from its start."""
     kernel = LiveKernel(tmp_path, ("--ext", "casaprov"))

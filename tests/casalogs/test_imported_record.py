@@ -117,6 +117,7 @@ def test_what_makes_no_sense_is_refused(arguments: list[str], message: str, caps
     assert not Path(".casaprov").exists()
 
 
+@pytest.mark.long
 @pytest.mark.casa
 def test_the_log_of_a_recorded_notebook_gives_its_record(
     reduction: Reduction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

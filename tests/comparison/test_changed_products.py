@@ -100,6 +100,7 @@ def only(comparison: Comparison) -> Difference:
     return difference
 
 
+@pytest.mark.long
 def test_copied_products_have_the_same_content(
     products: Products, ms: Path, caltable: Path, image: Path, tmp_path: Path
 ) -> None:

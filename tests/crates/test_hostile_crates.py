@@ -194,6 +194,7 @@ def test_what_differs_is_told_by_the_exit_code(attack: Attack) -> None:
     assert attack.code == 1
 
 
+@pytest.mark.long
 def test_a_name_that_climbs_out_of_the_folder_ends_there(
     crates: HostileCrates, tmp_path: Path, precious: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

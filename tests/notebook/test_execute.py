@@ -195,6 +195,7 @@ def test_a_damaged_record_does_not_cost_the_notebook(tmp_path: Path, capsys: pyt
     assert "does not begin with a session" in capsys.readouterr().err
 
 
+@pytest.mark.long
 @pytest.mark.casa
 def test_a_record_that_could_not_be_written_is_missed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / ".casaprov").write_text("in the way")

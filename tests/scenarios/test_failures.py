@@ -27,7 +27,7 @@ from casaprov.records.model import Activity, Document, Entity
 from made_once import made_once
 from reductions import write_notebook
 
-pytestmark = [pytest.mark.casa, pytest.mark.slow, pytest.mark.usefixtures("casa_site_config")]
+pytestmark = [pytest.mark.casa, pytest.mark.slow, pytest.mark.long, pytest.mark.usefixtures("casa_site_config")]
 
 START = "%load_ext casaprov\nfrom casatasks import *\nimportuvfits({!r}, 'n.ms')"
 

@@ -216,6 +216,7 @@ def test_renamed_and_copied_notebooks_keep_their_record(executed: Callable[[Any]
         assert main(["export", str(notebook), "-o", str(tmp_path / f"{name}.zip")]) == 0
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_renamed_notebook_that_is_run_again_continues_its_record(
     executed: Callable[[Any], Path], tmp_path: Path

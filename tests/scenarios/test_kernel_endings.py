@@ -265,6 +265,7 @@ def test_what_needs_whole_records_waits_for_them(kernel: Corner, line: str) -> N
     kernel.run("%casaprov resume")
 
 
+@pytest.mark.long
 def test_pausing_and_unloading_lose_nothing(alone: Corner) -> None:
     alone.run("listobs('n.ms', listfile='l.txt')\n%casaprov pause")
     alone.run("Path('l.txt').unlink()\n%casaprov resume")
