@@ -39,7 +39,15 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 
 def _load_jupyter_server_extension(server: ServerApp) -> None:
     """Add the hook, beside a ``pre_save_hook`` that the user may have configured."""
-    server.contents_manager.register_pre_save_hook(SaveHook())
+    hook, first = SaveHook(), server.contents_manager
+    first.register_pre_save_hook(hook)
+
+    def register_again() -> None:
+        if server.contents_manager is not first:
+            server.contents_manager.register_pre_save_hook(hook)
+
+    # Extensions that load later may put another contents manager in its place, as that of jupytext does.
+    server.io_loop.add_callback(register_again)
 
 
 class SaveHook:

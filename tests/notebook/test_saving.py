@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -53,10 +54,20 @@ def contents(sample: Reduction) -> Any:
 
 def _extended(contents: Any, wait_s: float | None = None) -> Any:
     if wait_s is None:
-        server._load_jupyter_server_extension(SimpleNamespace(contents_manager=contents))  # type: ignore[arg-type]
+        started(SimpleNamespace(contents_manager=contents))
     else:
         contents.register_pre_save_hook(server.SaveHook(wait_s))
     return contents
+
+
+def started(serving: Any, load_others: Callable[[], None] = lambda: None) -> None:
+    """Start a server with its extensions: casaprov's first, by its name."""
+    later: list[Callable[[], None]] = []
+    serving.io_loop = SimpleNamespace(add_callback=later.append)
+    server._load_jupyter_server_extension(serving)
+    load_others()
+    for callback in later:
+        callback()
 
 
 def cell(name: str, *sessions: str) -> dict[str, Any]:
@@ -115,6 +126,13 @@ def test_saving_twice_is_saving_once(contents: Any, sample: Reduction) -> None:
     before = sample.notebook.read_bytes()
     save(contents, json.loads(before))
     assert sample.notebook.read_bytes() == before
+
+
+def test_a_contents_manager_that_another_extension_puts_in_its_place_saves_the_index(sample: Reduction) -> None:
+    serving = SimpleNamespace(contents_manager=LargeFileManager(root_dir=str(sample.folder)))
+    other = LargeFileManager(root_dir=str(sample.folder))
+    started(serving, lambda: setattr(serving, "contents_manager", other))
+    assert len(calls(save(other, notebook(cell("a", SESSION))))) == len(sample.document.activities)
 
 
 def test_what_was_recorded_since_is_in_the_next_save(contents: Any, sample: Reduction) -> None:
