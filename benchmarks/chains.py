@@ -20,7 +20,7 @@ def run(calls: int, *, cached: bool) -> Run:
     """Flag in a loop, in a fresh process and folder."""
     cells = [
         LOAD,
-        f"%casaprov config cache {'on' if cached else 'off'}",
+        f"%casaprov config cache {'on' if cached else 'off'}\n%casaprov config patience 5 %",
         "import casaprov, shutil\nfrom casatasks import flagdata, importuvfits, split",
         (
             f"with casaprov.nocache():\n    importuvfits({str(ngc5921_fits())!r}, 'n.ms')\n"

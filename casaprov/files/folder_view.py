@@ -293,6 +293,9 @@ class FolderView:
     def _enter_new(self, name: str, *, by_this: bool) -> None:
         """Mark a new folder, and note its files: they came into it before it was marked."""
         path = f"{self.folder}/{name}"
+        if not os.path.lexists(path):  # gone again: it was not there before, whatever a later event of its end says
+            self._note(_Noted(name, False, by_this))
+            return
         if _is_one_product(path):
             self._enter(name, name)
             self._note(_Noted(name, False, by_this))
