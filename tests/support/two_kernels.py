@@ -7,6 +7,7 @@ their first cells.
 from __future__ import annotations
 
 import ast
+import re
 import shutil
 import signal
 from collections.abc import Iterable, Iterator
@@ -58,6 +59,8 @@ results.store = Store(Path(HOME, ".casaprov", "store-{}"), on_notice=lambda _: N
 results._left.clear()
 results.counts.clear()
 """
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 
 COUNTS = "casaprov.kernel_hook._recording.session.recomputation().counts"
 TAKE_COUNTS = f"[dict({COUNTS}), {COUNTS}.clear()][0]"
@@ -245,8 +248,8 @@ class TwoKernels:
 
 
 def answers_in(printed: str) -> list[str]:
-    """Return the lines in which a cell showed the answers of its calls."""
-    return [line for line in printed.splitlines() if line.startswith("ANSWER")]
+    """Return the lines in which a cell showed the answers of its calls, without the times that errors of CASA name."""
+    return [_TIME.sub("TIME", line) for line in printed.splitlines() if line.startswith("ANSWER")]
 
 
 def small_measurement_set(folder: Path, fits: Path) -> None:
