@@ -158,6 +158,7 @@ class _Noted(NamedTuple):
     had: bool
     by_this: bool
     vanished: bool = False
+    is_new_folder: bool = False  # no change by itself, but what happens to it later is that of something new
 
 
 class _Marked(NamedTuple):
@@ -217,9 +218,13 @@ class FolderView:
             first = self._count - len(self._noted)
             noted = list(islice(self._noted, max(0, since - first), max(0, until - first)))
             found: dict[str, Change] = {}
-            for name, had, by_this, _ in noted:
+            new: set[str] = set()
+            for name, had, by_this, _, is_new_folder in noted:
+                if is_new_folder:
+                    new.add(name)
+                    continue
                 product = self._table_around(name) or name
-                known = found.get(product) or Change(had, False, False)
+                known = found.get(product) or Change(had and product not in new, False, False)
                 found[product] = known._replace(
                     by_this=known.by_this or by_this, by_other=known.by_other or not by_this
                 )
@@ -305,6 +310,7 @@ class FolderView:
             return
         if not self._mark(f"{name}/", ""):
             return
+        self._note(_Noted(name, False, by_this, is_new_folder=True))
         for entry in entries_of(path):
             self._left -= not by_this
             if is_ignored(entry.name):
