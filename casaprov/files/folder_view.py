@@ -283,8 +283,10 @@ class FolderView:
         elif event.name == "table.dat" and event.appeared and place.prefix:
             self._become_table(place.prefix, event)
         else:
-            # Both at once: put together from several events, of which one took away what was there.
-            self._note(_Noted(name, event.vanished or not event.appeared, event.by_this, event.vanished))
+            # Both at once: put together from several events. What is there now took the place of something; what is not was
+            # made and removed.
+            replaced = event.vanished and os.path.lexists(f"{self.folder}/{name}")
+            self._note(_Noted(name, replaced or not event.appeared, event.by_this, event.vanished))
 
     def _knows(self, prefix: str) -> bool:
         return prefix in self._handles or any(waiting.prefix == prefix for waiting in self._waiting)

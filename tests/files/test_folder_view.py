@@ -133,6 +133,8 @@ def test_a_folder_that_was_made_and_removed_was_not_there_before(tmp_path: Path,
     (tmp_path / "old").rmdir()
     (tmp_path / "old").mkdir()
     (tmp_path / "old").rmdir()
+    (tmp_path / "list").touch()
+    (tmp_path / "list").unlink()
     (tmp_path / "seen").mkdir()
     views.look(tmp_path)
     assert "seen" not in by(look, views)
@@ -141,6 +143,7 @@ def test_a_folder_that_was_made_and_removed_was_not_there_before(tmp_path: Path,
     assert found["old"][0]
     assert "new" not in found or not found["new"][0]
     assert not found["seen"][0]
+    assert "list" not in found or not found["list"][0]
 
 
 @watched
