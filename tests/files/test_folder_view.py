@@ -18,18 +18,8 @@ from casaprov.files import folder_view
 from casaprov.files.folder_view import FolderViews, Look
 from casaprov.files.stamps import settle
 from casaprov.files.witness import Witness
+from change_reports import watched
 from table_folders import lock_with, table_folder
-
-
-def _reports() -> bool:
-    try:
-        Witness().close()
-    except OSError:
-        return False
-    return True
-
-
-watched = pytest.mark.skipif(not _reports(), reason="this system does not tell who changes files (Linux 5.13 does)")
 
 
 def by(look: Look, views: FolderViews) -> dict[str, tuple[bool, ...]]:

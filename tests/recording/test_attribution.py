@@ -20,24 +20,13 @@ from casaprov.crates.payload import PayloadPolicy, choose_payload, observed_item
 from casaprov.digests.measurement import Measurement, measure
 from casaprov.files import folder_view
 from casaprov.files.stamps import settle
-from casaprov.files.witness import Witness
 from casaprov.recording.attribution import _TICK_S, _births_of_children, _since_boot_s
 from casaprov.records.model import Activity, Entity, Tier
 from casaprov.tasks.calls import TaskResult
+from change_reports import watched
 from recorded_files import Notebook, no_reader
 
 Record = tuple[Activity, tuple[Entity, ...]]
-
-
-def _reports() -> bool:
-    try:
-        Witness().close()
-    except OSError:
-        return False
-    return True
-
-
-watched = pytest.mark.skipif(not _reports(), reason="this system does not tell who changes files (Linux 5.13 does)")
 
 
 @pytest.fixture
