@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 from casaprov.comparison.verdict import Comparison
 from casaprov.diffs.model import CallDiff, InputChange, ParameterChange, ProductDiff
-from casaprov.records.values import from_json
+from casaprov.records.values import value_text
 
 __all__ = [
     "call_changes",
@@ -62,10 +61,10 @@ def parameter_text(change: ParameterChange) -> str:
     """Return the two values of a parameter: ``solint: 'inf' → '60s'``."""
     if change.presence != "both":
         value = change.first if change.presence == "first" else change.second
-        return f"{change.name}={_short(value)} only in {_SIDES[change.presence]}"
+        return f"{change.name}={value_text(value, _MOST_CHARACTERS)} only in {_SIDES[change.presence]}"
     default = {"first": " (the default)", "second": "", "both": "", "neither": " (defaults)"}[change.given]
     was_default = " (the default)" if change.given == "second" else ""
-    return f"{change.name}: {_short(change.first)}{was_default} → {_short(change.second)}{default}"
+    return f"{change.name}: {value_text(change.first, _MOST_CHARACTERS)}{was_default} → {value_text(change.second, _MOST_CHARACTERS)}{default}"
 
 
 def _input_text(change: InputChange) -> str:
@@ -100,16 +99,6 @@ def listed(texts: Sequence[str] | Iterable[str], most: int) -> str:
     texts = list(texts)
     more = f"; and {len(texts) - most} more" if len(texts) > most else ""
     return "; ".join(texts[:most]) + more
-
-
-def _short(value: Any) -> str:
-    """Return a recorded value as Python writes it, in at most 60 characters."""
-    try:
-        text = repr(from_json(value))
-    except (ValueError, TypeError):
-        text = repr(value)
-    text = " ".join(text.split())
-    return text if len(text) <= _MOST_CHARACTERS else f"{text[: _MOST_CHARACTERS - 1]}…"
 
 
 def same_calls_text(count: int) -> str:

@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import Literal
 
 from casaprov.lineage.graph import Lineage
 from casaprov.lineage.whole_calls import WholeCall, whole_calls
 from casaprov.records.model import Document, Entity
-from casaprov.records.values import from_json
+from casaprov.records.values import value_text
 
 __all__ = ["Edge", "Lane", "Mark", "Row", "Rows", "edges", "fold"]
 
@@ -293,7 +293,7 @@ def _parameters(call: WholeCall) -> str:
     for name in call.activity.given:
         value = call.activity.parameters.get(name)
         if name not in named and value not in ("", None, []):
-            texts.append(f"{name}={_short(value)}")
+            texts.append(f"{name}={value_text(value, _MOST_PARAMETER)}")
     found = ""
     for text in texts:
         joined = f"{found}, {text}" if found else text
@@ -301,15 +301,6 @@ def _parameters(call: WholeCall) -> str:
             return f"{found}, …"
         found = joined
     return found
-
-
-def _short(value: Any) -> str:
-    try:
-        text = repr(from_json(value))
-    except (ValueError, TypeError):
-        text = repr(value)
-    text = " ".join(text.split())
-    return text if len(text) <= _MOST_PARAMETER else f"{text[: _MOST_PARAMETER - 1]}…"
 
 
 def _accompanies(entity: Entity) -> bool:

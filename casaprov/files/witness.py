@@ -33,7 +33,7 @@ _HANDLE_FLAGS = (0, 0x200)  # AT_HANDLE_FID, for file systems whose files cannot
 _libc: Any = ctypes.CDLL(None, use_errno=True)
 
 Handle = tuple[int, bytes]
-"""What identifies a folder in events."""
+"""Identifier of a folder in events."""
 
 
 class FolderEvent(NamedTuple):

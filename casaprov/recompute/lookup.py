@@ -28,7 +28,7 @@ from casaprov.records.model import Activity, LookUp
 from casaprov.records.values import from_json
 from casaprov.tasks.calls import Restored, TaskResult
 
-__all__ = ["Attempt", "Held", "Recomputation", "Value"]
+__all__ = ["Attempt", "Held", "Recomputation", "Value", "copied_value"]
 
 _log = logging.getLogger(__name__)
 
@@ -307,14 +307,7 @@ class Recomputation:
 
     def value_of(self, result: TaskResult) -> Value:
         """Copy the return value of a call, before the user may change it, and its log, text and figures."""
-        if result.returned is False:
-            return Value(problem="It returned False, which stands for a failure.")
-        try:
-            returned = exact_json(result.returned)
-        except ValueError as error:
-            return Value(problem=f"Its return value has no exact JSON form ({error}).")
-        figures = tuple(dict(figure) for figure in result.figures)
-        return Value(returned=returned, log=result.log, printed=result.printed, figures=figures)
+        return copied_value(result)
 
     def keep(
         self,
@@ -423,3 +416,15 @@ def _not_kept(activity: Activity, gone: Sequence[Path]) -> str:
 
 def _refused(call: KeyedCall, reason: str) -> Attempt:
     return Attempt(call=call, look_up=LookUp(outcome="not-served", reason=reason))
+
+
+def copied_value(result: TaskResult) -> Value:
+    """Copy what a call returned and showed, or say why that cannot be kept."""
+    if result.returned is False:
+        return Value(problem="It returned False, which stands for a failure.")
+    try:
+        returned = exact_json(result.returned)
+    except ValueError as error:
+        return Value(problem=f"Its return value has no exact JSON form ({error}).")
+    figures = tuple(dict(figure) for figure in result.figures)
+    return Value(returned=returned, log=result.log, printed=result.printed, figures=figures)

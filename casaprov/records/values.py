@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Room", "from_json", "is_exact", "summarise", "to_json"]
+__all__ = ["Room", "from_json", "is_exact", "summarise", "to_json", "value_text"]
 
 _MAX_DEPTH = 40
 _MAX_REPEATS = 10_000  # sixty lists, each twice in the next one, have 2**60 paths through them
@@ -257,3 +257,13 @@ def _within(pairs: Iterable[tuple[str, Any]], max_bytes: int) -> list[tuple[str,
 def _size(value: Any) -> int:
     """Return the size of a JSON value's compact JSON text, in bytes."""
     return len(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass"))
+
+
+def value_text(value: Any, most: int) -> str:
+    """Return a recorded value as Python writes it, on one line of at most `most` characters."""
+    try:
+        text = repr(from_json(value))
+    except (ValueError, TypeError):
+        text = repr(value)
+    text = " ".join(text.split())
+    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -20,8 +20,7 @@ from casaprov.errors import CasaprovError, HalfRestored, UsageError
 from casaprov.files.stamps import Stamps
 from casaprov.processes.worker import Worker
 from casaprov.recompute.action_key import KeyedCall
-from casaprov.recompute.lookup import Attempt, Value
-from casaprov.recompute.served import exact_json
+from casaprov.recompute.lookup import Attempt, Value, copied_value
 from casaprov.records.model import Activity, LookUp
 from casaprov.records.serialise import structure, unstructure
 from casaprov.records.values import from_json, to_json
@@ -125,12 +124,7 @@ class ReplayedResults:
 
     def value_of(self, result: TaskResult) -> Value:
         """Copy the return value and the log of a call."""
-        if result.returned is False:
-            return Value(problem="It returned False, which stands for a failure.")
-        try:
-            return Value(returned=exact_json(result.returned), log=result.log)
-        except ValueError as error:
-            return Value(problem=f"Its return value has no exact JSON form ({error}).")
+        return copied_value(result)
 
     def keep(
         self,
