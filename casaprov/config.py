@@ -88,7 +88,7 @@ class Config:
     store_days: int = 90
     cache: str = "off"
     not_cached: tuple[str, ...] = ()
-    patience: float = math.inf
+    patience: float = 5.0
     reader_limits: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
 

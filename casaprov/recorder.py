@@ -277,7 +277,7 @@ class Recorder:
         for use in uses:
             if use.role != "changed" or self._is_certain(use):
                 continue
-            left, stamps = self._provisional.left_at(use.path), self._watched_stamps.stamp(use.path)
+            left, stamps = self._provisional.left_by_task(use.path), self._watched_stamps.stamp(use.path)
             if left is None or left.stamp != stamps.digest or not queue.reads_once(use.path):
                 return {}
             chained[use.path] = stamps
@@ -370,6 +370,8 @@ class Recorder:
         author = self._attribution.of(open_call)
         changes = find_changes(open_call, after, self._watched_stamps.stamp, author, self._states.paths)
         self._attribution.note_end(open_call, [written.path for written in changes.written])
+        for path in open_call.progress.found:
+            self._left.want_again(path, changes.stamps[path])
         open_call.progress.problems.extend(changes.problems)
         returned = to_json(result.returned)
         activity = replace(

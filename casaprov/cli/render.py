@@ -267,6 +267,7 @@ def replay_view(report: ReplayReport) -> Group:
     parts.append(table)
     parts += _taken(report)
     parts += _left_out(report)
+    parts += _not_compared(report)
     for step in report.steps:
         if step.action == "blocked":
             parts.append(f"[magenta]not run:[/] {plain(step.task)}: {plain(step.reason)}")
@@ -298,13 +299,25 @@ def _taken(report: ReplayReport) -> Iterator[str]:
 
 def _left_out(report: ReplayReport) -> Iterator[str]:
     """Yield a line for each reason why calls were left out."""
+    out = [(n, step) for n, step in enumerate(report.steps, start=1) if step.action == "leave-out"]
+    yield from _by_reason("left out", ((step.reason, f"call {n} {plain(step.task)}") for n, step in out))
+
+
+def _not_compared(report: ReplayReport) -> Iterator[str]:
+    """Yield a line for each reason why states in between were not compared."""
+    calls = {step.id: f"call {number} {plain(step.task)}" for number, step in enumerate(report.steps, start=1)}
+    states = ((p.comparison.note, f"{plain(p.path)} as {calls[p.made_by]} left it") for p in report.not_compared)
+    yield from _by_reason("not compared", states)
+
+
+def _by_reason(label: str, named: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Yield a line for each reason, with the names of what it holds for."""
     alike: dict[str, list[str]] = {}
-    for number, step in enumerate(report.steps, start=1):
-        if step.action == "leave-out":
-            alike.setdefault(step.reason, []).append(f"call {number} {plain(step.task)}")
-    for reason, calls in alike.items():
-        more = f" and {len(calls) - _MOST_CALLS} more" if len(calls) > _MOST_CALLS else ""
-        yield f"[dim]left out[/] ({plain(reason)}): {', '.join(calls[:_MOST_CALLS])}{more}"
+    for reason, name in named:
+        alike.setdefault(reason.removesuffix("."), []).append(name)
+    for reason, names in alike.items():
+        more = f" and {len(names) - _MOST_CALLS} more" if len(names) > _MOST_CALLS else ""
+        yield f"[dim]{label}[/] ({plain(reason)}): {', '.join(names[:_MOST_CALLS])}{more}"
 
 
 def _differences(comparison: Comparison) -> str:

@@ -69,6 +69,7 @@ class _Differ:
         )
         self._names = Names()
         self._counterparts: dict[str, Entity] = {}  # by id of a product of the first run
+        self._differing: set[int] = set()  # places of the calls so far that left something else, or may have
 
     def found(self) -> RunDiff:
         """Return all differences."""
@@ -112,7 +113,10 @@ class _Differ:
             products=products,
         )
         inherits = any(change.source == "call" for change in inputs)
-        return replace(call, role=role_of(call, inherits=inherits, other_versions=bool(self._versions(one, two))))
+        role = role_of(call, inherits=inherits, other_versions=bool(self._versions(one, two)))
+        if role not in ("same", "no-effect"):
+            self._differing.add(self._place_of[0][one.place])
+        return replace(call, role=role)
 
     def _single(self, first: Call | None, second: Call | None) -> CallDiff:
         """Return a call that only one run has."""
@@ -134,11 +138,14 @@ class _Differ:
     def _inputs(self, one: Call, two: Call) -> Iterator[InputChange]:
         """Yield the states that two calls used and that differ."""
         for old, new in match_states(one, two, lambda call: call.used, self._names):
-            if old is not None and new is not None and same_content(old.entity, new.entity) is not False:
-                continue
+            makers = self._makers(*(side.entity if side is not None else None for side in (old, new)))
+            if old is not None and new is not None:
+                same = same_content(old.entity, new.entity)
+                # What was changed before it was digested differs if the calls that left it do.
+                if same or (same is None and self._differing.isdisjoint(makers)):
+                    continue
             state = new or old
             assert state is not None
-            makers = self._makers(*(side.entity if side is not None else None for side in (old, new)))
             outside = any(s is not None and s.entity.gap for s in (old, new))
             yield InputChange(
                 path=state.entity.path,

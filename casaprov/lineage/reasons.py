@@ -89,7 +89,7 @@ def _change(old: Entity | None, new: Entity | None) -> str:
         return "was an input, and is none now."
     if old.id == new.id or (old.content_digest is not None and old.content_digest == new.content_digest):
         return ""
-    if new.content_digest is None:
+    if old.content_digest is None or new.content_digest is None:
         return "was not digested, and may have other content."
     by = f" by call {new.generated_by}" if new.generated_by else ""
     return f"has other content; it was left{by}." if by else "has other content."

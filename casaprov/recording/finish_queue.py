@@ -68,6 +68,7 @@ class FinishQueue:
         self._lock = ExemptLock()
         self._unfinished: list[_Unfinished] = []  # in the order in which they will be finished
         self._read_by_calls: set[Path] = set()
+        self._copied: set[Path] = set()
         self._waited_s = 0.0
 
     @property
@@ -109,10 +110,18 @@ class FinishQueue:
         with self._lock:
             return any(_holds(path, other) or _holds(other, path) for other in self._read_by_calls)
 
-    def reads_once(self, path: Path) -> bool:
-        """Return True if one unfinished record reads a path, and no other does."""
+    def note_copied(self, paths: Iterable[Path]) -> None:
+        """Note that code is about to copy these paths: their content must be known to recognise the copies."""
         with self._lock:
-            return sum(path in record.names for record in self._unfinished) == 1
+            if self._unfinished:
+                self._copied.update(paths)
+
+    def reads_once(self, path: Path) -> bool:
+        """Return True if one unfinished record reads a path, no other does, and no code has copied it."""
+        with self._lock:
+            names = {name for record in self._unfinished if path in record.names for name in record.names}
+            copied = any(_holds(name, other) or _holds(other, name) for name in names for other in self._copied)
+            return not copied and sum(path in record.names for record in self._unfinished) == 1
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Wait until all records are finished.
@@ -195,6 +204,7 @@ class FinishQueue:
                 self._unfinished.remove(record)
                 if not self._unfinished:
                     self._read_by_calls.clear()
+                    self._copied.clear()
             # Only now: a waiter that goes on must find the record gone from the list.
             record.finished.set()
 

@@ -17,7 +17,7 @@ from casaprov.records.wording import sentences
 
 __all__ = ["Finding", "Measured", "PathStates", "classify_found", "is_still"]
 
-_RECOGNISED = "The session that left it ended before it was digested; its files have the names, sizes and times that they had then."
+_RECOGNISED = "It had not been digested when it was left; its files have the names, sizes and times that they had then."
 _TOUCHED = "Its files were written since they were read; only samples of them show that the content is what it was."
 
 Measured = Measurement | CasaprovError
@@ -32,7 +32,7 @@ class Finding(Enum):
     TOUCHED = auto()
     """Files that were written since, with the same samples: a gap."""
     RECOGNISED = auto()
-    """A state that an earlier session left and did not digest."""
+    """A state that a call left, of this session or an earlier one, and that was not digested."""
     COPIED = auto()
     """A content that is known from another path."""
     LEFT_BY_CALLER = auto()

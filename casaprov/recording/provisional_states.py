@@ -23,7 +23,8 @@ from casaprov.processes.exempt import ExemptLock
 from casaprov.recording.open_call import EndedCall
 from casaprov.recording.path_states import PathStates, is_still
 from casaprov.records.model import UNDIGESTED, Entity, Locator
-from casaprov.tasks.specs import FileUse
+from casaprov.records.values import is_exact
+from casaprov.tasks.specs import FileUse, TaskSpec
 
 __all__ = ["LeftStates", "ProvisionalStates", "failed_measurement"]
 
@@ -45,6 +46,7 @@ class ProvisionalStates:
         self._lock = ExemptLock()
         # The last unfinished call that tells of each path, and the state after it; None: nothing, or not known.
         self._pending: dict[str, tuple[str, Entity | None]] = {}
+        self._repeatable: set[str] = set()  # unfinished calls that a replay can run again
         self._numbers = itertools.count(1)
 
     def certain(self, path: Path, measurement: Future[Measurement]) -> Entity | None:
@@ -59,10 +61,14 @@ class ProvisionalStates:
             return None
         return current
 
-    def left_at(self, path: Path) -> Entity | None:
-        """Return the state that the last unfinished call left at a path; None without one, or if it only read there."""
+    def left_by_task(self, path: Path) -> Entity | None:
+        """Return the state that the last unfinished call left at a path.
+
+        None without one, if the call only read there, and if running the call again would not bring the state back:
+        then its content must be known.
+        """
         _, state = self._pending.get(self._states.key(path), ("", None))
-        return state if state is not None and state.generated_by is not None else None
+        return state if state is not None and state.generated_by in self._repeatable else None
 
     def is_pending(self, path: Path) -> bool:
         """Return True if the state of a path is not certain yet."""
@@ -81,6 +87,8 @@ class ProvisionalStates:
         with self._lock:
             for path in unknown.union(changes.gone):
                 self._pending[self._states.key(path)] = (ended.activity.id, None)
+            if _is_repeatable(ended):
+                self._repeatable.add(ended.activity.id)
         return found, left
 
     def remove(self, call: str) -> None:
@@ -89,6 +97,7 @@ class ProvisionalStates:
             # A later call that tells of the same path has taken the place of this one there.
             for path in [path for path, (owner, _) in self._pending.items() if owner == call]:
                 del self._pending[path]
+            self._repeatable.discard(call)
 
     # -- parts -----------------------------------------------------------------
 
@@ -176,6 +185,12 @@ class LeftStates:
                 known[1].set_exception(error)
                 self._given_up[path] = error
 
+    def want_again(self, path: Path, stamps: Stamps) -> None:
+        """Note that the state with these stamps is still there: whoever uses it next measures it."""
+        with self._lock:
+            if self._given_up.get(path) is not None and self._given_up[path].stamp == stamps.digest:
+                del self._given_up[path]
+
     def given_up(self, path: Path, stamps: Stamps) -> Superseded | None:
         """Return the error that stands for the digest of a state; None if its digest was not given up."""
         with self._lock:
@@ -188,6 +203,17 @@ def failed_measurement(error: Superseded) -> Future[Measurement]:
     measurement: Future[Measurement] = Future()
     measurement.set_exception(error)
     return measurement
+
+
+def _is_repeatable(ended: EndedCall) -> bool:
+    """Return True if a replay of a call leaves what it left: a task that completed, and whose record is exact."""
+    activity = ended.activity
+    return (
+        isinstance(ended.open_call.files, TaskSpec)
+        and activity.outcome == "completed"
+        and all(is_exact(activity.parameters.get(name)) for name in activity.given)
+        and all(written.declared for written in ended.changes.written)
+    )
 
 
 def _pass_on(done: Future[Measurement], measurement: Future[Measurement]) -> None:

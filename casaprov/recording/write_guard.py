@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,9 @@ _CHANGES = {
     "os.utime": ((0, 3),),
 }
 
+# Audit events of copies. They change nothing, and need not wait. Copies by programs wait as all programs do.
+_COPIES = ("shutil.copyfile", "shutil.copytree")
+
 _finish_queue: FinishQueue | None = None
 _read_only_thread: int | None = None
 _installed = False
@@ -67,11 +71,14 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     finish_queue = _finish_queue
     if finish_queue is None or not finish_queue.busy:
         return
-    if event not in STARTS and event not in _CHANGES and event != "open":
+    if event not in STARTS and event not in _CHANGES and event not in _COPIES and event != "open":
         return
     if is_exempt():
         return
-    if event not in STARTS:
+    if event in _COPIES:
+        with suppress(Exception):  # wrong arguments are Python's to refuse
+            finish_queue.note_copied(_names_of(arguments[0], ""))
+    elif event not in STARTS:
         _wait_before(event, arguments, finish_queue)
     elif threading.get_ident() != _read_only_thread:
         finish_queue.wait()

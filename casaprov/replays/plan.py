@@ -5,7 +5,9 @@ there came from it, or if it only looked at such a state (``imstat``). A call
 is left out if nothing depends on it any more, because its output was
 overwritten or its cell was run again. A state that tasks alone cannot bring
 back, since a function, a program or a gap made it, is foreign: it is taken
-from the crate if it is there, and blocks the calls that need it otherwise.
+from the crate if it is there, and blocks the calls that need it otherwise. A
+state that the next call changed before it was digested is known by the call
+that left it: this call is run, and the states after it are compared.
 """
 
 from __future__ import annotations
@@ -224,7 +226,8 @@ class _Planner:
         restores = tuple(
             (original, entity.path)
             for entity, original in zip(used, originals, strict=True)
-            if (original is not entity or original.id in self._at_hand) and self._present.get(entity.path) != entity.id
+            if (original is not entity or original.id in self._at_hand)
+            and self._present.get(entity.path) not in (entity.id, original.id)
         )
         anew = {entity.path for entity in generated if entity.revision_of is None}
         history = self._lineage.history
@@ -260,16 +263,21 @@ class _Planner:
                 return f"{entity.path} is not what a recorded task left: {cause}"
             if entity.id in self._lost:
                 return self._loss(entity)
-            if entity.content_digest is None and not self._made_here(entity):
+            if entity.content_digest is None and not self._is_made_here(entity):
                 return f"the content of {entity.path} is not recorded ({entity.note or 'no reason given'})"
         for name in activity.given:
             if not is_exact(activity.parameters.get(name)):
                 return f"the value of its parameter {name} could not be recorded exactly"
         return ""
 
-    def _made_here(self, entity: Entity) -> bool:
-        """Return True for a state of a CASA log that this replay makes itself: a log has no digests of any state."""
-        return entity.session in self._from_logs and self._present.get(entity.path) == entity.id
+    def _is_made_here(self, entity: Entity) -> bool:
+        """Return True for a state without a digest that this replay makes itself, by the call that left it.
+
+        A CASA log has no digests of any state. Of a state with stamps alone the record knows by these that the call
+        found what the earlier one had left.
+        """
+        is_certain = entity.is_undigested or entity.session in self._from_logs
+        return is_certain and self._present.get(entity.path) == entity.id
 
     def _loss(self, entity: Entity) -> str:
         maker = self._lineage.generator(entity)

@@ -138,6 +138,16 @@ class ReplayReport:
         return tuple(step for step in self.steps if step.ended_otherwise)
 
     @property
+    def not_compared(self) -> tuple[ProductReport, ...]:
+        """States in between that calls left here, and whose content is not recorded: later states are compared."""
+        run = {step.id for step in self.steps if step.action == "run"}
+        return tuple(
+            product
+            for product in self.products
+            if product.made_by in run and not product.final and product.comparison.verdict == "not-verifiable"
+        )
+
+    @property
     def differing(self) -> tuple[ProductReport, ...]:
         """Final products that are not verified."""
         good = ("identical", "same-content", "within-tolerance")

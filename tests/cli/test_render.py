@@ -7,12 +7,14 @@ import io
 from rich.console import Console
 
 from casaprov.cli.render import replay_view
-from casaprov.replays.report import REPORT_FORMAT, ReplayReport, StepReport
+from casaprov.comparison.products import Comparison
+from casaprov.comparison.verdict import Verdict
+from casaprov.replays.report import REPORT_FORMAT, ProductReport, ReplayReport, StepReport
 
 NOTHING = "nothing that is still there came from it"
 
 
-def printed(*steps: StepReport) -> str:
+def printed(*steps: StepReport, products: tuple[ProductReport, ...] = ()) -> str:
     """What a replay of these calls prints."""
     report = ReplayReport(
         crate="x.zip",
@@ -20,7 +22,7 @@ def printed(*steps: StepReport) -> str:
         started_at="2026-05-01T10:00:00+00:00",
         ended_at="2026-05-01T10:01:00+00:00",
         steps=steps,
-        products=(),
+        products=products,
         environment=(),
         confined=True,
         format=REPORT_FORMAT,
@@ -53,3 +55,20 @@ def test_many_calls_that_are_left_out_alike_are_one_line() -> None:
 
 def test_a_replay_that_leaves_nothing_out_does_not_speak_of_it() -> None:
     assert "left out" not in printed(step(1, "split"))
+
+
+def test_a_replay_says_which_states_were_not_compared_and_why() -> None:
+    def product(call: int, *, verdict: Verdict, final: bool = False) -> ProductReport:
+        note = "The next call changed it before it was digested." if verdict == "not-verifiable" else ""
+        comparison = Comparison(verdict, (), note)
+        return ProductReport(
+            path="a.ms", kind="MeasurementSet", made_by=f"s/{call:04d}", final=final, comparison=comparison
+        )
+
+    lost = [product(number, verdict="not-verifiable") for number in (1, 2)]
+    products = (*lost, product(3, verdict="same-content", final=True))
+    output = printed(*(step(number, "flagdata") for number in (1, 2, 3)), products=products)
+    states = "a.ms as call 1 flagdata left it, a.ms as call 2 flagdata left it"
+    assert f"not compared (The next call changed it before it was digested): {states}\n" in output
+    assert "3 calls replayed; 1 product: 1 same-content." in output
+    assert "not compared" not in printed(step(1, "flagdata"), products=products[2:])

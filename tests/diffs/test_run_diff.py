@@ -125,6 +125,32 @@ def test_causes_come_in_the_order_of_time_and_products_name_theirs() -> None:
     assert {product.path: product.causes for product in found.products}["a.image"] == (0, 1)
 
 
+def test_a_difference_goes_through_states_that_were_not_digested() -> None:
+    def flag(spw: str) -> Callable[[Story], None]:
+        def tell(story: Story) -> None:
+            for values in ({"vis": "a.ms", "spw": spw}, {"vis": "a.ms"}):
+                story.call("flagdata", changed=["a.ms"], parameters=values)
+
+        return tell
+
+    def without_digests(document: Document) -> Document:
+        lost = {usage.entity for call in document.activities[:3] for usage in call.generated}
+        facts = {"content_digest": None, "stamp": digest_bytes(b"stamps")}
+        return replace(
+            document,
+            entities=tuple(replace(e, **facts) if e.id in lost else e for e in document.entities),  # type: ignore[arg-type]
+        )
+
+    first = without_digests(reduction(tell=flag("0")))
+    found = compared(first, without_digests(reduction(tell=flag("0"))))
+    assert {call.role for call in found.calls} == {"same"}
+    contents = {"x.ms/3": "flagged", "x.ms/4": "other", "x.gcal/1": "other", "x.image/1": "other"}
+    found = compared(first, without_digests(reduction(contents=contents, tell=flag("1"))))
+    assert [call.role for call in found.calls if call.task == "flagdata"] == ["cause", "effect"]
+    assert [cause.sentence for cause in found.causes] == ["Call 3 flagdata: spw: '0' → '1'."]
+    assert {product.path: product.causes for product in found.products}["a.image"] == (0,)
+
+
 def test_another_input_is_the_first_cause() -> None:
     contents = {"raw.fits/1": "another", "x.ms/1": "another", "x.ms/2": "another", **OTHER_SOLUTIONS}
     found = compared(reduction(), reduction(contents=contents))

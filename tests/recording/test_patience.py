@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
@@ -16,10 +17,12 @@ from cached_calls import CachedCalls, World
 from casaprov.digests.measurement import Measurement
 from casaprov.errors import Superseded
 from casaprov.files.stamps import Stamps, stamp
+from casaprov.recording.activities import DeclaredFiles
 from casaprov.recording.finish_queue import Patience
 from casaprov.recording.provisional_states import LeftStates
 from casaprov.recording.write_guard import guard_writes
 from casaprov.records.model import Tier
+from casaprov.tasks.calls import TaskCall, TaskResult
 from waiting_notebook import GatedDigester, Waiting, digest_of, held
 
 
@@ -112,7 +115,7 @@ def test_a_patient_call_waits_for_the_digest(chain: Callable[[float], Waiting]) 
     assert waiting.digest_of("out.txt") == digest_of(b"made")
 
 
-@pytest.mark.parametrize("how", ["another writer", "a later reader"])
+@pytest.mark.parametrize("how", ["another writer", "a later reader", "a copy", "a copy of the folder"])
 def test_a_state_that_is_more_than_a_link_of_the_chain_is_waited_for(
     chain: Callable[[float], Waiting], how: str
 ) -> None:
@@ -120,9 +123,58 @@ def test_a_state_that_is_more_than_a_link_of_the_chain_is_waited_for(
     if how == "another writer":
         libc = ctypes.CDLL(None)  # a library that writes by itself is not seen
         assert libc.chmod(os.fsencode(waiting.folder / "out.txt"), 0o600) == 0
-    else:
+    elif how == "a later reader":
         waiting.call_soon("look", lambda: None, file="out.txt")
+    elif how == "a copy":
+        shutil.copy(waiting.folder / "out.txt", waiting.folder / "kept.txt")
+    else:
+        shutil.copytree(waiting.folder, waiting.folder.with_name("kept"), ignore=shutil.ignore_patterns("*"))
     held(lambda: waiting.begin("edit", file="out.txt"), waiting)
+
+
+@pytest.mark.parametrize("how", ["a function", "a failed task", "a value without an exact form"])
+def test_a_state_that_no_replay_can_make_is_waited_for(chain: Callable[[float], Waiting], how: str) -> None:
+    waiting = chain(0)
+    recorder, out = waiting.recorder, waiting.folder / "out.txt"
+    waiting.open()
+    waiting.finish_queue.wait()
+    waiting.gated.gate.clear()
+    waiting.recorded.clear()
+    parameters = {"file": "out.txt", "extra": object() if how.startswith("a value") else 1}
+    name = "scale" if how == "a function" else "edit"
+    call = TaskCall(task=name, package="casatasks", parameters=parameters, given=tuple(parameters), cwd=waiting.folder)
+    waiting.gated.at_once.add("out.txt")  # what it finds is digested
+    open_call = recorder.begin(call, DeclaredFiles(changed=["out.txt"]) if how == "a function" else None)
+    waiting.gated.at_once.remove("out.txt")
+    out.write_text("again")
+    result = TaskResult(error=RuntimeError("no") if how == "a failed task" else None)
+    recorder.end_soon(open_call, result, lambda activity, _: waiting.recorded.append(activity))
+    held(lambda: waiting.begin("edit", file="out.txt"), waiting)
+    assert waiting.digest_of("out.txt") == digest_of(b"again")
+
+
+def test_an_input_is_digested_before_it_is_changed_for_the_first_time(chain: Callable[[float], Waiting]) -> None:
+    waiting = chain(0)
+    waiting.open()
+    waiting.finish_queue.wait()
+    waiting.gated.gate.clear()
+    waiting.recorded.clear()
+    (waiting.folder / "mine.txt").write_text("mine")
+    held(lambda: waiting.begin("edit", file="mine.txt"), waiting)
+    assert waiting.digest_of("mine.txt") == digest_of(b"mine")
+
+
+def test_a_state_that_the_next_call_left_alone_is_digested_after_all(chain: Callable[[float], Waiting]) -> None:
+    waiting = chain(0)
+    waiting.call_soon("edit", lambda: None, file="out.txt")  # it finds nothing to do
+    waiting.open()
+    waiting.finish_queue.wait()
+    look = waiting.call_soon("look", lambda: None, file="out.txt")
+    waiting.finish_queue.wait()
+    states = {entity.id: entity for entity in waiting.document().entities}
+    found = states[look[0].used[0].entity]
+    left = states[waiting.recorded[0].generated[0].entity]
+    assert (found.content_digest, found.copy_of, found.path) == (digest_of(b"made"), left.id, left.path)
 
 
 class SlowDigester(GatedDigester):

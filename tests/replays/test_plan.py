@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from casaprov.hashing import digest_bytes
 from casaprov.lineage.foreign import foreign_states, needed_states
 from casaprov.lineage.graph import Lineage
 from casaprov.records.model import Usage
@@ -263,3 +265,28 @@ def test_a_state_without_a_digest_will_do_only_if_a_log_gave_it_and_the_replay_m
     )
     expected = ["run", "run", "blocked"] if log else ["run", "blocked", "blocked"]
     assert [step.action for step in make_plan(Lineage(document), TASKS).steps] == expected
+
+
+def test_a_state_that_was_changed_before_it_was_digested_is_made_by_the_call_that_left_it(story: Story) -> None:
+    for _ in range(3):
+        story.call("flagdata", changed=["a.ms"])
+    story.call("gaincal", used=["a.ms"], generated=["a.gcal"])
+    final = story.state("a.ms")
+    lost = {entity.id for entity in story.entities if entity.path == "a.ms" and entity.id != final}
+
+    def without_digests(**facts: Any) -> list[str]:
+        entities = tuple(
+            replace(entity, content_digest=None, **facts) if entity.id in lost else entity for entity in story.entities
+        )
+        return [
+            step.action for step in make_plan(Lineage(replace(story.document, entities=entities)), TASKS, at_hand).steps
+        ]
+
+    at_hand = frozenset[str]()
+    assert without_digests(stamp=digest_bytes(b"stamps")) == ["run"] * 5
+    assert without_digests() == ["run", "blocked", "blocked", "blocked", "blocked"]  # they could not be read
+    # It is not there any more when something else has taken its place.
+    story.copy("a.gcal", "a.ms")
+    story.call("flagdata", changed=["a.ms"])
+    story.activities[-1] = replace(story.activities[-1], used=(Usage(entity=min(lost)),))
+    assert without_digests(stamp=digest_bytes(b"stamps"))[-1] == "blocked"
