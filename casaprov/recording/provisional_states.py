@@ -186,7 +186,7 @@ class LeftStates:
                 self._given_up[path] = error
 
     def want_again(self, path: Path, stamps: Stamps) -> None:
-        """Note that the state with these stamps is still there: whoever uses it next measures it."""
+        """Note that the state with these stamps is still there: the next call that uses it measures it."""
         with self._lock:
             if self._given_up.get(path) is not None and self._given_up[path].stamp == stamps.digest:
                 del self._given_up[path]
@@ -206,7 +206,7 @@ def failed_measurement(error: Superseded) -> Future[Measurement]:
 
 
 def _is_repeatable(ended: EndedCall) -> bool:
-    """Return True if a replay of a call leaves what it left: a task that completed, and whose record is exact."""
+    """Return True if a replay of a call leaves the same: a task that completed, and whose record is exact."""
     activity = ended.activity
     return (
         isinstance(ended.open_call.files, TaskSpec)
