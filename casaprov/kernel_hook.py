@@ -26,7 +26,7 @@ from casaprov.kernel.display.task_values import TaskValues
 from casaprov.kernel.magics.casahelp import TaskHelpSource, register_help, unregister_help
 from casaprov.kernel.magics.casaprov_magic import CasaprovMagic
 from casaprov.kernel.magics.shell import register_shell, unregister_shell
-from casaprov.kernel.notices import print_notice, print_wait
+from casaprov.kernel.notices import print_notice, show_wait
 from casaprov.kernel.recorded_session import RecordedSession
 from casaprov.notebook.notebook_name import NotebookName
 from casaprov.recording import activities
@@ -81,7 +81,7 @@ class KernelRecording:
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
         self._folder = Path.cwd()
-        self._finish_queue = FinishQueue(print_wait)
+        self._finish_queue = FinishQueue(lambda names: show_wait(shell, names))
         self._values = TaskValues(shell)
         # The parts refer to each other: a lambda finds the session when it is called.
         self._output = TaskOutput(

@@ -12,6 +12,7 @@ does that here, for cells that hold nothing else.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import importlib
 import importlib.util
@@ -24,7 +25,8 @@ from typing import Any
 
 from casaprov.casa.absent_tasks import GUI_PACKAGES, absent_tasks
 from casaprov.casa.hooks.tasks import task_names
-from casaprov.casa.installed.data import import_casatasks
+from casaprov.casa.installed.data import import_casatasks, prepare
+from casaprov.casa.installed.log import held_log, place_log
 from casaprov.casa.plots.old_protobuf import accept_old_messages
 from casaprov.errors import CasaMissing, MissingDependency
 from casaprov.version import install_command
@@ -64,11 +66,22 @@ def start_casa(shell: Any) -> MissingDependency | None:
     MissingDependency or None
         The error if a package is missing. Without casashell there are only the tasks of casatasks, without CASA nothing.
     """
+    prepare()
+    with held_log():
+        try:
+            casatasks = import_casatasks()
+        except MissingDependency as error:
+            return error
+        missing = _fill(shell, casatasks)
+    # A task places the log before it runs; this is for tools, and for messages of the user's own.
+    shell.events.register("post_run_cell", lambda _result: place_log(only_if_used=True))
+    atexit.register(place_log, only_if_used=True)
+    return missing
+
+
+def _fill(shell: Any, casatasks: ModuleType) -> MissingDependency | None:
+    """Put the names into the namespace; return the error if CASA's shell is missing."""
     namespace = shell.user_ns
-    try:
-        casatasks = import_casatasks()
-    except MissingDependency as error:
-        return error
     namespace |= {name: getattr(casatasks, name) for name in task_names(casatasks)}
     namespace |= {"casatasks": casatasks, "casatools": importlib.import_module("casatools")}
     namespace |= {"casalog": casatasks.casalog, "ctsys": namespace["casatools"].ctsys}

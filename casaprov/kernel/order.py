@@ -65,11 +65,12 @@ def _cell(step: Step) -> str:
 
 def stale_notes(
     lineage: Lineage, order: CellOrder, products: Iterable[Entity], relevant: Relevant = all_matters
-) -> list[tuple[str, str]]:
-    """Return the path of each stale one of these products, with the reason."""
-    return [
-        (found.product.path, _reason(found, order)) for found in find_stale(lineage, order.numbers, products, relevant)
-    ]
+) -> list[tuple[tuple[str, ...], str]]:
+    """Return the reasons why some of these products are stale, each once, with the paths of the products."""
+    paths: dict[str, list[str]] = {}
+    for found in find_stale(lineage, order.numbers, products, relevant):
+        paths.setdefault(_reason(found, order), []).append(found.product.path)
+    return [(tuple(dict.fromkeys(same)), reason) for reason, same in paths.items()]
 
 
 def _reason(found: Stale, order: CellOrder) -> str:
@@ -106,7 +107,8 @@ def used_stale(lineage: Lineage, order: CellOrder, calls: Iterable[str], relevan
     }
     states = {state: lineage.entities[state] for used_states in used.values() for state in used_states}
     stale_for: dict[int | None, dict[str, Stale]] = {}  # by cell
-    notes = []
+    # Many products can be stale for one reason, and many calls can use them: each reason is given once.
+    causes: dict[str, tuple[list[str], list[str]]] = {}
     for call, used_states in used.items():
         own = order.numbers.get(call)
         if own not in stale_for:
@@ -115,28 +117,17 @@ def used_stale(lineage: Lineage, order: CellOrder, calls: Iterable[str], relevan
             stale_for[own] = {
                 stale.product.id: stale for stale in find_stale(lineage, above, states.values(), relevant)
             }
-        found = stale_for[own]
-        # Many products can be stale for one reason, which is given once.
-        causes: dict[tuple[str, str, str], list[Stale]] = {}
-        for stale in (found[state] for state in used_states if state in found):
-            causes.setdefault((stale.call.id, stale.used.id, stale.changer.id), []).append(stale)
-        for same in causes.values():
-            producer = order.named(same[0].call)
-            paths = list(dict.fromkeys(stale.product.path for stale in same))
-            if same[0].continued is not None:
-                left = f"{same[0].changer.task} ({order.named(same[0].changer)})"
-                why = f"{same[0].call.task} ({producer}) continued from {same[0].source}, which {left} had left in an earlier run"
-                verb = "is" if len(paths) == 1 else "are"
-                notes.append(f"{lineage.activities[call].task} used {_listed(paths)}, which {verb} stale: {why}.")
-                continue
-            notes.append(
-                f"{lineage.activities[call].task} used {_listed(paths)}, which {'is' if len(paths) == 1 else 'are'} "
-                f"stale: {same[0].call.task} ({producer}) used {same[0].source} as it was before "
-                f"{same[0].changer.task} ({order.named(same[0].changer)}) ran again. "
-                f"Run {producer} again, then this cell."
-            )
-    return list(dict.fromkeys(notes))
+        for stale in (stale_for[own][state] for state in used_states if state in stale_for[own]):
+            remedy = "" if stale.continued is not None else f" Run {order.named(stale.call)} again, then this cell."
+            tasks, paths = causes.setdefault(f"{_reason(stale, order)}.{remedy}", ([], []))
+            tasks.append(lineage.activities[call].task)
+            paths.append(stale.product.path)
+    return [
+        f"{_listed(tasks)} used {_listed(paths)}, which {'is' if len(set(paths)) == 1 else 'are'} stale: {reason}"
+        for reason, (tasks, paths) in causes.items()
+    ]
 
 
 def _listed(names: list[str]) -> str:
+    names = list(dict.fromkeys(names))
     return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]

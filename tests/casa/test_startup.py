@@ -54,6 +54,23 @@ def test_starting_adds_less_than_a_second(casa_kernel: LiveKernel, plain_kernel:
     assert min(added) < MOST_CPU_S
 
 
+@pytest.mark.long
+def test_a_kernel_without_a_task_leaves_no_log(tmp_path: Path) -> None:
+    kernel = start_casa(tmp_path / "kernel", tmp_path)
+    try:
+        kernel.good("qa.quantity(1.0, 'deg')")
+        assert list((tmp_path / "kernel").glob("casa*.log")) == []
+        kernel.good("os.chdir('/')\ncasalog.post('mine')")
+        (log,) = (tmp_path / "kernel").glob("casa-*.log")
+        assert log.read_text().endswith("\tmine\n")
+        assert "Python version" in log.read_text()
+        kernel.good("casalog.post('more')")
+        assert log.read_text().endswith("\tmore\n")
+        assert kernel.good("print(casalog.logfile())").stdout == f"{log}\n"
+    finally:
+        kernel.close()
+
+
 def test_modules_that_old_scripts_use_are_there(casa_kernel: LiveKernel) -> None:
     assert set(MODULES) == {"os", "platform", "re", "sys"}
     told = casa_kernel.good(f"print([type(globals().get(name)).__name__ for name in {MODULES}])")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from casaprov.kernel.order import CellOrder, used_stale
+from casaprov.kernel.order import CellOrder, stale_notes, used_stale
 from casaprov.lineage.graph import Lineage
 from records import Story
 
@@ -16,12 +16,13 @@ def test_what_is_stale_for_one_reason_is_told_in_one_sentence() -> None:
     last = story.call("applycal", used=["a.bcal", "a.gcal"], changed=["a.ms"], generated=["a.ms.flagversions"])
     again = story.call("applycal", used=["a.bcal", "a.gcal", "a.ms.flagversions"], changed=["a.ms"])
     cells = dict(zip(story.ids, (1, 2, 3, 2, 4, 4), strict=True))
-    told = used_stale(Lineage(story.document), CellOrder(cells, {}), [last.id, again.id])
-    assert [sentence.partition(":")[0] for sentence in told] == [
-        "applycal used a.gcal, which is stale",
-        "applycal used a.gcal, a.ms.flagversions and a.ms, which are stale",
-    ]
-    assert all("gaincal (" in sentence and "used a.bcal as it was before bandpass (" in sentence for sentence in told)
+    lineage, order = Lineage(story.document), CellOrder(cells, {})
+    (told,) = used_stale(lineage, order, [last.id, again.id])
+    assert told.startswith("applycal used a.gcal, a.ms.flagversions and a.ms, which are stale: gaincal (")
+    assert "used a.bcal as it was before bandpass (" in told
+    ((paths, reason),) = stale_notes(lineage, order, lineage.products())
+    assert {"a.gcal", "a.ms"} <= set(paths)
+    assert reason in told
 
 
 def test_what_a_cell_further_down_made_stale_is_not_told_above_it() -> None:

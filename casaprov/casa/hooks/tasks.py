@@ -27,7 +27,7 @@ from types import ModuleType
 from typing import Any, Protocol
 
 from casaprov.casa.hooks.shell import given_in_shell, shell_modules, shell_task
-from casaprov.casa.installed.log import log_offset, log_since
+from casaprov.casa.installed.log import log_offset, log_since, place_log
 from casaprov.casa.plots.appimages import PLOT_PACKAGES, PLOT_TASKS
 from casaprov.records.values import to_json
 from casaprov.tasks.calls import TaskCall, TaskResult
@@ -238,6 +238,7 @@ class TaskHook:
                 given=user_call.given if user_call is not None and own else task.not_default(parameters),
                 cwd=Path.cwd(),
             )
+            place_log()
             log_from = user_call.log_from if user_call is not None and own else log_offset()
             work: Callable[[], Any] = functools.partial(function, *args, **kwargs)
             show: Callable[[], None] | None = None
@@ -264,6 +265,7 @@ class TaskHook:
         def called(instance: Any, /, *args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = True
             given = task.given(instance, args, kwargs)
+            place_log()
             user_call = _UserCall(task=task.name, given=tuple(given), log_from=log_offset())
             with self._alone(task), self._around(), self._under_way(user_call):
                 try:

@@ -14,16 +14,18 @@ from dataclasses import dataclass
 from casaprov.kernel.page import preformatted
 from casaprov.tasks.calls import Restored
 
-__all__ = ["CallLog", "Running", "call_log", "log_block", "messages", "progress"]
+__all__ = ["MAX_LINES", "CallLog", "Running", "call_log", "log_block", "messages", "progress"]
 
-MAX_FOLDED_BYTES = 1600
-"""Limit for the log of a call in the notebook; the journal has all of it."""
+MAX_LINES = 200
+"""Lines of a log that are shown whole in the notebook; of a longer one its beginning and its end. The journal has all."""
 
-_MAX_LINE = 150
+_HEAD = 120  # lines of the beginning of a log that is not shown whole
+_MAX_LINE = 500
 _MAX_SINGLE = 3  # calls of a cell that have a fold of their own
 _MAX_LISTED = 30  # calls of a cell that are listed one by one
 _MAX_TROUBLES = 3
 _MAX_TROUBLE_CHARACTERS = 300
+_CYCLES = ("tclean", "sdintimaging")
 _LEVELS = {"WARN": "warning", "SEVERE": "error"}
 _RULE = re.compile(r"[#\-=*~ ]{4,}")
 # The meters of CASA's C++ print 0%....10....20, its log says [progress: 20%].
@@ -91,17 +93,23 @@ class CallLog:
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """A call that has not ended yet: its time so far, its progress, its last message."""
+    """A call that has not ended yet: its time so far, its progress, its last message, a requested interrupt."""
 
     task: str
     seconds: float
     percent: int | None = None
     message: str = ""
+    interrupted: bool = False
 
     @property
     def line(self) -> str:
         """One line about the call."""
         parts = [_duration(self.seconds)]
+        if self.interrupted:
+            # Python learns of an interrupt when C++ returns to it, as tclean does between its cycles.
+            stops_at = "cycle" if self.task in _CYCLES else "step"
+            parts.append(f"interrupt requested; {self.task} stops at its next {stops_at}")
+            return f"{self.task} is running: {', '.join(parts)}"
         if self.percent is not None:
             parts.append(f"{self.percent} %")
         if self.message:
@@ -220,24 +228,10 @@ def _short_line(level: str, message: str, _continues: bool) -> str:
 
 def _cut(lines: list[str]) -> tuple[str, bool]:
     """Keep the beginning and the end of a log that is too long."""
-    if sum(_size(line) for line in lines) <= MAX_FOLDED_BYTES:
+    if len(lines) <= MAX_LINES:
         return "\n".join(lines), False
-    head: list[str] = []
-    tail: list[str] = []
-    left = MAX_FOLDED_BYTES
-    for number in range(len(lines)):
-        at_end = number % 3 == 2  # a third of the lines for the end
-        line = lines[-1 - len(tail)] if at_end else lines[len(head)]
-        left -= _size(line)
-        if left < 0:
-            break
-        (tail if at_end else head).append(line)
-    between = len(lines) - len(head) - len(tail)
-    return "\n".join([*head, f"... {_counted(between, 'line')} left out here ...", *reversed(tail)]), True
-
-
-def _size(line: str) -> int:
-    return len(html.escape(line, quote=False).encode("utf-8", "replace")) + 1
+    left_out = f"... {_counted(len(lines) - MAX_LINES, 'line')} left out here ..."
+    return "\n".join([*lines[:_HEAD], left_out, *lines[_HEAD - MAX_LINES :]]), True
 
 
 def _folded(call: CallLog) -> str:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from casaprov.kernel.display.call_end import CallEnd
 from casaprov.kernel.display.captured_output import CapturedText, add_printed, captured, without_logged
 from casaprov.kernel.display.cell_block import INTERVAL_S, CellBlock
 from casaprov.kernel.display.figures import PICTURES, Figures
@@ -225,7 +226,7 @@ class TaskOutput:
             yield _nothing
             return
         cell = self._cell = self._cell or CellBlock(self._shell)
-        ended = threading.Event()
+        end = CallEnd()
         current: list[CapturedText] = []
 
         @contextlib.contextmanager
@@ -237,21 +238,22 @@ class TaskOutput:
         # ipykernel finds the cell of an output through context variables, which a new thread does not inherit.
         context = contextvars.copy_context()
         follower = threading.Thread(
-            target=context.run, args=(self._follow, watch, cell, current, ended), name="casaprov-live", daemon=True
+            target=context.run, args=(self._follow, watch, cell, current, end), name="casaprov-live", daemon=True
         )
         follower.start()
         try:
             yield capture
         finally:
-            ended.set()
+            end.note()
             follower.join()
+            end.close()
             cell.clear_running()
 
-    def _follow(self, watch: _Watch, cell: CellBlock, current: list[CapturedText], ended: threading.Event) -> None:
+    def _follow(self, watch: _Watch, cell: CellBlock, current: list[CapturedText], end: CallEnd) -> None:
         offset, percent, message = self._casa_log.log_offset(), None, ""
         pause_s = _FIRST_S
         with _harmless(watch.call.task):
-            while not ended.wait(pause_s):
+            while not end.wait(pause_s):
                 pause_s = INTERVAL_S
                 size = self._casa_log.log_offset()
                 news = self._casa_log.log_since(offset) if size > offset else ""
@@ -262,7 +264,15 @@ class TaskOutput:
                 if watch.result is not None:
                     percent, message = None, "it has ended; casaprov reads its products"
                 seconds = time.monotonic() - watch.began
-                cell.update(Running(task=watch.call.task, seconds=seconds, percent=percent, message=message))
+                cell.update(
+                    Running(
+                        task=watch.call.task,
+                        seconds=seconds,
+                        percent=percent,
+                        message=message,
+                        interrupted=end.interrupted and watch.result is None,
+                    )
+                )
 
 
 class _Watched:

@@ -23,6 +23,7 @@ _MAX_TEXT = 6_000
 _OPEN_LINES = 45  # longer texts are folded
 _MJD_ZERO = datetime(1858, 11, 17)  # noqa: DTZ001 - time scales are CASA's, not ours
 _DAY_S = 86400
+_SECONDS = re.compile(r"\bTIME=(\d+(?:\.\d+)?)")  # of the modified Julian date
 _PROMPT = re.compile(r"Type Q to quit[^\n]*?\[continue\]: ?")
 
 Values = Mapping[str, Any]
@@ -109,7 +110,7 @@ def _statistics(call: TaskCall, result: TaskResult) -> list[Part]:
     if not isinstance(found, Mapping) or not all(isinstance(part, Mapping) for part in found.values()):
         return []
     names = ("npts", "min", "max", "mean", "median", "rms", "stddev")
-    rows = [(str(key), *(_number(part.get(name, "")) for name in names)) for key, part in found.items()]
+    rows = [(_dated(str(key)), *(_number(part.get(name, "")) for name in names)) for key, part in found.items()]
     title = _name(call, "vis") or _name(call, "caltable")
     return [_table(title, ("", *names), rows, "rows")] if rows else []
 
@@ -233,6 +234,11 @@ def _number(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.0f}" if value.is_integer() and abs(value) < 1e9 else f"{value:.6g}"
     return str(value)
+
+
+def _dated(key: str) -> str:
+    """Return a key of visstat, such as ``DATA_DESC_ID=0,TIME=4304481525.0``, with its seconds as a date."""
+    return _SECONDS.sub(lambda found: f"TIME={_MJD_ZERO + timedelta(seconds=round(float(found[1]), 1))}", key)
 
 
 def _time(days: float) -> str:

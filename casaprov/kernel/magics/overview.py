@@ -136,8 +136,9 @@ def _oddities(
     parts: list[Part] = []
     stale = stale_notes(lineage, order, products, relevant)
     if stale:
-        title = f"⚠️ {len(stale)} stale: run again the cells that made them"
-        parts.append(Table(title, ("product", "why"), tuple(stale[:_MAX_LISTED])))
+        title = f"⚠️ {sum(len(paths) for paths, _ in stale)} stale: run again the cells that made them"
+        lines = (f"{', '.join(paths)}: {reason}" for paths, reason in stale[:_MAX_LISTED])
+        parts.append(Preformatted("\n".join(lines), title))
     strange = [str(found) for found in find_out_of_order(lineage, order.saved, relevant)]
     if strange:
         title = "⚠️ Run out of order, or continued from an old run"

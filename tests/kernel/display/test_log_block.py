@@ -11,7 +11,7 @@ import pytest
 
 from casaprov.kernel.display.captured_output import HEADING, add_printed, captured, without_logged
 from casaprov.kernel.display.log_block import (
-    MAX_FOLDED_BYTES,
+    MAX_LINES,
     CallLog,
     Running,
     call_log,
@@ -56,18 +56,43 @@ def test_frames_and_the_repeated_call_are_left_out() -> None:
     assert not any("####" in line or "caltable" in line for line in messages(LOG))
 
 
-def test_a_long_log_keeps_its_beginning_and_its_end_and_says_where_the_rest_is() -> None:
+def test_a_log_of_two_hundred_lines_is_shown_whole() -> None:
+    lines = [
+        f"2026-01-01 10:00:00\tINFO\tx::y\tRun Minor Cycle {number} {'.' * 200}\n" for number in range(MAX_LINES + 1)
+    ]
+    whole = call_log("tclean", "".join(lines[:-1]))
+    assert not whole.cut
+    assert [line.split()[3] for line in whole.excerpt.splitlines()] == [str(number) for number in range(MAX_LINES)]
+    assert all(line.endswith("." * 200) for line in whole.excerpt.splitlines())
+    longer = call_log("tclean", "".join(lines))
+    assert longer.cut
+    assert "... 1 line left out here ..." in longer.excerpt
+
+
+def test_a_longer_log_keeps_its_beginning_and_its_end_and_says_where_the_rest_is() -> None:
     lines = "".join(f"2026-01-01 10:00:00\tINFO\tx::y\tline {number} <&>\n" for number in range(5000))
     call = call_log("tclean", lines, reference="abcdef/7", path=".casaprov/n/s/logs/0007-tclean.log")
     html, plain = log_block([call])
     assert call.cut
     assert "line 0 " in html
     assert "line 4999 " in html
-    assert "left out here" in html
+    assert f"... {5000 - MAX_LINES} lines left out here ..." in html
     assert "%casaprov log abcdef/7" in html
     assert ".casaprov/n/s/logs/0007-tclean.log" in html
-    assert len(html) < MAX_FOLDED_BYTES + 500
+    assert html.count("&lt;&amp;&gt;") == MAX_LINES
     assert plain == "tclean: 5000 log lines"
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        ("tclean", "tclean is running: 2.0 s, interrupt requested; tclean stops at its next cycle"),
+        ("applycal", "applycal is running: 2.0 s, interrupt requested; applycal stops at its next step"),
+    ],
+)
+def test_a_requested_interrupt_is_answered_on_the_live_line(task: str, said: str) -> None:
+    _, plain = log_block([], Running(task=task, seconds=2.0, percent=30, message="Make PSF", interrupted=True))
+    assert plain == said
 
 
 def test_two_hundred_calls_are_one_short_block() -> None:

@@ -102,6 +102,12 @@ def test_flagged_fractions_come_with_the_worst_first() -> None:
     assert page("flagdata", {}, vis="n.ms", mode="manual") == []
 
 
+def test_times_are_dates() -> None:
+    key = "DATA_DESC_ID=0,TIME=4304481524.999771"
+    (row,) = table(page("visstat", {key: {"npts": 3.0}}, vis="n.ms")).rows
+    assert row[:2] == ("DATA_DESC_ID=0,TIME=1995-04-13 09:18:45", "3")
+
+
 def test_statistics_of_an_image_are_one_table_or_one_row_for_each_plane() -> None:
     one = {"npts": np.array([4096.0]), "max": np.array([0.16179493]), "maxposf": "13:31", "min": np.array([-0.05])}
     assert table(page("imstat", one, imagename="n.image")).rows == (
