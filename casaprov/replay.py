@@ -247,6 +247,7 @@ def _replay(
     on_step: OnStep,
 ) -> ReplayReport:
     started_at = now()
+    recorded = opened.document.last_run or opened.document.sessions[-1]
     specs = load_specs()
     tasks = {f"{spec.package}.{spec.task}" for spec in specs.values()}
     lineage = Lineage(opened.document)
@@ -314,7 +315,7 @@ def _replay(
         ended_at=now(),
         steps=steps,
         products=products,
-        environment=compare_environments(opened.document.sessions[-1].environment, session.environment),
+        environment=compare_environments(recorded.environment, session.environment),
         confined=casa.confined,
         format=REPORT_FORMAT,
         sampled=tuple(entity.path for entity in plan.inputs if entity.tier == "fast"),

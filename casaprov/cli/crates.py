@@ -18,9 +18,11 @@ from casaprov.cli.vo import look_up_and_store
 from casaprov.errors import UsageError
 
 if TYPE_CHECKING:
+    from casaprov.casa.image_fits import FitsMaker
     from casaprov.crate import Packed
     from casaprov.credits.model import Credits
     from casaprov.credits.people import Person
+    from casaprov.digests.digester import Digester
     from casaprov.digests.parallel import Observes
 
 __all__ = [
@@ -102,6 +104,7 @@ def _with_options(function: F, options: tuple[Callable[[F], F], ...]) -> F:
     metavar="WORD|PATTERN",
     help="minimal, products (the default), inputs or all; or a pattern of paths such as '*.fits'; repeatable.",
 )
+@click.option("--fits", "as_fits", is_flag=True, help="Make FITS files of the final images, and ship them too.")
 @click.option("--max-bytes", metavar="SIZE", help="Ship no more than this in all, such as '2 GB'.")
 @click.option("--title", help="Title of the crate; by default the notebook's first heading, or its name.")
 @click.option("--with-observer", is_flag=True, help="Name the observer that headers state; it is left out otherwise.")
@@ -125,6 +128,7 @@ def export(
     with_inputs: bool,
     with_observed: bool,
     included: tuple[str, ...],
+    as_fits: bool,
     max_bytes: str | None,
     title: str | None,
     with_observer: bool,
@@ -198,6 +202,7 @@ def export(
             privacy=PrivacyPolicy(redact=redact, allow=allow, keep_paths=keep_paths),
             quick_looks=digester.quick_looks,
             extras=extras,
+            make_fits=_fits_maker(digester) if as_fits else None,
         )
     write_descriptions(packed, descriptions, address)
     show(packed, as_json, packed_view)
@@ -313,6 +318,13 @@ def _included(words: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
     if len(extents) > 1:
         raise UsageError(f"--include {' and '.join(extents)} contradict each other.", hint="Give one of them.")
     return (extents or ["products"])[0], tuple(word for word in words if word not in _EXTENTS)
+
+
+def _fits_maker(digester: Digester) -> FitsMaker:
+    with extra("casa"):
+        from casaprov.casa.image_fits import FitsMaker
+
+    return FitsMaker(digester.measure)
 
 
 def _extras(text: str) -> tuple[str, ...]:

@@ -77,6 +77,7 @@ class Calls:
     def _call(self, activity: Activity) -> Iterable[Node]:
         tool = self._tool(activity)
         name = self._names[activity.id]
+        where = _where(activity, self._sessions.get(activity.session))
         values = list(self._values(activity, tool))
         step, control = local("step", name), local("control", name)
         self.steps[activity.id], self.controls[activity.id] = step, control
@@ -84,14 +85,14 @@ class Calls:
         self._note_examples(tool, "output", activity.generated)
         returned = _returned(activity, first_format=self._first_format)
         resources = list(_resources(activity))
-        action = self._action(activity, tool, values, returned)
+        action = self._action(activity, tool, where, values, returned)
         action["resourceUsage"] = [ref(node["@id"]) for node in resources]
         position = str(len(self.steps))
         yield {
             "@id": step,
             "@type": "HowToStep",
             "name": f"Step {position}: {activity.task}",
-            "description": _where(activity),
+            "description": where,
             "position": position,
             "workExample": ref(tool["@id"]),
         }
@@ -115,7 +116,7 @@ class Calls:
                 parameter = self._parameter(tool, usage.parameter, direction, kind)
                 self.examples.setdefault(usage.entity, {})[parameter] = None
 
-    def _action(self, activity: Activity, tool: Node, values: list[Node], returned: list[Node]) -> Node:
+    def _action(self, activity: Activity, tool: Node, where: str, values: list[Node], returned: list[Node]) -> Node:
         name = self._names[activity.id]
         objects = [*(ref(self._ids[u.entity]) for u in activity.used), *(ref(v["@id"]) for v in values)]
         results = [*(ref(self._ids[u.entity]) for u in activity.generated), *(ref(v["@id"]) for v in returned)]
@@ -126,7 +127,7 @@ class Calls:
             "@id": local("call", activity.id),
             "@type": "CreateAction",
             "name": f"Call {name}",
-            "description": f"{activity.package}.{activity.task}, {_where(activity)}",
+            "description": f"{activity.package}.{activity.task}, {where}",
             "instrument": ref(tool["@id"]),
             "agent": self._people,
             "object": objects,
@@ -226,9 +227,9 @@ def run_nodes(
         yield {
             "@id": local("run", session.id),
             "@type": "CreateAction",
-            "name": f"Run of {notebook}",
-            "description": f"Kernel session {session.id} with {len(mine)} recorded calls.",
-            "instrument": ref(iri(notebook)),
+            "name": f"Export of {notebook}" if session.exporting else f"Run of {notebook}",
+            "description": f"{_kind(session)} {session.id} with {len(mine)} recorded calls.",
+            "instrument": ref(_engine_id(session) if session.exporting else iri(notebook)),
             "object": [ref(ids[entity]) for entity in read],
             "result": [ref(ids[entity]) for entity in products if entity in made],
             "environment": [ref(node["@id"]) for node in environment],
@@ -247,6 +248,10 @@ def run_nodes(
             **common,
         }
         yield from environment
+
+
+def _kind(session: Session) -> str:
+    return "Session of an export" if session.exporting else "Kernel session"
 
 
 def engine_nodes(document: Document) -> Iterable[Node]:
@@ -321,7 +326,9 @@ def _version(package: str, session: Session | None) -> str:
     return known.get(package) or environment.packages.get(package, "")
 
 
-def _where(activity: Activity) -> str:
+def _where(activity: Activity, session: Session | None) -> str:
+    if session is not None and session.exporting:
+        return "called by casaprov for this crate"
     if activity.step is None:
         where = "called outside a notebook cell"
     elif activity.step.scripts:

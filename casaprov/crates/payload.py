@@ -30,7 +30,7 @@ from casaprov.lineage.graph import Lineage
 from casaprov.records.model import Document, Entity
 from casaprov.untrusted.zip_file import name_problem
 
-__all__ = ["Measured", "PayloadItem", "PayloadPolicy", "choose_payload", "members", "observed_items"]
+__all__ = ["Measured", "PayloadItem", "PayloadPolicy", "choose_payload", "limited", "members", "observed_items"]
 
 _VISIBILITY_TASKS = frozenset({"exportuvfits"})
 _VISIBILITY_SUFFIXES = frozenset({".uvfits", ".uvf", ".idifits", ".ms", ".mms", ".asdm"})
@@ -154,17 +154,26 @@ def choose_payload(
             raise UsageError(f"No input or product has a name like {pattern!r}.", hint="'casaprov inspect' lists them.")
     chooser = _Chooser(document, folders, policy, measure, products, needed, kept)
     between = (state for state in needed if state not in products)
-    items = tuple(map(chooser.item, dict.fromkeys((*inputs, *between, *products))))
-    return items if policy.max_bytes is None else _within(items, policy, frozenset(entity.id for entity in needed))
+    return limited(map(chooser.item, dict.fromkeys((*inputs, *between, *products))), policy, needed)
 
 
-def _within(items: Sequence[PayloadItem], policy: PayloadPolicy, needed: frozenset[str]) -> tuple[PayloadItem, ...]:
-    """Return the decisions with fewer items shipped, so that all together keep the limit; what counts most comes first."""
-    assert policy.max_bytes is not None
+def limited(
+    items: Iterable[PayloadItem], policy: PayloadPolicy, needed: Iterable[Entity] = ()
+) -> tuple[PayloadItem, ...]:
+    """Return the decisions with fewer items shipped, so that all together keep the limit; what counts most comes first.
+
+    Parameters
+    ----------
+    needed
+        As for :func:`choose_payload`.
+    """
+    items, kept = tuple(items), frozenset(entity.id for entity in needed)
+    if policy.max_bytes is None:
+        return items
 
     def rank(item: PayloadItem) -> tuple[int, int]:
         entity = item.entity
-        worth = (entity.id in needed, policy.names(entity), _is_input(entity), _is_always_shipped(entity), True)
+        worth = (entity.id in kept, policy.names(entity), _is_input(entity), _is_always_shipped(entity), True)
         return worth.index(True), item.size_bytes
 
     refused, total = set(), 0

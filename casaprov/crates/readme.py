@@ -78,7 +78,7 @@ def _head(document: Document, manifest: Manifest) -> Iterable[str]:
 
 def _run(document: Document) -> Iterable[str]:
     """Yield how the script ran last; nothing for a notebook."""
-    run = document.sessions[-1].script if document.sessions else None
+    run = document.last_run.script if document.last_run else None
     if run is not None:
         shell = " in CASA's shell" if run.casa_shell else ""
         line = " ".join((document.notebook, *map(shlex.quote, run.arguments)))

@@ -19,9 +19,10 @@ _LOCAL = " (local)"
 
 
 def last_environment(document: Document) -> Environment:
-    """Return the environment of the last session with calls."""
+    """Return the environment of the last session with calls; that of an export only if there is no other."""
     used = {activity.session for activity in document.activities}
-    return next(session.environment for session in reversed(document.sessions) if session.id in used)
+    found = sorted((s for s in document.sessions if s.id in used), key=lambda session: not session.exporting)
+    return found[-1].environment
 
 
 def environment_files(document: Document) -> dict[str, bytes]:

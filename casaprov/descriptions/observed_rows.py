@@ -94,7 +94,7 @@ def observed_rows(document: Document, manifest: Manifest, *, address: str, size_
     products = [entity for entity in lineage.products() if entity.id in shipped]
     common: Row = {
         "obs_collection": manifest.credits.publisher.name if manifest.credits.publisher else "casaprov",
-        "obs_id": document.sessions[-1].id,
+        "obs_id": (document.last_run or document.sessions[-1]).id,
         "access_url": address,
         "access_format": "application/zip",
         "access_estsize": -(-size_bytes // 1000),

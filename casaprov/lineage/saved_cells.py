@@ -89,7 +89,7 @@ def unsaved_note(notebook: bytes, document: Document, name: str) -> str:
     if not calls:
         return ""
     tasks = ", ".join(dict.fromkeys(activity.task for activity in calls))
-    if document.sessions[-1].script is not None:
+    if document.last_run is not None and document.last_run.script is not None:
         return (
             f"{len(calls)} call(s) came from {name} when it had another text ({tasks}). The record holds that text; "
             "run the script again for one that fits the present text."

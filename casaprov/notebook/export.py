@@ -6,21 +6,21 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from casaprov.crate import Packed, pack
 from casaprov.crates.layout import METADATA, Manifest
-from casaprov.crates.payload import PayloadItem, PayloadPolicy, choose_payload, observed_items
+from casaprov.crates.payload import PayloadItem, PayloadPolicy, choose_payload, limited, observed_items
 from casaprov.credits.model import Credits
 from casaprov.credits.repository import commit_of, public_address
 from casaprov.credits.sources import find_credits, first_heading, missing_credits
 from casaprov.descriptions.extras import extra_files
 from casaprov.digests.measurement import Measure, Measurement
-from casaprov.errors import CasaprovError, JournalError, RecordError, UsageError
+from casaprov.errors import CasaprovError, DigestError, JournalError, RecordError, UsageError
 from casaprov.files.disk_names import clashes
 from casaprov.hashing import digest_bytes
 from casaprov.journal.document import read_document
@@ -44,7 +44,7 @@ from casaprov.notebook.adopt_sessions import adopt_sessions, shown_sessions
 from casaprov.notebook.ipynb import read_notebook
 from casaprov.notebook.journals import find_session
 from casaprov.notebook.subject import cell_numbers, relevance
-from casaprov.previews.page import Picture, preview, shown_images
+from casaprov.previews.page import Picture, final_images, preview, shown_images
 from casaprov.previews.png import QuickLook
 from casaprov.privacy.clearance import PrivacyPolicy, cleared
 from casaprov.recording.explanations import UnfinishedCalls
@@ -58,6 +58,29 @@ __all__ = ["crate_name", "export_notebook", "find_journal", "record_of", "record
 
 Looks = Future[list[dict[str, Any] | None]]
 QuickLooks = Callable[[list[Path]], Looks]
+
+
+class ImageFits(Protocol):
+    """FITS copies of images (:class:`casaprov.casa.image_fits.ImageFits`)."""
+
+    @property
+    def document(self) -> Document:
+        """The Document with the calls that made them."""
+        ...
+
+    @property
+    def files(self) -> Mapping[str, Path]:
+        """The copies on disk, by the id of their Entity."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about images without a copy."""
+        ...
+
+
+MakeFits = Callable[[Document, Mapping[str, Path], Path, Path], ImageFits]
+"""Makes copies of images, which are given by the id of their Entity, in an empty folder; the last is the journal."""
 
 _MOST_CALLS = 5
 """Number of calls that one sentence names."""
@@ -78,6 +101,7 @@ def export_notebook(
     privacy: PrivacyPolicy | None = None,
     quick_looks: QuickLooks | None = None,
     extras: Collection[str] = (),
+    make_fits: MakeFits | None = None,
 ) -> Packed:
     """Pack a notebook, or a script as it ran, with the record of the calls that its results came from.
 
@@ -103,6 +127,8 @@ def export_notebook(
         Starts to draw small pictures of images, as JSON values, for the preview; None for no pictures.
     extras
         Files to add: ``codemeta``, ``reana``.
+    make_fits
+        Makes FITS copies of the final images; None for none.
 
     Raises
     ------
@@ -131,14 +157,14 @@ def export_notebook(
     document = with_links(document, read_links(journal))
     if with_observer:
         document = with_observers(document, files)
-    lineage, specs = Lineage(document), load_specs()
-    tasks = {f"{spec.package}.{spec.task}" for spec in specs.values()}
+    tasks = {f"{spec.package}.{spec.task}" for spec in load_specs().values()}
+    needed = needed_states(Lineage(document), tasks)
     items = choose_payload(
         document,
         folders,
         policy,
         measure=measure,
-        needed=needed_states(lineage, tasks),
+        needed=needed,
         kept=lambda digest: kept_state(journal, digest),
     )
     if with_observed:
@@ -152,10 +178,16 @@ def export_notebook(
     relevant = relevance(lambda digest: tree_path(journal, digest))
     states = [session.environment.git for session in reversed(document.sessions) if session.environment.git]
     policies = privacy or PrivacyPolicy()
-    with (
-        saved.file(notebook) as file,
-        cleared(document, file, journal, items, policies, measure) as (clear, notes),
-    ):
+    with ExitStack() as stack:
+        file = stack.enter_context(saved.file(notebook))
+        copied: tuple[str, ...] = ()
+        if make_fits is not None:
+            into = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="casaprov-")))
+            images, too_large = _images(document, items, folders, policy, measure)
+            made = make_fits(document, images, into, journal)
+            document, copied = made.document, (*too_large, *made.notes)
+            items = limited((*items, *_fits_items(made)), policy, needed)
+        clear, notes = stack.enter_context(cleared(document, file, journal, items, policies, measure))
         remarks = _remarks(Lineage(clear.document), cells, relevant)
         commits = [state.commit for state in states] if clear.notebook == file and not saved.note else []
         packed = pack(
@@ -173,8 +205,8 @@ def export_notebook(
             extras=partial(extra_files, wanted=extras),
         )
     shipped = {item.entity.id for item in items if item.decision == "shipped"}
-    sentences = tuple(_sentences(outlook(lineage, tasks, shipped)))
-    notes = (*notes, *saved.note, *packed.notes, *remarks, *_clashes(document), *missing.values())
+    sentences = tuple(_sentences(outlook(Lineage(document), tasks, shipped)))
+    notes = (*notes, *copied, *saved.note, *packed.notes, *remarks, *_clashes(document), *missing.values())
     return replace(packed, outlook=sentences, notes=notes)
 
 
@@ -217,6 +249,38 @@ def _start_pictures(
     if quick_looks is None or not wanted:
         return [], None
     return wanted, quick_looks([sources[entity] for entity in wanted])
+
+
+def _images(
+    document: Document,
+    items: Iterable[PayloadItem],
+    folders: Mapping[str, Path],
+    policy: PayloadPolicy,
+    measure: Measure[Measurement],
+) -> tuple[dict[str, Path], tuple[str, ...]]:
+    """Return the final images on disk that no call wrote as FITS, by id, and sentences about those that are too large."""
+    sources = {item.entity.id: item.source for item in items if item.source is not None}
+    exported = {use.entity for a in document.activities if a.task == "exportfits" and a.generated for use in a.used}
+    found, too_large = {}, []
+    for image in final_images(document):
+        source = sources.get(image.id, folders[image.session] / image.path)
+        with suppress(DigestError):  # it is gone or damaged
+            if image.id in exported or measure(source, tier=image.tier).content_digest != image.content_digest:
+                continue
+            if image.size_bytes <= policy.max_item_bytes:
+                found[image.id] = source
+            else:
+                limit = f"larger than the limit of {policy.max_item_bytes / 1e6:g} MB (--max-size)"
+                too_large.append(f"{image.path} is not in the crate as FITS: it is {limit}.")
+    return found, tuple(too_large)
+
+
+def _fits_items(made: ImageFits) -> Iterator[PayloadItem]:
+    """Yield the decisions to ship the FITS copies of images."""
+    entities = {entity.id: entity for entity in made.document.entities}
+    for name, source in made.files.items():
+        reason, size = "FITS of an image, asked for", source.stat().st_size
+        yield PayloadItem(entity=entities[name], decision="shipped", reason=reason, size_bytes=size, source=source)
 
 
 def _page(

@@ -105,7 +105,7 @@ def cell_numbers(notebook: bytes, document: Document) -> dict[str, int]:
         Content of the .ipynb file. Cells are found by their id, else by their source; a call whose cell is gone, or
         could be one of several, is left out. The cells of a script are those of its last text.
     """
-    if document.sessions and (last := document.sessions[-1].script) is not None:
+    if document.last_run is not None and (last := document.last_run.script) is not None:
         same = {s.id for s in document.sessions if s.script is not None and s.script.digest == last.digest}
         steps = {a.id: a.step.execution_count for a in document.activities if a.session in same and a.step is not None}
         return {activity_id: number for activity_id, number in steps.items() if number is not None}

@@ -20,7 +20,7 @@ from casaprov.observations.summary import band, utc
 from casaprov.previews.png import QuickLook, png_address
 from casaprov.records.model import Activity, Document, Entity
 
-__all__ = ["Picture", "preview", "shown_images"]
+__all__ = ["Picture", "final_images", "preview", "shown_images"]
 
 MOST_PICTURES = 12
 MOST_DRAWN = 400
@@ -29,6 +29,7 @@ MOST_DRAWN = 400
 _MOST_VALUE = 200  # characters of a parameter
 _FIRST = (".image.pbcor", ".image.tt0.pbcor", ".image", ".image.tt0")
 _LAST = (".psf", ".psf.tt0", ".psf.tt1", ".psf.tt2", ".sumwt", ".sumwt.tt0", ".weight", ".pb", ".pb.tt0", ".mask")
+_STEPS_OF_IMAGING = (".model", ".model.tt0", ".model.tt1", ".residual", ".residual.tt0", ".residual.tt1")
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,12 @@ def shown_images(document: Document) -> tuple[Entity, ...]:
     found = [e for e in Lineage(document).products() if e.kind in ("Image", "FITS") and e.content_digest]
     inner = [e for e in found if not e.path.endswith(_LAST)]
     return tuple(sorted(inner, key=lambda e: not e.path.endswith(_FIRST))[:MOST_PICTURES])
+
+
+def final_images(document: Document) -> tuple[Entity, ...]:
+    """Return the images that are results, as far as their names tell: no models, residuals, weights and masks."""
+    found = (e for e in Lineage(document).products() if e.kind == "Image" and e.content_digest)
+    return tuple(entity for entity in found if not entity.path.endswith((*_LAST, *_STEPS_OF_IMAGING)))
 
 
 def preview(document: Document, manifest: Manifest, notes: Sequence[str] = (), pictures: Iterable[Picture] = ()) -> str:

@@ -525,7 +525,7 @@ class ScriptRun:
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """One life of one kernel, or one run of a script, with recording on.
+    """One life of one kernel, one run of a script, or the calls of one export, with recording on.
 
     Attributes
     ----------
@@ -539,6 +539,8 @@ class Session:
         The script that it ran; None for a kernel.
     log
         Name of the CASA log that it was read from afterwards; empty if it was recorded.
+    exporting
+        True for calls that casaprov itself made for a crate, after the notebook had run.
     """
 
     id: str
@@ -551,6 +553,7 @@ class Session:
     closed: bool = False
     script: ScriptRun | None = None
     log: str = ""
+    exporting: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -563,6 +566,11 @@ class Document:
     entities: tuple[Entity, ...] = ()
     agents: tuple[Agent, ...] = ()
     format: Literal["casaprov/document/1"] = DOCUMENT_FORMAT
+
+    @property
+    def last_run(self) -> Session | None:
+        """The last session of the notebook or script itself; None without any."""
+        return next((session for session in reversed(self.sessions) if not session.exporting), None)
 
     @property
     def call_numbers(self) -> dict[str, int]:

@@ -17,9 +17,9 @@ from casaprov.crate import open_crate, pack
 from casaprov.crates.checking.validation import examine_crate, examine_folder
 from casaprov.crates.layout import CrateItem, Manifest
 from casaprov.crates.payload import PayloadPolicy, choose_payload
-from casaprov.previews.page import MOST_DRAWN, Picture, preview, shown_images
+from casaprov.previews.page import MOST_DRAWN, Picture, final_images, preview, shown_images
 from casaprov.previews.png import QuickLook, png_address
-from casaprov.records.model import Document
+from casaprov.records.model import Document, Usage
 from sample_records import make_credits, make_reduction, measure
 
 LOOK = QuickLook(
@@ -169,3 +169,15 @@ def test_the_page_of_the_crate_is_its_own_until_others_replace_it(tmp_path: Path
     findings = examine_folder(folder)
     assert findings.errors == ()
     assert str(findings.notes[0]) == "ro-crate-preview.html: It was replaced by others."
+
+
+def test_final_images_are_no_models_residuals_weights_or_masks(document: Document) -> None:
+    image = next(entity for entity in document.entities if entity.path == "cube.image")
+    names = ("a.residual", "a.model.tt0", "a.psf", "a.mask", "a.pb.tt0", "a.image.pbcor", "moment")
+    others = tuple(replace(image, id=f"{image.session}/x{n}", path=name) for n, name in enumerate(names))
+    made = tuple(Usage(entity=other.id) for other in others)
+    calls = tuple(
+        replace(a, generated=(*a.generated, *(made if a.id == image.generated_by else ()))) for a in document.activities
+    )
+    found = final_images(replace(document, activities=calls, entities=(*document.entities, *others)))
+    assert [entity.path for entity in found] == ["cube.image", "a.image.pbcor", "moment"]

@@ -143,6 +143,10 @@ class CasaProcess:
         """
         return dict(self._worker.call("facts", environment=unstructure(environment)))
 
+    def defaults(self, task: str, package: str) -> dict[str, Any]:
+        """Return the default of each parameter of a task of the child, as JSON values."""
+        return dict(self._worker.call("defaults", task=task, package=package))
+
     def held(self, paths: Sequence[Path]) -> str:
         """Return a sentence about files below these paths that the child has open; empty without any."""
         return str(self._worker.call("held", paths=[path.as_posix() for path in paths]))

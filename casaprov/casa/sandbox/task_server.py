@@ -64,6 +64,13 @@ def run(task: str, package: str, parameters: dict[str, Any], given: list[str], c
     return {"returned": to_json(returned), "error": None, "log": log_since(offset)}
 
 
+def defaults(task: str, package: str) -> dict[str, Any]:
+    """Return the default of each parameter of a task."""
+    import_casatasks()
+    parameters = inspect.signature(_task(package, task)).parameters.values()
+    return {one.name: to_json(one.default) for one in parameters if one.default is not one.empty}
+
+
 def lacking(calls: list[dict[str, Any]]) -> list[str]:
     """Return why this CASA cannot run each of these calls, empty if it can: a task or a given parameter is missing."""
     import_casatasks()
@@ -168,6 +175,7 @@ def main() -> None:
     apply_limits()
     serve(
         {
+            "defaults": defaults,
             "environment": environment,
             "facts": facts,
             "held": held,
