@@ -13,7 +13,7 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -64,12 +64,12 @@ class Finding:
 Check = Callable[[], Finding]
 
 
-def examine(checks: Iterable[Check] | None = None) -> tuple[Finding, ...]:
-    """Carry out `checks`, by default :data:`CHECKS`, and return their findings.
+def examine(checks: Iterable[Check] | None = None) -> Iterator[Finding]:
+    """Carry out `checks`, by default :data:`CHECKS`, and yield the finding of each as soon as it is known.
 
     A check that itself fails becomes a finding: one broken thing never hides the others.
     """
-    return tuple(_guarded(check) for check in (CHECKS if checks is None else checks))
+    yield from map(_guarded, CHECKS if checks is None else checks)
 
 
 def clones_files(folder: Path) -> bool:

@@ -34,12 +34,13 @@ from casaprov.recorder import Digester, Recorder
 from casaprov.records.model import Activity, Document, Environment, Session, Tier
 from casaprov.records.serialise import unstructure
 from casaprov.records.wording import now
-from casaprov.replays.execution import Execution, OnStep, ignore_step, place_inputs
+from casaprov.replays.execution import Execution, place_inputs
 from casaprov.replays.folders import JOURNAL, empty_folder, private_folder
 from casaprov.replays.inputs import InputFinder, Resolver, find_foreign, find_inputs
 from casaprov.replays.judge import Judge
 from casaprov.replays.locators import FileLocators
 from casaprov.replays.plan import make_plan
+from casaprov.replays.progress import OnStep, ignore_step
 from casaprov.replays.report import REPORT_FORMAT, ReplayReport, compare_environments
 from casaprov.replays.usual_limits import usual_limits
 from casaprov.replays.work_folder import Files, WorkFolder, no_space, remove

@@ -43,7 +43,7 @@ def findings_of(python: Path, home: Path) -> dict[str, dict[str, str]]:
 
 
 def test_every_finding_about_the_machine_is_told_and_mended() -> None:
-    found = examine()
+    found = tuple(examine())
     assert [finding.name for finding in found] == [
         "Python", "Jupyter", "git", "Xvfb", "Graphviz", "memory", "disk space here", "disk space of the cache", "reflinks",
     ]  # fmt: skip

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from casaprov.cli.console import err, extra, leaving, opened_digester, out, show
+from casaprov.cli.console import err, extra, leaving, opened_digester, out, show, show_findings
 from casaprov.cli.terminal import plain
 
 if TYPE_CHECKING:
@@ -168,12 +168,9 @@ def doctor(*, root: Path, as_json: bool) -> int:
     with extra("archive"):
         from casaprov.archive.app.checks import checks
         from casaprov.archive.settings import load_settings
-    from casaprov.cli.render import findings_view
     from casaprov.doctor import examine
 
-    findings = examine(checks(load_settings(root)))
-    show(findings, as_json, findings_view)
-    return 3 if any(finding.status == "missing" for finding in findings) else 0
+    return 3 if show_findings(examine(checks(load_settings(root))), as_json) else 0
 
 
 def _client(to: str) -> ArchiveClient:

@@ -33,6 +33,7 @@ from casaprov.cli.console import (
     opened_digester,
     out,
     show,
+    show_findings,
     tell_cell,
     tell_problems,
     tell_step,
@@ -459,13 +460,12 @@ def doctor(as_json: bool) -> int:
     """
     from casaprov.casa.checks import CHECKS as CASA_CHECKS
     from casaprov.casa.plots.checks import CHECKS as PLOT_CHECKS
-    from casaprov.cli.render import findings_view
     from casaprov.doctor import CHECKS, examine
     from casaprov.notebook.kernelspec import CHECKS as KERNEL_CHECKS
 
-    findings = examine((*CASA_CHECKS, *PLOT_CHECKS, *CHECKS, *KERNEL_CHECKS))
-    show([_members(finding) for finding in findings] if as_json else findings, as_json, findings_view)
-    return EXIT_COULD_NOT_RUN if any(finding.status == "missing" for finding in findings) else 0
+    err.print("[dim]Checking this installation; it takes some seconds until CASA is loaded.[/]", soft_wrap=True)
+    is_missing = show_findings(examine((*CASA_CHECKS, *PLOT_CHECKS, *CHECKS, *KERNEL_CHECKS)), as_json, _members)
+    return EXIT_COULD_NOT_RUN if is_missing else 0
 
 
 def _members(finding: Finding) -> dict[str, Any]:

@@ -18,11 +18,14 @@ import click
 from casaprov.cli.terminal import PlainConsole, plain
 from casaprov.errors import CasaprovError, MissingDependency
 from casaprov.processes.signals import interrupted_by
+from casaprov.records.wording import duration
 from casaprov.version import install_command
 
 if TYPE_CHECKING:
     from casaprov.digests.digester import Digester
     from casaprov.digests.parallel import Observes
+    from casaprov.doctor import Finding
+    from casaprov.replays.progress import Progress
 
 __all__ = [
     "Finite",
@@ -34,6 +37,7 @@ __all__ = [
     "opened_digester",
     "out",
     "show",
+    "show_findings",
     "tell_cell",
     "tell_problems",
     "tell_step",
@@ -103,9 +107,33 @@ def tell_cell(number: int, count: int, source: str) -> None:
     err.print(f"[dim]cell {number}/{count}[/]  {plain(first[:80])}", soft_wrap=True)
 
 
-def tell_step(number: int, activity: Any) -> None:
-    """Print which call runs now."""
-    err.print(f"[dim]call {number}[/]  {plain(activity.task)}", soft_wrap=True)
+def tell_step(progress: Progress) -> None:
+    """Print which call of a replay runs now, and for how long the replay will go on."""
+    left = f"[dim], about {duration(progress.left_s)} left[/]" if progress.left_s is not None else ""
+    number = f"[dim]call {progress.number}/{progress.total}[/]"
+    err.print(f"{number}  {plain(progress.activity.task)}{left}", soft_wrap=True)
+
+
+def show_findings(
+    findings: Iterable[Finding], as_json: bool, members: Callable[[Finding], Any] = lambda it: it
+) -> bool:
+    """Print findings as they come, or all as JSON; return True if something is missing.
+
+    Parameters
+    ----------
+    members
+        Returns the JSON value of a finding.
+    """
+    from casaprov.cli.render import finding_view
+
+    found = []
+    for finding in findings:
+        found.append(finding)
+        if not as_json:
+            out.print(finding_view(finding), soft_wrap=True)
+    if as_json:
+        show([members(finding) for finding in found], True, str)
+    return any(finding.status == "missing" for finding in found)
 
 
 def tell_problems(problems: Iterable[CasaprovError]) -> None:

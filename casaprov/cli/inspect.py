@@ -80,7 +80,7 @@ def inspect(
     title, notes = subject.name, tuple[str, ...]()
     if places or _is_product(subject):
         origin, others = _origin(subject, places)
-        document, cells = origin.document, dict[str, int]()
+        document, cells, whole = origin.document, dict[str, int](), origin.record.document
         title = f"{subject.name}: {origin.state.path} of {origin.record.document.notebook}, {origin.record.place}"
         made = "" if document.activities else "It is an input there: no recorded call made it."
         notes = tuple(
@@ -91,9 +91,10 @@ def inspect(
             from casaprov.notebook.subject import open_subject
 
             opened = open_subject(subject)
-        document, cells = opened.document, opened.cells
+        document, cells, whole = opened.document, opened.cells, opened.document
         options |= {"remarks": opened.notes, "relevant": opened.relevant}
-    found = inspect_document(document, cells, **options)
+    # The calls of a part keep their numbers.
+    found = replace(inspect_document(document, cells, **options), numbers=whole.call_numbers)
     written = list(found.written)
     if graph and graph != "-":
         _draw(found, Path(graph))

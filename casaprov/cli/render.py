@@ -31,7 +31,7 @@ __all__ = [
     "crate_findings_view",
     "diff_view",
     "error_view",
-    "findings_view",
+    "finding_view",
     "graph_view",
     "issues_view",
     "packed_view",
@@ -360,13 +360,11 @@ def error_view(error: BaseException) -> str:
     return "[bold red]Error:[/] " + plain("\n".join(lines), keep="\n\t")
 
 
-def findings_view(findings: Iterable[Finding]) -> Table:
-    """Return a table of findings, with the remedy of each that needs one."""
-    table = _table("", "what", "found", "what to do")
-    styles = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "missing": "[bold red]missing[/]"}
-    for finding in findings:
-        table.add_row(styles[finding.status], plain(finding.name), plain(finding.message), plain(finding.remedy))
-    return table
+def finding_view(finding: Finding) -> str:
+    """Return a finding, with its remedy below it if it needs one; a path in it is not broken."""
+    styles = {"ok": "[green]ok[/]     ", "warning": "[yellow]warning[/]", "missing": "[bold red]missing[/]"}
+    found = f"{styles[finding.status]}  [bold]{plain(finding.name)}[/]: {plain(finding.message)}"
+    return f"{found}\n         {plain(finding.remedy)}" if finding.remedy else found
 
 
 def issues_view(issues: Iterable[object]) -> str:

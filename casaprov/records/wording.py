@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-__all__ = ["clock", "now", "seconds", "sentences"]
+__all__ = ["clock", "duration", "now", "seconds", "sentences"]
 
 
 def now() -> str:
@@ -26,6 +26,15 @@ def seconds(time: str) -> float:
 def clock(time: str) -> str:
     """Return a recorded time as people read it: ``2026-05-01 10:00:00 UTC``."""
     return f"{time.partition('.')[0].replace('T', ' ')} UTC"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as people read it: ``1.2 s``, ``1 min 15 s``, ``2 h 1 min``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def sentences(*parts: str) -> str:

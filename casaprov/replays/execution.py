@@ -19,19 +19,13 @@ from casaprov.hashing import digest_record
 from casaprov.records.model import Activity, Entity, Outcome, Session, Usage
 from casaprov.records.values import from_json, is_exact, to_json
 from casaprov.replays.plan import Plan, PlanStep
+from casaprov.replays.progress import Estimate, OnStep, ignore_step
 from casaprov.replays.report import ProductReport, StepReport
 from casaprov.replays.work_folder import WorkFolder, no_space
 from casaprov.tasks.calls import TaskCall, TaskResult
 from casaprov.tasks.specs import TaskSpec
 
-__all__ = ["Execution", "OnStep", "ignore_step", "place_inputs"]
-
-OnStep = Callable[[int, Activity], None]
-"""Hears of each call before it runs: its number among the steps, from 1, and its Activity."""
-
-
-def ignore_step(_number: int, _activity: Activity) -> None:
-    """Do nothing: the default of :data:`OnStep`."""
+__all__ = ["Execution", "place_inputs"]
 
 
 def place_inputs(plan: Plan, inputs: Mapping[str, Path], work: WorkFolder) -> dict[str, Path]:
@@ -103,11 +97,12 @@ class Execution:
         final = {entity.id for entity in self.plan.products}
         steps: list[StepReport] = []
         products: dict[str, ProductReport] = {}
-        for number, planned in enumerate(self.plan.steps, start=1):
+        estimate = Estimate(self.plan.steps)
+        for planned in self.plan.steps:
             try:
                 step = self._unless_blocked(planned)
                 if step.action == "run":
-                    self.on_step(number, step.activity)
+                    self.on_step(estimate.progress(step.activity))
                     steps.append(self._run_step(step))
                     if steps[-1].action == "blocked":  # the process refused the call
                         step = replace(step, action="blocked", reason=steps[-1].reason, restores=())

@@ -147,7 +147,7 @@ VIEWS: dict[str, Callable[[Document], Any]] = {
     "diff_view": lambda document: render.diff_view(_diff(document)),
     "error_view": lambda _: render.error_view(CasaprovError(EVIL, hint=EVIL)),
     "crate_findings_view": lambda _: render.crate_findings_view(_findings(), EVIL),
-    "findings_view": lambda _: render.findings_view([Finding(EVIL, "ok", EVIL, EVIL)]),
+    "finding_view": lambda _: render.finding_view(Finding(EVIL, "ok", EVIL, EVIL)),
     "graph_view": render.graph_view,
     "issues_view": lambda _: render.issues_view([Issue(EVIL, EVIL, EVIL, EVIL)]),
     "packed_view": lambda document: render.packed_view(_packed(document)),

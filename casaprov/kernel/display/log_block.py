@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from casaprov.kernel.page import preformatted
+from casaprov.records.wording import duration
 from casaprov.tasks.calls import Restored
 
 __all__ = ["MAX_LINES", "CallLog", "Running", "call_log", "log_block", "messages", "progress"]
@@ -72,7 +73,7 @@ class CallLog:
         """Words about the time of a restored result; empty if the call ran."""
         if self.restored is None:
             return ""
-        return f"restored in {self.restored.took_s:.2f} s, saved {_duration(self.restored.saved_s)}"
+        return f"restored in {self.restored.took_s:.2f} s, saved {duration(self.restored.saved_s)}"
 
     @property
     def summary(self) -> str:
@@ -84,7 +85,7 @@ class CallLog:
         if self.errors:
             parts.append(_counted(self.errors, "error"))
         if self.seconds >= 0.05 and self.restored is None:
-            parts.append(_duration(self.seconds))
+            parts.append(duration(self.seconds))
         if not self.recorded:
             parts.append("not recorded: casaprov is paused")
         how = "" if self.outcome == "completed" else f" {self.outcome}"
@@ -104,7 +105,7 @@ class Running:
     @property
     def line(self) -> str:
         """One line about the call."""
-        parts = [_duration(self.seconds)]
+        parts = [duration(self.seconds)]
         if self.interrupted:
             # Python learns of an interrupt when C++ returns to it, as tclean does between its cycles.
             stops_at = "cycle" if self.task in _CYCLES else "step"
@@ -282,7 +283,7 @@ def _together(calls: Sequence[CallLog]) -> str:
     ):
         if count:
             parts.append(_counted(count, word))
-    return f"{', '.join(parts)}, {_duration(sum(call.seconds for call in calls))}"
+    return f"{', '.join(parts)}, {duration(sum(call.seconds for call in calls))}"
 
 
 def _numbered(call: CallLog) -> str:
@@ -291,14 +292,6 @@ def _numbered(call: CallLog) -> str:
 
 def _counted(count: int, word: str) -> str:
     return f"{count} {word}{'' if count == 1 else 's'}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _clipped(text: str, characters: int) -> str:
