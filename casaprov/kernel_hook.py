@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,14 +17,13 @@ from casaprov.casa.hooks.wrappers import Wrappers
 from casaprov.casa.installed import held
 from casaprov.casa.installed import log as casa_log
 from casaprov.casa.installed.data import prepare
+from casaprov.casa.opening import Opening
 from casaprov.casa.plots.kernel_plots import KernelPlots
 from casaprov.errors import MissingDependency
 from casaprov.journal.folder import journal_folder
 from casaprov.kernel.cells import Cells
 from casaprov.kernel.display.figures import show_pictures
-from casaprov.kernel.display.task_errors import TaskErrors
-from casaprov.kernel.display.task_output import TaskOutput
-from casaprov.kernel.display.task_values import TaskValues
+from casaprov.kernel.display.task_display import TaskDisplay
 from casaprov.kernel.magics.casahelp import TaskHelpSource, register_help, unregister_help
 from casaprov.kernel.magics.casaprov_magic import CasaprovMagic
 from casaprov.kernel.magics.shell import register_shell, unregister_shell
@@ -30,15 +31,13 @@ from casaprov.kernel.notices import print_notice, show_wait
 from casaprov.kernel.recorded_session import RecordedSession
 from casaprov.notebook.notebook_name import NotebookName
 from casaprov.recording import activities
-from casaprov.recording.finish_queue import FinishQueue, Patience
+from casaprov.recording.finish_queue import FinishQueue
 from casaprov.scripts.call_sites import CallSites
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from casaprov.recompute.lookup import Recomputation
-    from casaprov.recorder import Recorder
-    from casaprov.records.model import Tier
+    from casaprov.config import Config
 
 __all__ = ["KernelRecording", "load_ipython_extension", "settle", "start_casa", "unload_ipython_extension"]
 
@@ -80,37 +79,36 @@ class KernelRecording:
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
-        self._folder = Path.cwd()
-        self._finish_queue = FinishQueue(lambda names: show_wait(shell, names))
-        self._values = TaskValues(shell)
+        self._undo = contextlib.ExitStack()
+        folder, finish_queue = Path.cwd(), FinishQueue(lambda names: show_wait(shell, names))
         # The parts refer to each other: a lambda finds the session when it is called.
-        self._output = TaskOutput(
-            shell,
-            casa_log,
-            journal=lambda: journal_folder(self.session.notebook),
-            wanted=lambda: self.session.settings.config.show_log == "yes",
-            keeps_figures=lambda: self.session.settings.config.cache == "on",
-            on_returned=self._values.note,
+        self._display = TaskDisplay(shell, casa_log, journal=self._journal, config=self._config)
+        self._cells = cells = Cells(shell, lambda: self.session.notebook, self._display.output, finish_queue)
+        opening = Opening(
+            folder=folder,
+            finish_queue=finish_queue,
+            config=self._config,
+            digester=lambda: self.session.digester(),  # noqa: PLW0108 - the session is made below
+            on_notice=print_notice,
+            left_out=lambda: "Its cell has the tag nocache." if cells.is_left_out else "",
         )
-        self._errors = TaskErrors(shell)
-        self._cells = cells = Cells(shell, lambda: self.session.notebook, self._output, self._finish_queue)
         self.session = RecordedSession(
-            NotebookName(shell.user_ns, self._folder),
+            NotebookName(shell.user_ns, folder),
             cells,
-            self._finish_queue,
-            sites=CallSites(self._folder),
-            open_recorder=self._open_recorder,
-            open_recomputation=self._open_recomputation,
+            finish_queue,
+            sites=CallSites(folder),
+            open_recorder=opening.recorder,
+            open_recomputation=opening.recomputation,
             settle_tools=lambda: self._wrappers.settle_tools(),  # noqa: PLW0108 - the wrappers are made below
             on_failure=self.stop,
         )
-        self._plots = KernelPlots(lambda: journal_folder(self.session.notebook) / "plots", show_pictures)
-        self._wrappers = Wrappers(self.session, self._output.public_call, self._plots, print_notice)
+        self._plots = KernelPlots(lambda: self._journal() / "plots", show_pictures)
+        self._wrappers = Wrappers(self.session, self._display.output.public_call, self._plots, print_notice)
         self._magic = CasaprovMagic(shell, self.session, held.held_reason)
         self._callbacks = (
             ("pre_run_cell", lambda _info: self._wrappers.release_tools()),
             ("pre_run_cell", cells.begin),
-            ("pre_run_cell", lambda _info: self._values.forget()),
+            ("pre_run_cell", lambda _info: self._display.begin_cell()),
             ("post_run_cell", lambda _result: self._wrappers.settle_tools()),
             ("post_run_cell", cells.end),
             ("post_run_cell", lambda _result: self.session.start_workers()),
@@ -118,71 +116,44 @@ class KernelRecording:
 
     def start(self) -> None:
         """Listen to the shell, wrap tasks and tools, and add the magics."""
-        for event, callback in self._callbacks:
-            self._shell.events.register(event, callback)
-        self._wrappers.install()
-        activities.attach(self.session)
-        self._errors.install()
-        self._values.install()
-        register_shell(self._shell)
-        self._magic.register()
+        self._undo.callback(self.session.close)
+        self._cells.begin_running()
+        self._undo.callback(self._plots.close)
+        for put_in, take_out in self._parts():
+            put_in()
+            self._undo.callback(take_out)
         if self.session.settings.trouble:
             print_notice(f"casaprov: {self.session.settings.trouble} Until then the defaults hold.")
-        register_help(self._shell, _task_help)
         atexit.register(self.stop)
 
     def stop(self) -> None:
-        """Take all of it out again and close the session."""
-        if self.session.closed:
-            return
-        activities.attach(None)
-        self._errors.remove()
-        self._values.remove()
-        unregister_shell(self._shell)
-        self._magic.unregister()
-        self._output.end_cell()
-        unregister_help(self._shell)
-        self._wrappers.remove()
-        self._plots.close()
-        atexit.unregister(self.stop)
+        """Take all of it out again, the last part first, and close the session."""
+        if not self.session.closed:
+            atexit.unregister(self.stop)
+            self._undo.close()
+
+    def _parts(self) -> Iterator[tuple[Callable[[], object], Callable[[], object]]]:
+        """Yield how each part is put in, and how it is taken out."""
+        shell, events = self._shell, self._shell.events
         for event, callback in self._callbacks:
-            with contextlib.suppress(ValueError):
-                self._shell.events.unregister(event, callback)
-        self.session.close()
+            yield partial(events.register, event, callback), partial(_unregister, shell, event, callback)
+        yield self._wrappers.install, self._wrappers.remove
+        yield self._display.install, self._display.remove
+        yield partial(register_shell, shell), partial(unregister_shell, shell)
+        yield self._magic.register, self._magic.unregister
+        yield partial(register_help, shell, _task_help), partial(unregister_help, shell)
+        yield partial(activities.attach, self.session), partial(activities.attach, None)
 
-    def _open_recorder(self, notebook: Path) -> Recorder:
-        from casaprov.casa.session import new_session, open_recorder, tier_by_size  # loaded with the first call
+    def _config(self) -> Config:
+        return self.session.settings.config
 
-        def tier(path: Path) -> Tier:
-            return tier_by_size(self.session.settings.config)(path)  # the settings may have changed
+    def _journal(self) -> Path:
+        return journal_folder(self.session.notebook)
 
-        session, folder = new_session(self._folder, notebook.name), journal_folder(notebook)
-        return open_recorder(
-            session,
-            folder,
-            self.session.digester(),
-            tier,
-            self._finish_queue,
-            keep_up_to=lambda: self.session.settings.config.keep_up_to,
-            patience=Patience(lambda: self.session.settings.config.patience / 100),
-        )
 
-    def _open_recomputation(self, recorder: Recorder, notebook: Path) -> Recomputation:
-        from casaprov.casa.recomputing import open_recomputation  # loaded where the cache is on
-
-        def left_out(task: str) -> str:
-            if task in self.session.settings.config.not_cached:
-                return f"The setting not_cached names {task}."
-            return "Its cell has the tag nocache." if self._cells.is_left_out else ""
-
-        return open_recomputation(
-            recorder,
-            notebook,
-            self.session.settings.config,
-            digester=self.session.digester,
-            left_out=left_out,
-            on_notice=print_notice,
-        )
+def _unregister(shell: InteractiveShell, event: str, callback: Callable[..., None]) -> None:
+    with contextlib.suppress(ValueError):
+        shell.events.unregister(event, callback)
 
 
 def _task_help() -> TaskHelpSource:

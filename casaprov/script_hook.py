@@ -10,18 +10,15 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
-from dataclasses import replace
-from importlib.machinery import SourceFileLoader
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
-from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING
+from types import ModuleType
 
 from casaprov.casa.hooks.wrappers import Wrappers
 from casaprov.casa.installed.data import prepare
+from casaprov.casa.opening import Opening
 from casaprov.casa.plots.kernel_plots import KernelPlots
 from casaprov.errors import CasaprovError
 from casaprov.hashing import Digest, digest_bytes
@@ -29,17 +26,13 @@ from casaprov.journal.folder import journal_folder
 from casaprov.kernel.notices import print_notice
 from casaprov.kernel.recorded_session import RecordedSession
 from casaprov.recording import activities
-from casaprov.recording.finish_queue import FinishQueue, Patience
+from casaprov.recording.finish_queue import FinishQueue
 from casaprov.records.model import Activity, Entity, ScriptRun, Step
 from casaprov.scripts.call_sites import CallSites, RunningScript
 from casaprov.scripts.cells import ScriptCell, decoded, script_cells
+from casaprov.scripts.main_module import end_by_interrupt, execute, main_module
 from casaprov.tasks.calls import Executor, TaskCall, TaskResult
 from casaprov.version import install_command
-
-if TYPE_CHECKING:
-    from casaprov.recompute.lookup import Recomputation
-    from casaprov.recorder import Recorder
-    from casaprov.records.model import Tier
 
 __all__ = ["CASA_SHELL", "ScriptRecording", "command", "main"]
 
@@ -63,8 +56,8 @@ def main(arguments: Sequence[str]) -> None:
     """
     place = arguments.index("--")
     argv, casa_shell = list(arguments[place + 1 :]), CASA_SHELL in arguments[:place]
-    interrupted: list[bool] = []
-    atexit.register(_end_by_interrupt, interrupted)  # first, and so the last to run
+    ending = ExitStack()
+    atexit.register(ending.close)  # first, and so the last to run
     path = Path(os.path.abspath(argv[0]))  # noqa: PTH100 - as Python does: links are not followed
     data = path.read_bytes()
     prepare()
@@ -73,30 +66,17 @@ def main(arguments: Sequence[str]) -> None:
     sys.argv = argv
     if not os.environ.get("PYTHONSAFEPATH"):
         sys.path.insert(0, str(path.resolve().parent))
-    module = _main_module(path)
+    module = main_module(path)
     if casa_shell:
         _start_casa_shell(module)
-    failure = _run(data, path, module)
+    failure = execute(data, path, module)
     recording.settle()
     if isinstance(failure, SystemExit):
         raise failure
     if failure is not None:
-        interrupted += [True] * isinstance(failure, KeyboardInterrupt)
+        if isinstance(failure, KeyboardInterrupt):
+            ending.callback(end_by_interrupt)
         sys.exit(1)
-
-
-def _main_module(path: Path) -> ModuleType:
-    """Return a new main module with the names that Python gives to that of a script."""
-    module = ModuleType("__main__")
-    module.__dict__.update(
-        __annotations__={},
-        __builtins__=sys.modules["builtins"],
-        __cached__=None,
-        __file__=str(path),
-        __loader__=SourceFileLoader("__main__", str(path)),
-    )
-    sys.modules["__main__"] = module
-    return module
 
 
 def _start_casa_shell(module: ModuleType) -> None:
@@ -109,54 +89,6 @@ def _start_casa_shell(module: ModuleType) -> None:
         print_notice(f"casaprov: {missing} 'casaprov doctor' tells more.")
 
 
-def _run(data: bytes, path: Path, module: ModuleType) -> BaseException | None:
-    """Execute a script; print the traceback of an exception that ends it as Python does, and return the exception."""
-    try:
-        exec(compile(data, str(path), "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - the user's script
-    except SystemExit as error:
-        return error
-    except BaseException as error:  # noqa: BLE001 - an interrupt ends a script, too
-        _hide_recorder(error)
-        sys.excepthook(type(error), error, error.__traceback__)
-        return error
-    return None
-
-
-def _hide_recorder(error: BaseException | None) -> None:
-    """Take the frames of the recorder out of the tracebacks of an exception and of those that led to it."""
-    seen: set[int] = set()
-    waiting = [error]
-    while waiting:
-        one = waiting.pop()
-        if one is None or id(one) in seen:
-            continue
-        seen.add(id(one))
-        frames = [frame for frame in _frames(one.__traceback__) if not _is_recorder(frame.tb_frame.f_code.co_filename)]
-        for frame, following in zip(frames, [*frames[1:], None], strict=True):
-            frame.tb_next = following
-        one.__traceback__ = frames[0] if frames else None
-        waiting += [one.__cause__, one.__context__]
-
-
-def _frames(traceback: TracebackType | None) -> Iterator[TracebackType]:
-    while traceback is not None:
-        yield traceback
-        traceback = traceback.tb_next
-
-
-def _is_recorder(file: str) -> bool:
-    return Path(file).is_relative_to(Path(__file__).parent)
-
-
-def _end_by_interrupt(interrupted: list[bool]) -> None:
-    """Let the process end by the signal of an interrupt, as Python does, so that its caller sees it."""
-    if interrupted:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGINT)
-
-
 class ScriptRecording:
     """Recording of one run of a script, beside the files that it makes.
 
@@ -165,17 +97,23 @@ class ScriptRecording:
     """
 
     def __init__(self, path: Path, data: bytes, arguments: Sequence[str], *, casa_shell: bool) -> None:
-        self._run = ScriptRun(digest=digest_bytes(data), arguments=tuple(arguments), casa_shell=casa_shell)
         self._folder = Path.cwd()
         self._calls = _Calls()
-        self._finish_queue = FinishQueue(lambda _names: None)
+        opening = Opening(
+            folder=self._folder,
+            finish_queue=FinishQueue(lambda _names: None),
+            config=lambda: self.session.settings.config,
+            digester=lambda: self.session.digester(),  # noqa: PLW0108 - the session is made below
+            on_notice=print_notice,
+            script=ScriptRun(digest=digest_bytes(data), arguments=tuple(arguments), casa_shell=casa_shell),
+        )
         self.session = RecordedSession(
             _Name(self._folder, path.name),
             self._calls,
-            self._finish_queue,
+            opening.finish_queue,
             sites=CallSites(self._folder, RunningScript(path, data, _cells(path, data))),
-            open_recorder=self._open_recorder,
-            open_recomputation=self._open_recomputation,
+            open_recorder=opening.recorder,
+            open_recomputation=opening.recomputation,
             settle_tools=lambda: self._wrappers.settle_tools(),  # noqa: PLW0108 - the wrappers are made below
             on_failure=self.stop,
         )
@@ -212,38 +150,6 @@ class ScriptRecording:
             calls = "1 call is" if self._calls.ended == 1 else f"{self._calls.ended} calls are"
             where = journal_folder(self.session.notebook).relative_to(self._folder)
             print_notice(f"casaprov: {calls} recorded in {where}.")
-
-    def _open_recorder(self, record: Path) -> Recorder:
-        from casaprov.casa.session import new_session, open_recorder, tier_by_size  # loaded with the first call
-
-        def tier(path: Path) -> Tier:
-            return tier_by_size(self.session.settings.config)(path)
-
-        return open_recorder(
-            replace(new_session(self._folder, record.name), script=self._run),
-            journal_folder(record),
-            self.session.digester(),
-            tier,
-            self._finish_queue,
-            keep_up_to=lambda: self.session.settings.config.keep_up_to,
-            patience=Patience(lambda: self.session.settings.config.patience / 100),
-        )
-
-    def _open_recomputation(self, recorder: Recorder, record: Path) -> Recomputation:
-        from casaprov.casa.recomputing import open_recomputation  # loaded where the cache is on
-
-        def left_out(task: str) -> str:
-            named = task in self.session.settings.config.not_cached
-            return f"The setting not_cached names {task}." if named else ""
-
-        return open_recomputation(
-            recorder,
-            record,
-            self.session.settings.config,
-            digester=self.session.digester,
-            left_out=left_out,
-            on_notice=print_notice,
-        )
 
 
 class _Name:

@@ -256,11 +256,15 @@ def test_the_extension_may_be_loaded_twice_and_unloaded(tmp_path: Path, ngc5921_
         IMPORT.format(fits=str(ngc5921_fits)),
         "%unload_ext casaprov",
         "vishead('n.ms')",
-        "%load_ext casaprov",
-        "visstat('n.ms')",
+        "%load_ext casaprov\nvisstat('n.ms')",
     )
     assert result.failure is None
     assert [a.task for a in recorded(result)] == ["importuvfits", "visstat"]
+    cells = read(result).cells
+    assert [(a.step and (a.step.execution_count, a.step.cell_id)) for a in recorded(result)] == [
+        (2, cells[1].id),
+        (5, cells[4].id),  # the cell that loads the extension counts as well
+    ]
 
 
 @pytest.mark.long

@@ -21,7 +21,7 @@ from checkout import ROOT
 
 PACKAGE = ROOT / "casaprov"
 
-WORDS = {"bounded_json", "config", "doctor", "errors", "hashing", "terms", "version"}
+WORDS = {"config", "doctor", "errors", "hashing", "terms", "version"}
 DOORS = {"casa_kernel", "crate", "kernel_hook", "recorder", "replay", "runner", "script_hook"}
 EDGES = {"archive", "casa", "cli", "kernel", "notebook", "profiles", "readers", "vo"}
 ENTRIES = {"__init__", "__main__"}
@@ -45,7 +45,6 @@ ROOMS: dict[str, str] = {
     "archive/tables/migrations/versions": "/ alembic sqlalchemy",
     "archive/web": "archive archive/identity archive/tables errors version / tornado",
     "archive/work": "archive archive/tables confinement crates crates/checking errors records untrusted / distributed nbformat",
-    "bounded_json": "",
     "casa": "casa/hooks casa/installed casa/plots casa/sandbox config confinement digests doctor errors files hashing journal lineage processes recompute recompute/store recorder recording records replays tasks version",
     "casa/hooks": "casa/installed casa/plots files records tasks / wrapt",
     "casa/installed": "errors records version / git platformdirs",
@@ -73,15 +72,15 @@ ROOMS: dict[str, str] = {
     "hashing": "errors",
     "journal": "errors files hashing processes records",
     "kernel": "config errors hashing journal lineage notebook processes readers recording records runner scripts tasks / IPython traitlets",
-    "kernel/display": "kernel records tasks / IPython",
+    "kernel/display": "config kernel records tasks / IPython",
     "kernel/magics": "comparison config crates diffs digests drawings errors files forecast hashing journal kernel lineage notebook recording records / IPython",
     "kernel_hook": "casa casa/hooks casa/installed casa/plots errors journal kernel kernel/display kernel/magics notebook recording scripts",
-    "lineage": "bounded_json errors hashing records terms",
+    "lineage": "errors hashing records terms untrusted/parsing",
     "notebook": "crate crates credits descriptions digests doctor errors files hashing journal lineage previews privacy processes recording records replays scripts tasks version / ipykernel jupyter_client jupyter_server nbclient nbformat",
     "observations": "errors formats records / numpy",
     "previews": "crates drawings lineage observations records / jinja2 markupsafe",
-    "privacy": "bounded_json crates digests errors hashing journal lineage records scripts / numpy",
-    "processes": "bounded_json errors",
+    "privacy": "crates digests errors hashing journal lineage records scripts untrusted/parsing / numpy",
+    "processes": "errors untrusted/parsing",
     "profiles": "confinement errors records terms version / requests requests_cache rocrate_validator urllib3",
     "readers": "comparison config confinement digests errors files formats observations processes records / PIL astropy casaconfig casacore casatools numpy platformdirs",
     "recompute": "digests errors files hashing processes recompute/store records tasks / numpy",
@@ -96,7 +95,8 @@ ROOMS: dict[str, str] = {
     "scripts": "errors hashing journal records / jupytext",
     "tasks": "errors files hashing records",
     "terms": "",
-    "untrusted": "bounded_json confinement errors files formats processes",
+    "untrusted": "confinement errors files formats processes untrusted/parsing",
+    "untrusted/parsing": "",
     "version": "",
     "vo": "crates descriptions errors journal lineage records / astropy numpy platformdirs pyvo requests",
 }

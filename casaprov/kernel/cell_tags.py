@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from casaprov.kernel.requests import request_of
 from casaprov.lineage.saved_cells import code_cells, source_digest
 from casaprov.notebook.notebook_name import TAGGED_VARIABLE
 from casaprov.records.model import Step
@@ -26,9 +27,9 @@ def cell_tags(shell: InteractiveShell, step: Step, notebook: Path) -> frozenset[
     JupyterLab sends them with the cell. Other front ends do not: there the saved notebook tells, where a cell is known
     by its id or its source.
     """
-    sent = _sent(shell)
-    if sent is not None:
-        return _texts(sent)
+    request = request_of(shell)
+    if request is not None and request.tags is not None:
+        return _texts(request.tags)
     try:
         listed = json.loads(os.environ[TAGGED_VARIABLE])[step.source_digest]
         return _texts(listed)
@@ -41,15 +42,6 @@ def cell_tags(shell: InteractiveShell, step: Step, notebook: Path) -> frozenset[
     known = [cell for cell in cells if step.cell_id and cell.get("id") == step.cell_id]
     known = known or [cell for cell in cells if source_digest(cell) == step.source_digest]
     return _texts([tag for cell in known for tag in _tags(cell)])
-
-
-def _sent(shell: InteractiveShell) -> Any:
-    """Return the tags in the request that runs; None if it has none."""
-    kernel = getattr(shell, "kernel", None)
-    try:
-        return kernel.get_parent()["metadata"].get("tags") if kernel is not None else None
-    except (AttributeError, KeyError, TypeError):
-        return None
 
 
 def _tags(cell: dict[str, Any]) -> list[Any]:

@@ -12,6 +12,7 @@ from casaprov.kernel.cell_bundle import CellBundle
 from casaprov.kernel.cell_tags import NO_CACHE, cell_tags
 from casaprov.kernel.page import Line, has_front_end
 from casaprov.kernel.read_only_cells import is_read_only
+from casaprov.kernel.requests import request_of
 from casaprov.kernel.stale_warnings import StaleWarnings
 from casaprov.lineage.inspection import observed_note
 from casaprov.lineage.saved_cells import source_digest
@@ -92,13 +93,24 @@ class Cells:
         if self._finish_queue.busy:
             guard_writes(self._finish_queue, read_only_programs=self._is_read_only(cell))
             self._guarded = True
+        self._begin(cell, getattr(info, "cell_id", None), counted=info.store_history)
+
+    def begin_running(self) -> None:
+        """Take in the cell that runs already, if one does: it loads the extension, and may call tasks after that."""
+        request = request_of(self._shell)
+        if request is not None:
+            history = self._shell.history_manager
+            self._executed = len(history.input_hist_raw) - 1 - request.counted if history is not None else 0
+            self._begin(request.source, request.cell_id, counted=request.counted)
+
+    def _begin(self, source: str, cell_id: str | None, *, counted: bool) -> None:
         self.step = Step(
-            source_digest=source_digest({"source": cell}),
-            cell_id=getattr(info, "cell_id", None),
-            execution_count=self._executed + 1 if info.store_history else None,
+            source_digest=source_digest({"source": source}),
+            cell_id=cell_id,
+            execution_count=self._executed + 1 if counted else None,
         )
-        if self.step.cell_id is not None:
-            self.executed[self.step.cell_id] = self.step.source_digest
+        if cell_id is not None:
+            self.executed[cell_id] = self.step.source_digest
 
     def end(self, result: ExecutionResult) -> None:
         """Publish the bundle of the cell that ran, now or when its records are finished (``post_run_cell``)."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from casaprov.bounded_json import parse_json
 from casaprov.hashing import Digest, digest_bytes
 from casaprov.records.model import Activity, Document
+from casaprov.untrusted.parsing.bounded_json import parse_json
 
 __all__ = [
     "BUNDLE_MIME",

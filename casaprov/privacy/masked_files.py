@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from casaprov.bounded_json import parse_json
 from casaprov.crates.layout import script_digests, script_name, shipped_path, state_path
 from casaprov.crates.payload import PayloadItem
 from casaprov.digests.measurement import Measure, Measurement
@@ -27,6 +26,7 @@ from casaprov.records.model import Document
 from casaprov.records.serialise import structure, unstructure
 from casaprov.records.values import is_exact
 from casaprov.scripts.cells import as_notebook, decoded, is_script
+from casaprov.untrusted.parsing.bounded_json import parse_json
 
 __all__ = ["Masked", "masked", "packing_of"]
 

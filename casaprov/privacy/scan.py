@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from casaprov.bounded_json import parse_json
 from casaprov.privacy.secrets import Secret, environment_secrets, secrets_in_bytes, secrets_in_text, secrets_in_value
 from casaprov.records.model import Document
 from casaprov.records.serialise import unstructure
+from casaprov.untrusted.parsing.bounded_json import parse_json
 
 __all__ = ["Finding", "Packing", "scan"]
 

@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
 from casaprov import errors
-from casaprov.bounded_json import JsonLimits, parse_json
 from casaprov.errors import CasaprovError, WorkerClosed, WorkerDied
+from casaprov.untrusted.parsing.bounded_json import JsonLimits, parse_json
 
 __all__ = ["Watch", "Worker", "WorkerPool", "serve"]
 

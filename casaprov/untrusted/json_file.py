@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from casaprov.bounded_json import JsonLimits, parse_json
 from casaprov.errors import CrateError, DigestError
 from casaprov.files.regular import open_regular
+from casaprov.untrusted.parsing.bounded_json import JsonLimits, parse_json
 
 __all__ = ["MAX_BYTES", "read_json"]
 

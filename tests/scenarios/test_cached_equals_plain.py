@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from examples import MORE, PROFILE
+from examples import PROFILE
 from live_kernel import LiveKernel
 from random_reductions import EDITS, KINDS, PLANTED, REMOVE_BUG, Rounds, cells_of
-from two_kernels import CACHED, PREPARE, Plain, TwoKernels, Unequal, call, fresh
+from two_kernels import CACHED, PREPARE, TwoKernels, Unequal, call, fresh
 
 pytestmark = [pytest.mark.casa, pytest.mark.slow]
 
-_SEED = None if PROFILE == "random" else 17
+_SEED, _ROUNDS = (None, 2) if PROFILE == "random" else (17, 1)  # of each kind: a round takes 3 to 10 s
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_short_notebooks_leave_what_they_leave_without_a_cache(kernels: TwoKerne
 @pytest.mark.long
 def test_random_notebooks_leave_what_they_leave_without_a_cache(kernels: TwoKernels, small_ms: Path) -> None:
     choices = random.Random(_SEED)
-    kinds = [kind for _ in range(MORE) for kind in choices.sample(KINDS, len(KINDS))]
+    kinds = [kind for _ in range(_ROUNDS) for kind in choices.sample(KINDS, len(KINDS))]
     kernels.begin_anew()
     Rounds(kernels, choices, small_ms).play(kinds)
     assert kernels.hits >= 0.5
@@ -105,7 +105,7 @@ def test_pixels_of_another_number_of_threads_are_restored_only_by_a_planted_bug(
 
 
 @pytest.mark.long
-def test_values_that_count_as_one_give_equal_products(plain_kernel: LiveKernel, small_ms: Path, tmp_path: Path) -> None:
+def test_values_that_count_as_one_give_equal_products(kernels: TwoKernels, small_ms: Path) -> None:
     gains = "gaincal('w.ms', 'g.G', solint='inf', refant='3', minsnr=0.0)"
     forms = {
         f"{gains}; gaincal('w.ms', 'h.G', solint='60s', refant='3', minsnr=0.0, gaintable=['g.G'], interp={{}})": (
@@ -116,11 +116,10 @@ def test_values_that_count_as_one_give_equal_products(plain_kernel: LiveKernel, 
         ),
         "tclean('w.ms', imagename='i', imsize={}, cell='30arcsec', niter=1)": ("32", "[32]", "[32, 32]"),
     }  # fmt: skip
-    plain = Plain(plain_kernel, tmp_path)
     for code, values in forms.items():
         left = []
         for value in values:
-            plain.run(fresh(small_ms).code)
-            left.append(plain.run(code.format(value)).contents)
+            kernels.plain.run(fresh(small_ms).code)
+            left.append(kernels.plain.run(code.format(value)).contents)
         assert all(contents == left[0] for contents in left)
         assert len(left[0]) > 1
