@@ -84,6 +84,8 @@ class Calls:
         self._note_examples(tool, "input", activity.used)
         self._note_examples(tool, "output", activity.generated)
         returned = _returned(activity, first_format=self._first_format)
+        if not (returned or activity.generated or log_path(name) in self._files or self._first_format):
+            returned = [_only_result(activity)]
         resources = list(_resources(activity))
         action = self._action(activity, tool, where, values, returned)
         action["resourceUsage"] = [ref(node["@id"]) for node in resources]
@@ -215,6 +217,7 @@ def run_nodes(
         mine = [activity for activity in document.activities if activity.session == session.id]
         made = {usage.entity for activity in mine for usage in activity.generated}
         read = [usage.entity for activity in mine for usage in activity.used if usage.entity not in made]
+        left = [ref(ids[entity]) for entity in products if entity in made]
         environment = list(_environment(session))
         image = None if first_format else container_image(session.environment.container)
         completed = mine[-1].outcome == "completed"
@@ -231,7 +234,7 @@ def run_nodes(
             "description": f"{_kind(session)} {session.id} with {len(mine)} recorded calls.",
             "instrument": ref(_engine_id(session) if session.exporting else iri(notebook)),
             "object": [ref(ids[entity]) for entity in read],
-            "result": [ref(ids[entity]) for entity in products if entity in made],
+            "result": left if left or first_format else [ref(iri(DOCUMENT))],  # an action should have a result
             "environment": [ref(node["@id"]) for node in environment],
             "containerImage": ref(image["@id"]) if image else None,
             **common,
@@ -296,6 +299,12 @@ def _returned(activity: Activity, *, first_format: bool) -> list[Node]:
     at = local("value", f"{activity.id}/return value")
     whole = "the parameters file" if first_format else DOCUMENT  # 0.1.0 named a file that does not hold it
     return [{"@id": at, "@type": "PropertyValue", "name": "return value", "value": value(activity.returned, whole)}]
+
+
+def _only_result(activity: Activity) -> Node:
+    """Describe the result of a call that left, returned and logged nothing: an action should have one."""
+    name, text = ("return value", "None") if activity.outcome == "completed" else ("error", _error(activity))
+    return {"@id": local("value", f"{activity.id}/{name}"), "@type": "PropertyValue", "name": name, "value": text}
 
 
 def _resources(activity: Activity) -> Iterable[Node]:

@@ -79,6 +79,14 @@ def test_a_failed_call_says_why_and_a_completed_one_has_no_error(document: Docum
     assert "error" not in nodes["#call/20260501-a1b2/0004"]
 
 
+def test_calls_and_runs_that_left_nothing_have_a_result(document: Document) -> None:
+    failed = document.activities[4]
+    nodes = graph(replace(document, activities=(replace(failed, generated=(), log=None),)))
+    assert nodes[f"#call/{failed.id}"]["result"] == {"@id": f"#value/{failed.id}/error"}
+    assert nodes[f"#value/{failed.id}/error"]["value"] == "RuntimeError: no data selected"
+    assert nodes["#run/20260501-a1b2"]["result"] == {"@id": "records/document.json"}
+
+
 @pytest.mark.parametrize(("outcome", "message"), [("interrupted", "was interrupted"), ("unfinished", "kernel ended")])
 def test_a_call_without_end_says_so(document: Document, outcome: Any, message: str) -> None:
     last = replace(document.activities[-1], outcome=outcome, ended_at=None)
