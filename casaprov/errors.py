@@ -213,7 +213,7 @@ class StoreError(CasaprovError):
 
 
 class HalfRestored(StoreError):
-    """A failure left a part of a result restored, and no task may run on that."""
+    """A failure left a part of a result restored, and no task may run on such a part."""
 
 
 class NotKept(StoreError):
@@ -225,7 +225,7 @@ class NotRestored(StoreError):
 
 
 class SecretFound(CasaprovError):
-    """A token or a password stands in what is to be packed; the message names the places, not the value."""
+    """A token or a password stands in the files to be packed; the message names the places, not the value."""
 
 
 class VoError(CasaprovError):

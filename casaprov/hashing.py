@@ -123,11 +123,11 @@ class BlockHasher:
                 self._close_block()
 
     def digest(self) -> Digest:
-        """Return the digest of all that was appended; call it once, at the end."""
+        """Return the digest of the appended bytes; call it once, at the end."""
         return digest_blocks(self._length, self.blocks())
 
     def blocks(self) -> list[str]:
-        """Return the digests of the blocks of all that was appended, hexadecimal; call it once, at the end."""
+        """Return the digests of the blocks of the appended bytes, hexadecimal; call it once, at the end."""
         if self._filled:
             self._close_block()
         return self._blocks

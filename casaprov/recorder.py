@@ -437,7 +437,7 @@ class Recorder:
             self._finish_queue.wait()
 
     def measure(self, path: Path) -> Future[Measurement]:
-        """Start to measure what is at a path."""
+        """Start to measure the product at a path."""
         return self._digester.submit(path, tier=self._tier_of(path))
 
     def measure_with(self, digester: Digester) -> None:

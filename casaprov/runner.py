@@ -128,7 +128,7 @@ class Runner:
             del result
 
     def begin(self, call: TaskCall, files: FileTable | None = None, *, encloses: bool = True) -> OpenCall | None:
-        """Record the begin of a call; None if that failed. See :meth:`casaprov.recorder.Recorder.begin`."""
+        """Record the begin of a call; None if the recorder failed. See :meth:`casaprov.recorder.Recorder.begin`."""
         try:
             open_call = self.recorder.begin(call, files, encloses=encloses)
         except Exception as error:  # noqa: BLE001 - a recorder failure never breaks a cell

@@ -47,7 +47,7 @@ class DiskUse:
 
 
 def disk_use(folder: Path, pids: tuple[int, ...]) -> DiskUse:
-    """Return what the files below a folder take, links not followed, and removed files that these processes hold."""
+    """Return the bytes of the files below a folder, links not followed, and of removed files that these processes hold."""
     use = DiskUse()
     waiting = [str(folder)]
     while waiting:
@@ -69,7 +69,7 @@ def disk_use(folder: Path, pids: tuple[int, ...]) -> DiskUse:
 
 
 def stored_bytes(folder: Path) -> int:
-    """Return what the files below a folder take on the disk, links not followed; holes take nothing."""
+    """Return the bytes that the files below a folder take on the disk, links not followed; holes take nothing."""
     total = 0
     for above, _, names in os.walk(folder):
         for name in names:

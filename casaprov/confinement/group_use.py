@@ -38,7 +38,7 @@ class GroupUse:
 
 
 def group_use(group: int) -> GroupUse:
-    """Return what the processes of a group use."""
+    """Return the use of the processes of a group."""
     use = GroupUse()
     pids = []
     ticks = 0
@@ -66,7 +66,7 @@ def memory_of(pids: tuple[int, ...]) -> int:
 
 
 def resident_bytes(pid: int) -> int:
-    """Return the memory of a process, all that it shares with others included; 0 if there is none."""
+    """Return the memory of a process, shared memory included; 0 if there is none."""
     fields = _stat(pid)
     return int(fields[_RESIDENT]) * _PAGE_BYTES if fields else 0
 

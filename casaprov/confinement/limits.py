@@ -1,4 +1,4 @@
-"""Limits of what processes may use, and their values as a user writes them.
+"""Limits for the use of processes, and their values as a user writes them.
 
 A limit that the kernel enforces (open files, size of a file) is set by the process itself before it is confined; the
 others are watched from outside (:mod:`casaprov.confinement.watch`).

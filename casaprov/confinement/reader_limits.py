@@ -75,7 +75,7 @@ def _paths(arguments: Mapping[str, Any]) -> Iterator[Path]:
 
 
 def _stored_bytes(path: Path) -> int:
-    """Return what a file or folder takes on the disk, links followed at its top only; holes take nothing."""
+    """Return the bytes that a file or folder takes on the disk, links followed at its top only; holes take nothing."""
     top = 0
     with suppress(OSError):
         top = path.stat().st_blocks * BLOCK_BYTES

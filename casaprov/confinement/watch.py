@@ -74,7 +74,7 @@ class LimitWatch:
         self._disk = None if folder is None else _DiskWatch(folder)
 
     def begin(self, _pid: int, name: str, arguments: Mapping[str, Any]) -> None:
-        """Note that a call begins."""
+        """Note the begin of a call."""
         self._call, self._limits = (name, arguments), None
         self._began = self._looked = time.monotonic()
         self._pause_s = self.interval_s

@@ -250,7 +250,7 @@ class LinearSketcher:
                 numbers = numbers[taken:]
 
     def part(self) -> LinearPart:
-        """Return what was appended; call it once, at the end."""
+        """Return the appended values; call it once, at the end."""
         numbers = sums = None
         if self._count <= BUCKETS and self._filled >= self._count:  # all of them are in one unit
             numbers = self._finite(self._open[self._filled - self._count : self._filled], self._filled - self._count)
@@ -267,7 +267,7 @@ class LinearSketcher:
         )
 
     def sums(self) -> tuple[Array, Array]:
-        """Return the buckets of all that was appended; call it once, at the end."""
+        """Return the buckets of the appended values; call it once, at the end."""
         with np.errstate(all="ignore"):
             if self._filled:
                 self._add(self._open[: self._filled])

@@ -50,7 +50,7 @@ _Measured_co = TypeVar("_Measured_co", covariant=True)
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """The digest of a product, with all that was found beside it.
+    """The digest of a product, with the findings beside it.
 
     Attributes
     ----------

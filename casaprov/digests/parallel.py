@@ -100,7 +100,7 @@ class Cache(Protocol):
         ...
 
     def close(self) -> None:
-        """Release the store; nothing is kept after that."""
+        """Release the store; no value is kept afterwards."""
         ...
 
 

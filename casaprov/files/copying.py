@@ -83,7 +83,7 @@ class Copier:
         return (source_device, target_device) not in self._without_clones
 
     def clones_into(self, source: Path, folder: Path) -> bool:
-        """Return True if files in a folder `source` can be cloned into another one; that is tried once per file system."""
+        """Return True if files in a folder `source` can be cloned into another one; each file system is tried once."""
         pair = (source.stat().st_dev, folder.stat().st_dev)
         if pair in self._without_clones:
             return False

@@ -178,7 +178,7 @@ def _stat(path: Path | str) -> os.stat_result | None:
 
 
 def is_self_contained(path: Path, stamps: Stamps) -> bool:
-    """Return True if `stamps` cover all that the product at `path` consists of.
+    """Return True if `stamps` cover all files of the product at `path`.
 
     A reference table (a selection) or a concatenation holds none of its rows;
     they change with the tables it refers to. The same goes for links to folders.

@@ -96,7 +96,7 @@ class Cells:
         self._begin(cell, getattr(info, "cell_id", None), counted=info.store_history)
 
     def begin_running(self) -> None:
-        """Take in the cell that runs already, if one does: it loads the extension, and may call tasks after that."""
+        """Take in the cell that runs already, if there is one: it loads the extension, and may call tasks afterwards."""
         request = request_of(self._shell)
         if request is not None:
             history = self._shell.history_manager

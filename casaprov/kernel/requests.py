@@ -1,4 +1,4 @@
-"""The request of a front end that a kernel works on: the cell that runs, and what was sent with it.
+"""The request of a front end that a kernel works on: the cell that runs, its id and its tags.
 
 See "Execute" in https://jupyter-client.readthedocs.io/en/stable/messaging.html.
 """

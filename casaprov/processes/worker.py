@@ -46,7 +46,7 @@ class Watch(Protocol):
         ...
 
     def begin(self, pid: int, name: str, arguments: Mapping[str, Any]) -> None:
-        """Note that a call begins."""
+        """Note the begin of a call."""
         ...
 
     def problem(self, pid: int) -> CasaprovError | None:
@@ -265,7 +265,7 @@ def _signal_name(number: int) -> str:
 
 
 class _LastOutput:
-    """The end of what a process writes to stderr: a process of a stranger's may write without an end."""
+    """The last part of the stderr of a process: a process of a stranger's may write without an end."""
 
     def __init__(self) -> None:
         self._end = b""

@@ -80,7 +80,7 @@ class FinishQueue:
     def add(
         self, files: Iterable[Path], finish: Callable[[], None], *, refers_elsewhere: Callable[[], bool] = lambda: False
     ) -> None:
-        """Call `finish` after all that was added before, in another thread.
+        """Call `finish` after all functions that were added before, in another thread.
 
         Parameters
         ----------

@@ -139,7 +139,7 @@ def _with_observer(entity: Entity, files: PresentFiles) -> Entity:
 
 
 def _with_late_digests(document: Document, files: PresentFiles) -> Document:
-    """Digest the files that were not touched since. A kernel that ends has no time for that."""
+    """Digest the files that were not touched since. A kernel that ends has no time for it."""
     # A later session that recognised a state digested it as a copy of that.
     copies = {entity.copy_of: entity for entity in document.entities if entity.content_digest}
     digested = {}

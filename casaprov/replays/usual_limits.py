@@ -1,4 +1,4 @@
-"""Limits of a replay that nobody chose: generous ones, from what the record says of durations and sizes."""
+"""Usual limits of a replay: generous ones, from recorded durations and sizes."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ class WorkFolder:
             self._files.copy(self.place(path), self.kept(name))
 
     def forget(self, name: str) -> None:
-        """Remove what :meth:`keep` copied, perhaps in part."""
+        """Remove the files that :meth:`keep` copied, perhaps in part."""
         self._files.remove(self.kept(name))
 
     def kept(self, name: str) -> Path:

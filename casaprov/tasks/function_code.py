@@ -61,7 +61,7 @@ class FunctionCode:
     _before: Digest | None = field(default=None, repr=False)
 
     def changed_arguments(self) -> bool:
-        """Return True if the call changed its arguments in place: that would not come back with its results."""
+        """Return True if the call changed its arguments in place: such changes would not come back with its results."""
         return _digest(self.arguments) != self._before
 
 

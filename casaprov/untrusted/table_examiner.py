@@ -34,7 +34,7 @@ def table_issues(folder: Path) -> Iterator[Issue]:
 
 
 def _problems(tables: list[str]) -> dict[str, str]:
-    """Return what speaks against opening each of some tables, by path; tables that may be opened are left out."""
+    """Return the reasons against opening each of some tables, by path; tables that may be opened are left out."""
     found = {table: _problem(Path(table)) for table in tables}
     return {table: problem for table, problem in found.items() if problem}
 

@@ -1,4 +1,4 @@
-"""All of what a kernel shows of its tasks: their output, their return values and their errors."""
+"""The display of tasks in a kernel: their output, their return values and their errors."""
 
 from __future__ import annotations
 
