@@ -104,7 +104,7 @@ def import_logs(logs: Sequence[Path], folder: Path, journal: Path, measure: Meas
         If the journal cannot be written.
     """
     if journals(journal):
-        raise UsageError(f"There is a record in {journal} already.", hint="Name another notebook with --output.")
+        raise UsageError(f"There is a record in {journal} already.", hint="Name another one with --output.")
     found = sorted((one for log in logs for one in _read(log)), key=lambda one: one[1].started_at)
     specs = load_specs()
     named = [call.parameters or {} for _, session in found for call in session.calls]

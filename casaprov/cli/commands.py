@@ -222,7 +222,14 @@ def _run_script(
 
 @cli.command(name="import-log")
 @click.argument("logs", type=_notebook, nargs=-1, required=True)
-@click.option("-o", "--output", type=_notebook, required=True, help="The notebook to write; its record goes beside it.")
+@click.option(
+    "-o",
+    "--output",
+    type=_any_path,
+    metavar="NOTEBOOK|JOURNAL",
+    required=True,
+    help="The notebook to write, with its record beside it; or only the record: a folder .casaprov/NAME.",
+)
 @click.option(
     "--folder", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Where the reduction lies now."
 )
@@ -243,15 +250,19 @@ def import_log(*, logs: tuple[Path, ...], output: Path, folder: Path | None) -> 
     from casaprov.casalogs.imported_record import import_logs
     from casaprov.casalogs.log_notebook import log_notebook
     from casaprov.cli.render import issues_view
-    from casaprov.journal.folder import journal_folder
+    from casaprov.journal.folder import is_journal_folder, journal_folder
 
-    check_target(output)
-    if output.exists():
-        raise UsageError(f"{output} exists; it is not replaced.", hint="Name another notebook with --output.")
+    only_record = is_journal_folder(output)
+    if not only_record:
+        check_target(output)
+        if output.exists():
+            raise UsageError(f"{output} exists; it is not replaced.", hint="Name another notebook with --output.")
+    journal = output if only_record else journal_folder(output)
     with opened_digester("headers") as digester:
-        record = import_logs(logs, folder or logs[0].absolute().parent, journal_folder(output), digester.measure)
-    write_notebook(log_notebook(record, logs, output.stem), output)
-    sync_notebook(output)
+        record = import_logs(logs, folder or logs[0].absolute().parent, journal, digester.measure)
+    if not only_record:
+        write_notebook(log_notebook(record, logs, output.stem), output)
+        sync_notebook(output)
     versions = ", ".join(dict.fromkeys(one.environment.casatasks or "unknown" for one in record.sessions))
     out.print(f"{len(record.activities)} calls of CASA {versions} are in the record of {plain(str(output))}.")
     out.print(f"{len(record.digested)} files and tables are still there and were digested.")

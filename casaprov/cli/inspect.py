@@ -61,6 +61,7 @@ def inspect(
 ) -> None:
     """Show the calls of a crate or a notebook, or those that a product came from.
 
+    A notebook's journal folder, .casaprov/NAME, stands for its record.
     A product is any table, image or file. Its record is found by its content:
     in the folder where it lies, in the folders above, and where --in says.
 
@@ -124,12 +125,14 @@ def _draw(found: Inspection, path: Path) -> None:
 
 
 def _is_product(subject: Path) -> bool:
-    """Return True for a table, image or file; False for a notebook, a script, a crate, or nothing at all."""
+    """Return True for a table, image or file; False for a notebook, script, journal or crate, or nothing at all."""
+    from casaprov.journal.folder import is_journal_folder
+
     if subject == Path() or not subject.exists() or subject.suffix in (".ipynb", ".zip"):
         return False
     if subject.suffix == ".py" and _is_recorded(subject):
         return False
-    return subject.is_file() or not (subject / "ro-crate-metadata.json").exists()
+    return subject.is_file() or not (is_journal_folder(subject) or (subject / "ro-crate-metadata.json").exists())
 
 
 def _is_recorded(script: Path) -> bool:

@@ -15,6 +15,7 @@ from casaprov.records.model import Document
 
 __all__ = [
     "folder_of_notebook",
+    "is_journal_folder",
     "journal_folder",
     "journals",
     "place_of_record",
@@ -45,6 +46,11 @@ def place_of_record(path: Path) -> Path:
 def folder_of_notebook(folder: Path) -> Path:
     """Folder that holds the ``.casaprov`` of a journal folder, with links followed."""
     return folder.resolve().parent.parent
+
+
+def is_journal_folder(path: Path) -> bool:
+    """Return True for a path such as ``.casaprov/x``, whether it is there or not."""
+    return path.absolute().parent.name == ".casaprov"
 
 
 def journals(folder: Path) -> tuple[Path, ...]:

@@ -1,4 +1,4 @@
-"""The subject of ``casaprov inspect``: the record of a notebook or in a crate, with the numbers of the cells."""
+"""The subject of ``casaprov inspect``: the record of a notebook, in a journal folder or in a crate, with the cells."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from casaprov.crates.layout import tree_name
 from casaprov.errors import UsageError
 from casaprov.hashing import Digest
 from casaprov.journal.changed_parts import ChangedParts
-from casaprov.journal.folder import tree_path
+from casaprov.journal.document import read_document
+from casaprov.journal.folder import is_journal_folder, tree_path
 from casaprov.lineage.continued import Relevant, all_matters
 from casaprov.lineage.saved_cells import code_cells, notebook_notes, source_digest
 from casaprov.records.model import Activity, Document, Entity, Step, Usage
@@ -70,7 +71,7 @@ def open_subject(path: Path) -> Subject:
     Raises
     ------
     UsageError
-        If `path` is missing or neither a notebook nor a crate.
+        If `path` is missing or neither a notebook, a journal folder nor a crate.
     CrateError, JournalError
         If there is no record in it.
     """
@@ -85,6 +86,9 @@ def open_subject(path: Path) -> Subject:
         notes = notebook_notes(saved, document, path.name)
         relevant = relevance(lambda digest: tree_path(journal, digest))
         return Subject(document, cell_numbers(saved, document), notes, relevant)
+    if is_journal_folder(path):
+        document = read_document(path, path.name)
+        return Subject(document, {}, (), relevance(lambda digest: tree_path(path, digest)))
     from casaprov.crate import open_crate  # takes a second to load; a kernel loads this module for cell numbers only
 
     with tempfile.TemporaryDirectory(prefix="casaprov-") as folder:

@@ -117,6 +117,20 @@ def test_what_makes_no_sense_is_refused(arguments: list[str], message: str, caps
     assert not Path(".casaprov").exists()
 
 
+def test_the_record_can_be_made_without_a_notebook(capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(LOGS / "casa_5.6.log", "casa-5.6.log")
+    Path("n.ms").write_text("no table")
+    assert main(["import-log", "casa-5.6.log", "-o", ".casaprov/old"]) == 0
+    assert "record of .casaprov/old" in capsys.readouterr().out
+    assert list(Path().glob("*.ipynb")) == []
+    assert main(["inspect", ".casaprov/old", "--upstream", "n.gcal"]) == 0
+    shown = capsys.readouterr().out
+    assert "gaincal" in shown
+    assert "tclean" not in shown
+    assert main(["import-log", "casa-5.6.log", "-o", ".casaprov/old"]) == 2
+    assert "There is a record in .casaprov/old already" in capsys.readouterr().err
+
+
 @pytest.mark.long
 @pytest.mark.casa
 def test_the_log_of_a_recorded_notebook_gives_its_record(
