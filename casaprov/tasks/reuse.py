@@ -57,6 +57,7 @@ class _Same:
 
     parameter: str
     default: str | None  # an empty text and a missing element mean this one
+    text: str | None  # an empty text that is no element of a list means this one
     square: bool  # one number stands for two equal ones
 
     def canonical(self, value: Any) -> Any:
@@ -69,7 +70,7 @@ class _Same:
             while texts and texts[-1] == self.default:
                 texts.pop()
             return texts
-        return value
+        return self.text if self.text is not None and value == "" else value
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,8 @@ def _columns(task: str, line: Any, known: Collection[str] = CONTENT_COLUMNS) -> 
 
 def _same(task: str, line: Mapping[str, Any]) -> _Same:
     members = dict(line)
-    found = _Same(str(members.pop("parameter")), members.pop("empty", None), members.pop("square", False))
+    parameter, square = str(members.pop("parameter")), members.pop("square", False)
+    found = _Same(parameter, members.pop("empty", None), members.pop("text", None), square)
     if members:
         raise ValueError(f"{task}: {', '.join(members)} is no word of 'same'")
     return found

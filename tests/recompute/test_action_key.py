@@ -55,6 +55,7 @@ def test_another_folder_with_the_same_files_makes_the_same_key(folder: Path, tmp
 _SAME = [
     ("gaincal", "interp", ["", [], [""], "linear", ["linear"], ["", "linear"]], [["nearest"], ["linear", "nearest"]]),
     ("applycal", "interp", ["", ["linear", ""]], ["linearPD", [["linear"]]]),
+    ("cvel", "spw", ["", "*"], [[""], ["*"], "0", []]),
     ("tclean", "imsize", [64, [64], [64, 64]], [[64, 65], 65, [64, 64, 64], "64", 64.0, [64.0], True]),
 ]
 

@@ -115,6 +115,8 @@ def test_values_that_count_as_one_give_equal_products(kernels: TwoKernels, small
             "''", "'linear'", "['', 'linear']", "['linear', '']",
         ),
         "tclean('w.ms', imagename='i', imsize={}, cell='30arcsec', niter=1)": ("32", "[32]", "[32, 32]"),
+        "cvel('w.ms', 'v.ms', spw={})": ("''", "'*'"),
+        "cvel('w.ms', 'v.ms', field={}, mode='channel', nchan=2, start=1)": ("''", "'*'"),
     }  # fmt: skip
     for code, values in forms.items():
         left = []
