@@ -1,11 +1,12 @@
-"""(l) What runs again after a change: with casaprov's cache, and with joblib.Memory.
+"""(l) What runs again after a change: with casaprov's cache, with joblib.Memory and with DVC.
 
     python benchmarks/recomputing.py [--repeats 3]
 
-A small reduction of NGC 5921 runs, something changes, and it runs again: without a cache, with casaprov's, and with each
-task wrapped by ``joblib.Memory`` (from PyPI, installed into the cache of the benchmarks). For six kinds of change: the time
-of the second run over that without a cache, and how many of its products are not those of a run without a cache. Products
-are compared by their data columns and pixels. DVC is not among the sides: it needs a script and a list of files per task.
+A small reduction of NGC 5921 runs, something changes, and it runs again: without a cache, with casaprov's, with each task
+wrapped by ``joblib.Memory``, and by ``dvc repro`` with one stage per task (``dvc_stages.py``). The last two come from PyPI, into
+the cache of the benchmarks; one that cannot be installed becomes a line that says so. For six kinds of change: the time of the
+second run over that without a cache, and how many of its products are not those of a run without a cache. Products are
+compared by their data columns and pixels. A stage of DVC that runs is a process that starts CASA: this is part of its time.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from pathlib import Path
 from textwrap import indent
 
 import measuring
-from measuring import Finding, Goal, compared, guarded, in_turns, number
+from dvc_stages import Pipeline
+from environments import program
+from measuring import Finding, Goal, compared, failed, guarded, in_turns, number
 from notebook_runs import LOAD, ngc5921_fits, run_cells
 
 _PREPARE = """
@@ -140,6 +143,18 @@ def run(side: str, change: Change, place: Path) -> Second:
         return Second(run_cells(cells).seconds[6], json.loads(told.read_text()))
 
 
+def run_dvc(dvc: Path, change: Change) -> Second:
+    """Run the reduction as a pipeline of DVC, change something, and run it again."""
+    with tempfile.TemporaryDirectory(prefix="casaprov-bench-") as name:
+        pipeline = Pipeline(dvc, Path(name), _PREPARE)
+        pipeline.do(f"{_RAW.format(fits=str(ngc5921_fits()))}\nfresh()")
+        pipeline.write(antenna=Change.antenna, niter=Change.niter, comment="")
+        pipeline.repro()
+        pipeline.do(change.code)
+        pipeline.write(antenna=change.antenna, niter=change.niter, comment=change.comment)
+        return Second(pipeline.repro(), pipeline.sums())
+
+
 def joblib_place(cache: Path) -> Path:
     """Install joblib from PyPI, unless it is there."""
     place = cache / "joblib"
@@ -153,9 +168,13 @@ def measure(cache: Path, what: str, repeats: int) -> list[Finding]:
     """Measure all sides after one kind of change, in turns."""
     place, change = joblib_place(cache), CHANGES[what]
     sides = {side: partial(run, side, change, place) for side in ("no cache", "casaprov", "joblib")}
+    findings = []
+    try:
+        sides["dvc"] = partial(run_dvc, program(cache, "dvc", "dvc"), change)
+    except RuntimeError as error:
+        findings.append(failed("l", f"dvc / no cache: {what} changed", error))
     found = in_turns(sides, repeats)
     plain = found.pop("no cache")
-    findings = []
     for side, seconds in found.items():
         ratio = compared(
             "l", f"{side} / no cache: {what} changed", [run.seconds for run in seconds], [run.seconds for run in plain]
