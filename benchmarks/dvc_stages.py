@@ -17,10 +17,10 @@ from typing import NamedTuple
 from casaprov.casa.installed import data
 from measuring import TIMEOUT_S
 
-__all__ = ["Pipeline"]
+__all__ = ["STAGES", "Pipeline"]
 
 
-class _Stage(NamedTuple):
+class Stage(NamedTuple):
     """Paths that a stage reads and makes, and its code."""
 
     reads: tuple[str, ...]
@@ -28,41 +28,41 @@ class _Stage(NamedTuple):
     code: str
 
 
-_STAGES = {
-    "flagdata": _Stage(
+STAGES = {
+    "flagdata": Stage(
         ("w.ms",),
         ("flagged.ms",),
         'shutil.copytree("w.ms", "flagged.ms")\nflagdata(vis="flagged.ms", antenna="{antenna}", flagbackup=False)',
     ),
-    "setjy": _Stage(
+    "setjy": Stage(
         ("flagged.ms",),
         ("model.ms",),
         'shutil.copytree("flagged.ms", "model.ms")\n'
         'setjy(vis="model.ms", standard="manual", fluxdensity=[5, 0, 0, 0], usescratch=True)',
     ),
-    "gaincal": _Stage(
+    "gaincal": Stage(
         ("model.ms",), ("g.G",), 'gaincal(vis="model.ms", caltable="g.G", solint="inf", refant="3", minsnr=0.0)'
     ),
-    "applycal": _Stage(
+    "applycal": Stage(
         ("model.ms", "g.G"),
         ("calibrated.ms",),
         'shutil.copytree("model.ms", "calibrated.ms")\n'
         'applycal(vis="calibrated.ms", gaintable=["g.G"], flagbackup=False)',
     ),
-    "split": _Stage(
+    "split": Stage(
         ("calibrated.ms",), ("s.ms",), 'split(vis="calibrated.ms", outputvis="s.ms", datacolumn="corrected")'
     ),
-    "tclean": _Stage(
+    "tclean": Stage(
         ("s.ms",),
         tuple(f"i.{end}" for end in ("image", "model", "residual", "psf", "pb", "sumwt")),
         'tclean(vis="s.ms", imagename="i", imsize=512, cell="5arcsec", niter={niter}, interactive=False)',
     ),
-    "imsmooth": _Stage(
+    "imsmooth": Stage(
         ("i.image",),
         ("sm.im",),
         'imsmooth(imagename="i.image", outfile="sm.im", major="60arcsec", minor="60arcsec", pa="0deg")',
     ),
-    "imstat": _Stage(
+    "imstat": Stage(
         ("sm.im",), ("peak.json",), 'json.dump(list(imstat(imagename="sm.im")["max"]), open("peak.json", "w"))'
     ),
 }
@@ -97,14 +97,14 @@ class Pipeline:
                 "deps": [f"{task}.py", *stage.reads],
                 "outs": list(stage.makes),
             }
-            for task, stage in _STAGES.items()
+            for task, stage in STAGES.items()
         }
         (folder / "dvc.yaml").write_text(json.dumps({"stages": stages}), encoding="utf-8")  # JSON is YAML
 
     def write(self, *, antenna: str, niter: int, comment: str) -> None:
         """Write the scripts of all stages; `comment` begins the first one."""
-        for task, stage in _STAGES.items():
-            begin = comment if task == next(iter(_STAGES)) else ""
+        for task, stage in STAGES.items():
+            begin = comment if task == next(iter(STAGES)) else ""
             text = f"{begin}import json, shutil\nfrom casatasks import {task}\n"
             text += stage.code.format(antenna=antenna, niter=niter)
             (self._folder / f"{task}.py").write_text(f"{text}\n", encoding="utf-8")
@@ -123,7 +123,9 @@ class Pipeline:
         """Return the sums of the products, by the names that these have without DVC."""
         found = json.loads(self.do("print(json.dumps(sums()))").splitlines()[-1])
         return {
-            name.replace("calibrated.ms", "w.ms"): digest for name, digest in found.items() if not name.startswith("w.ms")
+            name.replace("calibrated.ms", "w.ms"): digest
+            for name, digest in found.items()
+            if not name.startswith("w.ms")
         }
 
     def _run(self, *words: str) -> str:

@@ -15,6 +15,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from textwrap import indent
 import measuring
 from dvc_stages import Pipeline
 from environments import program
-from measuring import Finding, Goal, compared, failed, guarded, in_turns, number
+from measuring import Finding, Goal, compared, guarded, in_turns, number
 from notebook_runs import LOAD, ngc5921_fits, run_cells
 
 _PREPARE = """
@@ -164,17 +165,23 @@ def joblib_place(cache: Path) -> Path:
     return place
 
 
-def measure(cache: Path, what: str, repeats: int) -> list[Finding]:
-    """Measure all sides after one kind of change, in turns."""
-    place, change = joblib_place(cache), CHANGES[what]
-    sides = {side: partial(run, side, change, place) for side in ("no cache", "casaprov", "joblib")}
-    findings = []
-    try:
+def measure(cache: Path, what: str, repeats: int, tools: Sequence[str]) -> list[Finding]:
+    """Measure tools after one kind of change, in turns with a run without any.
+
+    Raises
+    ------
+    RuntimeError
+        If a tool cannot be installed, or does not run.
+    """
+    change = CHANGES[what]
+    sides = {side: partial(run, side, change, cache) for side in ("no cache", *tools)}
+    if "joblib" in sides:
+        sides["joblib"] = partial(run, "joblib", change, joblib_place(cache))
+    if "dvc" in sides:
         sides["dvc"] = partial(run_dvc, program(cache, "dvc", "dvc"), change)
-    except RuntimeError as error:
-        findings.append(failed("l", f"dvc / no cache: {what} changed", error))
     found = in_turns(sides, repeats)
     plain = found.pop("no cache")
+    findings = []
     for side, seconds in found.items():
         ratio = compared(
             "l", f"{side} / no cache: {what} changed", [run.seconds for run in seconds], [run.seconds for run in plain]
@@ -196,7 +203,9 @@ def main() -> None:
     options = measuring.options(measuring.parser(__doc__))
     found: list[Finding] = []
     for what in CHANGES:
-        found += guarded("l", what, partial(measure, options.cache, what, options.repeats))
+        for tools in (("casaprov", "joblib"), ("dvc",)):  # one that cannot be installed does not take the others along
+            begin = partial(measure, options.cache, what, options.repeats, tools)
+            found += guarded("l", f"{', '.join(tools)}: {what} changed", begin)
     measuring.tell(found, options.output)
 
 

@@ -14,9 +14,11 @@ import pytest
 
 import measuring
 import other_tools
+import recomputing
 import run_all
 from casaprov.casa.installed.data import casadata_path
 from checkout import ROOT
+from dvc_stages import STAGES
 from measuring import Finding, Goal, Number, compared, failed, guarded, in_turns, number, table
 
 SCRIPTS = sorted(
@@ -44,6 +46,17 @@ def test_sides_are_measured_in_turns() -> None:
     found = in_turns({"A": side("A"), "B": side("B")}, 3)
     assert order == ["A", "B", "A", "B", "A", "B"]
     assert found == {"A": [1, 3, 5], "B": [2, 4, 6]}
+
+
+def test_the_stages_of_dvc_are_the_tasks_of_the_other_sides() -> None:
+    script = recomputing._REDUCE.format(antenna="1", niter=300)
+    calls = [line.partition("(")[0].removeprefix("peak = ") for line in script.split("\n") if line]
+    assert list(STAGES) == calls
+    made = {"w.ms"}
+    for stage in STAGES.values():
+        assert made.issuperset(stage.reads)
+        assert made.isdisjoint(stage.makes)
+        made.update(stage.makes)
 
 
 def test_a_number_is_the_median_with_its_spread() -> None:
