@@ -32,7 +32,7 @@ ROOMS: dict[str, str] = {
     "__init__": "kernel_hook recompute recording version",
     "__main__": "cli",
     "archive": "config errors untrusted / ocfl platformdirs requests streaming_form_data",
-    "archive/app": "archive archive/identity archive/pages archive/publication archive/tables archive/web archive/work doctor errors / requests tornado",
+    "archive/app": "archive archive/identity archive/pages archive/publication archive/publication/git archive/tables archive/web archive/work doctor errors / requests tornado",
     "archive/identity": "archive errors / joserfc tornado",
     "archive/pages": "archive archive/publication/git archive/publication/metadata archive/web / jinja2 tornado",
     "archive/publication": "archive archive/publication/git archive/publication/harvest archive/publication/metadata archive/publication/vo archive/web errors version / boto3 botocore joserfc",

@@ -5,7 +5,7 @@
     received → checking → rejected
                         → waiting → replaying → held | embargoed | published
                         → embargoed | published          (a bare notebook is not replayed)
-    held → waiting (replay again) | embargoed (accepted by a curator)
+    held → received (check again) | waiting (replay again) | embargoed (accepted by a curator)
     embargoed → published
     held | embargoed | published → withdrawn
 
@@ -83,7 +83,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     ),
     State.WAITING: frozenset({State.REPLAYING}),
     State.REPLAYING: frozenset({State.REPLAYING, State.HELD, State.EMBARGOED, State.PUBLISHED}),
-    State.HELD: frozenset({State.WAITING, State.EMBARGOED, State.WITHDRAWN}),
+    State.HELD: frozenset({State.RECEIVED, State.WAITING, State.EMBARGOED, State.WITHDRAWN}),
     State.EMBARGOED: frozenset({State.EMBARGOED, State.PUBLISHED, State.WITHDRAWN}),
     State.PUBLISHED: frozenset({State.WITHDRAWN}),
     State.REJECTED: frozenset(),
@@ -243,6 +243,11 @@ class Deposit:
     def verdict(self) -> Verdict | None:
         """The newest verdict."""
         return self.verdicts[-1] if self.verdicts else None
+
+    @property
+    def is_checked(self) -> bool:
+        """True once a check has found it sound: it is kept then, and described."""
+        return bool(self.about)
 
     @property
     def content_name(self) -> str:

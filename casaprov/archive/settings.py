@@ -235,6 +235,11 @@ class Settings:
         return self.root / "git"
 
     @property
+    def work(self) -> Path:
+        """Folder of the scratch folders of workers."""
+        return self.root / "work"
+
+    @property
     def keys(self) -> Path:
         """Folder of the archive's own keys."""
         return self.root / "keys"

@@ -10,6 +10,8 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
+import time
 from collections.abc import Collection
 from pathlib import Path
 from typing import BinaryIO
@@ -123,15 +125,33 @@ class Spool:
         if shutil.disk_usage(self.folder).free - size_bytes < self._keep_free:
             raise SpoolFull
 
-    def sweep(self, wanted: Collection[str], uploads: Collection[str]) -> list[str]:
-        """Remove files that no deposit and no upload needs, at the start of the archive; return their names."""
+    def sweep(self, wanted: Collection[str], uploads: Collection[str], *, older_s: float = 0.0) -> list[str]:
+        """Remove files that no deposit and no upload needs; return their names.
+
+        Parameters
+        ----------
+        older_s
+            Leave files alone that came or changed in the last seconds: while the archive runs, their row may come yet.
+        """
         swept = []
         for folder, names in ((self.folder, wanted), (self.folder / "uploads", uploads)):
             for path in folder.iterdir():
-                if path.is_file() and path.name not in names:
-                    path.unlink()
+                if path.name not in names and _is_left(path, older_s):
+                    path.unlink(missing_ok=True)
                     swept.append(path.name)
         return swept
+
+
+def _is_left(path: Path, older_s: float) -> bool:
+    """Return True for a file that nothing arrives in any longer."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISREG(found.st_mode):
+        return False
+    # The time of a change of the inode: a second name for an upload that ended long ago is new.
+    return not older_s or (path.suffix != _PART and found.st_ctime < time.time() - older_s)
 
 
 def full_or(error: OSError) -> Exception:

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tornado.netutil import bind_sockets
 
 from casaprov.archive.app.composition import make_server, open_archive, open_parts
+from casaprov.archive.publication.git.repositories import Repositories
 from casaprov.archive.settings import Settings
 from casaprov.archive.tables.jobs import Queue
 from casaprov.archive.web.archive import Archive
 from casaprov.archive.work.limits import watch_parent
 from casaprov.archive.work.replaying import casa_version
+from casaprov.archive.work.scratch import remove_dead
 from casaprov.archive.work.worker import Worker
 from casaprov.errors import UsageError
 
@@ -31,6 +36,7 @@ _log = logging.getLogger(__name__)
 _SWEEP_S = 3600
 _RESTART_S = 2.0
 _END_S = 10.0
+_TAKE_OVER_S = 10.0  # what the workers of a server that was killed need to notice it, at most
 
 
 @dataclass
@@ -38,6 +44,7 @@ class _Crew:
     """Worker processes; one that ended is started again."""
 
     commands: list[list[str]]
+    lock: int
     running: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def keep(self) -> None:
@@ -46,7 +53,7 @@ class _Crew:
             worker = self.running.get(number)
             if worker is None or worker.poll() is not None:
                 # Their end of the pipe closes with this process, however it ends.
-                self.running[number] = subprocess.Popen(command, stdin=subprocess.PIPE)
+                self.running[number] = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(self.lock,))
 
     def end(self) -> None:
         """End all workers; a job that one holds is taken up after its lease."""
@@ -73,6 +80,11 @@ def serve(settings: Settings, *, on_ready: Callable[[str], None]) -> None:
 
 
 async def _serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
+    with alone(settings.root) as lock:
+        await _serve_alone(settings, on_ready, lock)
+
+
+async def _serve_alone(settings: Settings, on_ready: Callable[[str], None], lock: int) -> None:
     archive = open_archive(settings)
     mend(archive)
     try:
@@ -83,7 +95,7 @@ async def _serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
         ) from error
     server = make_server(archive)
     server.add_sockets(sockets)
-    crew = _Crew(_commands(settings))
+    crew = _Crew(_commands(settings), lock)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -112,14 +124,46 @@ async def _until(stop: asyncio.Event, crew: _Crew, archive: Archive) -> None:
         crew.keep()
         if loop.time() - swept > _SWEEP_S:
             swept = loop.time()
-            await loop.run_in_executor(archive.threads, expire_uploads, archive)
+            await loop.run_in_executor(archive.threads, sweep, archive)
+
+
+@contextmanager
+def alone(root: Path) -> Iterator[int]:
+    """Hold the folder of an archive; workers inherit the descriptor, so that it is free when the last of them has ended.
+
+    Raises
+    ------
+    UsageError
+        If another server holds it and does not end.
+    """
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    until = time.monotonic() + _TAKE_OVER_S
+    with (root / ".lock").open("a") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise UsageError(
+                        f"An archive is being served from {root} already.", hint="End it, or choose another --root."
+                    ) from None
+            time.sleep(_TAKE_OVER_S / 100)
+        yield file.fileno()
 
 
 def mend(archive: Archive) -> None:
     """Mend the remains of a kill, before anything else of the archive runs."""
+    remove_dead(archive.settings.work)
     archive.storage.repair()
+    Repositories(archive.settings.git).mend()
+    sweep(archive, older_s=0.0)
+
+
+def sweep(archive: Archive, older_s: float = _SWEEP_S) -> None:
+    """Remove expired uploads, and files in the spool that a killed worker left."""
     expire_uploads(archive)
-    swept = archive.spool.sweep(archive.repository.ids(), archive.uploads.ids())
+    swept = archive.spool.sweep(archive.repository.ids(), archive.uploads.ids(), older_s=older_s)
     if swept:
         _log.info("Removed from the spool, as no deposit needs them: %s", ", ".join(swept))
 

@@ -88,8 +88,9 @@ class Jobs:
             values |= {"worker": None, "lease_until": None, "tries": 0}
             match work:
                 case Work.CHECK | Work.REPLAY:
+                    # A worker may have died between a place that shows the deposit and the row: it is taken back there.
                     after = State.HELD
-                    values |= {"state": after.value, "modified_at": at, "reason": reason}
+                    values |= {"state": after.value, "modified_at": at, "reason": reason, "lease_until": at}
                 case Work.PUBLISH | Work.RETRACT:
                     values |= {"lease_until": at + _RETRY}
                 case Work.REPEAT:
@@ -129,6 +130,7 @@ _WORK = {
     (Queue.CHECKS, State.RECEIVED): Work.CHECK,
     (Queue.CHECKS, State.CHECKING): Work.CHECK,
     (Queue.CHECKS, State.EMBARGOED): Work.PUBLISH,
+    (Queue.CHECKS, State.HELD): Work.RETRACT,
     (Queue.CHECKS, State.WITHDRAWN): Work.RETRACT,
     (Queue.REPLAYS, State.WAITING): Work.REPLAY,
     (Queue.REPLAYS, State.REPLAYING): Work.REPLAY,
@@ -150,7 +152,7 @@ def _waiting(queue: Queue, at: datetime) -> Any:
             d.state == State.RECEIVED.value,
             and_(d.state == State.CHECKING.value, d.lease_until < at),
             and_(d.state == State.EMBARGOED.value, d.public_from <= at, free),
-            and_(d.state == State.WITHDRAWN.value, d.lease_until < at),
+            and_(d.state.in_([State.HELD.value, State.WITHDRAWN.value]), d.lease_until < at),
         )
         return select(deposits).where(due).order_by(d.received_at, d.id).limit(1)
     due = or_(

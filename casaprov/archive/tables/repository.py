@@ -325,12 +325,11 @@ class Repository:
     def ids(self) -> frozenset[str]:
         """Return the ids of all deposits that still need their file in the spool."""
         d = deposits.c
+        unchecked = (State.RECEIVED, State.CHECKING, State.HELD)
         with reading(self.engine) as connection:
-            return frozenset(
-                connection.execute(
-                    select(d.id).where(d.state.in_([State.RECEIVED.value, State.CHECKING.value]))
-                ).scalars()
-            )
+            rows = connection.execute(select(d.id, d.state, d.about).where(d.state.in_([s.value for s in unchecked])))
+            # A check that was given up after several attempts can be asked for again.
+            return frozenset(row.id for row in rows if row.state != State.HELD.value or not row.about)
 
     # Changing
 

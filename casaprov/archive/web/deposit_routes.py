@@ -313,12 +313,14 @@ class Replay(ArchiveHandler):
     """``POST /api/deposits/{id}/replay``."""
 
     async def post(self, deposit_id: str) -> None:
-        """Let a crate be replayed again."""
+        """Let a crate be replayed again, or checked again if its check was given up."""
         deposit, person = await self.own_deposit(deposit_id)
         repository = self.archive.repository
-        if deposit.kind is not Kind.CRATE:
+        if deposit.state is State.HELD and not deposit.is_checked:
+            change = partial(repository.change, deposit, State.RECEIVED, actor=actor_of(person), reason="check again")
+        elif deposit.kind is not Kind.CRATE:
             raise WrongState("A bare notebook holds no records: it cannot be replayed.")
-        if deposit.state is State.HELD:
+        elif deposit.state is State.HELD:
             change = partial(repository.change, deposit, State.WAITING, actor=actor_of(person), reason="replay again")
         elif deposit.state is State.PUBLISHED:
             change = partial(repository.amend, deposit, replay_due=repository.clock())
@@ -335,7 +337,7 @@ class Accept(ArchiveHandler):
         deposit, person = await self.own_deposit(deposit_id)
         if not person.curator:
             raise Problem(403, "Only curators may do this.")
-        if deposit.state is not State.HELD or not await self.in_thread(self.archive.storage.has, deposit.did):
+        if deposit.state is not State.HELD or not deposit.is_checked:
             raise WrongState(f"A deposit that is {deposit.state} cannot be accepted, or it was never checked.")
         repository = self.archive.repository
         due = max(deposit.public_from or repository.clock(), repository.clock())

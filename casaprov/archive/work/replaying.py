@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import tempfile
 from collections import Counter
@@ -22,6 +23,7 @@ __all__ = ["Replayed", "casa_version", "replay", "verdict_of"]
 _GOOD = ("identical", "same-content", "within-tolerance")
 _SECRETS = ("TOKEN", "SECRET", "PASSWORD", "KEY", "CREDENTIAL", "AWS_", "JUPYTERHUB_")
 _PUBLIC_REPORT_KEYS = ("crate", "work")
+_MISSING = re.compile(r"^Error: The input (.+?) \([^()]+, \d+ bytes\) cannot be found", re.MULTILINE)
 _EXCEEDED = {
     "time": "it took longer than {seconds} s",
     "memory": "it took more than {memory} bytes of memory",
@@ -73,7 +75,8 @@ def replay(
             command, Path(folder), limits, environment=_environment(folder, os.environ), on_wait=on_wait
         )
     seconds = (clock() - begun).total_seconds()
-    return verdict_of(outcome, limits, at=clock(), seconds=seconds, hidden=(str(scratch), str(crate.parent)))
+    hidden = (str(scratch), str(crate.parent), *settings.data)
+    return verdict_of(outcome, limits, at=clock(), seconds=seconds, hidden=hidden)
 
 
 def _environment(folder: str, environment: Mapping[str, str]) -> dict[str, str]:
@@ -99,10 +102,7 @@ def verdict_of(
     except ValueError:
         report = None
     if not isinstance(report, dict) or outcome.code not in (0, 1, 3, 4):
-        last = next((line for line in reversed(outcome.errors.splitlines()) if line.strip()), "")
-        for path in hidden:
-            last = last.replace(path, "…")
-        return _not_replayed(f"The replay could not be carried out. {last[:500]}".strip(), at, seconds)
+        return _not_replayed(_why(outcome.errors, hidden), at, seconds)
     for key in _PUBLIC_REPORT_KEYS:
         report.pop(key, None)
     judged = [p for p in report["products"] if p["final"] and p.get("declared", True) and not p.get("taken", False)]
@@ -127,6 +127,15 @@ def verdict_of(
     summary = VerdictSummary.DIFFERS if bad or otherwise else VerdictSummary.VERIFIED
     verdict = Verdict(at=at, summary=summary, casa=casa, counts=counts, note=note, seconds=seconds)
     return Replayed(verdict=verdict, report=report)
+
+
+def _why(errors: str, hidden: tuple[str, ...]) -> str:
+    """Return the reason why there is no report, from what the replay wrote for its user."""
+    if missing := _MISSING.search(errors):
+        return f"Not replayed: the input {_clean(missing[1], hidden)} is not in the archive."
+    lines = [line for line in errors.splitlines() if line.strip()]
+    said = next((line for line in reversed(lines) if line.startswith("Error: ")), lines[-1] if lines else "")
+    return f"The replay could not be carried out. {_clean(said.removeprefix('Error: '), hidden)}".strip()
 
 
 def _not_replayed(note: str, at: datetime, seconds: float) -> Replayed:

@@ -27,6 +27,7 @@ from casaprov.archive.tables.repository import Repository, WrongState
 from casaprov.archive.work.checking import check
 from casaprov.archive.work.outcome import after_check, after_replay
 from casaprov.archive.work.replaying import Replayed, replay
+from casaprov.archive.work.scratch import own_folder
 from casaprov.errors import Issue
 
 __all__ = ["Parts", "Worker"]
@@ -57,8 +58,7 @@ class Worker:
         self._jobs = Jobs(parts.repository, lease_s=lease_s)
         self._renew_s = lease_s / 4
         self.name = f"{queue} {socket.gethostname()} {os.getpid()}"
-        self._scratch = parts.settings.root / "scratch" / "work"
-        self._scratch.mkdir(parents=True, exist_ok=True)
+        self._scratch = own_folder(parts.settings.work, self)
         self._replay = replayer or self._replay_here
 
     def run(self, stop: threading.Event, poll_s: float = 0.5) -> None:

@@ -14,9 +14,11 @@ import pytest
 from sqlalchemy import Connection
 
 from archived import CRATE, Served, served
+from casaprov.archive.app.serving import mend
 from casaprov.archive.deposits import Deposit, State, Verdict, VerdictSummary
+from casaprov.archive.publication.git.repositories import Repositories
 from casaprov.archive.settings import LimitSettings, PolicySettings, ReplaySettings
-from casaprov.archive.tables.jobs import MAX_TRIES, Jobs, Queue
+from casaprov.archive.tables.jobs import MAX_TRIES, Jobs, Queue, Work
 from casaprov.archive.work.replaying import Replayed
 from casaprov.archive.work.worker import Worker
 
@@ -74,11 +76,55 @@ def test_a_dead_workers_deposit_is_taken_after_its_lease_and_given_up_in_the_end
         assert jobs.take(Queue.CHECKS, "other") is None  # the lease holds
         expire(archive)
         assert archive.state(receipt).state is State.CHECKING
-    assert jobs.take(Queue.CHECKS, "last") is None
+    job = jobs.take(Queue.CHECKS, "last")
+    assert job is not None
+    assert job.work is Work.RETRACT  # the dead ones may have shown it somewhere
     deposit = archive.state(receipt)
     assert (deposit.state, deposit.reason) == (State.HELD, "given up after 3 attempts")
     log = archive.archive.repository.changes_of(deposit.id)
-    assert [c.actor for c in log][1:] == ["dead 0", "dead 1", "dead 2", "last"]
+    assert [c.actor for c in log][1:] == ["dead 0", "dead 1", "dead 2", "last", "last"]
+    assert jobs.done(job)
+    assert jobs.take(Queue.CHECKS, "next") is None
+
+
+def test_a_check_that_was_given_up_can_be_asked_for_again(archive: Served) -> None:
+    receipt = archive.deposit(crate())
+    jobs = Jobs(archive.parts.repository)
+    for attempt in range(MAX_TRIES):
+        assert jobs.take(Queue.CHECKS, f"dead {attempt}") is not None
+        expire(archive)
+    archive.work()
+    assert archive.state(receipt).state is State.HELD
+    mend(archive.archive)  # a start of the archive leaves its file alone
+    assert archive.spooled() == [receipt["id"]]
+    assert act(archive, f"/api/deposits/{receipt['id']}/accept", "cur") == 409
+    assert act(archive, f"/api/deposits/{receipt['id']}/replay", "ada") == 202
+    archive.work()
+    assert archive.state(receipt).state is State.WAITING
+    assert archive.spooled() == []
+
+
+def test_what_git_shows_of_a_deposit_that_is_given_up_is_taken_back_until_it_is_accepted(archive: Served) -> None:
+    receipt = archive.deposit(crate())
+    archive.work()
+    (git,) = archive.parts.publications
+    assert isinstance(git, Repositories)
+    jobs = Jobs(archive.parts.repository)
+    for attempt in range(MAX_TRIES):
+        job = jobs.take(Queue.REPLAYS, f"dead {attempt}")
+        assert job is not None
+        git.prepare(job.deposit, archive.archive.storage.path(job.deposit.did, "crate.zip"))
+        expire(archive)
+    contents = "/api/v1/repos/EVN/N14C3/contents"
+    assert len(archive.get(contents).json()) == 1
+    archive.work(Queue.REPLAYS)
+    archive.work()
+    assert archive.state(receipt).state is State.HELD
+    assert archive.get(contents).json() == []
+    assert act(archive, f"/api/deposits/{receipt['id']}/accept", "cur") == 202
+    archive.work()
+    assert archive.state(receipt).state is State.PUBLISHED
+    assert len(archive.get(contents).json()) == 1
 
 
 def test_a_worker_that_lost_its_lease_changes_nothing(archive: Served) -> None:

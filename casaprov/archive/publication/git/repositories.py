@@ -81,12 +81,11 @@ class Repositories:
             repo = self._opened(deposit.obs_id, create=True)
             assert repo is not None
             with repo:
-                entries = list(_history(repo))
-                mine = [entry for entry in entries if entry.crate == deposit.name]
-                if any(entry.deposit == deposit.id or entry.version > deposit.version for entry in mine):
+                there = _there(repo, deposit.name)
+                if any(entry.deposit == deposit.id or entry.version > deposit.version for entry in there):
                     return
                 files = _files(repo)
-                path = mine[0].path if mine and not mine[0].withdrawn else _free_path(deposit, files)
+                path = there[0].path if there else _free_path(deposit, files)
                 blob = Blob.from_string(notebook_of(deposit, content))
                 repo.object_store.add_object(blob)
                 title = " ".join((deposit.title or deposit.filename).split())[:200]
@@ -102,9 +101,7 @@ class Repositories:
             if repo is None:
                 return
             with repo:
-                mine = [entry for entry in _history(repo) if entry.crate == deposit.name]
-                gone = {entry.deposit for entry in mine if entry.withdrawn}
-                there = [entry for entry in mine if not entry.withdrawn and entry.deposit not in gone]
+                there = _there(repo, deposit.name)
                 if deposit.id not in {entry.deposit for entry in there}:
                     return
                 files = _files(repo)
@@ -117,6 +114,11 @@ class Repositories:
                     files[path] = _tree_of(repo, newest.commit)[path]
                 title = f"Withdraw {deposit.name} v{deposit.version}"
                 _commit(repo, files, deposit, path, title, withdrawn=True)
+
+    def mend(self) -> None:
+        """Remove repositories that a kill left half made; nothing may be publishing meanwhile."""
+        for left in self.root.glob(".new-*"):
+            shutil.rmtree(left, ignore_errors=True)
 
     # Reading
 
@@ -227,6 +229,18 @@ def _history(repo: Repo) -> Iterator[_Entry]:
             withdrawn="Withdrawn" in lines,
         )
         at = commit.parents[0] if commit.parents else None
+
+
+def _there(repo: Repo, crate: str) -> list[_Entry]:
+    """Return the commits of the versions of a crate that are on the branch, the newest first.
+
+    A version that was withdrawn can be published again: its newest commit counts.
+    """
+    newest: dict[str, _Entry] = {}
+    for entry in _history(repo):
+        if entry.crate == crate:
+            newest.setdefault(entry.deposit, entry)
+    return [entry for entry in newest.values() if not entry.withdrawn]
 
 
 def _files(repo: Repo) -> dict[str, ObjectID]:

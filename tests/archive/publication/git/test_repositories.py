@@ -87,6 +87,29 @@ def test_publishing_again_after_a_crash_commits_nothing_twice(served: ServedArch
     assert _git("rev-list", "--count", "master", cwd=served.settings.git / "EA004.git") == "2\n"
 
 
+def test_what_was_taken_back_is_committed_again_under_its_name(served: ServedArchive) -> None:
+    held = served.deposit(State.HELD, obs_id="EA007")
+    repositories = Repositories(served.settings.git)
+    content = served.archive.storage.path(held.did, "crate.zip")
+    repositories.prepare(held, content)
+    repositories.withdraw(held)
+    assert _listed(served, "EA007") == {}
+    repositories.prepare(held, content)
+    assert list(_listed(served, "EA007")) == ["ngc5921.ipynb"]
+    repositories.withdraw(held)
+    assert _listed(served, "EA007") == {}
+
+
+def test_a_version_after_a_withdrawn_one_takes_the_place_of_the_one_before(served: ServedArchive) -> None:
+    first = served.deposit(obs_id="EA008", content=a_zip(**{"ngc5921.ipynb": '{"v": 1}'}))
+    second = served.deposit(obs_id="EA008", new_version_of=first.name, content=a_zip(**{"ngc5921.ipynb": '{"v": 2}'}))
+    served.withdraw(second)
+    served.deposit(obs_id="EA008", new_version_of=first.name, content=a_zip(**{"ngc5921.ipynb": '{"v": 3}'}))
+    ((name, address),) = _listed(served, "EA008").items()
+    assert name == "ngc5921.ipynb"
+    assert requests.get(address, timeout=30).json() == {"v": 3}
+
+
 def test_many_deposits_at_once_are_all_committed(served: ServedArchive) -> None:
     held = [served.deposit(State.HELD, obs_id="EA005") for _ in range(12)]
     repositories = Repositories(served.settings.git)
