@@ -72,6 +72,6 @@ def _end_processes_in(folder: Path) -> None:
 def _works_in(pid: int, folder: Path) -> bool:
     """Return True if the working folder of a process is a folder or is in it; a dead process has none."""
     try:
-        return pid != os.getpid() and Path(os.readlink(f"/proc/{pid}/cwd")).is_relative_to(folder)
+        return pid != os.getpid() and Path(f"/proc/{pid}/cwd").readlink().is_relative_to(folder)
     except OSError:
         return False
