@@ -130,7 +130,7 @@ def verdict_of(
 
 
 def _why(errors: str, hidden: tuple[str, ...]) -> str:
-    """Return the reason why there is no report, from what the replay wrote for its user."""
+    """Return the reason for a replay without a report, from the errors that it wrote for its user."""
     if missing := _MISSING.search(errors):
         return f"Not replayed: the input {_clean(missing[1], hidden)} is not in the archive."
     lines = [line for line in errors.splitlines() if line.strip()]

@@ -1,4 +1,4 @@
-"""Scratch folders of workers: each has one of its own, and what a killed one left is removed with its processes."""
+"""Scratch folders of workers: each has one of its own, and that of a dead one is removed with its processes.
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _remove_dead(above: Path) -> None:
 
 
 def _end_processes_in(folder: Path) -> None:
-    """End what works in a folder: the call that a killed worker's replay was in goes on without limits."""
+    """End the processes in a folder: the call that a killed worker's replay was in goes on without limits."""
     for _ in range(_ROUNDS):
         found = [pid for pid in process_ids() if _works_in(pid, folder)]
         if not found:

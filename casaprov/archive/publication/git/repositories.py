@@ -76,7 +76,7 @@ class Repositories:
     # Publication
 
     def prepare(self, deposit: Deposit, content: Path) -> None:
-        """Commit the notebook of a deposit, unless that was done before."""
+        """Commit the notebook of a deposit, unless the branch has it."""
         with self._locked(deposit.obs_id):
             repo = self._opened(deposit.obs_id, create=True)
             assert repo is not None
