@@ -1,4 +1,4 @@
-"""Scratch folders of workers: each has one of its own, and that of a dead one is removed with its processes.
+"""Scratch folders of workers: each has one of its own, and that of a dead one is removed with its processes."""
 
 from __future__ import annotations
 
