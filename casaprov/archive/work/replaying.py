@@ -134,8 +134,8 @@ def _why(errors: str, hidden: tuple[str, ...]) -> str:
     if missing := _MISSING.search(errors):
         return f"Not replayed: the input {_clean(missing[1], hidden)} is not in the archive."
     lines = [line for line in errors.splitlines() if line.strip()]
-    said = next((line for line in reversed(lines) if line.startswith("Error: ")), lines[-1] if lines else "")
-    return f"The replay could not be carried out. {_clean(said.removeprefix('Error: '), hidden)}".strip()
+    shown = next((line for line in reversed(lines) if line.startswith("Error: ")), lines[-1] if lines else "")
+    return f"The replay could not be carried out. {_clean(shown.removeprefix('Error: '), hidden)}".strip()
 
 
 def _not_replayed(note: str, at: datetime, seconds: float) -> Replayed:
