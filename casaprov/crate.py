@@ -132,6 +132,7 @@ def pack(
     preview: Callable[[Document, Manifest], str] | None = None,
     remarks: Sequence[str] = (),
     extras: Callable[[Document, Manifest], Mapping[str, bytes]] | None = None,
+    on_progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Packed:
     """Write a crate.
 
@@ -164,6 +165,8 @@ def pack(
         Sentences for the README about what the notebook, run from the top, would not give in the same way.
     extras
         Returns files to add, of :data:`casaprov.crates.layout.EXTRAS`; None for none.
+    on_progress
+        Called with the bytes of inputs and products that are written, and of all that will be.
 
     Raises
     ------
@@ -190,7 +193,7 @@ def pack(
                 repository=repository or content_address(saved),
                 items=tuple(map(_crate_item, items)),
             )
-            CrateWriter(archive, document).write(manifest, saved, journal, items, preview, remarks, extras)
+            CrateWriter(archive, document, on_progress).write(manifest, saved, journal, items, preview, remarks, extras)
         part.replace(out)
     except OSError as error:
         raise _unwritten(out, error) from error

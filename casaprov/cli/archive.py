@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from casaprov.cli.console import err, extra, leaving, opened_digester, out, show, show_findings
+from casaprov.cli.console import err, extra, leaving, opened_digester, out, progress_bar, show, show_findings
 from casaprov.cli.terminal import plain
 
 if TYPE_CHECKING:
@@ -114,7 +111,7 @@ def submit(*, subject: Path, to: str, license_name: str, as_json: bool, **fields
             err.print(f"{plain(str(subject))} is not valid, and was not sent.", soft_wrap=True)
             return 1
         client = _client(to)
-        with leaving("The same command goes on with what has arrived."), _bar(crate.name) as on_progress:
+        with leaving("The same command goes on with what has arrived."), progress_bar(crate.name) as on_progress:
             receipt = client.submit(crate, on_progress=on_progress, license=license_name, **fields)
     show(receipt, as_json, _receipt_view)
     return 0
@@ -200,17 +197,6 @@ def _exported(notebook: Path, folder: Path) -> Path:
     with opened_digester() as digester:
         export_notebook(notebook, crate, policy=PayloadPolicy(), measure=digester.measure)
     return crate
-
-
-@contextmanager
-def _bar(name: str) -> Iterator[Callable[[int, int], None]]:
-    """Show the progress of an upload, where somebody looks at it."""
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=err, disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task(plain(name))
-        yield lambda done, size: progress.update(task, completed=done, total=size)
 
 
 def _line(receipt: dict[str, Any]) -> str:

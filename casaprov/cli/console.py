@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -36,6 +37,7 @@ __all__ = [
     "leaving",
     "opened_digester",
     "out",
+    "progress_bar",
     "show",
     "show_findings",
     "tell_cell",
@@ -46,6 +48,8 @@ __all__ = [
 # A file or pipe has no width; 80 columns would break paths for nothing.
 out = PlainConsole(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
 err = PlainConsole(stderr=True)
+
+_QUIET_S = 1.0  # before a progress is shown
 
 
 def show(value: Any, as_json: bool, view: Callable[[Any], Any]) -> None:
@@ -65,6 +69,27 @@ def opened_digester(observes: Observes = "nothing") -> Iterator[Digester]:
 
     with closing(open_digester(observes=observes)) as digester:
         yield digester
+
+
+@contextmanager
+def progress_bar(name: str) -> Iterator[Callable[[int, int], None]]:
+    """Give a function that shows how many bytes of how many are done, once it takes long, where somebody looks at it."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    progress = Progress(*columns, console=err, transient=True)
+    task, began = progress.add_task(plain(name)), time.monotonic()
+
+    def update(done: int, size: int) -> None:
+        progress.update(task, completed=done, total=size)
+        if err.is_terminal and time.monotonic() - began >= _QUIET_S:
+            progress.start()
+
+    try:
+        yield update
+    finally:
+        if progress.live.is_started:
+            progress.stop()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import click
 
-from casaprov.cli.console import Finite, err, extra, leaving, opened_digester, out, show
+from casaprov.cli.console import Finite, err, extra, leaving, opened_digester, out, progress_bar, show
 from casaprov.cli.terminal import plain
 from casaprov.cli.vo import look_up_and_store
 from casaprov.errors import UsageError
@@ -187,7 +187,11 @@ def export(
         max_bytes=limit,
     )
     observes: Observes = "headers and observer" if with_observer else "headers"
-    with leaving(f"The crate {crate} was not written."), opened_digester(observes) as digester:
+    with (
+        leaving(f"The crate {crate} was not written."),
+        opened_digester(observes) as digester,
+        progress_bar(crate.name) as on_progress,
+    ):
         packed = export_notebook(
             notebook,
             crate,
@@ -203,6 +207,7 @@ def export(
             quick_looks=digester.quick_looks,
             extras=extras,
             make_fits=_fits_maker(digester) if as_fits else None,
+            on_progress=on_progress,
         )
     write_descriptions(packed, descriptions, address)
     show(packed, as_json, packed_view)

@@ -31,6 +31,7 @@ _path = click.Path(path_type=Path)
     "--graph", is_flag=False, flag_value="-", metavar="[X.svg|png|pdf|dot|mmd|json]", help="Show or draw the graph."
 )
 @click.option("--prov", type=_path, metavar="FILE", help="Write the record as PROV-JSON to FILE.")
+@click.option("--prov-plain", type=_path, metavar="FILE", help="The same with the words of W3C alone.")
 @click.option("--script", type=_path, metavar="FILE", help="Write the calls as a plain CASA script to FILE.")
 @click.option("--timing", is_flag=True, help="Show the duration of each call, and your waiting time for casaprov.")
 @click.option("--upstream", "end", metavar="PATH", help="Show only the calls that this file or table came from.")
@@ -93,7 +94,7 @@ def inspect(
 
             opened = open_subject(subject)
         document, cells, whole = opened.document, opened.cells, opened.document
-        options |= {"remarks": opened.notes, "relevant": opened.relevant}
+        options |= {"remarks": opened.notes, "relevant": opened.relevant, "people": opened.people}
     # The calls of a part keep their numbers.
     found = replace(inspect_document(document, cells, **options), numbers=whole.call_numbers)
     written = list(found.written)

@@ -61,12 +61,21 @@ class CrateWriter:
         An empty zip, open for writing.
     document
         The records; every entry of the zip gets the time at which they end.
+    on_progress
+        Called with the bytes of inputs and products that are written, and of all that will be.
     """
 
-    def __init__(self, archive: zipfile.ZipFile, document: Document) -> None:
+    def __init__(
+        self,
+        archive: zipfile.ZipFile,
+        document: Document,
+        on_progress: Callable[[int, int], None] = lambda _done, _all: None,
+    ) -> None:
         moment = datetime.fromisoformat(last_time(document)).timetuple()[:6]
         self._archive = archive
         self._document = document
+        self._on_progress = on_progress
+        self._payload = self._payload_written = 0
         # A zip knows the years from 1980 to 2107.
         self._date_time = moment if 1980 <= moment[0] <= 2107 else (1980, 1, 1, 0, 0, 0)
 
@@ -112,12 +121,14 @@ class CrateWriter:
         digests = dict.fromkeys(entity.content_digest for entity in document.entities if entity.content_digest)
         trees = ((tree_name(digest), tree_path(journal, digest)) for digest in digests)
         inside += [self._copy(name, tree) for name, tree in trees if tree.is_file()]
+        self._payload = sum(item.size_bytes for item in items if item.source is not None)
         for item, listed in zip(items, manifest.items, strict=True):
             if item.source is not None and listed.path is not None:
                 if item.source.is_dir():
                     inside += self._copy_directory(listed.path, item.source)
                 else:
                     alone.append(self._copy(listed.path, item.source))
+        self._payload = 0
         manifest = replace(manifest, files=tuple(inside))
         if extras is not None:
             added = extras(document, manifest)
@@ -152,6 +163,9 @@ class CrateWriter:
                 hasher.update(data)
                 size += len(data)
                 writer.write(data)
+                if self._payload:
+                    self._payload_written = min(self._payload_written + len(data), self._payload)
+                    self._on_progress(self._payload_written, self._payload)
         return CrateFile(path=path, sha256=Digest(f"sha256:{hasher.hexdigest()}"), size_bytes=size)
 
     def _store(self, path: str, data: bytes) -> CrateFile:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from casaprov.errors import UsageError
 from casaprov.lineage.cell_order import OutOfOrder, Stale, find_out_of_order, find_stale
 from casaprov.lineage.continued import Continued, Relevant, all_matters
 from casaprov.lineage.graph import Lineage
-from casaprov.lineage.prov import to_prov
-from casaprov.records.model import Activity, Document
+from casaprov.lineage.prov import plain_prov, to_prov
+from casaprov.records.model import Activity, Agent, Document
 
 __all__ = ["Inspection", "inspect_document", "observed_note"]
 
@@ -30,7 +31,7 @@ class Inspection:
     notes
         Calls out of order and stale products in that part; notes of gaps and inputs.
     written
-        The file of PROV-JSON, if it was asked for.
+        The files of PROV-JSON that were asked for.
     numbers
         Number of each call in the whole record, by Activity id.
     """
@@ -55,6 +56,8 @@ def inspect_document(
     start: str | None = None,
     end: str | None = None,
     prov: Path | None = None,
+    prov_plain: Path | None = None,
+    people: Iterable[Agent] = (),
     remarks: tuple[str, ...] = (),
     relevant: Relevant = all_matters,
 ) -> Inspection:
@@ -68,6 +71,10 @@ def inspect_document(
         Paths, as for :meth:`casaprov.lineage.graph.Lineage.between`.
     prov
         File to write PROV-JSON to.
+    prov_plain
+        File to write PROV-JSON to without the IVOA's words.
+    people
+        Authors of the notebook.
     remarks
         Sentences about the notebook, which become the first notes.
     relevant
@@ -96,11 +103,16 @@ def inspect_document(
         *inputs,
         *map(observed_note, filter(lambda call: call.observed, part.activities)),
     )
-    try:
-        if prov is not None:
-            prov.write_text(json.dumps(to_prov(part), indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        message = f"{error.filename or prov} cannot be written: {error.strerror or error}."
-        raise UsageError(message, hint="Name another file.") from error
-    written = (prov,) if prov is not None else ()
-    return Inspection(document=part, numbers=document.call_numbers, notes=notes, written=written)
+    files: dict[Path, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+    if prov is not None:
+        files[prov] = lambda statements: statements
+    if prov_plain is not None:
+        files[prov_plain] = plain_prov
+    for path, form in files.items():
+        text = json.dumps(form(to_prov(part, people)), indent=1) + "\n"
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            message = f"{error.filename or path} cannot be written: {error.strerror or error}."
+            raise UsageError(message, hint="Name another file.") from error
+    return Inspection(document=part, numbers=document.call_numbers, notes=notes, written=tuple(files))

@@ -10,7 +10,7 @@ the way back is complete even after another program has rewritten the file.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import count
 from typing import Any, Final
@@ -22,7 +22,7 @@ from casaprov.lineage.graph import Lineage
 from casaprov.records.model import Activity, Agent, Document, Entity, Session, Usage
 from casaprov.records.serialise import structure, unstructure
 
-__all__ = ["from_prov", "to_prov"]
+__all__ = ["from_prov", "plain_prov", "to_prov"]
 
 _Statement = dict[str, Any]
 
@@ -35,19 +35,48 @@ _PREFIXES: Final = {
     "casaprov": f"{terms.CASAPROV}/terms#",
     **{kind: f"{terms.CASAPROV}/{kind}/" for kind in _LOCAL},
 }
+_OF_THE_IVOA: Final = "wasInfluencedBy"
+"""Relation that stands for those that only the IVOA has: a description, a configuration. Its package writes them so."""
+
 _FIELDS: Final = {"session": "sessions", "call": "activities", "state": "entities", "agent": "agents"}
 """Field of the Document by prefix: it holds the records that elements with this prefix carry."""
 
 
-def to_prov(document: Document) -> dict[str, Any]:
+def to_prov(document: Document, people: Iterable[Agent] = ()) -> dict[str, Any]:
     """Return the Document as PROV-JSON values.
+
+    Parameters
+    ----------
+    people
+        Authors of the notebook, beside the people in the Document.
 
     Raises
     ------
     RecordError
         If a time in the record is malformed or has no zone.
     """
-    return _Writer(document).statements()
+    return _Writer(document, people).statements()
+
+
+def plain_prov(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what :func:`to_prov` wrote without the IVOA's words and without the carried records, which lead back."""
+    prefixes = {prefix: iri for prefix, iri in data["prefix"].items() if prefix != "voprov"}
+    sections = {
+        section: {name: _plain_statement(statement) for name, statement in statements.items()}
+        for section, statements in data.items()
+        if section not in ("prefix", _OF_THE_IVOA)
+    }
+    return {"prefix": prefixes, **sections}
+
+
+def _plain_statement(statement: Mapping[str, Any]) -> _Statement:
+    kept = {
+        key: value
+        for key, value in statement.items()
+        if not key.startswith("voprov:") and key not in ("casaprov:record", "casaprov:position")
+    }
+    types = [one for one in kept.pop("prov:type", ()) if not one["$"].startswith("voprov:")]
+    return {**kept, "prov:type": types} if types else kept
 
 
 def from_prov(data: Any) -> Document:
@@ -101,7 +130,10 @@ def _carried(name: str, element: Mapping[str, Any]) -> tuple[int, dict[str, Any]
 class _Writer:
     """PROV statements in the making."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, people: Iterable[Agent]) -> None:
+        known = {agent.id for agent in document.agents}
+        self.people = [agent for agent in document.agents if agent.type == "Person"]
+        self.authors = [agent for agent in people if agent.id not in known]
         self.document = document
         self.lineage = Lineage(document)
         self.sessions = {session.id: session for session in document.sessions}
@@ -117,6 +149,10 @@ class _Writer:
         self._element("entity", self.notebook, _types("prov:Plan"), document.notebook, record=header, position=0)
         for position, agent in enumerate(document.agents):
             self._agent(agent, position)
+        for author in self.authors:
+            self._agent(author)
+            about = {"prov:entity": self.notebook, "prov:agent": _name("agent", author.id)}
+            self._relation("wasAttributedTo", about)
         for position, session in enumerate(document.sessions):
             self._session(session, position)
         for position, entity in enumerate(document.entities):
@@ -150,7 +186,7 @@ class _Writer:
             record=unstructure(session),
             position=position,
         )
-        people = [agent.id for agent in self.document.agents if agent.type == "Person"]
+        people = (agent.id for agent in (*self.people, *self.authors))
         for agent in (self._software("casaprov", session.casaprov), *people):
             about = {"prov:activity": name, "prov:agent": _name("agent", agent), "prov:plan": self.notebook}
             self._relation("wasAssociatedWith", about)
@@ -199,7 +235,9 @@ class _Writer:
         types = _types("casaprov:TaskCall")
         self._element("activity", name, types, activity.task, facts, record=unstructure(activity), position=position)
         about = {"prov:activity": name, "prov:agent": _name("agent", self._package(activity))}
-        self._relation("wasAssociatedWith", {**about, "prov:plan": self._task(activity)})
+        task = self._task(activity)
+        self._relation("wasAssociatedWith", {**about, "prov:plan": task})
+        self._influence(name, task, "voprov:DescriptionRelation")
         starter = _name("call", activity.parent) if activity.parent else _name("session", activity.session)
         self._relation("wasStartedBy", {"prov:activity": name, "prov:starter": starter})
         if activity.restored_from is not None:
@@ -214,7 +252,12 @@ class _Writer:
     def _usage(self, relation: str, call: str, usage: Usage, time: str | None) -> None:
         about = {"prov:activity": call, "prov:entity": _name("state", usage.entity), "prov:time": time}
         facts = {"prov:role": usage.parameter or "side effect", "casaprov:declared": usage.declared}
-        self._relation(relation, {**about, **facts})
+        types = _types("voprov:Usage" if relation == "used" else "voprov:Generation")
+        self._relation(relation, {**about, **facts, "prov:type": types})
+
+    def _influence(self, call: str, by: str, kind: str, **facts: str) -> None:
+        about = {"prov:influencee": call, "prov:influencer": by, "prov:type": _types(kind)}
+        self._relation(_OF_THE_IVOA, {**about, **{f"voprov:{name}": fact for name, fact in facts.items()}})
 
     def _parameters(self, activity: Activity, call: str) -> None:
         """Add the given parameters that name no recorded state; the call's record holds the defaults."""
@@ -224,6 +267,7 @@ class _Writer:
             facts = {"voprov:name": given, "prov:value": _value(activity.parameters[given])}
             self._element("entity", name, _types("voprov:Parameter"), given, facts)
             self._relation("used", {"prov:activity": call, "prov:entity": name, "prov:role": given})
+            self._influence(call, name, "voprov:ConfigurationRelation", artefactType="Parameter")
 
     def _task(self, activity: Activity) -> str:
         """Add the description of a task, which is the plan of its calls; return its name."""

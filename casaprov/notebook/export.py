@@ -102,6 +102,7 @@ def export_notebook(
     quick_looks: QuickLooks | None = None,
     extras: Collection[str] = (),
     make_fits: MakeFits | None = None,
+    on_progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Packed:
     """Pack a notebook, or a script as it ran, with the record of the calls that its results came from.
 
@@ -129,6 +130,8 @@ def export_notebook(
         Files to add: ``codemeta``, ``reana``.
     make_fits
         Makes FITS copies of the final images; None for none.
+    on_progress
+        Called with the bytes of inputs and products that are written, and of all that will be.
 
     Raises
     ------
@@ -203,6 +206,7 @@ def export_notebook(
             remarks=remarks,
             preview=partial(_page, saved=clear.notebook.read_bytes(), drawn=drawn, relevant=relevant),
             extras=partial(extra_files, wanted=extras),
+            on_progress=on_progress,
         )
     shipped = {item.entity.id for item in items if item.decision == "shipped"}
     sentences = tuple(_sentences(outlook(Lineage(document), tasks, shipped)))

@@ -5,10 +5,13 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from casaprov.crates.layout import tree_name
+from casaprov.credits.model import Credits
+from casaprov.credits.people import Person
 from casaprov.errors import UsageError
 from casaprov.hashing import Digest
 from casaprov.journal.changed_parts import ChangedParts
@@ -16,7 +19,7 @@ from casaprov.journal.document import read_document
 from casaprov.journal.folder import is_journal_folder, tree_path
 from casaprov.lineage.continued import Relevant, all_matters
 from casaprov.lineage.saved_cells import code_cells, notebook_notes, source_digest
-from casaprov.records.model import Activity, Document, Entity, Step, Usage
+from casaprov.records.model import Activity, Agent, Document, Entity, Step, Usage
 from casaprov.tasks.dependence import only_adds, parts_that_matter
 
 __all__ = ["Subject", "cell_numbers", "open_subject", "relevance"]
@@ -34,12 +37,15 @@ class Subject:
         Sentences on the saved notebook.
     relevant
         Tells which parts of what a call used matter to it.
+    people
+        Authors that are named for the crate or the notebook.
     """
 
     document: Document
     cells: dict[str, int]
     notes: tuple[str, ...]
     relevant: Relevant
+    people: tuple[Agent, ...] = ()
 
 
 def relevance(tree: Callable[[Digest], Path], states: Iterable[Entity] = ()) -> Relevant:
@@ -80,12 +86,17 @@ def open_subject(path: Path) -> Subject:
     if not path.exists():
         raise UsageError(f"There is no {path}.", hint="Name a notebook or a crate.")
     if path.suffix in (".ipynb", ".py"):
+        from casaprov.credits.sources import find_credits
         from casaprov.notebook.export import find_journal, record_of  # needs Jupyter, which a crate does not
+        from casaprov.notebook.ipynb import read_notebook
 
         document, saved, journal = record_of(path), path.read_bytes(), find_journal(path)
         notes = notebook_notes(saved, document, path.name)
         relevant = relevance(lambda digest: tree_path(journal, digest))
-        return Subject(document, cell_numbers(saved, document), notes, relevant)
+        people: tuple[Agent, ...] = ()
+        with suppress(UsageError):  # a file about the authors that cannot be read is the matter of an export
+            people = _people(find_credits(path, read_notebook(path).metadata, Credits()).authors)
+        return Subject(document, cell_numbers(saved, document), notes, relevant, people)
     if is_journal_folder(path):
         document = read_document(path, path.name)
         return Subject(document, {}, (), relevance(lambda digest: tree_path(path, digest)))
@@ -97,7 +108,13 @@ def open_subject(path: Path) -> Subject:
         notes = notebook_notes(notebook, crate.document, crate.notebook.name)
         cells = cell_numbers(notebook, crate.document)
         relevant = relevance(lambda digest: crate.folder / tree_name(digest), crate.document.entities)
-        return Subject(crate.document, cells, notes, relevant)
+        people = (*crate.manifest.authors, *_people(crate.manifest.credits.authors))
+        return Subject(crate.document, cells, notes, relevant, people)
+
+
+def _people(authors: Iterable[Person]) -> tuple[Agent, ...]:
+    """Return authors as agents of a record."""
+    return tuple(Agent(id=one.orcid or one.name, type="Person", name=one.name, url=one.orcid) for one in authors)
 
 
 def cell_numbers(notebook: bytes, document: Document) -> dict[str, int]:

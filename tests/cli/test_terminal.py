@@ -21,7 +21,7 @@ from rich.logging import RichHandler
 from rich.table import Table
 from rich.text import Text
 
-from casaprov.cli import render
+from casaprov.cli import console, render
 from casaprov.cli.commands import main
 from casaprov.cli.terminal import PlainConsole, plain, visible
 from casaprov.comparison.products import Comparison, Difference
@@ -214,3 +214,19 @@ def test_a_terminal_of_any_encoding_is_told_everything(tmp_path: Path, encoding:
     assert "cube.image" in graph
     assert "cube.image" in json.dumps(json.loads(as_json))
     assert rest == ""
+
+
+def test_a_progress_is_shown_only_where_somebody_looks_and_only_when_it_takes_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def shown(*, is_terminal: bool, quiet_s: float) -> str:
+        text = io.StringIO()
+        monkeypatch.setattr(console, "err", PlainConsole(file=text, force_terminal=is_terminal, width=100))
+        monkeypatch.setattr(console, "_QUIET_S", quiet_s)
+        with console.progress_bar("n.zip") as update:
+            update(1, 2)
+            update(2, 2)
+        return text.getvalue()
+
+    assert shown(is_terminal=False, quiet_s=0) == shown(is_terminal=True, quiet_s=3600) == ""
+    assert "n.zip" in shown(is_terminal=True, quiet_s=0)

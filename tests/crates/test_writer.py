@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import re
@@ -20,6 +21,7 @@ from casaprov.crates.payload import PayloadPolicy, choose_payload
 from casaprov.errors import CrateError, RecordError, UsageError
 from casaprov.files.regular import digest_file
 from casaprov.records.model import Document
+from casaprov.untrusted.zip_file import Limits, zip_issues
 from checkout import SUPPORT
 from sample_records import Reduction, make_reduction, measure, pack_reduction
 
@@ -46,6 +48,41 @@ def test_the_same_records_and_files_give_the_same_bytes(reduction: Reduction, tm
     assert first.path.read_bytes() == second.path.read_bytes()
     assert first.digest == second.digest == digest_file(first.path)
     assert first.size_bytes == first.path.stat().st_size
+
+
+def test_the_progress_ends_with_the_last_byte_of_the_payload(reduction: Reduction, tmp_path: Path) -> None:
+    items = choose_payload(reduction.document, reduction.folders, PayloadPolicy(), measure=measure)
+    seen: list[tuple[int, int]] = []
+    pack(
+        reduction.document,
+        notebook=reduction.notebook,
+        journal=reduction.journal,
+        items=items,
+        out=tmp_path / "x.zip",
+        on_progress=lambda done, size: seen.append((done, size)),
+    )
+    size = sum(item.size_bytes for item in items if item.source is not None)
+    assert {of for _, of in seen} == {size}
+    assert seen == sorted(seen)
+    assert seen[-1][0] == size
+
+
+@pytest.mark.long
+def test_a_file_of_more_than_4_gb_is_shipped(reduction: Reduction, tmp_path: Path) -> None:
+    size = 2**32 + 5
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(size)
+    items = tuple(
+        replace(item, source=tmp_path / "large", size_bytes=size) if item.entity.path == "mom0.fits" else item
+        for item in choose_payload(reduction.document, reduction.folders, PayloadPolicy(), measure=measure)
+    )
+    out = tmp_path / "x.zip"
+    pack(reduction.document, notebook=reduction.notebook, journal=reduction.journal, items=items, out=out)
+    assert zip_issues(out, Limits(max_ratio=2000)) == ()  # nothing but zeros
+    with zipfile.ZipFile(out) as archive:
+        assert archive.getinfo("products/mom0.fits").file_size == size
+        graph = json.loads(archive.read("ro-crate-metadata.json"))["@graph"]
+    assert next(node for node in graph if node["@id"] == "products/mom0.fits")["contentSize"] == str(size)
 
 
 def test_the_zip_has_the_documented_layout(packed: Packed) -> None:

@@ -12,7 +12,7 @@ import pytest
 from prov.model import ProvDocument
 
 from casaprov.errors import RecordError
-from casaprov.lineage.prov import from_prov, to_prov
+from casaprov.lineage.prov import from_prov, plain_prov, to_prov
 from casaprov.records.model import Agent, Document, Failure, Usage
 from records import Story
 
@@ -90,6 +90,45 @@ def test_a_call_says_who_made_it_by_which_plan_and_when(document: Document) -> N
     session = [a for a in data["wasAssociatedWith"].values() if a["prov:activity"] == start["prov:starter"]]
     assert {a["prov:agent"] for a in session} == {"agent:casaprov-0.1.0", "agent:jane"}
     assert {a["prov:plan"] for a in session} == {"document:20260501T100000-abcdef"}
+
+
+def test_configurations_and_descriptions_are_what_the_package_of_the_ivoa_writes(document: Document) -> None:
+    data = to_prov(document)
+    call = "call:20260501T100000-abcdef%2F0002"
+    influences = [one for one in data["wasInfluencedBy"].values() if one["prov:influencee"] == call]
+    (described,) = (one for one in influences if types(one) == {"voprov:DescriptionRelation"})
+    assert described["prov:influencer"] == "task:casatasks.gaincal%406.7.0.31"
+    configured = [one for one in influences if types(one) == {"voprov:ConfigurationRelation"}]
+    assert {one["voprov:artefactType"] for one in configured} == {"Parameter"}
+    parameters = [data["entity"][one["prov:influencer"]]["voprov:name"] for one in configured]
+    assert sorted(parameters) == ["minsnr", "solint"]
+    assert [types(one) for one in data["wasGeneratedBy"].values()] == 3 * [{"voprov:Generation"}]
+    states = [one for one in data["used"].values() if one["prov:entity"].startswith("state:")]
+    assert [types(one) for one in states] == 4 * [{"voprov:Usage"}]
+
+
+def test_authors_are_people_to_whom_the_notebook_is_attributed(document: Document) -> None:
+    orcid = "https://orcid.org/0000-0002-1825-0097"
+    ada = Agent(id=orcid, type="Person", name="Ada", url=orcid)
+    data = to_prov(document, [ada, document.agents[0]])
+    (attributed,) = data["wasAttributedTo"].values()
+    assert attributed["prov:entity"] == "document:20260501T100000-abcdef"
+    agent = data["agent"][attributed["prov:agent"]]
+    assert (agent["voprov:name"], agent["voprov:url"], types(agent)) == ("Ada", orcid, {"prov:Person"})
+    assert from_prov(data) == document
+    assert "wasAttributedTo" not in to_prov(document)
+
+
+def test_the_plain_form_has_no_word_of_the_ivoa_and_is_read(document: Document) -> None:
+    data = to_prov(document)
+    plain = plain_prov(data)
+    text = json.dumps(plain)
+    assert "voprov" not in text
+    assert "casaprov:record" not in text
+    assert "wasInfluencedBy" not in plain
+    assert counts(rewritten(read(plain))) == counts(plain)
+    assert {s: n for s, n in counts(data).items() if s != "wasInfluencedBy"} == counts(plain)
+    assert plain["entity"]["task:casatasks.gaincal%406.7.0.31"]["prov:label"] == "gaincal"
 
 
 def test_usages_say_for_which_parameter(document: Document) -> None:
