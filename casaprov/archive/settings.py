@@ -116,7 +116,7 @@ class ReplaySettings:
     workers, check_workers
         Processes that replay, and that check.
     max_memory, max_disk
-        Bytes that one replay may use.
+        Bytes that one replay may use; a crate may unpack to `max_disk`.
     max_seconds, max_processes
         Time that one replay may take, and processes that it may start.
     every_days

@@ -138,7 +138,12 @@ def make_credits() -> Credits:
 
 
 def pack_reduction(
-    reduction: Reduction, out: Path, given: Credits | None = None, extras: Collection[str] | None = None, **policy: Any
+    reduction: Reduction,
+    out: Path,
+    given: Credits | None = None,
+    extras: Collection[str] | None = None,
+    title: str | None = None,
+    **policy: Any,
 ) -> Packed:
     """Pack a reduction as ``casaprov export`` does; with `extras`, also the files for programs of others."""
     items = choose_payload(reduction.document, reduction.folders, PayloadPolicy(**policy), measure=measure)
@@ -148,6 +153,7 @@ def pack_reduction(
         journal=reduction.journal,
         items=items,
         out=out,
+        title=title,
         credits=given,
         extras=None if extras is None else partial(extra_files, wanted=extras),
     )

@@ -6,6 +6,7 @@ Everything is read as a stranger's: within limits, and nothing of it is executed
 from __future__ import annotations
 
 import calendar
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,7 @@ __all__ = ["Checked", "check", "proprietary_until"]
 _MOST_ISSUES = 100
 _MOST_TEXT = 1000
 _MJD_EPOCH = datetime(1858, 11, 17, tzinfo=UTC)
+_TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _NOTEBOOK_BYTES = 100 * 2**20
 
 
@@ -65,9 +67,16 @@ def _checked(deposit: Deposit, path: Path, policy: PolicySettings, folder: Path,
         unpack(path, folder, limits)
     except CrateError as error:
         return Checked(issues=error.issues or (Issue("", "The zip is damaged."),))
-    if issues := check_folder(folder, limits):
+    if issues := (*_misleading_names(folder), *check_folder(folder, limits)):
         return Checked(issues=issues)
     return _check_policy(deposit, folder, policy)
+
+
+def _misleading_names(folder: Path) -> tuple[Issue, ...]:
+    """Return an issue for each name that would be shown to readers as another one."""
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+    message = "The name holds characters that turn the direction of text."
+    return tuple(Issue(name, message) for name in names if _TURNS.search(name))
 
 
 def _check_policy(deposit: Deposit, folder: Path, policy: PolicySettings) -> Checked:

@@ -29,6 +29,7 @@ from casaprov.archive.work.outcome import after_check, after_replay
 from casaprov.archive.work.replaying import Replayed, replay
 from casaprov.archive.work.scratch import own_folder
 from casaprov.errors import Issue
+from casaprov.untrusted.zip_file import Limits
 
 __all__ = ["Parts", "Worker"]
 
@@ -116,7 +117,8 @@ class Worker:
         if not path.is_file():
             # Killed after it was kept and before its state changed: the spool's file may be gone already.
             path = parts.storage.path(deposit.did, deposit.content_name)
-        checked = check(deposit, path, parts.settings.policy, self._scratch)
+        limits = Limits(max_total_bytes=parts.settings.replay.max_disk)
+        checked = check(deposit, path, parts.settings.policy, self._scratch, limits)
         if checked.issues:
             self._change(deposit, State.REJECTED, "checked", issues=checked.issues)
             parts.spool.remove(deposit.id)
