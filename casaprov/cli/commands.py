@@ -164,7 +164,10 @@ def run(
       casaprov run reduce.py -- --field 2
     """
     if notebook.suffix == ".py":
-        given = {"--output": output, "--kernel": kernel, "--timeout": timeout, "--dry": dry or None}
+        given = {"--output": output, "--kernel": kernel, "--timeout": timeout}
+        if dry and not any(given.values()):
+            show_dry_run(notebook, notebook)
+            return 0
         _run_script(notebook, arguments, given, cached=cached, casa_shell=casa_shell)
     if arguments or casa_shell:
         raise UsageError(f"{notebook} is no script: it takes no arguments.", hint="Name a file that ends in .py.")

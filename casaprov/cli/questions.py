@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,8 @@ def why(*, notebook: Path, call: str | None) -> None:
 def check(*, notebook: Path, as_json: bool) -> int:
     """Compare the products with those that "Restart & Run All" would give.
 
+    NOTEBOOK may be a script that was recorded: then with those of a new run.
+
     Nothing is run. The answer follows from the record: a product is not what
     the saved notebook makes if a cell was edited or run out of order, or if a
     call went on with what an earlier run had left. Exit code 1: it would not.
@@ -77,6 +80,8 @@ def check(*, notebook: Path, as_json: bool) -> int:
     with opened_digester() as digester:
         lineage, run, presence = _fresh_run(notebook, notebook, digester.measure)
         found = check_products(lineage, run, presence)
+    if notebook.suffix == ".py":
+        found = replace(found, run="A run of the script")
     show(found, as_json, check_view)
     return 0 if found.holds else _EXIT_DIFFERS
 
@@ -101,18 +106,20 @@ def show_dry_run(source: Path, target: Path) -> None:
     Parameters
     ----------
     source, target
-        The notebook to run, and the one that is written, whose record counts.
+        The notebook or script to run, and the one that is written, whose record counts.
     """
     from casaprov.casa.installed.environment import current_environment
     from casaprov.config import load_config
     from casaprov.forecast.cached_run import cached_run
+    from casaprov.journal.folder import place_of_record
     from casaprov.lineage.reasons import environment_changes
     from casaprov.recompute.store.opening import open_store
 
     with opened_digester() as digester:
         lineage, run, _ = _fresh_run(source, target, digester.measure)
     recorded = {session.id: session.environment for session in lineage.document.sessions}
-    present = current_environment(target.parent)
+    folder = place_of_record(target).parent
+    present = current_environment(folder)
 
     def changes(session: str) -> str:
         return next(environment_changes(recorded[session], present), "")
@@ -120,7 +127,7 @@ def show_dry_run(source: Path, target: Path) -> None:
     def notice(text: str) -> None:
         err.print(f"[yellow]{plain(text)}[/]", soft_wrap=True)
 
-    with closing(open_store(load_config(target.parent), target.parent, on_notice=notice)) as store:
+    with closing(open_store(load_config(folder), folder, on_notice=notice)) as store:
         out.print(_calls_view(cached_run(run, store.holds, changes)))
 
 
@@ -132,11 +139,19 @@ def _fresh_run(
         from casaprov.notebook.export import recorded_calls
     from casaprov.forecast.fresh_run import fresh_run
     from casaprov.forecast.presence import present_files
+    from casaprov.forecast.script_run import script_as_notebook
+    from casaprov.hashing import Digest
+    from casaprov.journal.folder import script_path
     from casaprov.lineage.graph import Lineage
 
-    _, document, folders = recorded_calls(target)
-    lineage, presence = Lineage(document), present_files(folders, measure)
-    return lineage, fresh_run(lineage, source.read_bytes(), presence), presence
+    journal, document, folders = recorded_calls(target)
+    presence, executed, saved = present_files(folders, measure), dict[str, Digest](), source.read_bytes()
+    if document.last_run is not None and (script := document.last_run.script) is not None:
+        kept = script_path(journal, script.digest)
+        as_saved = script_as_notebook(document, saved, kept.read_bytes() if kept.is_file() else b"")
+        document, saved, executed = as_saved.document, as_saved.notebook, as_saved.executed
+    lineage = Lineage(document)
+    return lineage, fresh_run(lineage, saved, presence, executed), presence
 
 
 def _calls_view(calls: tuple[ExpectedCall, ...]) -> Group:

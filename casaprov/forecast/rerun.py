@@ -59,12 +59,15 @@ class Check:
         Inputs that a cell of these needs, and that calls have changed in place: nothing recorded brings them back.
     notes
         What the record cannot tell.
+    run
+        Name of the run from the top, for the answer.
     """
 
     products: tuple[OtherProduct, ...]
     cells: tuple[CellToRun, ...]
     lost: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    run: str = "Restart & Run All"
 
     @property
     def holds(self) -> bool:
@@ -74,7 +77,7 @@ class Check:
     @property
     def answer(self) -> str:
         """The answer as a sentence."""
-        return f"Restart & Run All {'would' if self.holds else 'would not'} give these products."
+        return f"{self.run} {'would' if self.holds else 'would not'} give these products."
 
     @property
     def requests(self) -> tuple[str, ...]:

@@ -118,6 +118,16 @@ def test_a_script_runs_as_under_python_and_is_packed_as_it_ran(
         assert main(["validate", subject]) == 0, subject
         assert main(["inspect", subject, "--json"]) == 0
         assert [a["task"] for a in json.loads(capsys.readouterr().out.splitlines()[-1])["activities"]] == ["write"] * 2
+    Path("two.py").write_text(SCRIPT)
+    assert main(["check", "two.py"]) == 0
+    assert "A run of the script would give these products." in capsys.readouterr().out
+    Path("two.py").write_text(SCRIPT.replace('write("x"', 'write("z"'))
+    assert main(["check", "two.py"]) == 1
+    told = capsys.readouterr().out
+    assert "a.txt: It was edited after it ran." in told
+    assert "b.txt" not in told
+    assert main(["run", "--dry", "two.py"]) == 0
+    assert "0 calls would be restored and 2 run" in capsys.readouterr().out
     assert main(["sync", "two.py"]) == 0
     assert "2 calls of 1 session(s)" in capsys.readouterr().out
     Path("renamed.py").write_text(SCRIPT)
@@ -149,7 +159,7 @@ def test_a_script_ends_as_under_python(tmp_path: Path, argument: str) -> None:
 
 def test_options_for_notebooks_are_refused_for_a_script(capsys: pytest.CaptureFixture[str]) -> None:
     Path("two.py").write_text(SCRIPT)
-    for option in (["--kernel", "python3"], ["--timeout", "3"], ["-o", "x.ipynb"], ["--dry"]):
+    for option in (["--kernel", "python3"], ["--timeout", "3"], ["-o", "x.ipynb"], ["--dry", "-o", "x.ipynb"]):
         assert main(["run", "two.py", *option]) == 2
         assert "is for notebooks" in capsys.readouterr().err
     assert main(["run", "none.py"]) == 2
