@@ -1,4 +1,4 @@
-"""``/openapi.json``: the routes for depositors and the operator, as OpenAPI 3.1."""
+"""``/openapi.json``: the routes as OpenAPI 3.1; those for depositors and the operator are described here."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from casaprov.archive.deposits import State
 from casaprov.archive.settings import Settings
+from casaprov.archive.web import openapi_readers
 from casaprov.archive.web.archive import Archive
 from casaprov.archive.web.handler import ArchiveHandler
 from casaprov.version import __version__
@@ -78,6 +79,7 @@ def description(settings: Settings) -> dict[str, Any]:
                 }
             },
             "/openapi.json": {"get": _operation("openapi", {200: {"type": "object"}})},
+            **openapi_readers.paths(),
         },
         "components": {
             "securitySchemes": schemes,

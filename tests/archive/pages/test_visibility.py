@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 import requests
 
+import archived
 from casaprov.archive.app.composition import make_app
 from casaprov.archive.deposits import Deposit, State
 from casaprov.archive.publication.harvest.oai import oai_identifier
+from casaprov.archive.settings import LimitSettings
+from casaprov.records.model import Locator
+from casaprov.records.observation import Observation
+from sample_records import make_reduction, pack_reduction
 from served_archive import ServedArchive, serving
 
+OBSERVATION = "ivo://evn.example/~?n14c3_1"
 HIDDEN = [state for state in State if state not in (State.PUBLISHED, State.WITHDRAWN)]
 READERS = {"nobody": {}, "stranger": {"Authorization": "Bearer stranger"}}
 
@@ -34,7 +43,15 @@ ADDRESSES = [
     "/datalink?ID={did}",
 ]
 FOR_OWNERS = [f"/api/deposits/{{id}}{what}" for what in ("", "/withdraw", "/replay", "/accept")]
-LISTS = ["/", "/oai?verb=ListRecords&metadataPrefix=oai_dc", "/crates.csv"]
+LISTS = [
+    "/",
+    "/oai?verb=ListRecords&metadataPrefix=oai_dc",
+    "/oai?verb=ListRecords&metadataPrefix=oai_datacite",
+    "/oai?verb=ListIdentifiers&metadataPrefix=oai_dc",
+    "/crates.csv",
+    "/crate_inputs.csv",
+    "/metrics",
+]
 OF_NO_DEPOSIT = [
     "/api/deposits",
     "/archive.css",
@@ -74,6 +91,22 @@ def test_an_unpublished_deposit_is_404_for_everybody_else(
             assert deposit.name not in answer.text
 
 
+@pytest.mark.parametrize("act", FOR_OWNERS[1:])
+def test_nobody_else_acts_on_an_unpublished_deposit(
+    served: ServedArchive, hidden: dict[State, Deposit], act: str
+) -> None:
+    for deposit in hidden.values():
+        answers = [
+            requests.post(served.url + _path(act, deposit), json={"reason": "x"}, headers=headers, timeout=30)
+            for headers in READERS.values()
+        ]
+        assert [answer.status_code for answer in answers] == [401, 404]
+        missing = requests.post(
+            served.url + act.format(id="0123"), json={"reason": "x"}, headers=READERS["stranger"], timeout=30
+        )
+        assert answers[1].json() == missing.json()
+
+
 @pytest.mark.parametrize("address", LISTS)
 def test_an_unpublished_deposit_is_in_no_list(
     served: ServedArchive, hidden: dict[State, Deposit], address: str
@@ -85,6 +118,49 @@ def test_an_unpublished_deposit_is_in_no_list(
     identifier = oai_identifier(served.settings, hidden[State.EMBARGOED])
     query = {"verb": "GetRecord", "metadataPrefix": "oai_dc", "identifier": identifier}
     assert "idDoesNotExist" in requests.get(f"{served.url}/oai", query, timeout=30).text
+
+
+def test_a_version_within_the_proprietary_period_of_its_observation_is_nowhere(tmp_path: Path) -> None:
+    end_mjd = (datetime.now(UTC) - datetime(1858, 11, 17, tzinfo=UTC)).total_seconds() / 86400
+    reduction = make_reduction(tmp_path / "nb")
+    first, *others = reduction.document.entities
+    assert first.generated_by is None
+    first = replace(
+        first,
+        observations=(Observation(target_name="J0029+3456", t_max=end_mjd),),
+        locators=(Locator(scheme="vo", value=OBSERVATION),),
+    )
+    recent = replace(reduction, document=replace(reduction.document, entities=(first, *others)))
+    crates = [
+        pack_reduction(one, tmp_path / f"{title}.zip", title=title).path
+        for one, title in ((reduction, "An old one"), (recent, "A secret"))
+    ]
+    with archived.served(tmp_path / "archive", limits=LimitSettings(keep_free=0)) as archive:
+        old = archive.deposit(crates[0])
+        new = archive.deposit(crates[1], new_version_of=old["name"])
+        archive.work()
+        deposit = archive.state(new)
+        assert (deposit.state, deposit.version, deposit.title) == (State.EMBARGOED, 2, "A secret")
+        assert deposit.public_from is not None
+        assert deposit.public_from > datetime.now(UTC) + timedelta(days=364)
+        before = archive.state(old)
+        for token in ("", "eve"):
+            for address in (*ADDRESSES, *LISTS):
+                answer = archive.get(_path(address, before), token)
+                assert "secret" not in answer.text
+                assert "/v2" not in answer.text, address
+            for address in ADDRESSES:
+                if "v1" in address:
+                    assert archive.get(_path(address, before).replace("/v1", "/v2"), token).status_code == 404
+            assert archive.get(f"/datalink?ID={quote(deposit.did)}", token).status_code == 404
+            assert archive.get(f"/datalink?ID={quote(OBSERVATION)}", token).status_code == 404
+        assert len(archive.get("/api/v1/repos/EVN/N14C3/contents").json()) == 1
+        later = archive.parts.repository.clock() + timedelta(days=370)
+        archive.parts.repository.clock = lambda: later
+        archive.work()
+        assert archive.state(new).state is State.PUBLISHED
+        assert "A secret" in archive.get(f"/crates/{deposit.name}").text
+        assert "#derivation" in archive.get(f"/datalink?ID={quote(OBSERVATION)}").text
 
 
 @pytest.mark.parametrize("address", ADDRESSES)

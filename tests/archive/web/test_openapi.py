@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from archived import Served, served
+from archived import CRATE, Served, served
+from casaprov.archive.app.composition import make_app
 from casaprov.archive.settings import LimitSettings
 
+NOTEBOOK = b'{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
 CONFIGURATION = """
 [checks.missing_required_header]
 expected-statuses = [400, 401, 403, 406, 412, 415, 422]
@@ -21,12 +23,22 @@ expected-statuses = [400, 401, 403, 406, 412, 415, 422]
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with served(tmp_path_factory.mktemp("archive"), limits=LimitSettings(keep_free=0, max_open=10_000)) as running:
+        for number in range(2):
+            running.deposit(CRATE if number else NOTEBOOK, "n.zip" if number else "n.ipynb")
+        running.work()
         yield running
 
 
 def test_every_route_is_described(archive: Served) -> None:
     paths = archive.get("/openapi.json").json()["paths"]
-    assert {"/", "/api/deposits", "/api/deposits/{id}", "/api/uploads/{id}", "/health"} <= set(paths)
+    examples = {"crate": "N14C3-0001", "version": "1", "path": "a.png", "obs_id": "N14C3", "owner": "EVN", "id": "0"}
+    described = [path.format(**examples) for path in paths]
+    (router,) = make_app(archive.archive).default_router.rules
+    for rule in router.target.rules:
+        pattern = rule.matcher.regex
+        assert any(pattern.fullmatch(path) for path in described), pattern.pattern
+    for path in described:
+        assert any(rule.matcher.regex.fullmatch(path) for rule in router.target.rules), path
 
 
 def drawn(archive: Served, seconds: int, seed: int) -> None:
