@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,15 @@ __all__ = [
     "place_of_record",
     "present_folders",
     "script_path",
+    "session_id",
     "store_bytes",
     "store_text",
     "store_tree",
     "tree_path",
     "trees_folder",
 ]
+
+_SMALL_T = re.compile(r"(?<=\A\d{8})t(?=\d{6}-)")  # of a time
 
 
 def journal_folder(notebook: Path) -> Path:
@@ -59,6 +63,11 @@ def journals(folder: Path) -> tuple[Path, ...]:
     A file without a whole line is none: its session found no space to record anything.
     """
     return tuple(path for path in sorted(folder.glob("*.jsonl")) if _has_line(path))
+
+
+def session_id(journal: Path) -> str:
+    """Return the id of the session of a journal; some disks list its name in small letters."""
+    return _SMALL_T.sub("T", journal.stem)
 
 
 def _has_line(path: Path) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from casaprov.errors import CasaprovError
 from casaprov.journal.document import read_document
-from casaprov.journal.folder import journal_folder, journals, tree_path
+from casaprov.journal.folder import journal_folder, journals, session_id, tree_path
 from casaprov.kernel.page import Line
 from casaprov.lineage.graph import Lineage
 from casaprov.processes.exempt import ExemptLock
@@ -98,7 +98,7 @@ class StaleWarnings:
 
     def _read_earlier(self, session: str) -> None:
         """Read the calls of all sessions of the notebook but `session`."""
-        if all(path.stem == session for path in journals(journal_folder(self._notebook()))):
+        if all(session_id(path) == session for path in journals(journal_folder(self._notebook()))):
             return
         try:
             document = read_document(journal_folder(self._notebook()), self._notebook().name)

@@ -16,7 +16,7 @@ from nbformat import NotebookNode
 
 from casaprov.errors import CasaprovError, JournalError, UsageError
 from casaprov.journal.document import read_document
-from casaprov.journal.folder import journal_folder, journals
+from casaprov.journal.folder import journal_folder, journals, session_id
 from casaprov.lineage.graph import Lineage
 from casaprov.lineage.saved_cells import cell_tags
 from casaprov.notebook.adopt_sessions import adopt_sessions
@@ -192,4 +192,4 @@ def _index(
 
 
 def _sessions(target: Path) -> frozenset[str]:
-    return frozenset(path.stem for path in journals(journal_folder(target)))
+    return frozenset(session_id(path) for path in journals(journal_folder(target)))

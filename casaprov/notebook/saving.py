@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from casaprov.errors import SchemaError
-from casaprov.journal.folder import journal_folder
+from casaprov.journal.folder import journal_folder, session_id
 from casaprov.journal.folder import journals as journal_files
 from casaprov.notebook.index import METADATA_FORMAT, NotebookCells, indexed_sessions, session_entry
 from casaprov.notebook.journals import Journals, find_session
@@ -55,7 +55,7 @@ def lift(outline: Outline, notebook: Path, journals: Journals) -> dict[str, Any]
     shown = journals.read(path for path in (find_session(notebook, session) for session in wanted) if path)
     if not outline.cells.sessions:  # the outputs were cleared: sessions with calls of these cells still count
         known = {content.session.id for content in shown}
-        rest = journals.read(path for path in journal_files(journal_folder(notebook)) if path.stem not in known)
+        rest = journals.read(path for path in journal_files(journal_folder(notebook)) if session_id(path) not in known)
         own = [content for content in rest if any(outline.cells.made(activity) for activity, _ in content.calls)]
         shown = sorted((*shown, *own), key=lambda content: content.session.started_at)
     sessions, calls = _kept(outline, wanted - {content.session.id for content in shown})

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 from casaprov.files.folder_view import Change
 from casaprov.files.stamps import stamp
 from casaprov.files.time_resolution import LONGEST_NS
+from casaprov.journal.folder import session_id
 from casaprov.journal.writer import Journal
 from casaprov.processes.starts import count_starts, starts_since
 from casaprov.recording.open_call import Author, OpenCall
@@ -216,7 +217,7 @@ def _is_anothers(path: Path) -> bool:
 
 def _neighbours(journal: Journal, since_s: float) -> Iterator[tuple[Activity, set[Path], str]]:
     for path in journal.folder.parent.glob("*/*.jsonl"):
-        if path.stem == journal.session.id:
+        if session_id(path) == journal.session.id:
             continue
         with suppress(OSError):
             if path.stat().st_mtime > time.time() - _LONGEST_S:

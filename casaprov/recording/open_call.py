@@ -231,7 +231,7 @@ def find_changes(
     """
     named = _named_paths(open_call)
     changes = open_call.before.changes_until(after)
-    observed = _add_undeclared(named, changes, author)
+    observed = _add_undeclared(named, _as_listed_changes(changes, open_call.before.folder), author)
     before = open_call.stamps
 
     def is_its_own(path: Path, *, declared: bool) -> bool:
@@ -283,6 +283,11 @@ def _add_undeclared(
             case _:
                 pass
     return observed
+
+
+def _as_listed_changes(changes: Mapping[Path, Change], folder: Path) -> dict[Path, Change]:
+    """Return changes by the names that the disk lists: the system reports them by those that programs use."""
+    return {as_listed(path, folder): change for path, change in changes.items()}
 
 
 def _change_of(path: Path, changes: Mapping[Path, Change]) -> Change:
@@ -359,6 +364,9 @@ def _named_paths(open_call: OpenCall) -> dict[Path, tuple[str | None, bool]]:
     named: dict[Path, tuple[str | None, bool]] = {}
     for use in as_listed_uses(files.outputs(call.parameters, call.cwd), call.cwd) if files else ():
         named.setdefault(open_call.names.below(use.path), (use.parameter, True))
-    for use in open_call.uses:
+    new = [
+        use for use in open_call.uses if use.role != "used"
+    ]  # a disk may list it by another name, now that it exists
+    for use in (*as_listed_uses(new, call.cwd), *(use for use in open_call.uses if use.role == "used")):
         named.setdefault(use.path, (use.parameter, use.role == "changed" and files is not None))
     return named

@@ -15,6 +15,7 @@ from typing import Any
 
 from casaprov.comparison.products import Comparison, Tolerance
 from casaprov.errors import LimitReached, ReplayError, WorkerDied
+from casaprov.files.disk_names import folded
 from casaprov.hashing import digest_record
 from casaprov.records.model import Activity, Entity, Outcome, Session, Usage
 from casaprov.records.values import from_json, is_exact, to_json
@@ -216,8 +217,15 @@ class Execution:
         cwd = self.work.place(activity.cwd)
         self.work.make_folder(cwd)
 
+        # Recorded on a disk that does not tell A from a: the parameters may spell a name otherwise than the disk does.
+        listed = {folded(path): path for path in self._paths_of(activity)}
+
+        def recorded_name(path: Path) -> str:
+            name = _recorded_name(path, names)
+            return name if name in self._paths else listed.get(folded(name), name)
+
         def new_path(recorded: Path) -> str:
-            name = _recorded_name(recorded, names)
+            name = recorded_name(recorded)
             target = self.placed.get(name) or self.work.place(name)
             if not target.is_relative_to(self.work.root):
                 return target.as_posix()
@@ -225,7 +233,7 @@ class Execution:
             return os.path.relpath(target, cwd)
 
         def is_recorded(path: Path) -> bool:
-            return _recorded_name(path, names) in self._paths
+            return recorded_name(path) in self._paths
 
         recorded = {name: from_json(value) for name, value in activity.parameters.items()}
         spec = self.specs[activity.task]
@@ -240,6 +248,9 @@ class Execution:
         return TaskCall(
             task=activity.task, package=activity.package, parameters=parameters, given=activity.given, cwd=cwd
         )
+
+    def _paths_of(self, activity: Activity) -> list[str]:
+        return [self.entities[usage.entity].path for usage in (*activity.used, *activity.generated)]
 
     def _check_space(self, activity: Activity, result: TaskResult) -> None:
         full = isinstance(result.error, OSError) and result.error.errno == errno.ENOSPC
