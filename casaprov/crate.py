@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from casaprov.crates.annotation import Annotation, annotated_text, linked_text, write_copy
 from casaprov.crates.checking.validation import examine_crate, examine_folder
@@ -133,6 +134,7 @@ def pack(
     remarks: Sequence[str] = (),
     extras: Callable[[Document, Manifest], Mapping[str, bytes]] | None = None,
     on_progress: Callable[[int, int], None] = lambda _done, _all: None,
+    profile: Literal["0.5", "0.6"] = "0.5",
 ) -> Packed:
     """Write a crate.
 
@@ -167,6 +169,8 @@ def pack(
         Returns files to add, of :data:`casaprov.crates.layout.EXTRAS`; None for none.
     on_progress
         Called with the bytes of inputs and products that are written, and of all that will be.
+    profile
+        Version of Workflow Run Crate that the description conforms to.
 
     Raises
     ------
@@ -192,6 +196,7 @@ def pack(
                 commit=commit,
                 repository=repository or content_address(saved),
                 items=tuple(map(_crate_item, items)),
+                profile=profile,
             )
             CrateWriter(archive, document, on_progress).write(manifest, saved, journal, items, preview, remarks, extras)
         part.replace(out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 __all__ = [
     "BUILD_INSTRUCTIONS_CONTEXT",
@@ -11,25 +11,22 @@ __all__ = [
     "CASA_PAPER",
     "CASA_PAPER_TITLE",
     "CONDA_ENVIRONMENT",
+    "CONFORMANCES",
     "CONTENT_DIGEST",
     "JUPYTER",
     "MEDIA_TYPES",
     "PARAMETER_PROFILE",
-    "PROFILES",
     "PROGRAMMING_LANGUAGE",
     "PYTHON_MEDIA_TYPE",
-    "ROCRATE_CONTEXT",
-    "ROCRATE_PROFILE",
-    "ROCRATE_VERSION",
     "SCHEMAS",
     "STATUS_COMPLETED",
     "STATUS_FAILED",
     "UNKNOWN_MEDIA_TYPE",
     "VOPROV",
     "WORKFLOW_PROFILE",
-    "WORKFLOW_ROCRATE_PROFILE",
     "WORKFLOW_RUN",
     "WORKFLOW_RUN_CONTEXT",
+    "Conformance",
 ]
 
 CASAPROV: Final = "https://w3id.org/casaprov"
@@ -56,22 +53,64 @@ CASA_DOCS: Final = "https://casadocs.readthedocs.io/en/stable/api/casatasks.html
 CASA_PAPER: Final = "https://doi.org/10.1088/1538-3873/ac9642"
 CASA_PAPER_TITLE: Final = "CASA, the Common Astronomy Software Applications for Radio Astronomy"
 
-ROCRATE_VERSION: Final = "1.1"
-ROCRATE_PROFILE: Final = f"https://w3id.org/ro/crate/{ROCRATE_VERSION}"
-WORKFLOW_ROCRATE_PROFILE: Final = "https://w3id.org/workflowhub/workflow-ro-crate/1.0"
-ROCRATE_CONTEXT: Final = f"{ROCRATE_PROFILE}/context"
 WORKFLOW_RUN: Final = "https://w3id.org/ro/terms/workflow-run"
 """Base of the terms of Workflow Run Crate."""
 
 WORKFLOW_RUN_CONTEXT: Final = f"{WORKFLOW_RUN}/context"
 
-PROFILES: Final = {
-    "https://w3id.org/ro/wfrun/process/0.5": ("Process Run Crate", "0.5"),
-    "https://w3id.org/ro/wfrun/workflow/0.5": ("Workflow Run Crate", "0.5"),
-    "https://w3id.org/ro/wfrun/provenance/0.5": ("Provenance Run Crate", "0.5"),
-    WORKFLOW_ROCRATE_PROFILE: ("Workflow RO-Crate", "1.0"),
+
+class Conformance(NamedTuple):
+    """Versions that go together: of the three profiles of Workflow Run Crate, of RO-Crate, and of Workflow RO-Crate.
+
+    RO-Crate 1.3 gave ``ComputationalWorkflow``, ``FormalParameter``, ``input`` and ``output`` other IRIs, so that a
+    description has either one row or the other.
+    """
+
+    workflow_run: str
+    ro_crate: str
+    workflow_ro_crate: str
+
+    @property
+    def ro_crate_profile(self) -> str:
+        """IRI of RO-Crate."""
+        return f"https://w3id.org/ro/crate/{self.ro_crate}"
+
+    @property
+    def workflow_ro_crate_profile(self) -> str:
+        """IRI of Workflow RO-Crate."""
+        return f"https://w3id.org/workflowhub/workflow-ro-crate/{self.workflow_ro_crate}"
+
+    @property
+    def context(self) -> str:
+        """Address of RO-Crate's context."""
+        return f"{self.ro_crate_profile}/context"
+
+    @property
+    def profiles(self) -> dict[str, tuple[str, str]]:
+        """Profiles to which a casaprov crate conforms: name and version by IRI."""
+        own = {
+            f"https://w3id.org/ro/wfrun/{name.lower()}/{self.workflow_run}": (f"{name} Run Crate", self.workflow_run)
+            for name in ("Process", "Workflow", "Provenance")
+        }
+        return {**own, self.workflow_ro_crate_profile: ("Workflow RO-Crate", self.workflow_ro_crate)}
+
+    @property
+    def descriptor_profiles(self) -> tuple[str, ...]:
+        """Profiles to which ``ro-crate-metadata.json`` conforms."""
+        both = (self.ro_crate_profile, self.workflow_ro_crate_profile)
+        return both if self.ro_crate == "1.1" else both[:1]
+
+    @property
+    def more_contexts(self) -> tuple[str | dict[str, str], ...]:
+        """Contexts behind that of RO-Crate: that of Workflow Run Crate, and a term if RO-Crate's has it not."""
+        return (WORKFLOW_RUN_CONTEXT, *([BUILD_INSTRUCTIONS_CONTEXT] if self.ro_crate == "1.1" else []))
+
+
+CONFORMANCES: Final = {
+    "0.5": Conformance(workflow_run="0.5", ro_crate="1.1", workflow_ro_crate="1.0"),
+    "0.6": Conformance(workflow_run="0.6", ro_crate="1.3", workflow_ro_crate="1.1"),
 }
-"""Profiles to which a casaprov crate conforms: name and version by IRI."""
+"""What a description can conform to, by the version of Workflow Run Crate."""
 
 WORKFLOW_PROFILE: Final = "https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"
 PARAMETER_PROFILE: Final = "https://bioschemas.org/profiles/FormalParameter/1.0-RELEASE"

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import quote
 
 import click
@@ -115,6 +115,13 @@ def _with_options(function: F, options: tuple[Callable[[F], F], ...]) -> F:
 @click.option("--allow", is_flag=True, help="Pack what looks like a token or a password.")
 @click.option("--keep-paths", is_flag=True, help="Keep the home folder in paths, and the name of the machine.")
 @click.option("--with", "wanted", default="", metavar="LIST", help="Add files to the crate: codemeta,reana.")
+@click.option(
+    "--profile",
+    type=click.Choice(["0.5", "0.6"]),
+    default="0.5",
+    show_default=True,
+    help="Version of Workflow Run Crate.",
+)
 @credit_options
 @description_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
@@ -138,6 +145,7 @@ def export(
     keep_paths: bool,
     as_json: bool,
     wanted: str,
+    profile: Literal["0.5", "0.6"],
     require: str,
     ask: bool,
     datacite: Path | None,
@@ -208,6 +216,7 @@ def export(
             extras=extras,
             make_fits=_fits_maker(digester) if as_fits else None,
             on_progress=on_progress,
+            profile=profile,
         )
     write_descriptions(packed, descriptions, address)
     show(packed, as_json, packed_view)

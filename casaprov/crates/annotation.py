@@ -17,7 +17,7 @@ from casaprov.credits.people import Organization, Person
 from casaprov.errors import UsageError
 from casaprov.observations.jsonld import archive_id, archive_nodes
 from casaprov.records.model import Identifier
-from casaprov.terms import BUILD_INSTRUCTIONS_CONTEXT, ROCRATE_CONTEXT, WORKFLOW_RUN_CONTEXT
+from casaprov.terms import BUILD_INSTRUCTIONS_CONTEXT, CONFORMANCES
 
 __all__ = ["Annotation", "annotated", "annotated_text", "linked", "linked_text", "write_copy"]
 
@@ -82,9 +82,11 @@ def annotated(metadata: dict[str, Any], annotation: Annotation) -> dict[str, Any
     new = {node["@id"]: node for groups in described.values() for group in groups for node in group}
     changed["@graph"] += [node for identifier, node in new.items() if identifier not in nodes]
     if annotation.repair:
+        stated = {one.get("@id") for one in _set(root.get("conformsTo")) if isinstance(one, dict)}
+        conformance = next((c for c in CONFORMANCES.values() if stated >= c.profiles.keys()), CONFORMANCES["0.5"])
         built = any("buildInstructions" in node for node in nodes.values())
-        added = [BUILD_INSTRUCTIONS_CONTEXT] if built else []
-        changed["@context"] = [ROCRATE_CONTEXT, WORKFLOW_RUN_CONTEXT, *added]
+        more = [one for one in conformance.more_contexts if built or one != BUILD_INSTRUCTIONS_CONTEXT]
+        changed["@context"] = [conformance.context, *more]
     return changed
 
 

@@ -3,8 +3,8 @@
 Since the description is derived from the records and from nothing else, it
 can be derived again when a crate is opened, to see whether either was edited.
 
-Profile: Provenance Run Crate 0.5, https://w3id.org/ro/wfrun/provenance/0.5,
-on RO-Crate 1.1. Its validators insist on more than the specification says:
+Profile: Provenance Run Crate 0.5 or 0.6, https://w3id.org/ro/wfrun/provenance/0.5,
+on RO-Crate 1.1 or 1.3. Its validators insist on more than the specification says:
 times without fractions of a second, ``actionStatus`` as a plain string, no
 arrays of one element, and a local ``#id`` for data that is not in the crate.
 """
@@ -35,7 +35,7 @@ from casaprov.credits.nodes import organization_node, person_nodes
 from casaprov.lineage.observed import observed_inputs
 from casaprov.observations.jsonld import archive_id, archive_nodes, looked_up, observation_id, observation_nodes
 from casaprov.observations.summary import coverage, keywords
-from casaprov.records.model import Agent, Document, Entity
+from casaprov.records.model import Agent, Document, Entity, Environment
 
 __all__ = ["crate_graph"]
 
@@ -109,16 +109,32 @@ def crate_graph(document: Document, manifest: Manifest, files: Iterable[CrateFil
         "hasPart": [ref(n["@id"]) for n in nodes if _is_part(n)],
         "mentions": [ref(n["@id"]) for n in (*actions, *collections)],
     }
-    unique = {n["@id"]: n for n in (_descriptor(), root, *_profiles(), _license(manifest), *nodes)}
-    return [clean(node) for node in unique.values()]
+    unique = {n["@id"]: n for n in (_descriptor(manifest), root, *_profiles(manifest), _license(manifest), *nodes)}
+    found = unique.values() if manifest.profile == "0.5" else _newer(unique.values(), document)
+    return [clean(node) for node in found]
 
 
-def _descriptor() -> Node:
+def _newer(nodes: Iterable[Node], document: Document) -> Iterable[Node]:
+    """Yield entities with what RO-Crate requires since 1.2: profiles as Profile, and a version of all software."""
+    run = document.last_run
+    environment = run.environment if run is not None else Environment()
+    packages = (environment.packages.get(name, "") for name in ("jupyterlab", "notebook", "ipykernel"))
+    known = {"#jupyter": next(filter(None, packages), ""), terms.PROGRAMMING_LANGUAGE: environment.python}
+    for node in nodes:
+        if node["@id"] in terms.CONFORMANCES["0.6"].profiles:
+            yield {**node, "@type": ["CreativeWork", "Profile"]}
+        elif node["@type"] in ("SoftwareApplication", "ComputerLanguage"):
+            yield {**node, "version": node.get("softwareVersion") or known.get(node["@id"]) or "unknown"}
+        else:
+            yield node
+
+
+def _descriptor(manifest: Manifest) -> Node:
     return {
         "@id": METADATA,
         "@type": "CreativeWork",
         "about": ref("./"),
-        "conformsTo": [ref(terms.ROCRATE_PROFILE), ref(terms.WORKFLOW_ROCRATE_PROFILE)],
+        "conformsTo": [ref(profile) for profile in manifest.conformance.descriptor_profiles],
     }
 
 
@@ -136,7 +152,7 @@ def _root(document: Document, manifest: Manifest) -> Node:
             *(ref(_agent_id(author)) for author in manifest.authors),
             *(ref(person_nodes(person)[0]["@id"]) for person in manifest.credits.authors),
         ],
-        "conformsTo": [ref(profile) for profile in terms.PROFILES],
+        "conformsTo": [ref(profile) for profile in manifest.conformance.profiles],
         "mainEntity": ref(iri(manifest.notebook)),
     }
 
@@ -154,8 +170,8 @@ def _observed(observed: Iterable[Entity], document: Document) -> Node:
     return {"keywords": keywords(rows), "temporalCoverage": coverage(rows), "isBasedOn": [ref(name) for name in ids]}
 
 
-def _profiles() -> Iterable[Node]:
-    for profile, (name, version) in terms.PROFILES.items():
+def _profiles(manifest: Manifest) -> Iterable[Node]:
+    for profile, (name, version) in manifest.conformance.profiles.items():
         yield {"@id": profile, "@type": "CreativeWork", "name": name, "version": version}
 
 

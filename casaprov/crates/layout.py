@@ -29,6 +29,7 @@ from typing import Any, Final, Literal
 from casaprov.credits.model import Credits
 from casaprov.hashing import Digest
 from casaprov.records.model import Activity, Agent, Document, Entity
+from casaprov.terms import CONFORMANCES, Conformance
 
 __all__ = [
     "CRATE_FORMAT",
@@ -119,6 +120,8 @@ class Manifest:
         The page for readers, as it was written. Archives replace it by one of their own.
     extras
         Files for running the notebook elsewhere and for catalogues: :data:`EXTRAS`.
+    profile
+        Version of Workflow Run Crate that the description conforms to.
     files
         Every file inside a directory of the crate (a table, the digest
         trees). Files that stand alone are listed, with their digests, in
@@ -136,6 +139,7 @@ class Manifest:
     files: tuple[CrateFile, ...] = ()
     preview: CrateFile | None = None
     extras: tuple[str, ...] = ()
+    profile: Literal["0.5", "0.6"] = "0.5"
     format: Literal["casaprov/crate/1", "casaprov/crate/2"] = CRATE_FORMAT
 
     @property
@@ -152,6 +156,11 @@ class Manifest:
     def stated_license(self) -> str:
         """SPDX identifier or address of the licence; empty if none is stated."""
         return self.license or self.credits.license
+
+    @property
+    def conformance(self) -> Conformance:
+        """Everything that the description conforms to."""
+        return CONFORMANCES[self.profile]
 
     def shipped(self) -> Mapping[str, str]:
         """Return the path in the crate of each shipped Entity, by its id."""

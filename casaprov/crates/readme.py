@@ -66,7 +66,7 @@ def _head(document: Document, manifest: Manifest) -> Iterable[str]:
     what = "script" if manifest.is_script else "notebook"
     yield f"The {what} `{_plain(manifest.notebook)}` with the provenance of its {len(document.activities)} CASA task"
     yield "calls: their parameters, logs and environment, and content digests of all they read and made.\n"
-    yield "This is an [RO-Crate](https://www.researchobject.org/ro-crate/) (Provenance Run Crate 0.5)"
+    yield f"This is an [RO-Crate](https://www.researchobject.org/ro-crate/) (Provenance Run Crate {manifest.profile})"
     yield "written by [casaprov](https://w3id.org/casaprov).\n"
     yield from _run(document)
     yield from _credits(manifest)

@@ -140,7 +140,7 @@ class CrateWriter:
         alone.append(self._store(MANIFEST, _json({"format": manifest.format, **unstructure(manifest)})))
         alone.append(self._store(DOCUMENT, _json(unstructure(document))))
         alone.append(self._store(README, readme(document, manifest, notebook, remarks).encode()))
-        content = metadata_document(crate_graph(document, manifest, alone))
+        content = metadata_document(crate_graph(document, manifest, alone), manifest.conformance)
         self._store(METADATA, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False).encode())
 
     def _copy_directory(self, path: str, source: Path) -> Iterable[CrateFile]:
@@ -184,14 +184,14 @@ class CrateWriter:
         return info
 
 
-def metadata_document(nodes: Iterable[Node]) -> dict[str, Any]:
+def metadata_document(nodes: Iterable[Node], conformance: terms.Conformance) -> dict[str, Any]:
     """Return the content of ``ro-crate-metadata.json`` for these entities."""
-    crate = ROCrate(version=terms.ROCRATE_VERSION)
-    # ro-crate-py writes the context of RO-Crate only; "sha256" and "environment" are terms of this second context.
-    crate.metadata.extra_contexts.append(terms.WORKFLOW_RUN_CONTEXT)
+    crate = ROCrate(version=conformance.ro_crate)
     nodes = list(nodes)
-    if any("buildInstructions" in node for node in nodes):
-        crate.metadata.extra_contexts.append(terms.BUILD_INSTRUCTIONS_CONTEXT)
+    # ro-crate-py writes the context of RO-Crate only; "sha256" and "environment" are terms of a second one.
+    built = any("buildInstructions" in node for node in nodes)
+    more = [one for one in conformance.more_contexts if built or one != terms.BUILD_INSTRUCTIONS_CONTEXT]
+    crate.metadata.extra_contexts.extend(more)
     own = {METADATA: crate.metadata, "./": crate.root_dataset}
     described = []
     for node in nodes:

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from casaprov.crate import Packed, pack
 from casaprov.crates.layout import METADATA, Manifest
@@ -103,6 +103,7 @@ def export_notebook(
     extras: Collection[str] = (),
     make_fits: MakeFits | None = None,
     on_progress: Callable[[int, int], None] = lambda _done, _all: None,
+    profile: Literal["0.5", "0.6"] = "0.5",
 ) -> Packed:
     """Pack a notebook, or a script as it ran, with the record of the calls that its results came from.
 
@@ -132,6 +133,8 @@ def export_notebook(
         Makes FITS copies of the final images; None for none.
     on_progress
         Called with the bytes of inputs and products that are written, and of all that will be.
+    profile
+        Version of Workflow Run Crate that the description conforms to.
 
     Raises
     ------
@@ -207,6 +210,7 @@ def export_notebook(
             preview=partial(_page, saved=clear.notebook.read_bytes(), drawn=drawn, relevant=relevant),
             extras=partial(extra_files, wanted=extras),
             on_progress=on_progress,
+            profile=profile,
         )
     shipped = {item.entity.id for item in items if item.decision == "shipped"}
     sentences = tuple(_sentences(outlook(Lineage(document), tasks, shipped)))

@@ -22,6 +22,7 @@ from casaprov.records.model import Document
 __all__ = ["PrivacyPolicy", "cleared"]
 
 _HOME = re.compile(r"/(?:home|Users)/[^/]+")
+_SHARED_ACCOUNTS = {"", "root", "user", "users", "jovyan", "ubuntu", "nobody"}
 _NAME_OF_A_MACHINE = re.compile(r"(?=.*[\d.-])[A-Za-z0-9.-]{5,}")
 
 
@@ -68,7 +69,11 @@ def cleared(
             hint="Take them out and run the notebook again; or mask them with --redact; or pack them with --allow.",
         )
     secrets = frozenset(finding.secret.value for finding in findings) if policy.redact else frozenset[str]()
-    masks = Masks(secrets) if policy.keep_paths else Masks(secrets, _homes(document), _hosts(document))
+    masks = (
+        Masks(secrets)
+        if policy.keep_paths
+        else Masks(secrets, homes := _homes(document), _hosts(document), _users(homes))
+    )
     with tempfile.TemporaryDirectory(prefix="casaprov-") as folder:
         found = masked(document, notebook, journal, items, masks, into=Path(folder), measure=measure)
         if not policy.keep_paths:
@@ -91,6 +96,13 @@ def _hosts(document: Document) -> tuple[str, ...]:
     """Return the names of machines that cannot be words of the notebook."""
     names = {session.environment.host for session in document.sessions}
     return tuple(sorted(name for name in names if _NAME_OF_A_MACHINE.fullmatch(name)))
+
+
+def _users(homes: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of accounts: of this user, and of those whose homes records may name."""
+    names = {Path(home).name for home in homes}
+    names |= {os.environ[variable] for variable in ("USER", "LOGNAME") if os.environ.get(variable)}
+    return tuple(sorted(names - _SHARED_ACCOUNTS))
 
 
 def _without_host(document: Document) -> Document:

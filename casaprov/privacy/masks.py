@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +14,9 @@ from casaprov.records.home_folder import HOME
 __all__ = ["Masks", "mask_of"]
 
 _WORD = "REDACTED"
+_MACHINE, _ACCOUNT = "localhost", "user"
+_NO_WORD = re.compile(r"(?=.*[\d._-])\w[\w.-]{4,}")
+_VARIABLES = ("USER=", "LOGNAME=", "USERNAME=", "'USER': '", "'LOGNAME': '", '"USER": "', '"LOGNAME": "')
 
 
 def mask_of(secret: str) -> str:
@@ -33,6 +36,9 @@ class Masks:
         Home folders; they become :data:`casaprov.records.home_folder.HOME` in texts. Tables and FITS files keep them.
     hosts
         Names of machines, in logs and outputs.
+    users
+        Names of accounts, in texts: beside ``@`` and a machine, and as value of ``USER`` and the like; those that are
+        no word, such as ``jdoe12``, everywhere but in paths. A path outside of the home folder leads to a file.
     digests
         Digests of what was masked, by those of the originals.
     """
@@ -40,6 +46,7 @@ class Masks:
     secrets: frozenset[str] = frozenset()
     homes: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
     digests: Mapping[Digest, Digest] = field(default_factory=dict)
 
     @cached_property
@@ -47,7 +54,8 @@ class Masks:
         return {
             **{secret: mask_of(secret) for secret in self.secrets},
             **dict.fromkeys(self.homes, HOME),
-            **dict.fromkeys(self.hosts, "localhost"),
+            **dict.fromkeys(self.hosts, _MACHINE),
+            **dict.fromkeys(self.users, _ACCOUNT),
             **{str(old): str(new) for old, new in self.digests.items()},
         }
 
@@ -59,6 +67,7 @@ class Masks:
         folders = sorted(self.homes, key=len, reverse=True)
         parts += [rf"(?<![\w.~-]){re.escape(home)}(?![\w.-])" for home in folders]
         parts += [rf"(?<![\w.-]){re.escape(host)}(?![\w-])" for host in self.hosts]
+        parts += [part for user in self.users for part in _parts_with(user, self.hosts)]
         return re.compile("|".join(parts)) if parts else None
 
     def text(self, text: str) -> str:
@@ -96,4 +105,16 @@ class Masks:
     def with_digests(self, digests: Iterable[tuple[Digest, Digest]]) -> Masks:
         """Return masks that replace these digests too, where they differ."""
         added = {old: new for old, new in digests if old != new}
-        return Masks(self.secrets, self.homes, self.hosts, {**self.digests, **added})
+        return replace(self, digests={**self.digests, **added})
+
+
+def _parts_with(user: str, hosts: Iterable[str]) -> Iterator[str]:
+    """Yield patterns for the places of a text where the name of an account is meant."""
+    name = re.escape(user)
+    if _NO_WORD.fullmatch(user):
+        yield rf"(?<![\w./~-]){name}(?![\w/-])"
+        return
+    yield from (rf"(?<={re.escape(variable)}){name}(?![\w.-])" for variable in _VARIABLES)
+    # A short name of the machine, as prompts have it, too.
+    machines = {part for host in hosts for part in (host, host.partition(".")[0])}
+    yield from (rf"(?<![\w.-]){name}(?=@{re.escape(machine)}(?![\w-]))" for machine in sorted(machines))

@@ -1,6 +1,6 @@
 """The child process in which roc-validator runs: ``python -m casaprov.profiles.validator CRATE FOLDER SCHEMAS``.
 
-It is confined before it loads anything: it may write in FOLDER, and reach no network. The two contexts that a crate
+It is confined before it loads anything: it may write in FOLDER, and reach no network. The contexts that a crate
 names are in the cache of the validator, so it asks nobody for them. SCHEMAS holds them, and the profile of CASA
 notebooks, which builds on those that the validator brings.
 """
@@ -12,21 +12,26 @@ import json
 import os
 import sys
 import warnings
+import zipfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from casaprov.confinement.kernel_rules import confine
 from casaprov.errors import ConfinementMissing
-from casaprov.terms import ROCRATE_CONTEXT, WORKFLOW_RUN_CONTEXT
+from casaprov.terms import CONFORMANCES, WORKFLOW_RUN_CONTEXT
 
 __all__ = ["SKIPPED", "main"]
 
 SKIPPED = ("process-run-crate-0.5_5.1",)
 """Checks that no crate of a notebook can meet: an absolute URI of each tool. Tasks of CASA have none of their own."""
 
-_PROFILE = "casa-notebook-run-crate-0.1"
-_CONTEXTS = {ROCRATE_CONTEXT: "ro-crate-1.1.jsonld", WORKFLOW_RUN_CONTEXT: "workflow-run.jsonld"}
+_PROFILE, _NEWER_PROFILE = "casa-notebook-run-crate-0.1", "ro-crate-1.3"
+"""Profile of a crate, and of one by Workflow Run Crate 0.6, of which the validator knows only the base."""
+
+_CONTEXTS = {c.context: f"ro-crate-{c.ro_crate}.jsonld" for c in CONFORMANCES.values()}
+_CONTEXTS[WORKFLOW_RUN_CONTEXT] = "workflow-run.jsonld"
+_METADATA = "ro-crate-metadata.json"
 _READABLE = ("/usr", "/lib", "/lib64", "/etc", "/proc/self", sys.prefix, sys.base_prefix)
 
 
@@ -62,6 +67,16 @@ def _cache(contexts: dict[str, bytes], folder: Path) -> Path:
     return path
 
 
+def _is_newer(crate: Path) -> bool:
+    """Return True if the description conforms to Workflow Run Crate 0.6."""
+    if crate.is_dir():
+        text = (crate / _METADATA).read_bytes()
+    else:
+        with zipfile.ZipFile(crate) as archive:
+            text = archive.read(_METADATA) if _METADATA in archive.namelist() else b""
+    return CONFORMANCES["0.6"].context.encode() in text
+
+
 def _findings(crate: Path, cache: Path, profiles: Path) -> list[dict[str, Any]]:
     from rocrate_validator import models, services
 
@@ -69,7 +84,7 @@ def _findings(crate: Path, cache: Path, profiles: Path) -> list[dict[str, Any]]:
         rocrate_uri=str(crate),
         cache_path=cache,
         offline=True,
-        profile_identifier=_PROFILE,
+        profile_identifier=_NEWER_PROFILE if _is_newer(crate) else _PROFILE,
         extra_profiles_path=profiles,
         requirement_severity=models.Severity.RECOMMENDED,
         skip_checks=list(SKIPPED),

@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rdflib import RDF
 
-from casaprov.crate import OpenCrate, Packed, open_crate
+from casaprov.crate import OpenCrate, Packed, annotate_crate, open_crate
+from casaprov.crates.annotation import Annotation
 from casaprov.crates.checking.validation import check_crate
 from casaprov.errors import Note
 from casaprov.profiles.official import profile_findings
+from casaprov.terms import CONFORMANCES
+from crate_rdf import triples
 from sample_records import Reduction, make_credits, make_reduction, pack_reduction
 
 BIN = Path(sys.executable).parent
@@ -108,3 +113,62 @@ def test_runcrate_lists_every_call(packed: Packed, reduction: Reduction) -> None
         assert f"action: #call/{activity.id}\n" in done.stdout
     assert "    inf <- #input/casatasks.gaincal@6.7.0.31/solint" in done.stdout
     assert "    products/n.gcal/ <- #output/casatasks.gaincal@6.7.0.31/caltable" in done.stdout
+
+
+NEWER = "https://bioschemas.org/terms/"
+
+
+def test_a_crate_of_the_newer_profile_has_none_of_the_older_words(reduction: Reduction, tmp_path: Path) -> None:
+    crate = pack_reduction(reduction, tmp_path / "x.zip", make_credits(), (), profile="0.6").path
+    assert check_crate(crate) == ()
+    with zipfile.ZipFile(crate) as archive:
+        text = archive.read("ro-crate-metadata.json").decode()
+        assert "Provenance Run Crate 0.6" in archive.read("README.md").decode()
+    metadata = json.loads(text)
+    context = ["https://w3id.org/ro/crate/1.3/context", "https://w3id.org/ro/terms/workflow-run/context"]
+    assert metadata["@context"] == context
+    nodes = {node["@id"]: node for node in metadata["@graph"]}
+    assert nodes["ro-crate-metadata.json"]["conformsTo"] == {"@id": "https://w3id.org/ro/crate/1.3"}
+    assert {one["@id"] for one in nodes["./"]["conformsTo"]} == {
+        *(f"https://w3id.org/ro/wfrun/{name}/0.6" for name in ("process", "workflow", "provenance")),
+        "https://w3id.org/workflowhub/workflow-ro-crate/1.1",
+    }
+    assert {tuple(nodes[name]["@type"]) for name in CONFORMANCES["0.6"].profiles} == {("CreativeWork", "Profile")}
+    software = [node for node in nodes.values() if node["@type"] in ("SoftwareApplication", "ComputerLanguage")]
+    assert all(node["version"] for node in software)
+    older = CONFORMANCES["0.5"]
+    assert [one for one in (older.context, older.ro_crate_profile, *older.profiles) if f'"{one}"' in text] == []
+    rdf = triples(crate)
+    kinds, words = set(map(str, rdf.objects(None, RDF.type))), set(map(str, rdf.predicates()))
+    assert {f"{NEWER}ComputationalWorkflow", f"{NEWER}FormalParameter"} <= kinds
+    assert {f"{NEWER}input", f"{NEWER}output", "https://codemeta.github.io/terms/buildInstructions"} <= words
+    assert [one for one in kinds | words if "bioschemas.org" in one and not one.startswith(NEWER)] == []
+
+
+def test_contexts_of_two_profiles_are_never_mixed_and_a_dropped_one_is_written_again(
+    reduction: Reduction, tmp_path: Path
+) -> None:
+    packed = pack_reduction(reduction, tmp_path / "x.zip", make_credits(), (), profile="0.6")
+    folder = open_crate(packed.path, tmp_path / "opened").folder
+    path = folder / "ro-crate-metadata.json"
+    metadata = json.loads(path.read_text())
+    for mixed in (
+        ["https://w3id.org/ro/crate/1.1/context", *metadata["@context"][1:]],
+        [*CONFORMANCES["0.5"].more_contexts],
+    ):
+        path.write_text(json.dumps({**metadata, "@context": mixed}))
+        assert "Its @context is not that of a casaprov crate." in [issue.message for issue in check_crate(folder)]
+    path.write_text(json.dumps({**metadata, "@context": metadata["@context"][0]}))
+    assert check_crate(folder) == ()
+    annotate_crate(folder, tmp_path / "repaired", Annotation(repair=True))
+    assert json.loads((tmp_path / "repaired" / path.name).read_text())["@context"] == metadata["@context"]
+
+
+@pytest.mark.long
+def test_the_official_validator_accepts_the_newer_profile_as_far_as_it_knows_it(
+    reduction: Reduction, tmp_path: Path
+) -> None:
+    crate = pack_reduction(reduction, tmp_path / "x.zip", make_credits(), (), profile="0.6").path
+    found = list(profile_findings(crate))
+    assert [one.message for one in found if type(one) is not Note] == []
+    assert all("(ro-crate-1." in one.message for one in found)

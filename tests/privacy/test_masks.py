@@ -35,3 +35,20 @@ def test_json_is_masked_in_keys_values_and_texts_of_several_lines() -> None:
 def test_digests_of_what_was_masked_are_replaced() -> None:
     masks = MASKS.with_digests([("sha256:aa", "sha256:bb"), ("sha256:cc", "sha256:cc")])  # type: ignore[list-item]
     assert masks.json({"digest": "sha256:aa", "other": "sha256:cc"}) == {"digest": "sha256:bb", "other": "sha256:cc"}
+
+
+def test_the_name_of_an_account_is_masked_where_it_is_meant() -> None:
+    masks = Masks(homes=("/home/anna",), hosts=("node-7.example.org",), users=("anna", "jdoe12"))
+    assert masks.text("anna@node-7.example.org:~$ USER=anna") == "user@localhost:~$ USER=user"
+    assert masks.text("environ({'USER': 'anna', 'LOGNAME': 'anna'})") == "environ({'USER': 'user', 'LOGNAME': 'user'})"
+    assert masks.text("by jdoe12 (jdoe12@lab)") == "by user (user@lab)"
+    # Words, other names, and paths that lead to files stay.
+    for text in (
+        "anna said anna",
+        "anna@example.com",
+        "jdoe123",
+        "/scratch/jdoe12/x.ms",
+        "jdoe12/x.ms",
+        "USER=annabel",
+    ):
+        assert masks.text(text) == text

@@ -96,7 +96,7 @@ def has_no_array_of_one_and_nothing_nested(document: Document) -> None:
 def has_the_same_graph_again_and_ro_crate_py_keeps_it(document: Document) -> None:
     nodes = crate_graph(document, MANIFEST, (NOTEBOOK,))
     assert nodes == crate_graph(document, MANIFEST, (NOTEBOOK,))
-    written = metadata_document(nodes)
+    written = metadata_document(nodes, MANIFEST.conformance)
     assert {n["@id"]: n for n in written["@graph"]} == {n["@id"]: n for n in nodes}
     assert written["@context"] == [
         "https://w3id.org/ro/crate/1.1/context",

@@ -10,27 +10,41 @@ from typing import Any
 
 from rdflib import Graph
 
-from casaprov.terms import BUILD_INSTRUCTIONS_CONTEXT
+from casaprov.terms import CONFORMANCES, WORKFLOW_RUN_CONTEXT
 from checkout import ROOT
 
 __all__ = ["described", "triples"]
 
-_CONTEXTS = ("ro-crate-1.1.jsonld", "workflow-run.jsonld")
+_CONTEXTS = {
+    **{each.context: f"ro-crate-{each.ro_crate}.jsonld" for each in CONFORMANCES.values()},
+    WORKFLOW_RUN_CONTEXT: "workflow-run.jsonld",
+}
 _BASE = "https://crate.example.org/x/"
 
 
 def described(crate: Path) -> dict[str, dict[str, Any]]:
     """Return the entities of the description of a zip, by their identifiers."""
+    return {node["@id"]: node for node in _metadata(crate)["@graph"]}
+
+
+def _metadata(crate: Path) -> dict[str, Any]:
     with zipfile.ZipFile(crate) as archive:
-        metadata = json.loads(archive.read("ro-crate-metadata.json"))
-    return {node["@id"]: node for node in metadata["@graph"]}
+        metadata: dict[str, Any] = json.loads(archive.read("ro-crate-metadata.json"))
+    return metadata
+
+
+def _context(named: str | dict[str, str]) -> dict[str, Any]:
+    if isinstance(named, dict):
+        return named
+    context: dict[str, Any] = json.loads((ROOT / "schemas" / "contexts" / _CONTEXTS[named]).read_text())["@context"]
+    return context
 
 
 def triples(crate: Path) -> Graph:
     """Return the description of a zip as triples."""
-    contexts = [json.loads((ROOT / "schemas" / "contexts" / name).read_text())["@context"] for name in _CONTEXTS]
-    contexts.append(BUILD_INSTRUCTIONS_CONTEXT)
-    text = json.dumps({"@context": contexts, "@graph": list(described(crate).values())})
+    metadata = _metadata(crate)
+    metadata["@context"] = [_context(named) for named in metadata["@context"]]
+    text = json.dumps(metadata)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # rdflib warns of its own classes
         return Graph().parse(data=text, format="json-ld", publicID=_BASE)

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from casaprov.crate import Packed, pack
 from casaprov.crates.payload import PayloadPolicy, choose_payload
@@ -143,6 +143,7 @@ def pack_reduction(
     given: Credits | None = None,
     extras: Collection[str] | None = None,
     title: str | None = None,
+    profile: Literal["0.5", "0.6"] = "0.5",
     **policy: Any,
 ) -> Packed:
     """Pack a reduction as ``casaprov export`` does; with `extras`, also the files for programs of others."""
@@ -156,6 +157,7 @@ def pack_reduction(
         title=title,
         credits=given,
         extras=None if extras is None else partial(extra_files, wanted=extras),
+        profile=profile,
     )
 
 

@@ -19,7 +19,7 @@ from casaprov.crates.layout import METADATA, OWN_FOLDERS, README, Manifest
 from casaprov.crates.nodes import Node, iri
 from casaprov.errors import Issue, Note
 from casaprov.records.model import Document
-from casaprov.terms import BUILD_INSTRUCTIONS_CONTEXT, ROCRATE_CONTEXT, WORKFLOW_RUN_CONTEXT
+from casaprov.terms import WORKFLOW_RUN_CONTEXT, Conformance
 
 __all__ = ["OPEN", "frame_findings", "statement_findings"]
 
@@ -59,16 +59,16 @@ _PEOPLE: Final = frozenset({"Person", "Organization"})
 _SHOWN = 5  # entities that a note names
 
 
-def frame_findings(metadata: Any) -> Iterator[Issue]:
+def frame_findings(metadata: Any, conformance: Conformance) -> Iterator[Issue]:
     """Yield an issue for each part of ``ro-crate-metadata.json`` that changes the meaning of its statements."""
     if not isinstance(metadata, dict):
         return  # it describes nothing, which is reported elsewhere
     context = metadata.get("@context")
     terms = context if isinstance(context, list) else [context]
     # An unknown context may change any meaning.
-    known = (ROCRATE_CONTEXT, WORKFLOW_RUN_CONTEXT, BUILD_INSTRUCTIONS_CONTEXT)
-    if ROCRATE_CONTEXT not in terms or any(term not in known for term in terms):
-        expected = [ROCRATE_CONTEXT, WORKFLOW_RUN_CONTEXT]
+    known = (conformance.context, *conformance.more_contexts)
+    if conformance.context not in terms or any(term not in known for term in terms):
+        expected = [conformance.context, WORKFLOW_RUN_CONTEXT]
         yield Issue(METADATA, "Its @context is not that of a casaprov crate.", short(context), short(expected))
     elif WORKFLOW_RUN_CONTEXT not in terms:
         message = (

@@ -120,7 +120,7 @@ def examine_folder(folder: Path, limits: Limits | None = None, *, checksums: boo
     issues += absence_issues(root, claimed, document, manifest)
     issues += parameter_issues(root, document)
     issues += list_issues(root, manifest)
-    issues += frame_findings(metadata)
+    issues += frame_findings(metadata, manifest.conformance)
     if consistent:  # no description follows from records that contradict themselves
         issues += statement_findings(metadata, document, manifest)
         issues += introduction_issues(root, document, manifest)

@@ -49,7 +49,9 @@ def described_again(folder: Path) -> None:
         for name, path in paths.items()
         if name not in inside
     ]
-    (folder / METADATA).write_text(json.dumps(metadata_document(crate_graph(document, manifest, files))))
+    (folder / METADATA).write_text(
+        json.dumps(metadata_document(crate_graph(document, manifest, files), manifest.conformance))
+    )
 
 
 def text_of(issues: tuple[Issue, ...]) -> str:
