@@ -234,7 +234,9 @@ def _run_script(
     help="The notebook to write, with its record beside it; or only the record: a folder .casaprov/NAME.",
 )
 @click.option(
-    "--folder", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Where the reduction lies now."
+    "--folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Where the reduction lies now; by default the folder of the first log.",
 )
 def import_log(*, logs: tuple[Path, ...], output: Path, folder: Path | None) -> None:
     """Make a record of a reduction from its CASA logs.

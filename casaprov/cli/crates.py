@@ -96,7 +96,9 @@ def _with_options(function: F, options: tuple[Callable[[F], F], ...]) -> F:
 )
 @click.option("--with-visibilities", is_flag=True, help="Ship MeasurementSets too.")
 @click.option("--with-inputs", is_flag=True, help="Ship external inputs too.")
-@click.option("--with-observed", is_flag=True, help="Ship what changed while calls ran and may not be theirs, too.")
+@click.option(
+    "--with-observed", is_flag=True, help="Ship files too that changed while calls ran and may not be their products."
+)
 @click.option(
     "--include",
     "included",

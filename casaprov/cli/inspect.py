@@ -31,7 +31,7 @@ _path = click.Path(path_type=Path)
     "--graph", is_flag=False, flag_value="-", metavar="[X.svg|png|pdf|dot|mmd|json]", help="Show or draw the graph."
 )
 @click.option("--prov", type=_path, metavar="FILE", help="Write the record as PROV-JSON to FILE.")
-@click.option("--prov-plain", type=_path, metavar="FILE", help="The same with the words of W3C alone.")
+@click.option("--prov-plain", type=_path, metavar="FILE", help="Like --prov, with the terms of W3C PROV alone.")
 @click.option("--script", type=_path, metavar="FILE", help="Write the calls as a plain CASA script to FILE.")
 @click.option("--timing", is_flag=True, help="Show the duration of each call, and your waiting time for casaprov.")
 @click.option("--upstream", "end", metavar="PATH", help="Show only the calls that this file or table came from.")

@@ -109,7 +109,7 @@ def compare_sketches(before: Sketch | None, now: Sketch | None, tolerance: Toler
         If the buckets of a sketch cannot be unpacked.
     """
     if before is None or now is None:
-        return Difference(path, "The values are others; the record holds no more of them than their digest.")
+        return Difference(path, "The values differ; the record holds only their digest.")
     if before.count != now.count:
         return Difference(path, f"There are {now.count} values instead of {before.count}.")
     if before.nan != now.nan:
@@ -120,7 +120,7 @@ def compare_sketches(before: Sketch | None, now: Sketch | None, tolerance: Toler
         return _by_samples(before, now, tolerance, path)
     if (one.not_finite, one.places) != (two.not_finite, two.places):
         return Difference(
-            path, f"As many values are not finite, {before.nan}, but not the same ones.", None, before.count
+            path, f"{before.nan} values of each are not finite, but not the same ones.", None, before.count
         )
     if one.is_whole():
         return _by_numbers(before, one.values(), two.values(), tolerance, path)

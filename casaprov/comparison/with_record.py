@@ -24,7 +24,7 @@ from casaprov.hashing import Digest
 
 __all__ = ["compare_trees"]
 
-_NO_VALUES = "the record holds no more of it than its digest"
+_NO_VALUES = "the record holds only its digest"
 _FAST = "of large columns and files only samples were read, at recording and now"
 _UNDECIDED = "the original itself would decide"
 _MOST_SHOWN = 2
@@ -65,11 +65,11 @@ def compare_trees(
         return Comparison("identical")
     if recorded_digest == now.content_digest:
         return Comparison("same-content", (), _FAST if now.tier == "fast" else "", tier=now.tier)
-    found = [Difference("", f"The content is another one; {_NO_VALUES}.")]
+    found = [Difference("", f"The content differs; {_NO_VALUES}.")]
     trees = _tree(recorded), _tree(now.tree)
     if trees[0] is not None and trees[1] is not None:
         found = list(_compare(trees[0], trees[1], tolerance))
-        found = found or [Difference("", f"The content is another one, in a part of which {_NO_VALUES}.")]
+        found = found or [Difference("", f"The content differs in a part of which {_NO_VALUES}.")]
     compared = conclude(found, tier=now.tier)
     notes = [
         # A sketch limits these verdicts, so they come with what it says.
@@ -120,7 +120,7 @@ def _compare_nodes(before: TableNode, now: TableNode, tolerance: Tolerance, pref
         yield Difference(f"{prefix}rows", f"The table has {new.rows} rows instead of {old.rows}, {change}.")
     if old.keywords != new.keywords:
         records = old.keyword_record, new.keyword_record
-        yield from _compare_keywords(*records, tolerance, f"{prefix}keywords", "The keywords are others")
+        yield from _compare_keywords(*records, tolerance, f"{prefix}keywords", "The keywords differ")
     for name in in_either(before.columns, now.columns):
         yield from _compare_columns(before.columns.get(name), now.columns.get(name), name, tolerance, f"{prefix}{name}")
     for name in in_either(before.tables, now.tables):
@@ -140,7 +140,7 @@ def _compare_columns(
         return
     if before.keywords != now.keywords:
         one, two = (_NO_KEYWORDS if leaf.keywords is None else leaf.keyword_record for leaf in (before, now))
-        yield from _compare_keywords(one, two, tolerance, f"{path}/keywords", "The keywords of the column are others")
+        yield from _compare_keywords(one, two, tolerance, f"{path}/keywords", "The keywords of the column differ")
     if before.type != now.type:
         yield Difference(path, f"The column holds {now.type} instead of {before.type}.")
     elif before.digest != now.digest:
@@ -161,7 +161,7 @@ def _compare_keywords(before: Any, now: Any, tolerance: Tolerance, path: str, se
 def _compare_values(before: ColumnLeaf, now: ColumnLeaf, tolerance: Tolerance, path: str) -> Difference:
     """Compare two columns of one type whose digests differ."""
     if before.shapes is not None and now.shapes is not None and before.shapes != now.shapes:
-        return Difference(path, "The cells have other shapes, or others are undefined.")
+        return Difference(path, "The shapes of the cells differ, or other cells are undefined.")
     if before.samples is not None:
         return compare_sketches(before.samples, now.samples, tolerance, path)
     return compare_sketches(before.sketch, now.sketch, tolerance, path)
@@ -175,7 +175,7 @@ def _compare_units(before: Sequence[FitsUnit], now: Sequence[FitsUnit], toleranc
         if old.name != new.name:
             yield Difference(path, f"The HDU is named {format_value(new.name)} instead of {format_value(old.name)}.")
         if old.header != new.header:
-            yield Difference(f"{path} header", f"The header is another one; {_NO_VALUES}.")
+            yield Difference(f"{path} header", f"The header differs; {_NO_VALUES}.")
         if old.data != new.data:
             yield from _compare_data(old, new, tolerance, f"{path} data")
 
@@ -186,7 +186,7 @@ def _compare_data(before: FitsUnit, now: FitsUnit, tolerance: Tolerance, path: s
         yield compare_sketches(before.sketch, now.sketch, tolerance, path)
         return
     if before.columns == now.columns:
-        yield Difference(f"{path}/heap", f"The bytes that follow the rows are others; {_NO_VALUES}.")
+        yield Difference(f"{path}/heap", f"The bytes after the rows differ; {_NO_VALUES}.")
     for name in in_either(before.columns, now.columns):
         old, new = before.columns.get(name), now.columns.get(name)
         yield from _compare_columns(old, new, name, tolerance, f"{path}/{name}")
@@ -197,4 +197,4 @@ def _compare_members(before: Mapping[str, Digest], now: Mapping[str, Digest]) ->
         if name not in before or name not in now:
             yield Difference(name, f"{name} is {'new' if name in now else 'missing'}.")
         elif before[name] != now[name]:
-            yield Difference(name, f"The content of {name} is another one; {_NO_VALUES}.")
+            yield Difference(name, f"The content of {name} differs; {_NO_VALUES}.")

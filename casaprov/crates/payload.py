@@ -316,7 +316,7 @@ class _Chooser:
     def _input_refusal(self, entity: Entity, source: Path) -> str:
         if not self._policy.ship_inputs and not self._is_needed(entity) and not self._policy.names(entity):
             if not _is_local(entity):
-                return "an input, to be found by its locators"
+                return "an input; the record says where to find it"
             if entity.size_bytes > self._local_limit(entity):
                 if self._was_changed(entity):
                     return _CHANGED_IN_PLACE

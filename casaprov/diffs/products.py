@@ -21,7 +21,7 @@ __all__ = ["SameListing", "compare_states"]
 SameListing = Callable[[Path, datetime, Path, datetime, Mapping[str, str]], bool]
 """Compares two texts but for folders and times (:func:`casaprov.comparison.listings.same_listing`)."""
 
-_OTHER_BYTES = "The bytes are others; the record holds no more of them than their digest."
+_OTHER_BYTES = "The bytes differ; the record holds only their digest."
 
 
 def compare_states(

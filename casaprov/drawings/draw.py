@@ -67,7 +67,7 @@ def _rendered(dot: str, kind: str) -> bytes:
     program = shutil.which("dot")
     if program is None:
         raise MissingDependency(
-            f"To draw a {kind} file takes Graphviz, whose program 'dot' is not installed.",
+            f"Drawing a {kind} file takes Graphviz, whose program 'dot' is not installed.",
             hint="Install it with 'apt-get install graphviz' or 'brew install graphviz',"
             " or write a .svg file, which takes no other program.",
         )

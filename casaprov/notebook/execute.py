@@ -175,7 +175,7 @@ def _index(
     problem: CasaprovError | None = None
     if lost := recorded_sessions(notebook) - earlier - sessions:
         problem = JournalError(
-            f"Of {len(lost)} session(s) of this run there is no record in {folder}.",
+            f"{len(lost)} session(s) of this run have no record in {folder}.",
             hint="The cells that called tasks give the reason. Run the notebook again with space and permission.",
         )
     if sessions:

@@ -301,7 +301,7 @@ def test_a_record_does_not_tolerate_other_shapes() -> None:
     before, now = Memory([np.ones((2, 3)), None]), Memory([np.ones((3, 2)), None])
     compared_shapes = recorded(before, now, Tolerance(1, 1))
     assert compared_shapes.verdict == "differs"
-    assert "The cells have other shapes" in compared_shapes.differences[0].what
+    assert "The shapes of the cells differ" in compared_shapes.differences[0].what
 
 
 def test_without_a_record_there_is_a_reason() -> None:

@@ -35,7 +35,7 @@ def test_what_a_restore_needs_is_shipped_and_visibilities_are_not(reduction: Red
         "n.listobs", "n.ms.flagversions", "n.gcal", "cube.image", "mom0.fits",
     }  # fmt: skip
     assert chosen["n.ms"].reason == "visibilities, referenced by digest"
-    assert chosen["data/N.fits"].reason == "an input, to be found by its locators"
+    assert chosen["data/N.fits"].reason == "an input; the record says where to find it"
     assert chosen["n.gcal"].source == reduction.folder / "n.gcal"
 
 

@@ -154,7 +154,7 @@ def _oddities(
         (str(a.number_in_session), a.task, ", ".join(a.observed)) for a in lineage.document.activities if a.observed
     ]
     if observed:
-        title = "Changed while a call ran, by one cannot tell what: no products"
+        title = "Changed while a call ran, it is not known by what; not counted as products"
         parts.append(Table(title, ("call", "task", "path"), tuple(observed[-_MAX_LISTED:])))
     problems = [
         (str(a.number_in_session), a.task, "; ".join(a.problems)) for a in lineage.document.activities if a.problems
