@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
+import os
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -105,6 +110,36 @@ def test_configurations_and_descriptions_are_what_the_package_of_the_ivoa_writes
     assert [types(one) for one in data["wasGeneratedBy"].values()] == 3 * [{"voprov:Generation"}]
     states = [one for one in data["used"].values() if one["prov:entity"].startswith("state:")]
     assert [types(one) for one in states] == 4 * [{"voprov:Usage"}]
+
+
+@pytest.mark.long
+def test_the_package_of_the_ivoa_reads_both_forms(document: Document, tmp_path: Path) -> None:
+    # Beside the tests, since it needs another release of prov than runcrate does; it fails with prov 3.
+    packages = ["voprov==0.0.4", "prov==2.1.1"]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(tmp_path / "packages")]
+    installed = subprocess.run([*pip, *packages], check=False, capture_output=True, text=True)
+    if installed.returncode:
+        pytest.skip(f"voprov cannot be installed here: {installed.stderr.strip().splitlines()[-1]}")
+    for data in (to_prov(document), plain_prov(to_prov(document))):
+        (tmp_path / "p.json").write_text(json.dumps(data))
+        command = (
+            "import sys; from collections import Counter; from voprov.models.model import VOProvDocument;"
+            "found = VOProvDocument.deserialize(sys.argv[1], format='json').get_records();"
+            "print(dict(Counter(type(one).__name__ for one in found)))"
+        )
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path / "packages")}
+        done = subprocess.run(
+            [sys.executable, "-c", command, str(tmp_path / "p.json")],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        found = ast.literal_eval(done.stdout)
+        assert found["VOProvUsage"] == len(data["used"])
+        assert found["VOProvActivity"] == len(data["activity"])
+        assert found.get("VOProvInfluence", 0) == len(data.get("wasInfluencedBy", ()))
 
 
 def test_authors_are_people_to_whom_the_notebook_is_attributed(document: Document) -> None:
