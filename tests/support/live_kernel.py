@@ -16,6 +16,11 @@ _TIMEOUT_S = 120
 CASA_EXTENSION = ("--ext", "casaprov.casa_kernel")
 
 
+def is_wait(data: Mapping[str, Any]) -> bool:
+    """Return True for the sentence that a cell waits for digests, which depends on the machine's speed."""
+    return str(data.get("text/plain", "")).startswith("casaprov: still digesting")
+
+
 @dataclass
 class Outputs:
     """What a cell showed."""
@@ -78,6 +83,8 @@ class LiveKernel:
             content = message["content"]
             if message["msg_type"] == "stream":
                 setattr(shown, content["name"], getattr(shown, content["name"]) + content["text"])
+            elif is_wait(content.get("data", {})):
+                pass
             elif message["msg_type"] in {"display_data", "execute_result"}:
                 data = {mime: value for mime, value in content["data"].items() if "casaprov" not in mime}
                 shown.data.extend([data] if data else [])

@@ -14,6 +14,7 @@ import nbformat
 from jupyter_client.manager import start_new_kernel
 
 from casaprov.notebook.bundle import BUNDLE_MIME
+from live_kernel import is_wait
 
 SETTLE = "import casaprov.kernel_hook\ncasaprov.kernel_hook.settle()"
 """Code of a cell that waits until the records of all calls before are finished."""
@@ -98,6 +99,8 @@ class WatchedKernel:
                 shown.streams[content["name"]] = shown.streams.get(content["name"], "") + content["text"]
             elif kind == "error":
                 shown.error = f"{content['ename']}: {content['evalue']}"
+            elif is_wait(content.get("data", {})):
+                continue
             elif kind in {"display_data", "execute_result", "update_display_data"}:
                 shown.history.append((time.monotonic(), content["data"]))
                 if kind != "update_display_data":
