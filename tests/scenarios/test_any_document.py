@@ -23,7 +23,7 @@ from casaprov import terms
 from casaprov.crate import open_crate, pack
 from casaprov.crates.checking.validation import check_crate
 from casaprov.crates.graph import crate_graph
-from casaprov.crates.layout import CrateFile, Manifest
+from casaprov.crates.layout import DOCUMENT, CrateFile, Manifest
 from casaprov.crates.payload import PayloadPolicy, choose_payload
 from casaprov.crates.writer import metadata_document
 from casaprov.drawings.dot import to_dot
@@ -41,6 +41,8 @@ from examples import MORE
 from sample_records import measure
 
 NOTEBOOK = CrateFile(path="n.ipynb", sha256=digest_bytes(b"{}"), size_bytes=2)
+RECORDS = CrateFile(path=DOCUMENT, sha256=digest_bytes(b"{}"), size_bytes=2)
+FILES = (NOTEBOOK, RECORDS)
 MANIFEST = Manifest(notebook="n.ipynb", title="A title")
 
 
@@ -69,7 +71,7 @@ def fits_its_schema(document: Document) -> None:
 
 
 def described(document: Document) -> dict[str, dict[str, Any]]:
-    nodes = crate_graph(document, MANIFEST, (NOTEBOOK,))
+    nodes = crate_graph(document, MANIFEST, FILES)
     assert len({node["@id"] for node in nodes}) == len(nodes)
     return {node["@id"]: node for node in nodes}
 
@@ -94,8 +96,8 @@ def has_no_array_of_one_and_nothing_nested(document: Document) -> None:
 
 
 def has_the_same_graph_again_and_ro_crate_py_keeps_it(document: Document) -> None:
-    nodes = crate_graph(document, MANIFEST, (NOTEBOOK,))
-    assert nodes == crate_graph(document, MANIFEST, (NOTEBOOK,))
+    nodes = crate_graph(document, MANIFEST, FILES)
+    assert nodes == crate_graph(document, MANIFEST, FILES)
     written = metadata_document(nodes, MANIFEST.conformance)
     assert {n["@id"]: n for n in written["@graph"]} == {n["@id"]: n for n in nodes}
     assert written["@context"] == [
