@@ -23,7 +23,7 @@ PACKAGE = ROOT / "casaprov"
 
 WORDS = {"config", "doctor", "errors", "hashing", "terms", "version"}
 DOORS = {"casa_kernel", "crate", "kernel_hook", "recorder", "replay", "runner", "script_hook"}
-EDGES = {"archive", "casa", "cli", "kernel", "notebook", "profiles", "readers", "vo"}
+EDGES = {"archive", "casa", "cli", "kernel", "notebook", "package_index", "profiles", "readers", "vo"}
 ENTRIES = {"__init__", "__main__"}
 
 # What each package, and each module of the root, may import: rooms of casaprov by their folder, then other people's
@@ -52,7 +52,7 @@ ROOMS: dict[str, str] = {
     "casa/sandbox": "casa/hooks casa/installed casa/plots comparison confinement digests errors files processes readers recompute recompute/store records replays tasks version",
     "casa_kernel": "kernel_hook",
     "casalogs": "digests errors hashing journal records tasks version",
-    "cli": "archive archive/app archive/tables casa casa/installed casa/plots casalogs comparison config crate crates crates/checking credits descriptions diffs doctor drawings errors forecast hashing journal lineage notebook privacy processes profiles readers recompute/store records replay replays script_hook tasks untrusted version vo / click rich",
+    "cli": "archive archive/app archive/tables casa casa/installed casa/plots casalogs comparison config crate crates crates/checking credits descriptions diffs doctor drawings errors forecast hashing journal lineage notebook package_index privacy processes profiles readers recompute/store records replay replays script_hook tasks untrusted version vo / click rich",
     "comparison": "digests errors files formats hashing records / numpy",
     "config": "errors",
     "confinement": "config errors",
@@ -60,7 +60,7 @@ ROOMS: dict[str, str] = {
     "crates": "credits digests errors files hashing journal lineage observations records terms untrusted / rocrate",
     "crates/checking": "crates digests errors files hashing lineage records terms untrusted",
     "credits": "errors / packaging yaml",
-    "descriptions": "crates credits hashing lineage observations records terms",
+    "descriptions": "crates credits errors hashing lineage observations records terms",
     "diffs": "comparison digests errors files hashing lineage records replays untrusted / jinja2",
     "digests": "errors files formats hashing processes records / numpy",
     "doctor": "errors version / platformdirs",
@@ -78,6 +78,7 @@ ROOMS: dict[str, str] = {
     "lineage": "errors hashing records terms untrusted/parsing",
     "notebook": "crate crates credits descriptions digests doctor errors files hashing journal lineage previews privacy processes recording records replays scripts tasks version / ipykernel jupyter_client jupyter_server nbclient nbformat",
     "observations": "errors formats records / numpy",
+    "package_index": "errors / packaging requests",
     "previews": "crates drawings lineage observations records / jinja2 markupsafe",
     "privacy": "crates digests errors hashing journal lineage records scripts untrusted/parsing / numpy",
     "processes": "errors untrusted/parsing",

@@ -14,7 +14,7 @@ from casaprov.casa.sandbox.confine import require_confinement
 from casaprov.casa.sandbox.executor import CasaProcess
 from casaprov.digests.measurement import Measure, Measurement, facts_of
 from casaprov.errors import CasaprovError, ConfinementMissing, JournalError
-from casaprov.hashing import digest_record
+from casaprov.hashing import digest_bytes
 from casaprov.journal.folder import store_tree
 from casaprov.records.model import Activity, Document, Entity, Environment, Session, Usage
 from casaprov.records.wording import now
@@ -122,7 +122,7 @@ class _Export:
     ) -> None:
         began = clock()
         # The same record at the same time gives the same id.
-        unique = digest_record("casaprov/export/1", document.sessions[-1].id, number).removeprefix("sha256:")[:6]
+        unique = digest_bytes(f"{document.sessions[-1].id} {number}".encode()).removeprefix("sha256:")[:6]
         self._session = Session(
             id=f"{datetime.fromisoformat(began):%Y%m%dT%H%M%S}-{unique}",
             started_at=began,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from casaprov.crate import Packed
     from casaprov.credits.model import Credits
     from casaprov.credits.people import Person
+    from casaprov.descriptions.environment import FindHashes
     from casaprov.digests.digester import Digester
     from casaprov.digests.parallel import Observes
 
@@ -107,6 +108,7 @@ def _with_options(function: F, options: tuple[Callable[[F], F], ...]) -> F:
     help="minimal, products (the default), inputs or all; or a pattern of paths such as '*.fits'; repeatable.",
 )
 @click.option("--fits", "as_fits", is_flag=True, help="Make FITS files of the final images, and ship them too.")
+@click.option("--lock", is_flag=True, help="Pin what ran by the hashes that the package index states; it is asked now.")
 @click.option("--max-bytes", metavar="SIZE", help="Ship no more than this in all, such as '2 GB'.")
 @click.option("--title", help="Title of the crate; by default the notebook's first heading, or its name.")
 @click.option("--with-observer", is_flag=True, help="Name the observer that headers state; it is left out otherwise.")
@@ -138,6 +140,7 @@ def export(
     with_observed: bool,
     included: tuple[str, ...],
     as_fits: bool,
+    lock: bool,
     max_bytes: str | None,
     title: str | None,
     with_observer: bool,
@@ -217,6 +220,7 @@ def export(
             quick_looks=digester.quick_looks,
             extras=extras,
             make_fits=_fits_maker(digester) if as_fits else None,
+            find_hashes=_hash_finder() if lock else None,
             on_progress=on_progress,
             profile=profile,
         )
@@ -341,6 +345,13 @@ def _fits_maker(digester: Digester) -> FitsMaker:
         from casaprov.casa.image_fits import FitsMaker
 
     return FitsMaker(digester.measure)
+
+
+def _hash_finder() -> FindHashes:
+    with extra("vo"):
+        from casaprov.package_index.hashes import file_hashes
+
+    return file_hashes
 
 
 def _extras(text: str) -> tuple[str, ...]:

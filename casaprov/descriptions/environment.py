@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 from casaprov.crates.layout import ENVIRONMENT
+from casaprov.errors import UsageError
 from casaprov.records.model import Document, Environment
 
-__all__ = ["environment_files", "last_environment"]
+__all__ = ["FindHashes", "environment_files", "last_environment", "with_file_hashes"]
+
+FindHashes = Callable[[Mapping[str, str], str], Mapping[str, tuple[str, ...]]]
+"""Finds the hashes of the files of distributions, by their versions and that of Python."""
 
 _APT = ".binder/apt.txt"
 _DRAWING = ("casaplotms", "casaviewer")
@@ -25,6 +30,36 @@ def last_environment(document: Document) -> Environment:
     return found[-1].environment
 
 
+def with_file_hashes(document: Document, find: FindHashes) -> Document:
+    """Return a Document whose last environment has the hashes of all its distributions.
+
+    Parameters
+    ----------
+    find
+        Returns the hashes of the files of distributions, by their versions and that of Python.
+
+    Raises
+    ------
+    UsageError
+        If the record does not tell all distributions, or one came from a repository: it has no hash.
+    """
+    environment = last_environment(document)
+    pins = _pins(environment)
+    if not environment.distributions:
+        raise UsageError(
+            "The record does not tell which distributions were installed, so --lock cannot pin them.",
+            hint="Run the notebook again with this version of casaprov, or leave out --lock.",
+        )
+    if unhashed := [name for name, version in pins.items() if " @ " in version]:
+        raise UsageError(
+            f"{', '.join(unhashed)} came from a repository: --lock cannot pin what has no file in an index.",
+            hint="Install it from an index and run the notebook again, or leave out --lock.",
+        )
+    locked = replace(environment, file_hashes=dict(find(pins, environment.python)))
+    sessions = (replace(s, environment=locked) if s.environment == environment else s for s in document.sessions)
+    return replace(document, sessions=tuple(sessions))
+
+
 def environment_files(document: Document) -> dict[str, bytes]:
     """Return the files of ``.binder/`` by their path in the crate; none if the version of Python was not recorded."""
     environment = last_environment(document)
@@ -39,7 +74,7 @@ def environment_files(document: Document) -> dict[str, bytes]:
 def _conda(environment: Environment) -> Iterator[str]:
     """Yield the lines of an environment of conda, with everything else from the Python Package Index."""
     installed = environment.distributions or environment.packages
-    pins = {name: version for name, version in installed.items() if not version.endswith(_LOCAL)}
+    pins = _pins(environment)
     local = {name: version.removesuffix(_LOCAL) for name, version in installed.items() if version.endswith(_LOCAL)}
     yield f"# Python {environment.python} on {environment.platform}"
     if not environment.distributions:
@@ -54,7 +89,14 @@ def _conda(environment: Environment) -> Iterator[str]:
     if pins:
         yield "  - pip:"
     for name, version in pins.items():
-        yield f"      - {json.dumps(_requirement(name, version))}"
+        hashes = "".join(f" --hash=sha256:{one}" for one in environment.file_hashes.get(name, ()))
+        yield f"      - {json.dumps(_requirement(name, version) + hashes)}"
+
+
+def _pins(environment: Environment) -> dict[str, str]:
+    """Return the versions of the distributions that did not come from a folder."""
+    installed = environment.distributions or environment.packages
+    return {name: version for name, version in installed.items() if not version.endswith(_LOCAL)}
 
 
 def _requirement(name: str, version: str) -> str:

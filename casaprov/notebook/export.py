@@ -18,6 +18,7 @@ from casaprov.crates.payload import PayloadItem, PayloadPolicy, choose_payload, 
 from casaprov.credits.model import Credits
 from casaprov.credits.repository import commit_of, public_address
 from casaprov.credits.sources import find_credits, first_heading, missing_credits
+from casaprov.descriptions.environment import FindHashes, with_file_hashes
 from casaprov.descriptions.extras import extra_files
 from casaprov.digests.measurement import Measure, Measurement
 from casaprov.errors import CasaprovError, DigestError, JournalError, RecordError, UsageError
@@ -102,6 +103,7 @@ def export_notebook(
     quick_looks: QuickLooks | None = None,
     extras: Collection[str] = (),
     make_fits: MakeFits | None = None,
+    find_hashes: FindHashes | None = None,
     on_progress: Callable[[int, int], None] = lambda _done, _all: None,
     profile: Literal["0.5", "0.6"] = "0.5",
 ) -> Packed:
@@ -131,6 +133,8 @@ def export_notebook(
         Files to add: ``codemeta``, ``reana``.
     make_fits
         Makes FITS copies of the final images; None for none.
+    find_hashes
+        Finds the hashes of the distributions that ran in an index; None if they are not to be pinned.
     on_progress
         Called with the bytes of inputs and products that are written, and of all that will be.
     profile
@@ -163,6 +167,8 @@ def export_notebook(
     document = with_links(document, read_links(journal))
     if with_observer:
         document = with_observers(document, files)
+    if find_hashes is not None:
+        document = with_file_hashes(document, find_hashes)
     tasks = {f"{spec.package}.{spec.task}" for spec in load_specs().values()}
     needed = needed_states(Lineage(document), tasks)
     items = choose_payload(

@@ -488,6 +488,8 @@ class Environment:
     distributions
         Versions of all installed distributions, by normalised name. Behind the version of one that did not come from an
         index stands ``(local)``, or ``@`` with the address of its repository and the commit.
+    file_hashes
+        The sha256 of the files in the index, hexadecimal, by distribution; empty unless a lock was asked for.
     """
 
     casatasks: str = ""
@@ -501,6 +503,7 @@ class Environment:
     threads: dict[str, str] = field(default_factory=dict)
     packages: dict[str, str] = field(default_factory=dict)
     distributions: dict[str, str] = field(default_factory=dict)
+    file_hashes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     git: GitState | None = None
 
 

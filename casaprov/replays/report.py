@@ -170,7 +170,7 @@ def compare_environments(recorded: Environment, present: Environment) -> tuple[E
     """List every setting that differs, the most informative first; host, git state and the list of all distributions do not count."""
     found: list[EnvironmentDifference] = []
     for item in fields(Environment):
-        if item.name in ("host", "git", "container", "distributions"):
+        if item.name in ("host", "git", "container", "distributions", "file_hashes"):
             continue
         before, after = getattr(recorded, item.name), getattr(present, item.name)
         if isinstance(before, dict):

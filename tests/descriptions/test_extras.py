@@ -17,8 +17,9 @@ from casaprov.crate import annotate_crate
 from casaprov.crates.annotation import Annotation
 from casaprov.crates.checking.validation import examine_crate
 from casaprov.crates.layout import ENVIRONMENT, Manifest
-from casaprov.descriptions.environment import environment_files
+from casaprov.descriptions.environment import environment_files, with_file_hashes
 from casaprov.descriptions.workflow import reana_workflow
+from casaprov.errors import UsageError
 from casaprov.records.model import Document
 from crate_rdf import described, triples
 from sample_records import make_credits, make_reduction, pack_reduction
@@ -59,6 +60,25 @@ def test_the_environment_is_pinned_to_what_ran(tmp_path: Path) -> None:
         "pip": ["casadata==2025.9.22", "casatasks==6.7.0.31", "mine @ git+https://example.org/mine.git@0123abc", "numpy==1.26.4"]
     }  # fmt: skip
     assert "xvfb" in entry(crate, ".binder/apt.txt").decode().split()
+
+
+def test_a_lock_pins_the_files_of_all_that_came_from_an_index(tmp_path: Path) -> None:
+    document = make_reduction(tmp_path / "nb").document
+    there = {name: version for name, version in INSTALLED.items() if name != "mine"}
+    asked: list[tuple[Mapping[str, str], str]] = []
+
+    def find(pins: Mapping[str, str], python: str) -> dict[str, tuple[str, ...]]:
+        asked.append((pins, python))
+        return {name: (f"{name}0", f"{name}1") for name in pins}
+
+    locked = with_file_hashes(with_environment(document, distributions=there), find)
+    pins = yaml.safe_load(environment_files(locked)[ENVIRONMENT])["dependencies"][2]["pip"]
+    assert pins[-1] == "numpy==1.26.4 --hash=sha256:numpy0 --hash=sha256:numpy1"
+    assert asked == [({"casadata": "2025.9.22", "casatasks": "6.7.0.31", "numpy": "1.26.4"}, "3.11.9")]
+    with pytest.raises(UsageError, match="mine came from a repository"):
+        with_file_hashes(with_environment(document, distributions=INSTALLED), find)
+    with pytest.raises(UsageError, match="does not tell which distributions"):
+        with_file_hashes(document, find)
 
 
 def test_a_record_without_the_list_says_so_and_one_without_python_gives_none(tmp_path: Path) -> None:
