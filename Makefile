@@ -48,7 +48,7 @@ demo: $(VENV)/demo.stamp ## reduce NGC 5921 under recording, pack it, replay it
 	$(BIN)/casaprov replay $(DEMO)/ngc5921.crate.zip --work $(DEMO)/replay
 
 test: export CASAPROV_WATCH_CHECKOUT = 1
-test: $(VENV)/dev.stamp ## run the tests, with real CASA (11 min on two cores)
+test: $(VENV)/dev.stamp ## run the tests, with real CASA (9 min on two cores)
 	$(PYTEST) $(WORKERS) --durations=10
 
 test-long: export CASAPROV_WATCH_CHECKOUT = 1
