@@ -23,6 +23,7 @@ from casaprov.journal.folder import journals
 from casaprov.journal.writer import Journal
 from casaprov.records.model import Activity, Entity, Environment, Kind, Locator, LogSegment, Session, Step, Usage
 from casaprov.records.values import to_json
+from casaprov.records.wording import counted
 from casaprov.tasks.specs import TaskSpec, load_specs
 from casaprov.version import __version__
 
@@ -290,7 +291,7 @@ class _Importer:
         """Yield sentences about unknown facts."""
         lost = [call for call, _ in self._calls if _NO_PARAMETERS in call.problems]
         if lost:
-            yield f"The parameters of {len(lost)} call(s) cannot be read: {_names(call.task for call in lost)}."
+            yield f"The parameters of {counted(len(lost), 'call')} cannot be read: {_names(call.task for call in lost)}."
         strange = [call for call, _ in self._calls if not call.spec_known]
         if strange:
             tasks = _names(call.task for call in strange)

@@ -458,11 +458,15 @@ def sync(notebook: Path) -> None:
     """
     with extra("jupyter"):
         from casaprov.notebook.index import sync_notebook
+    from casaprov.records.wording import counted
 
     index = sync_notebook(notebook)
     sessions, calls = len(index["sessions"]), len(index["calls"])
     where = "record" if notebook.suffix == ".py" else "metadata"
-    out.print(f"{plain(str(notebook))}: {calls} calls of {sessions} session(s) are in its {where}.", soft_wrap=True)
+    out.print(
+        f"{plain(str(notebook))}: {counted(calls, 'call')} of {counted(sessions, 'session')} are in its {where}.",
+        soft_wrap=True,
+    )
 
 
 @cli.command()

@@ -22,7 +22,7 @@ from casaprov.errors import CasaprovError, CrateError
 from casaprov.lineage.graph import Lineage
 from casaprov.records.model import Activity, Document, Entity
 from casaprov.records.values import from_json
-from casaprov.records.wording import clock
+from casaprov.records.wording import clock, counted
 from casaprov.replays.report import ReplayReport
 
 __all__ = [
@@ -221,7 +221,7 @@ def packed_view(packed: Packed) -> Group:
         style = "green" if item.decision == "shipped" else "yellow"
         table.add_row(_name(item.entity), size(item.size_bytes), f"[{style}]{item.decision}[/]", plain(item.reason))
     shipped = sum(item.decision == "shipped" for item in packed.items)
-    summary = f"{shipped} of {_plural(len(packed.items), 'file or table', 'files and tables')} are in the crate."
+    summary = f"{shipped} of {counted(len(packed.items), 'file or table', 'files and tables')} are in the crate."
     outlook = [plain(line) for line in packed.outlook]
     return Group(table, summary, *outlook, f"{plain(str(packed.path))}: {size(packed.size_bytes)}", packed.digest)
 
@@ -337,13 +337,9 @@ def _summary(report: ReplayReport) -> str:
     restored = sum(1 for step in report.steps if step.restored)
     known = f" ({restored} of them restored from earlier replays)" if restored else ""
     return (
-        f"{_plural(run, 'call')} replayed{known}{out}{blocked}; "
-        f"{_plural(sum(verdicts.values()), 'product')}: {counts or 'none'}.{end}"
+        f"{counted(run, 'call')} replayed{known}{out}{blocked}; "
+        f"{counted(sum(verdicts.values()), 'product')}: {counts or 'none'}.{end}"
     )
-
-
-def _plural(count: int, noun: str, many: str = "") -> str:
-    return f"{count} {noun if count == 1 else many or noun + 's'}"
 
 
 def error_view(error: BaseException) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from casaprov.hashing import Digest, digest_bytes
 from casaprov.records.model import Activity, Document
+from casaprov.records.wording import counted
 from casaprov.untrusted.parsing.bounded_json import parse_json
 
 __all__ = [
@@ -91,11 +92,11 @@ def unsaved_note(notebook: bytes, document: Document, name: str) -> str:
     tasks = ", ".join(dict.fromkeys(activity.task for activity in calls))
     if document.last_run is not None and document.last_run.script is not None:
         return (
-            f"{len(calls)} call(s) came from {name} when it had another text ({tasks}). The record holds that text; "
+            f"{counted(len(calls), 'call')} came from {name} when it had another text ({tasks}). The record holds that text; "
             "run the script again for one that fits the present text."
         )
     return (
-        f"{len(calls)} call(s) ran in cells that the saved notebook lacks or has in another form ({tasks}): "
+        f"{counted(len(calls), 'call')} ran in cells that the saved notebook lacks or has in another form ({tasks}): "
         f"save {name}, or run those cells again as they are now, and export again."
     )
 

@@ -27,6 +27,7 @@ from casaprov.notebook.kernelspec import records_itself
 from casaprov.notebook.notebook_name import NOTEBOOK_VARIABLE, TAGGED_VARIABLE
 from casaprov.processes.signals import signals
 from casaprov.records.model import Document
+from casaprov.records.wording import counted
 
 __all__ = ["CellFailure", "RunResult", "run_notebook"]
 
@@ -175,7 +176,7 @@ def _index(
     problem: CasaprovError | None = None
     if lost := recorded_sessions(notebook) - earlier - sessions:
         problem = JournalError(
-            f"{len(lost)} session(s) of this run have no record in {folder}.",
+            f"There is no record in {folder} of {counted(len(lost), 'session')} of this run.",
             hint="The cells that called tasks give the reason. Run the notebook again with space and permission.",
         )
     if sessions:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-__all__ = ["clock", "duration", "now", "seconds", "sentences"]
+__all__ = ["clock", "counted", "duration", "now", "seconds", "sentences"]
 
 
 def now() -> str:
@@ -26,6 +26,11 @@ def seconds(time: str) -> float:
 def clock(time: str) -> str:
     """Return a recorded time as people read it: ``2026-05-01 10:00:00 UTC``."""
     return f"{time.partition('.')[0].replace('T', ' ')} UTC"
+
+
+def counted(count: int, noun: str, many: str = "") -> str:
+    """Return a number of things: ``1 call``, ``2 calls``; `many` is the plural of a noun without an s."""
+    return f"{count} {noun if count == 1 else many or noun + 's'}"
 
 
 def duration(seconds: float) -> str:

@@ -223,7 +223,7 @@ def test_a_notebook_that_has_other_cells_than_those_that_ran_is_told(reduction: 
     packed = pack_reduction(reduction, tmp_path / "x.zip")
     (note,) = packed.notes
     assert note.startswith(
-        "1 call(s) ran in cells that the saved notebook lacks or has in another form (tclean): save my red"
+        "1 call ran in cells that the saved notebook lacks or has in another form (tclean): save my red"
     )
     text = (open_crate(packed.path, tmp_path / "o").folder / "README.md").read_text()
     assert "does not have the cells of these calls as they ran:\n7 (tclean).\n" in text

@@ -203,6 +203,6 @@ def test_a_record_that_could_not_be_written_is_missed(tmp_path: Path, capsys: py
     notebook = write_notebook(tmp_path / "k.ipynb", cells)
     assert main(["run", str(notebook)]) == 3
     told = capsys.readouterr()
-    assert "1 session(s) of this run have no record" in told.err
+    assert "There is no record in" in told.err
     assert "No CASA task was called" not in told.out
     assert "hours\n" in [output.get("text") for output in outputs(notebook)[0]]

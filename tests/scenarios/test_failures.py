@@ -196,7 +196,7 @@ def test_a_folder_that_is_read_only_stops_no_task_and_is_told_once(ngc5921_fits:
             "%casaprov status",
         ),
     )
-    assert "no record in" in run_on("size=2m,ro", notebook, code=3)
+    assert "There is no record in" in run_on("size=2m,ro", notebook, code=3)
     assert "DATA_DESC_ID=0" in printed(notebook)
     told = printed(notebook, "stderr")
     assert told.count("casaprov:") == 1

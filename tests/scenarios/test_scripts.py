@@ -129,7 +129,7 @@ def test_a_script_runs_as_under_python_and_is_packed_as_it_ran(
     assert main(["run", "--dry", "two.py"]) == 0
     assert "0 calls would be restored and 2 run" in capsys.readouterr().out
     assert main(["sync", "two.py"]) == 0
-    assert "2 calls of 1 session(s)" in capsys.readouterr().out
+    assert "2 calls of 1 session" in capsys.readouterr().out
     Path("renamed.py").write_text(SCRIPT)
     assert main(["sync", "renamed.py"]) == 0
     assert main(["inspect", "renamed.py"]) == 0

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from casaprov.kernel.page import preformatted
-from casaprov.records.wording import duration
+from casaprov.records.wording import counted, duration
 from casaprov.tasks.calls import Restored
 
 __all__ = ["MAX_LINES", "CallLog", "Running", "call_log", "log_block", "messages", "progress"]
@@ -79,11 +79,11 @@ class CallLog:
     def summary(self) -> str:
         """One line about the call."""
         parts = [self.badge] if self.restored is not None else []
-        parts += [_counted(self.lines, "log line")] if self.lines else []
+        parts += [counted(self.lines, "log line")] if self.lines else []
         if self.warnings:
-            parts.append(_counted(self.warnings, "warning"))
+            parts.append(counted(self.warnings, "warning"))
         if self.errors:
-            parts.append(_counted(self.errors, "error"))
+            parts.append(counted(self.errors, "error"))
         if self.seconds >= 0.05 and self.restored is None:
             parts.append(duration(self.seconds))
         if not self.recorded:
@@ -166,7 +166,7 @@ def log_block(calls: Sequence[CallLog], running: Running | None = None) -> tuple
     if several:
         listed = [f"{_numbered(call)}{call.summary}" for call in several[:_MAX_LISTED]]
         if len(several) > _MAX_LISTED:
-            listed.append(f"... and {_counted(len(several) - _MAX_LISTED, 'call')} more; '%casaprov log' lists them")
+            listed.append(f"... and {counted(len(several) - _MAX_LISTED, 'call')} more; '%casaprov log' lists them")
         title = _together(several)
         parts.append(_details(title, "\n".join(listed)))
         plain.append(title)
@@ -231,7 +231,7 @@ def _cut(lines: list[str]) -> tuple[str, bool]:
     """Keep the beginning and the end of a log that is too long."""
     if len(lines) <= MAX_LINES:
         return "\n".join(lines), False
-    left_out = f"... {_counted(len(lines) - MAX_LINES, 'line')} left out here ..."
+    left_out = f"... {counted(len(lines) - MAX_LINES, 'line')} left out here ..."
     return "\n".join([*lines[:_HEAD], left_out, *lines[_HEAD - MAX_LINES :]]), True
 
 
@@ -282,16 +282,12 @@ def _together(calls: Sequence[CallLog]) -> str:
         (sum(call.errors for call in calls), "error"),
     ):
         if count:
-            parts.append(_counted(count, word))
+            parts.append(counted(count, word))
     return f"{', '.join(parts)}, {duration(sum(call.seconds for call in calls))}"
 
 
 def _numbered(call: CallLog) -> str:
     return f"{call.reference.rpartition('/')[2]:>4}  " if call.reference else ""
-
-
-def _counted(count: int, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}"
 
 
 def _clipped(text: str, characters: int) -> str:
