@@ -8,11 +8,12 @@ wires the session of :mod:`casaprov.kernel.recorded_session` to it, as :mod:`cas
 from __future__ import annotations
 
 import atexit
+import importlib
 import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -60,6 +61,8 @@ def main(arguments: Sequence[str]) -> None:
     atexit.register(ending.close)  # first, and so the last to run
     path = Path(os.path.abspath(argv[0]))  # noqa: PTH100 - as Python does: links are not followed
     data = path.read_bytes()
+    with suppress(ImportError):
+        importlib.import_module("sqlite3")  # the script may import CASA, whose SQLite does not serve every Python
     prepare()
     recording = ScriptRecording(path, data, argv[1:], casa_shell=casa_shell)
     recording.start()

@@ -157,6 +157,12 @@ def test_a_script_ends_as_under_python(tmp_path: Path, argument: str) -> None:
     assert document.activities[-1].outcome == ("failed" if argument == "fail" else "completed")
 
 
+def test_a_script_starts_with_the_sqlite_of_python(tmp_path: Path) -> None:
+    """CASA brings another one, which does not serve every Python."""
+    (tmp_path / "s.py").write_text("import sys\nsys.exit('sqlite3' not in sys.modules)\n")
+    assert _run(tmp_path, ["-m", "casaprov", "run", "s.py"])[0] == 0
+
+
 def test_options_for_notebooks_are_refused_for_a_script(capsys: pytest.CaptureFixture[str]) -> None:
     Path("two.py").write_text(SCRIPT)
     for option in (["--kernel", "python3"], ["--timeout", "3"], ["-o", "x.ipynb"], ["--dry", "-o", "x.ipynb"]):
