@@ -154,7 +154,7 @@ def test_the_demo_runs_from_the_wheel_without_git(installed: Installed) -> None:
     installed.done("casaprov", "export", "run/ngc5921.ipynb", "-o", "ngc5921.crate.zip")
     installed.done("casaprov", "validate", "ngc5921.crate.zip")
     report = json.loads(installed.done("casaprov", "replay", "ngc5921.crate.zip", "--work", "again", "--json"))
-    assert len([product for product in report["products"] if product["final"]]) == 19
-    assert {product["comparison"]["verdict"] for product in report["products"]} == {"same-content"}
+    final = [product["comparison"]["verdict"] for product in report["products"] if product["final"]]
+    assert final == ["same-content"] * 19  # of others, some may have been changed before they were digested
     (session,) = json.loads(installed.done("casaprov", "inspect", "ngc5921.crate.zip", "--json"))["sessions"]
     assert session["environment"].get("git") is None
