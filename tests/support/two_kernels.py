@@ -119,8 +119,8 @@ class Contents:
             yield path, (stamps, self._digest(path))
 
     def _digest(self, path: Path) -> str:
-        if path.is_file() and (here := str(self.folder).encode()) in (data := path.read_bytes()):
-            return str(digest_bytes(data.replace(here, b"")))  # a listing names its MeasurementSet by a whole path
+        if path.suffix == ".txt":  # a listing names its MeasurementSet by a whole path
+            return str(digest_bytes(path.read_bytes().replace(str(self.folder).encode(), b"")))
         try:
             return str(measure(path, table_reader, fits_reader).content_digest)
         except CasaprovError as error:
