@@ -75,7 +75,7 @@ def measure(task: str, files: int, calls: int, repeats: int) -> list[Finding]:
                 for one, other in zip(runs["recorded"], runs["plain"], strict=True)
             ]
             what = f"added per call: {task}, {which} calls, {files} files, {fill.__name__}"
-            found.append(Finding(letter="k", what=what, number=number(added), unit="ms", goal=ADDED))
+            found.append(Finding(letter="m", what=what, number=number(added), unit="ms", goal=ADDED))
     return found
 
 
@@ -88,7 +88,7 @@ def main() -> None:
     options = measuring.options(parser)
     files, task, calls = (options.chosen[name] for name in ("files", "task", "calls"))
     measuring.tell(
-        guarded("k", "calls in large folders", lambda: measure(task, files, calls, options.repeats)), options.output
+        guarded("m", "calls in large folders", lambda: measure(task, files, calls, options.repeats)), options.output
     )
 
 

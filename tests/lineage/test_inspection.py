@@ -113,6 +113,7 @@ def test_a_notebook_that_is_none_has_no_order(text: bytes) -> None:
     assert cell_numbers(text, document) == {}
 
 
+@pytest.mark.long
 @pytest.mark.casa
 @pytest.mark.slow
 def test_cells_run_out_of_order_are_shown(

@@ -89,6 +89,7 @@ def test_2_which_resources_did_each_step_use(graph: Graph) -> None:
     }
 
 
+@pytest.mark.long
 @pytest.mark.casa
 def test_each_call_of_a_real_run_has_its_resources(reduction: Reduction) -> None:
     nodes = described(reduction.crate)
