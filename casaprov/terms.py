@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
 
 __all__ = [
     "BUILD_INSTRUCTIONS_CONTEXT",
@@ -105,12 +106,17 @@ class Conformance(NamedTuple):
         """Contexts behind that of RO-Crate: that of Workflow Run Crate, and a term if RO-Crate's has it not."""
         return (WORKFLOW_RUN_CONTEXT, *([BUILD_INSTRUCTIONS_CONTEXT] if self.ro_crate == "1.1" else []))
 
+    def contexts_behind(self, entities: Iterable[Mapping[str, Any]]) -> list[str | dict[str, str]]:
+        """Return those of the further contexts that a description with these entities takes."""
+        built = any("buildInstructions" in entity for entity in entities)
+        return [one for one in self.more_contexts if built or one != BUILD_INSTRUCTIONS_CONTEXT]
+
 
 CONFORMANCES: Final = {
     "0.5": Conformance(workflow_run="0.5", ro_crate="1.1", workflow_ro_crate="1.0"),
     "0.6": Conformance(workflow_run="0.6", ro_crate="1.3", workflow_ro_crate="1.1"),
 }
-"""What a description can conform to, by the version of Workflow Run Crate."""
+"""Specifications that a description can conform to, by the version of Workflow Run Crate."""
 
 WORKFLOW_PROFILE: Final = "https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"
 PARAMETER_PROFILE: Final = "https://bioschemas.org/profiles/FormalParameter/1.0-RELEASE"

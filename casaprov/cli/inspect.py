@@ -94,7 +94,9 @@ def inspect(
 
             opened = open_subject(subject)
         document, cells, whole = opened.document, opened.cells, opened.document
-        options |= {"remarks": opened.notes, "relevant": opened.relevant, "people": opened.people}
+        options |= {"remarks": opened.notes, "relevant": opened.relevant}
+        if options["prov"] or options["prov_plain"]:
+            options["people"] = opened.people()
     # The calls of a part keep their numbers.
     found = replace(inspect_document(document, cells, **options), numbers=whole.call_numbers)
     written = list(found.written)

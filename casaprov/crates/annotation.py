@@ -17,7 +17,7 @@ from casaprov.credits.people import Organization, Person
 from casaprov.errors import UsageError
 from casaprov.observations.jsonld import archive_id, archive_nodes
 from casaprov.records.model import Identifier
-from casaprov.terms import BUILD_INSTRUCTIONS_CONTEXT, CONFORMANCES
+from casaprov.terms import CONFORMANCES
 
 __all__ = ["Annotation", "annotated", "annotated_text", "linked", "linked_text", "write_copy"]
 
@@ -84,9 +84,7 @@ def annotated(metadata: dict[str, Any], annotation: Annotation) -> dict[str, Any
     if annotation.repair:
         stated = {one.get("@id") for one in _set(root.get("conformsTo")) if isinstance(one, dict)}
         conformance = next((c for c in CONFORMANCES.values() if stated >= c.profiles.keys()), CONFORMANCES["0.5"])
-        built = any("buildInstructions" in node for node in nodes.values())
-        more = [one for one in conformance.more_contexts if built or one != BUILD_INSTRUCTIONS_CONTEXT]
-        changed["@context"] = [conformance.context, *more]
+        changed["@context"] = [conformance.context, *conformance.contexts_behind(nodes.values())]
     return changed
 
 

@@ -189,9 +189,7 @@ def metadata_document(nodes: Iterable[Node], conformance: terms.Conformance) -> 
     crate = ROCrate(version=conformance.ro_crate)
     nodes = list(nodes)
     # ro-crate-py writes the context of RO-Crate only; "sha256" and "environment" are terms of a second one.
-    built = any("buildInstructions" in node for node in nodes)
-    more = [one for one in conformance.more_contexts if built or one != terms.BUILD_INSTRUCTIONS_CONTEXT]
-    crate.metadata.extra_contexts.extend(more)
+    crate.metadata.extra_contexts.extend(conformance.contexts_behind(nodes))
     own = {METADATA: crate.metadata, "./": crate.root_dataset}
     described = []
     for node in nodes:

@@ -73,9 +73,7 @@ def environment_files(document: Document) -> dict[str, bytes]:
 
 def _conda(environment: Environment) -> Iterator[str]:
     """Yield the lines of an environment of conda, with everything else from the Python Package Index."""
-    installed = environment.distributions or environment.packages
-    pins = _pins(environment)
-    local = {name: version.removesuffix(_LOCAL) for name, version in installed.items() if version.endswith(_LOCAL)}
+    pins, local = _pins(environment), _local(environment)
     yield f"# Python {environment.python} on {environment.platform}"
     if not environment.distributions:
         yield "# Other distributions were installed, whose versions are not in the record."
@@ -95,8 +93,18 @@ def _conda(environment: Environment) -> Iterator[str]:
 
 def _pins(environment: Environment) -> dict[str, str]:
     """Return the versions of the distributions that did not come from a folder."""
-    installed = environment.distributions or environment.packages
-    return {name: version for name, version in installed.items() if not version.endswith(_LOCAL)}
+    return {name: version for name, version in _installed(environment).items() if not version.endswith(_LOCAL)}
+
+
+def _local(environment: Environment) -> dict[str, str]:
+    """Return the versions of the distributions that came from a folder."""
+    installed = _installed(environment).items()
+    return {name: version.removesuffix(_LOCAL) for name, version in installed if version.endswith(_LOCAL)}
+
+
+def _installed(environment: Environment) -> dict[str, str]:
+    """Return the versions of all distributions, as far as the record tells them."""
+    return environment.distributions or environment.packages
 
 
 def _requirement(name: str, version: str) -> str:

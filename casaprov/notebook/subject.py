@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from casaprov.crates.layout import tree_name
@@ -38,14 +39,14 @@ class Subject:
     relevant
         Tells which parts of what a call used matter to it.
     people
-        Authors that are named for the crate or the notebook.
+        Returns the authors that are named for the crate or the notebook.
     """
 
     document: Document
     cells: dict[str, int]
     notes: tuple[str, ...]
     relevant: Relevant
-    people: tuple[Agent, ...] = ()
+    people: Callable[[], tuple[Agent, ...]] = tuple
 
 
 def relevance(tree: Callable[[Digest], Path], states: Iterable[Entity] = ()) -> Relevant:
@@ -86,17 +87,12 @@ def open_subject(path: Path) -> Subject:
     if not path.exists():
         raise UsageError(f"There is no {path}.", hint="Name a notebook or a crate.")
     if path.suffix in (".ipynb", ".py"):
-        from casaprov.credits.sources import find_credits
         from casaprov.notebook.export import find_journal, record_of  # needs Jupyter, which a crate does not
-        from casaprov.notebook.ipynb import read_notebook
 
         document, saved, journal = record_of(path), path.read_bytes(), find_journal(path)
         notes = notebook_notes(saved, document, path.name)
         relevant = relevance(lambda digest: tree_path(journal, digest))
-        people: tuple[Agent, ...] = ()
-        with suppress(UsageError):  # a file about the authors that cannot be read is the matter of an export
-            people = _people(find_credits(path, read_notebook(path).metadata, Credits()).authors)
-        return Subject(document, cell_numbers(saved, document), notes, relevant, people)
+        return Subject(document, cell_numbers(saved, document), notes, relevant, partial(_authors, path))
     if is_journal_folder(path):
         document = read_document(path, path.name)
         return Subject(document, {}, (), relevance(lambda digest: tree_path(path, digest)))
@@ -109,7 +105,17 @@ def open_subject(path: Path) -> Subject:
         cells = cell_numbers(notebook, crate.document)
         relevant = relevance(lambda digest: crate.folder / tree_name(digest), crate.document.entities)
         people = (*crate.manifest.authors, *_people(crate.manifest.credits.authors))
-        return Subject(crate.document, cells, notes, relevant, people)
+        return Subject(crate.document, cells, notes, relevant, lambda: people)
+
+
+def _authors(path: Path) -> tuple[Agent, ...]:
+    """Return the authors of a notebook or script."""
+    from casaprov.credits.sources import find_credits
+    from casaprov.notebook.ipynb import read_notebook
+
+    with suppress(UsageError):  # a file about the authors that cannot be read is the matter of an export
+        return _people(find_credits(path, read_notebook(path).metadata, Credits()).authors)
+    return ()
 
 
 def _people(authors: Iterable[Person]) -> tuple[Agent, ...]:

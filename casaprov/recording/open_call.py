@@ -231,7 +231,7 @@ def find_changes(
     """
     named = _named_paths(open_call)
     changes = open_call.before.changes_until(after)
-    observed = _add_undeclared(named, _as_listed_changes(changes, open_call.before.folder), author)
+    observed = _add_undeclared(named, changes, author, open_call.before.folder)
     before = open_call.stamps
 
     def is_its_own(path: Path, *, declared: bool) -> bool:
@@ -266,28 +266,29 @@ def _add_undeclared(
     named: dict[Path, tuple[str | None, bool]],
     changes: Mapping[Path, Change],
     author: Callable[[Path, Change], Author],
+    folder: Path,
 ) -> list[Path]:
-    """Add the changed paths that a call did not name; return the paths with an unknown author."""
+    """Add the changed paths in a folder that a call did not name; return the paths with an unknown author."""
     observed: list[Path] = []
     met: set[Path] = set()
-    for path, change in sorted(changes.items(), key=lambda item: len(item[0].parts)):
-        # A file in a folder that is named is part of the folder; a link is a name for what lies elsewhere.
-        if path in named or not named.keys().isdisjoint(path.parents) or path.is_symlink():
+    for changed, change in sorted(changes.items(), key=lambda item: len(item[0].parts)):
+        # A link is a name for what lies elsewhere.
+        if _is_part(changed, named) or changed.is_symlink() or (by := author(changed, change)) == "other":
             continue
-        match author(path, change):
-            case "call":
-                named[path] = (None, False)
-            case "unknown" if path.exists() and met.isdisjoint(path.parents):
-                observed.append(path)
-                met.add(path)
-            case _:
-                pass
+        path = as_listed(changed, folder)  # the system reports the names that programs use
+        if _is_part(path, named):
+            continue
+        if by == "call":
+            named[path] = (None, False)
+        elif path.exists() and met.isdisjoint(path.parents):
+            observed.append(path)
+            met.add(path)
     return observed
 
 
-def _as_listed_changes(changes: Mapping[Path, Change], folder: Path) -> dict[Path, Change]:
-    """Return changes by the names that the disk lists: the system reports them by those that programs use."""
-    return {as_listed(path, folder): change for path, change in changes.items()}
+def _is_part(path: Path, named: Mapping[Path, object]) -> bool:
+    """Return True for a path that is named, or lies in a folder that is."""
+    return path in named or not named.keys().isdisjoint(path.parents)
 
 
 def _change_of(path: Path, changes: Mapping[Path, Change]) -> Change:
@@ -364,9 +365,9 @@ def _named_paths(open_call: OpenCall) -> dict[Path, tuple[str | None, bool]]:
     named: dict[Path, tuple[str | None, bool]] = {}
     for use in as_listed_uses(files.outputs(call.parameters, call.cwd), call.cwd) if files else ():
         named.setdefault(open_call.names.below(use.path), (use.parameter, True))
-    new = [
-        use for use in open_call.uses if use.role != "used"
-    ]  # a disk may list it by another name, now that it exists
-    for use in (*as_listed_uses(new, call.cwd), *(use for use in open_call.uses if use.role == "used")):
-        named.setdefault(use.path, (use.parameter, use.role == "changed" and files is not None))
+    for use in open_call.uses:
+        # What the call made did not exist when its use was noted: the disk may list it by another name.
+        known = use.role == "used" or use.path in named
+        path = use.path if known else as_listed(use.path, call.cwd)
+        named.setdefault(path, (use.parameter, use.role == "changed" and files is not None))
     return named

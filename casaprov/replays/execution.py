@@ -218,7 +218,10 @@ class Execution:
         self.work.make_folder(cwd)
 
         # Recorded on a disk that does not tell A from a: the parameters may spell a name otherwise than the disk does.
-        listed = {folded(path): path for path in self._paths_of(activity)}
+        listed = {
+            folded(path): path
+            for path in (self.entities[use.entity].path for use in (*activity.used, *activity.generated))
+        }
 
         def recorded_name(path: Path) -> str:
             name = _recorded_name(path, names)
@@ -248,9 +251,6 @@ class Execution:
         return TaskCall(
             task=activity.task, package=activity.package, parameters=parameters, given=activity.given, cwd=cwd
         )
-
-    def _paths_of(self, activity: Activity) -> list[str]:
-        return [self.entities[usage.entity].path for usage in (*activity.used, *activity.generated)]
 
     def _check_space(self, activity: Activity, result: TaskResult) -> None:
         full = isinstance(result.error, OSError) and result.error.errno == errno.ENOSPC
