@@ -19,7 +19,7 @@ from playwright.sync_api import Browser
 
 from casaprov.notebook.export import record_of
 from casaprov.records.schema import validate_record
-from jupyter_pages import APPLICATIONS, JupyterServer, NotebookPage, browser, chromium, server
+from jupyter_pages import APPLICATIONS, JupyterServer, NotebookPage, browser, chromium, server, wait_until
 from reductions import Reduction, write_notebook
 
 EXAMPLE = EXAMPLES / "ngc5921.ipynb"
@@ -168,4 +168,30 @@ def test_a_notebook_that_is_renamed_while_it_is_open_keeps_all_its_calls(
     assert tasks(cleared) == tasks(written)
     assert not (together.folder / "before.ipynb").exists()
     assert notebook.dialogs == []
+    notebook.page.close()
+
+
+@pytest.mark.long
+def test_a_notebook_that_is_renamed_while_its_kernel_starts_keeps_its_calls(
+    window: Browser, alone: JupyterServer, reduction: Reduction
+) -> None:
+    folder = alone.folder / "renamed"
+    folder.mkdir()
+    shutil.copytree(reduction.data / "n.ms", folder / "n.ms")
+    metadata = {"kernelspec": {"name": "casaprov", "display_name": "CASA (casaprov)", "language": "python"}}
+    cells = [nbformat.v4.new_code_cell(text) for text in ("listobs('n.ms')", "flagdata('n.ms', autocorr=True);")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), folder / "Untitled.ipynb")
+    page = window.new_page(viewport={"width": 1280, "height": 1000})
+    notebook = NotebookPage(page, alone, "JupyterLab", "renamed/Untitled.ipynb")
+    notebook.show()
+    wait_until(lambda: notebook.kernel_state() != "", 60, "the kernel starts", page)
+    assert notebook.kernel_state() == "starting"
+    notebook.rename("ngc.ipynb")
+    notebook.run_all()
+    notebook.wait_until_run()
+    assert tasks(notebook.save()) == ["listobs", "flagdata"]
+    notebook.restart_kernel()
+    notebook.run(0)
+    assert tasks(notebook.save()) == ["listobs", "flagdata", "listobs"]
+    assert [call.task for call in record_of(notebook.path).activities] == ["listobs", "flagdata", "listobs"]
     notebook.page.close()

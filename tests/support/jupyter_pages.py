@@ -174,14 +174,23 @@ class NotebookPage:
 
     def open(self) -> None:
         """Open it, or open it again as from a bookmark, and wait for its cells and its kernel."""
+        self.show()
+        self.wait_until_open()
+
+    def show(self) -> None:
+        """Open it, and wait for its cells; its kernel may still start."""
         address = APPLICATIONS[self.application].format(name=self.path.stem, path=self._api_path)
         self.page.goto(self._server.url(address))
-        self.wait_until_open()
+        self.cells().first.wait_for(timeout=60_000)
 
     def wait_until_open(self) -> None:
         """Wait for its cells and its kernel."""
         self.cells().first.wait_for(timeout=60_000)
         self._wait_for_kernel()
+
+    def kernel_state(self) -> str:
+        """State of its kernel as the server has it; empty if there is no kernel."""
+        return str(self._kernel().get("execution_state", ""))
 
     @property
     def _api_path(self) -> str:
@@ -192,10 +201,7 @@ class NotebookPage:
         return next((session["kernel"] for session in sessions if session["path"] == self._api_path), {})
 
     def _wait_for_kernel(self, timeout_s: float = 60) -> None:
-        def idle() -> bool:
-            return bool(self._kernel().get("execution_state") == "idle")
-
-        wait_until(idle, timeout_s, "the kernel is idle", self.page)
+        wait_until(lambda: self.kernel_state() == "idle", timeout_s, "the kernel is idle", self.page)
 
     def menu(self, menu: str, item: str) -> None:
         """Choose an item of a menu."""
@@ -252,7 +258,7 @@ class NotebookPage:
         self.page.keyboard.press("Enter")
         self.path = self.path.with_name(name)
         wait_until(self.path.is_file, 20, f"it is called {name}", self.page)
-        self._wait_for_kernel(20)
+        self._wait_for_kernel()
         self._dialogs.clear()  # that one was asked for
 
     def cells(self) -> Locator:
