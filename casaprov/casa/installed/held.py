@@ -10,7 +10,7 @@ import errno
 import fcntl
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -43,18 +43,21 @@ def held_reason(paths: Sequence[Path]) -> str:
 
 def writers_reason(paths: Sequence[Path]) -> str:
     """Return a sentence if this process has a file below one of the paths open to write, ``table.lock`` aside."""
-    for place, file in _open_below(paths, to_write=True):
+    # Maps of plain files alone: casacore keeps the descriptor of what it maps, and the list of all maps takes as long as a
+    # short task, in each look-up.
+    for place, file in _open_below(paths, to_write=True, mapped=any(path.is_file() for path in paths)):
         if file.name != _LOCK:
             return f"This session has {file} open to write, of {place}."
     return ""
 
 
-def _open_below(paths: Sequence[Path], *, to_write: bool = False) -> Iterator[tuple[Path, Path]]:
+def _open_below(paths: Sequence[Path], *, to_write: bool = False, mapped: bool = True) -> Iterator[tuple[Path, Path]]:
     """Yield a path and the open file at or below it."""
     places = {os.path.realpath(path): path for path in paths}
     if not places:
         return
-    for file in (*_descriptors(to_write=to_write), *_mapped(to_write=to_write)):
+    maps = _mapped(places, to_write=to_write) if mapped else ()
+    for file in (*_descriptors(to_write=to_write), *maps):
         for real, path in places.items():
             if file == real or file.startswith(f"{real}/"):
                 yield path, Path(file)
@@ -67,12 +70,14 @@ def _descriptors(*, to_write: bool) -> Iterator[str]:
                 yield (_DESCRIPTORS / number).readlink().as_posix()
 
 
-def _mapped(*, to_write: bool) -> Iterator[str]:
-    with _MAPS.open(encoding="utf-8", errors="surrogateescape") as lines:
-        for line in lines:
-            fields = line.rstrip("\n").split(maxsplit=_PATH_FIELD)
-            if len(fields) > _PATH_FIELD and fields[_PATH_FIELD].startswith("/") and (not to_write or "w" in fields[1]):
-                yield fields[_PATH_FIELD]
+def _mapped(places: Collection[str], *, to_write: bool) -> Iterator[str]:
+    maps = _MAPS.read_bytes()
+    if not any(os.fsencode(place) in maps for place in places):
+        return
+    for line in os.fsdecode(maps).split("\n"):
+        fields = line.split(maxsplit=_PATH_FIELD)
+        if len(fields) > _PATH_FIELD and fields[_PATH_FIELD].startswith("/") and (not to_write or "w" in fields[1]):
+            yield fields[_PATH_FIELD]
 
 
 def _locks_of(path: Path) -> Iterator[Path]:
