@@ -185,7 +185,6 @@ def export_notebook(
         items += extra
     drawn = _start_pictures(document, items, quick_looks)
     saved = _as_it_ran(notebook, journal, recorded)
-    shown = as_notebook(decoded(saved.data))["cells"] if is_script(notebook.name) else content.cells
     cells = cell_numbers(saved.data, document)
     relevant = relevance(lambda digest: tree_path(journal, digest))
     states = [session.environment.git for session in reversed(document.sessions) if session.environment.git]
@@ -208,7 +207,7 @@ def export_notebook(
             journal=clear.journal,
             items=clear.items,
             out=out,
-            title=title or first_heading(shown) or notebook.stem,
+            title=title or _heading(clear.notebook) or notebook.stem,
             credits=found,
             commit=commit_of(notebook, commits) if commits else "",
             repository=public_address(states[0].remote) if states else "",
@@ -222,6 +221,13 @@ def export_notebook(
     sentences = tuple(_sentences(outlook(Lineage(document), tasks, shipped)))
     notes = (*notes, *copied, *saved.note, *packed.notes, *remarks, *_clashes(document), *missing.values())
     return replace(packed, outlook=sentences, notes=notes)
+
+
+def _heading(notebook: Path) -> str:
+    """Return the first heading of a notebook or script, with its masks."""
+    if is_script(notebook.name):
+        return first_heading(as_notebook(decoded(notebook.read_bytes()))["cells"])
+    return first_heading(read_notebook(notebook).cells)
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,20 @@ from casaprov.digests.measurement import Measure, Measurement
 from casaprov.errors import SecretFound
 from casaprov.privacy.masked_files import Masked, masked, packing_of
 from casaprov.privacy.masks import Masks
-from casaprov.privacy.scan import Finding, scan
+from casaprov.privacy.scan import Finding, remaining, scan
+from casaprov.records.home_folder import account_name
 from casaprov.records.model import Document
 
 __all__ = ["PrivacyPolicy", "cleared"]
 
 _HOME = re.compile(r"/(?:home|Users)/[^/]+")
-_SHARED_ACCOUNTS = {"", "root", "user", "users", "jovyan", "ubuntu", "nobody"}
+_SHARED_ACCOUNTS = {
+    "", "admin", "astro", "casa", "casauser", "ci", "data", "debian", "docker", "guest", "home", "jovyan", "local",
+    "nobody", "notebook", "observer", "opt", "pipeline", "project", "projects", "public", "reduction", "root", "runner",
+    "scratch", "share", "shared", "test", "tmp", "ubuntu", "user", "users", "usr", "var", "work",
+}  # fmt: skip
+"""Names of accounts that name no person, and are names of folders as well."""
+
 _NAME_OF_A_MACHINE = re.compile(r"(?=.*[\d.-])[A-Za-z0-9.-]{5,}")
 
 
@@ -72,10 +79,16 @@ def cleared(
     masks = (
         Masks(secrets)
         if policy.keep_paths
-        else Masks(secrets, homes := _homes(document), _hosts(document), _users(homes))
+        else Masks(secrets, homes := _homes(document), _hosts(document), _users(homes), _folders(document))
     )
     with tempfile.TemporaryDirectory(prefix="casaprov-") as folder:
         found = masked(document, notebook, journal, items, masks, into=Path(folder), measure=measure)
+        left = remaining(packing_of(found.document, found.notebook, found.journal, found.items, names), secrets)
+        if left:
+            raise SecretFound(
+                f"Masks could not be put over {_listed(left)}.",
+                hint="Take it out of this file, or leave the file out of the crate: casaprov export --include.",
+            )
         if not policy.keep_paths:
             found = replace(found, document=_without_host(found.document))
         done = "Masked" if policy.redact else "Packed, since --allow was given"
@@ -100,9 +113,13 @@ def _hosts(document: Document) -> tuple[str, ...]:
 
 def _users(homes: tuple[str, ...]) -> tuple[str, ...]:
     """Return the names of accounts: of this user, and of those whose homes records may name."""
-    names = {Path(home).name for home in homes}
-    names |= {os.environ[variable] for variable in ("USER", "LOGNAME") if os.environ.get(variable)}
+    names = {Path(home).name for home in homes if Path(home).parent.name.lower() in ("home", "users")}
+    names |= {os.environ.get(variable, "") for variable in ("USER", "LOGNAME")} | {account_name()}
     return tuple(sorted(names - _SHARED_ACCOUNTS))
+
+
+def _folders(document: Document) -> tuple[str, ...]:
+    return tuple(session.folder for session in document.sessions)
 
 
 def _without_host(document: Document) -> Document:

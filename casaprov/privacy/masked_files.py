@@ -22,6 +22,7 @@ from casaprov.journal.folder import script_path, store_bytes, store_tree, tree_p
 from casaprov.lineage.saved_cells import source_digest
 from casaprov.privacy.masks import Masks
 from casaprov.privacy.scan import Packing
+from casaprov.privacy.split import is_wrapped
 from casaprov.records.model import Document
 from casaprov.records.serialise import structure, unstructure
 from casaprov.records.values import is_exact
@@ -167,7 +168,11 @@ def _masked_copy(item: PayloadItem, masks: Masks, place: Path) -> Path | None:
     if item.source is None or not masks.secrets:
         return None
     inside = [item.source / name for name in _files(item.source)] if item.source.is_dir() else [item.source]
-    changed = {path: new for path in inside if (new := masks.binary(old := path.read_bytes())) != old}
+    changed = {}
+    for path in inside:
+        old = path.read_bytes()
+        if (new := masks.binary(old, wrapped=is_wrapped(str(path), old[:6]))) != old:
+            changed[path] = new
     if not changed:
         return None
     place.mkdir(parents=True)

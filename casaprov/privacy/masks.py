@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from casaprov.hashing import Digest
+from casaprov.privacy.accounts import Accounts, longest_first
+from casaprov.privacy.split import with_masks
 from casaprov.records.home_folder import HOME
 
 __all__ = ["Masks", "mask_of"]
 
 _WORD = "REDACTED"
-_MACHINE, _ACCOUNT = "localhost", "user"
-_NO_WORD = re.compile(r"(?=.*[\d._-])\w[\w.-]{4,}")
-_VARIABLES = ("USER=", "LOGNAME=", "USERNAME=", "'USER': '", "'LOGNAME': '", '"USER": "', '"LOGNAME": "')
+_MACHINE = "localhost"
 
 
 def mask_of(secret: str) -> str:
@@ -37,8 +37,10 @@ class Masks:
     hosts
         Names of machines, in logs and outputs.
     users
-        Names of accounts, in texts: beside ``@`` and a machine, and as value of ``USER`` and the like; those that are
-        no word, such as ``jdoe12``, everywhere but in paths. A path outside of the home folder leads to a file.
+        Names of accounts, in texts, where an account is meant (:mod:`casaprov.privacy.accounts`); those that are no
+        word, such as ``jdoe12``, everywhere.
+    folders
+        Folders of the sessions: a path below them is masked up to there.
     digests
         Digests of what was masked, by those of the originals.
     """
@@ -47,6 +49,7 @@ class Masks:
     homes: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     users: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
     digests: Mapping[Digest, Digest] = field(default_factory=dict)
 
     @cached_property
@@ -55,7 +58,6 @@ class Masks:
             **{secret: mask_of(secret) for secret in self.secrets},
             **dict.fromkeys(self.homes, HOME),
             **dict.fromkeys(self.hosts, _MACHINE),
-            **dict.fromkeys(self.users, _ACCOUNT),
             **{str(old): str(new) for old, new in self.digests.items()},
         }
 
@@ -67,11 +69,18 @@ class Masks:
         folders = sorted(self.homes, key=len, reverse=True)
         parts += [rf"(?<![\w.~-]){re.escape(home)}(?![\w.-])" for home in folders]
         parts += [rf"(?<![\w.-]){re.escape(host)}(?![\w-])" for host in self.hosts]
-        parts += [part for user in self.users for part in _parts_with(user, self.hosts)]
         return re.compile("|".join(parts)) if parts else None
 
     def text(self, text: str) -> str:
         """Return a text with its masks."""
+        return self._accounts.masked(self._with_fixed(text))
+
+    @cached_property
+    def _accounts(self) -> Accounts:
+        folders = longest_first(map(self._with_fixed, self.folders))
+        return Accounts(self.users, (*self.hosts, *([_MACHINE] if self.hosts else [])), folders)
+
+    def _with_fixed(self, text: str) -> str:
         # Most texts have none: looking for the fixed texts is faster than the pattern.
         if self._pattern is None or not any(known in text for known in self._replacements):
             return text
@@ -96,25 +105,20 @@ class Masks:
             return [self.json(member, lines=lines) for member in value]
         return value
 
-    def binary(self, data: bytes) -> bytes:
-        """Return bytes with masks of the same length in place of secrets."""
-        for secret in sorted(self.secrets, key=len, reverse=True):
+    def binary(self, data: bytes, *, wrapped: bool = False) -> bytes:
+        """Return bytes with masks of the same length in place of secrets.
+
+        Parameters
+        ----------
+        wrapped
+            Secrets may be split (:func:`casaprov.privacy.split.is_wrapped`).
+        """
+        secrets = sorted(self.secrets, key=len, reverse=True)
+        for secret in secrets:
             data = data.replace(secret.encode(), mask_of(secret).encode())
-        return data
+        return with_masks(data, [(secret, mask_of(secret)) for secret in secrets]) if wrapped else data
 
     def with_digests(self, digests: Iterable[tuple[Digest, Digest]]) -> Masks:
         """Return masks that replace these digests too, where they differ."""
         added = {old: new for old, new in digests if old != new}
         return replace(self, digests={**self.digests, **added})
-
-
-def _parts_with(user: str, hosts: Iterable[str]) -> Iterator[str]:
-    """Yield patterns for the places of a text where the name of an account is meant."""
-    name = re.escape(user)
-    if _NO_WORD.fullmatch(user):
-        yield rf"(?<![\w./~-]){name}(?![\w/-])"
-        return
-    yield from (rf"(?<={re.escape(variable)}){name}(?![\w.-])" for variable in _VARIABLES)
-    # A short name of the machine, as prompts have it, too.
-    machines = {part for host in hosts for part in (host, host.partition(".")[0])}
-    yield from (rf"(?<![\w.-]){name}(?=@{re.escape(machine)}(?![\w-]))" for machine in sorted(machines))

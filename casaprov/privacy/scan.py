@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from casaprov.privacy.secrets import Secret, environment_secrets, secrets_in_bytes, secrets_in_text, secrets_in_value
+from casaprov.privacy.split import has_split, is_wrapped, split_secrets, whole_secrets
 from casaprov.records.model import Document
 from casaprov.records.serialise import unstructure
 from casaprov.untrusted.parsing.bounded_json import parse_json
 
-__all__ = ["Finding", "Packing", "scan"]
+__all__ = ["Finding", "Packing", "remaining", "scan"]
 
 _SHOWN = 4  # characters of a secret that a message may show, of one that has twelve or more
 _TEXT_START = 4096  # bytes that show if a file is text
@@ -71,6 +72,16 @@ def scan(packing: Packing, variables: Mapping[str, str]) -> tuple[Finding, ...]:
     kinds: dict[str, str] = {}
     for secret in _all_secrets(texts, packing.files, variables):
         kinds.setdefault(secret.value, secret.kind)
+    return _findings(packing, texts, kinds)
+
+
+def remaining(packing: Packing, secrets: Iterable[str]) -> tuple[Finding, ...]:
+    """Return those of these values that still stand anywhere in the files to be packed."""
+    texts = [*_notebook_texts(packing.notebook), *_record_texts(packing.document), *_log_texts(packing.logs)]
+    return _findings(packing, texts, dict.fromkeys(secrets, "a secret"))
+
+
+def _findings(packing: Packing, texts: list[_Text], kinds: Mapping[str, str]) -> tuple[Finding, ...]:
     if not kinds:
         return ()
     places: dict[str, dict[str, None]] = {value: {} for value in kinds}
@@ -79,7 +90,7 @@ def scan(packing: Packing, variables: Mapping[str, str]) -> tuple[Finding, ...]:
             if value in text.text:
                 places[value][text.place] = None
     for path, file in packing.files.items():
-        for value in _values_in(file, kinds):
+        for value in _values_in(path, file, kinds):
             places[value][path] = None
     return tuple(Finding(Secret(value, kinds[value]), tuple(found)) for value, found in places.items() if found)
 
@@ -87,8 +98,8 @@ def scan(packing: Packing, variables: Mapping[str, str]) -> tuple[Finding, ...]:
 def _all_secrets(texts: Iterable[_Text], files: Mapping[str, Path], variables: Mapping[str, str]) -> Iterator[Secret]:
     for text in texts:
         yield from secrets_in_value(text.name, text.text)
-    for file in files.values():
-        yield from _in_file(file)
+    for name, file in files.items():
+        yield from _in_file(name, file)
     yield from environment_secrets(variables)
 
 
@@ -161,7 +172,7 @@ def _joined(source: Any) -> str:
     return source if isinstance(source, str) else json.dumps(source)
 
 
-def _in_file(path: Path) -> Iterator[Secret]:
+def _in_file(name: str, path: Path) -> Iterator[Secret]:
     with path.open("rb") as file:
         start = file.read(_TEXT_START)
         if not start:
@@ -170,11 +181,18 @@ def _in_file(path: Path) -> Iterator[Secret]:
             yield from secrets_in_text((start + file.read()).decode("utf-8", "replace"))
             return
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            yield from secrets_in_bytes(data)
+            yield from whole_secrets(data, secrets_in_bytes(data))
+            if is_wrapped(name, start):
+                yield from split_secrets(data)
 
 
-def _values_in(path: Path, values: Iterable[str]) -> Iterator[str]:
+def _values_in(name: str, path: Path, values: Iterable[str]) -> Iterator[str]:
+    """Yield the values that stand in a file, or in its name."""
+    yield from (value for value in values if value in name)
     if path.stat().st_size == 0:
         return
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        yield from (value for value in values if data.find(value.encode()) >= 0)
+        wrapped = is_wrapped(name, data[:6])
+        for value in values:
+            if data.find(value.encode()) >= 0 or (wrapped and has_split(data, value)):
+                yield value

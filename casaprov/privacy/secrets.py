@@ -15,7 +15,16 @@ from mmap import mmap
 
 import numpy as np
 
-__all__ = ["Secret", "environment_secrets", "is_secret_name", "secrets_in_bytes", "secrets_in_text", "secrets_in_value"]
+__all__ = [
+    "TOKEN",
+    "Secret",
+    "environment_secrets",
+    "is_random",
+    "is_secret_name",
+    "secrets_in_bytes",
+    "secrets_in_text",
+    "secrets_in_value",
+]
 
 
 @dataclass(frozen=True, order=True)
@@ -102,7 +111,7 @@ _RULES = (
         named=True,
     ),
 )  # fmt: skip
-_UNBOUNDED = re.compile(f"(?P<secret>{_KNOWN})")
+TOKEN = re.compile(f"(?P<secret>{_KNOWN})")
 """A token in a table: the byte before it is the length of its text, which may look like a letter."""
 
 _LEAST_BITS = 3.0  # per character; English words have less, random letters and digits more
@@ -135,7 +144,7 @@ def secrets_in_bytes(data: bytes | mmap) -> Iterator[Secret]:
         text = _printable(data[max(0, start - _OVERLAP) : start + _CHUNK])
         for rule in _RULES:
             if rule.in_bytes and any(hint in text for hint in rule.hints):
-                yield from _found(rule, text, _UNBOUNDED if rule is _RULES[0] else None)
+                yield from _found(rule, text, TOKEN if rule is _RULES[0] else None)
 
 
 def _printable(data: bytes) -> str:
@@ -155,7 +164,7 @@ def _printable(data: bytes) -> str:
 def environment_secrets(variables: Mapping[str, str]) -> Iterator[Secret]:
     """Yield the values of environment variables with names of secrets."""
     for name, value in variables.items():
-        if is_secret_name(name) and len(value) >= _LEAST_OF_ENVIRONMENT and _is_random(value):
+        if is_secret_name(name) and len(value) >= _LEAST_OF_ENVIRONMENT and is_random(value):
             yield Secret(value, f"the value of the environment variable {name}")
 
 
@@ -168,7 +177,8 @@ def _found(rule: _Rule, text: str, pattern: re.Pattern[str] | None = None) -> It
     for match in (pattern or rule.pattern).finditer(text):
         if not rule.named:
             value = match["secret"]
-            if not _is_placeholder(value):
+            # Names of images and programs may begin like a token: mask-of-the-inner-quarter.
+            if not _is_placeholder(value) and (is_random(value) or not value.startswith("sk-")):
                 yield Secret(value, rule.kind)
             continue
         value = match["quoted"] or match["bare"]
@@ -182,7 +192,7 @@ def _is_secret(name: str, value: str) -> bool:
         return False
     if name and _PASSWORD_NAME.search(name):
         return len(value) >= 6
-    return len(value) >= _LEAST_LENGTH and _is_random(value)
+    return len(value) >= _LEAST_LENGTH and is_random(value)
 
 
 def _is_placeholder(value: str) -> bool:
@@ -191,7 +201,8 @@ def _is_placeholder(value: str) -> bool:
     return lowered.startswith(_PLACEHOLDERS) or (value.endswith("*") and "redacted".startswith(masked))
 
 
-def _is_random(value: str) -> bool:
+def is_random(value: str) -> bool:
+    """Return True for letters with digits in an order that no words have."""
     counts: Iterable[int] = Counter(value).values()
     bits = -sum(count / len(value) * math.log2(count / len(value)) for count in counts)
     return bits >= _LEAST_BITS and any(c.isdigit() for c in value) and any(c.isalpha() for c in value)

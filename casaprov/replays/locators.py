@@ -15,7 +15,7 @@ from pathlib import Path
 
 from casaprov.errors import JournalError
 from casaprov.journal.reader import read_session
-from casaprov.records.home_folder import expanded_home
+from casaprov.records.home_folder import expanded_account, expanded_home
 from casaprov.records.model import Document, Session
 from casaprov.replays.inputs import NotFollowed
 
@@ -50,13 +50,14 @@ class FileLocators:
             If it may not be followed.
         """
         value = expanded_home(value)
-        path = Path(os.path.normpath(value))
-        if not path.is_absolute() or "\0" in value:
-            return None
-        if any(path.is_relative_to(folder) or _leads_below(path, folder) for folder in _NEVER):
-            raise NotFollowed(f"is not followed: it leads below one of {', '.join(map(str, _NEVER))}")
-        if value in self._own or any(path.is_relative_to(folder) for folder in self._folders):
-            return path
+        for found in (value, expanded_account(value)):
+            path = Path(os.path.normpath(found))
+            if not path.is_absolute() or "\0" in found:
+                return None
+            if any(path.is_relative_to(folder) or _leads_below(path, folder) for folder in _NEVER):
+                raise NotFollowed(f"is not followed: it leads below one of {', '.join(map(str, _NEVER))}")
+            if found in self._own or any(path.is_relative_to(folder) for folder in self._folders):
+                return path
         raise NotFollowed("is not followed: you did not record this crate here, and named no folder that holds it")
 
 
@@ -66,7 +67,14 @@ def _leads_below(path: Path, folder: Path) -> bool:
 
 def _recorded_here(session: Session) -> frozenset[str]:
     """Return the paths of inputs that this user's own journal of a session names; nothing if there is none."""
-    folder, name = Path(expanded_home(session.folder)), f"{session.id}.jsonl"
+    recorded, name = expanded_home(session.folder), f"{session.id}.jsonl"
+    found = {
+        value: None for place in (recorded, expanded_account(recorded)) for value in _recorded_in(Path(place), name)
+    }
+    return frozenset(found)
+
+
+def _recorded_in(folder: Path, name: str) -> frozenset[str]:
     if not folder.is_absolute() or "/" in name or any(folder.is_relative_to(never) for never in _NEVER):
         return frozenset()
     with suppress(OSError, ValueError, JournalError):

@@ -145,3 +145,38 @@ def test_absolute_paths_below_the_home_keep_their_place_in_the_crate(tmp_path: P
         pack(clear.document, notebook=clear.notebook, journal=clear.journal, items=clear.items, out=tmp_path / "x.zip")
     assert "products/_absolute/~/out/mom0.fits" in zipfile.ZipFile(tmp_path / "x.zip").namelist()
     assert check_crate(tmp_path / "x.zip") == ()
+
+
+def test_the_account_is_masked_in_paths_of_records_and_the_crate_is_valid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("USER", "annabel")
+    made = make_reduction(tmp_path / "nb")
+    session = replace(made.document.sessions[0], folder="/scratch/annabel/nb")
+    calls = list(made.document.activities)
+    calls[0] = replace(calls[0], parameters={**calls[0].parameters, "antnamescheme": "/data/users/annabel"})
+    outside = replace(made.document.entities[-1], path="/scratch/annabel/out/mom0.fits")
+    entities = (*made.document.entities[:-1], outside)
+    log = calls[0].log
+    assert log is not None
+    (made.journal / log.path).write_text("INFO\twrites /tmp/pytest-of-annabel/x for annabel@node-7\n")
+    document = replace(made.document, sessions=(session,), activities=tuple(calls), entities=entities)
+    files, _ = crate_of(replace(made, document=document), PrivacyPolicy(), tmp_path / "x.zip")
+    assert holding(files, "annabel") == []
+    assert b"/tmp/pytest-of-user/x for user@node-7" in files["logs/01-importuvfits.log"]
+    assert check_crate(tmp_path / "x.zip") == ()
+    files, _ = crate_of(replace(made, document=document), PrivacyPolicy(keep_paths=True), tmp_path / "y.zip")
+    assert "logs/01-importuvfits.log" in holding(files, "annabel")
+
+
+def test_a_file_that_no_mask_fits_on_is_named(tmp_path: Path) -> None:
+    made = make_reduction(tmp_path / "nb")
+    (made.folder / "n.gcal" / TOKEN).write_bytes(b"x")
+    (made.folder / "n.gcal" / "table.info").write_text(TOKEN)
+    gcal = measure(made.folder / "n.gcal").content_digest
+    entities = [replace(e, content_digest=gcal) if e.path == "n.gcal" else e for e in made.document.entities]
+    made = replace(made, document=replace(made.document, entities=tuple(entities)))
+    with pytest.raises(SecretFound, match=r"Masks could not be put over .* in products/n\.gcal/ghp") as caught:
+        crate_of(made, PrivacyPolicy(redact=True), tmp_path / "x.zip")
+    assert "--include" in caught.value.hint
+    assert not (tmp_path / "x.zip").exists()

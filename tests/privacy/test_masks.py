@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from casaprov.privacy.masks import Masks, mask_of
 
 MASKS = Masks(secrets=frozenset({"s3same", "s3same-and-more"}), homes=("/home/anna",), hosts=("node-7.example.org",))
@@ -39,16 +41,55 @@ def test_digests_of_what_was_masked_are_replaced() -> None:
 
 def test_the_name_of_an_account_is_masked_where_it_is_meant() -> None:
     masks = Masks(homes=("/home/anna",), hosts=("node-7.example.org",), users=("anna", "jdoe12"))
-    assert masks.text("anna@node-7.example.org:~$ USER=anna") == "user@localhost:~$ USER=user"
-    assert masks.text("environ({'USER': 'anna', 'LOGNAME': 'anna'})") == "environ({'USER': 'user', 'LOGNAME': 'user'})"
     assert masks.text("by jdoe12 (jdoe12@lab)") == "by user (user@lab)"
-    # Words, other names, and paths that lead to files stay.
-    for text in (
-        "anna said anna",
-        "anna@example.com",
-        "jdoe123",
-        "/scratch/jdoe12/x.ms",
-        "jdoe12/x.ms",
-        "USER=annabel",
+    for text, masked in (
+        ("anna@node-7.example.org:~$ USER=anna", "user@localhost:~$ USER=user"),
+        ("environ({'USER': 'anna', 'LOGNAME': 'anna'})", "environ({'USER': 'user', 'LOGNAME': 'user'})"),
+        ("scp anna@lab.example.com:/data/x .", "scp user@lab.example.com:/data/x ."),
+        ("ssh anna@hpc7", "ssh user@hpc7"),
+        ("INFO\tUser: anna.", "INFO\tUser: user."),
+        ("uid=1000(anna) gid=100(users)", "uid=1000(user) gid=100(users)"),
+        ("total 8\n-rw-r--r-- 1 anna astro 5 May  1 x.ms", "total 8\n-rw-r--r-- 1 user astro 5 May  1 x.ms"),
+        ("ls ~anna/x", "ls ~user/x"),
     ):
+        assert masks.text(text) == masked
+    # Words, and other names, stay.
+    for text in ("anna said anna", "anna@example.com", "jdoe123", "anna/x.ms", "jdoe12/x.ms", "USER=annabel"):
         assert masks.text(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("/scratch/anna/x.ms", "/scratch/user/x.ms"),
+        ("vis = '/data/users/anna'", "vis = '/data/users/user'"),
+        ('{"vis": "/my disk/anna/x.ms"}', '{"vis": "/my disk/user/x.ms"}'),
+        ("opened /tmp/pytest-of-anna/x, /tmp/anna.", "opened /tmp/pytest-of-user/x, /tmp/user."),
+        ("PATH=/bin:/scratch/anna/bin", "PATH=/bin:/scratch/user/bin"),
+        ("file:///scratch/anna/x.ms", "file:///scratch/user/x.ms"),
+        ("rsync lab:/scratch/anna/x.ms", "rsync lab:/scratch/user/x.ms"),
+        ("['../anna/x.ms', f'{top}/anna/y']", "['../user/x.ms', f'{top}/user/y']"),
+        ("/home/anna/anna-2/x", "/~/user-2/x"),
+        ("/scratch/anna/nb/anna/x.image", "/scratch/user/nb/anna/x.image"),
+    ],
+)
+def test_an_account_is_masked_in_paths_outside_of_the_home(text: str, masked: str) -> None:
+    masks = Masks(homes=("/home/anna",), users=("anna",), folders=("/scratch/anna/nb", ""))
+    assert masks.text(text) == masked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://github.com/anna/reduction.git",
+        "ivo://anna/x?/anna",
+        "/data/annabel/x.ms",
+        "/data/hannah",
+        "/data/anna-2.ms/table.dat",
+        "anna/bob and either/anna",
+        "1/anna",
+        "m.image/anna",
+    ],
+)
+def test_other_names_and_words_stay(text: str) -> None:
+    assert Masks(users=("anna",)).text(text) == text
