@@ -77,3 +77,10 @@ def test_the_message_tells_neither_digest_nor_size_of_what_was_found(tmp_path: P
     with pytest.raises(InputMissing, match="secret has other content") as caught:
         finder.find(entity)
     assert secret.content_digest[:16] not in str(caught.value)
+
+
+def test_an_account_that_was_masked_is_ones_own(document: Document, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("casaprov.records.home_folder.account_name", lambda: "my data")
+    assert FileLocators(document, ()).resolve("/data/user/N.fits") == Path("/data/my data/N.fits")
+    with pytest.raises(NotFollowed):
+        FileLocators(document, ()).resolve("/data/users/N.fits")
