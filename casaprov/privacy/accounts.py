@@ -24,7 +24,7 @@ _PATHS = re.compile(
 _BEFORE = (
     r"(?P<before>\b(?:USER|LOGNAME|USERNAME)=|['\"](?:USER|LOGNAME|USERNAME)['\"]: ['\"]|\buid=\d+\("
     r"|^[-dlbcps](?:[r-][w-][xsStT-]){3}[.+@]? +\d+ +"  # ls -l
-    r"|\b(?:[Uu]ser(?:name)?|[Ll]ogin|[Aa]ccount|[Oo]wner)\s?[:=]\s?['\"]?)"
+    r"|\b(?:(?i:user|username|login|account|owner))\s?[:=]\s?['\"]?)"
 )
 
 
