@@ -82,8 +82,15 @@
           with base.getTableConn() as conn:
             rows = list(conn.queryToDicts(
               "SELECT * FROM \schema.crates WHERE crate_did=%(did)s", {"did": pubDID}))
+            # An observation leads to its own DataLink, if this DaCHS has it in ObsCore.
+            obscore = list(conn.queryToDicts("SELECT to_regclass('ivoa.obscore') AS name"))[0]["name"]
+            if obscore:
+              observed = ("SELECT DISTINCT ON (obs_publisher_did) obs_publisher_did, access_url, access_format"
+                " FROM \schema.crate_inputs LEFT JOIN ivoa.obscore USING (obs_publisher_did)")
+            else:
+              observed = "SELECT obs_publisher_did, NULL AS access_url, NULL AS access_format FROM \schema.crate_inputs"
             inputs = list(conn.queryToDicts(
-              "SELECT obs_publisher_did FROM \schema.crate_inputs WHERE crate_did=%(did)s", {"did": pubDID}))
+              observed + " WHERE crate_did=%(did)s ORDER BY obs_publisher_did", {"did": pubDID}))
           if not rows:
             return DatalinkFault.NotFoundFault(pubDID, "There is no such crate")
           found = ProductDescriptor(pubDID, None, None, rows[0]["access_format"], sourceTable="\schema.crates")
@@ -99,8 +106,8 @@
           yield LinkDef(descriptor.pubDID, row["landing_url"], semantics="#documentation",
             description="Landing page", contentType="text/html")
           for used in descriptor.inputs:
-            yield LinkDef(descriptor.pubDID, used["obs_publisher_did"], semantics="#progenitor",
-              description="Observation that the crate started from")
+            yield LinkDef(descriptor.pubDID, used["access_url"] or used["obs_publisher_did"], semantics="#progenitor",
+              description="Observation "+used["obs_publisher_did"], contentType=used["access_format"])
         </code>
       </metaMaker>
     </datalinkCore>

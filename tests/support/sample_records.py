@@ -34,6 +34,7 @@ from casaprov.records.model import (
     Tier,
     Usage,
 )
+from casaprov.records.observation import Observation
 
 
 def measure(path: Path, *, tier: Tier = "full") -> Measured:
@@ -113,9 +114,18 @@ def make_reduction(folder: Path) -> Reduction:
     return Reduction(folder, notebook, journal, document)
 
 
-def journaled(folder: Path) -> Reduction:
-    """A reduction whose record is in its journal, as a kernel writes it."""
+def journaled(folder: Path, *seen: Observation) -> Reduction:
+    """A reduction whose record is in its journal, as a kernel writes it.
+
+    Parameters
+    ----------
+    *seen
+        Observations in its input.
+    """
     reduction = make_reduction(folder)
+    first, *others = reduction.document.entities
+    entities_seen = (replace(first, observations=seen), *others)
+    reduction = replace(reduction, document=replace(reduction.document, entities=entities_seen))
     journal = Journal(reduction.journal, reduction.document.sessions[0])
     entities = {entity.id: entity for entity in reduction.document.entities}
     for activity in reduction.document.activities:
