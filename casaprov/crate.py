@@ -197,6 +197,7 @@ def pack(
                 repository=repository or content_address(saved),
                 items=tuple(map(_crate_item, items)),
                 profile=profile,
+                connections=True,
             )
             CrateWriter(archive, document, on_progress).write(manifest, saved, journal, items, preview, remarks, extras)
         part.replace(out)

@@ -35,6 +35,8 @@ class Calls:
         References to the people who made the calls.
     first_format
         Describe them as casaprov 0.1.0 did.
+    connections
+        Describe which parameters of tasks the states connected.
 
     Attributes
     ----------
@@ -54,6 +56,7 @@ class Calls:
         people: Sequence[Node],
         *,
         first_format: bool = False,
+        connections: bool = True,
     ) -> None:
         self.document = document
         self.tools: dict[str, Node] = {}
@@ -68,11 +71,22 @@ class Calls:
         self._kinds = {entity.id: entity.kind for entity in document.entities}
         self._names = call_names(document)
         self._parameters: dict[str, Node] = {}
+        self._outputs: dict[str, list[str]] = {}  # FormalParameters that left an Entity
+        self._connections: dict[str, dict[str, Node]] = {}  # by tool, then by FormalParameter
+        self._connected = connections
         self._nodes = [node for activity in document.activities for node in self._call(activity)]
 
     def nodes(self) -> list[Node]:
         """Return the tools, their FormalParameters, and the descriptions of the calls."""
-        return [*self.tools.values(), *self._parameters.values(), *self._nodes]
+        connections = [node for nodes in self._connections.values() for node in nodes.values()]
+        return [*self.tools.values(), *self._parameters.values(), *connections, *map(self._connected_step, self._nodes)]
+
+    def _connected_step(self, node: Node) -> Node:
+        """Return a step with references to the connections that lead to parameters of its task."""
+        if node["@type"] != "HowToStep":
+            return node
+        known = self._connections.get(node["workExample"]["@id"], {})
+        return {**node, "connection": [ref(connection["@id"]) for connection in known.values()]}
 
     def _call(self, activity: Activity) -> Iterable[Node]:
         tool = self._tool(activity)
@@ -117,6 +131,26 @@ class Calls:
                 kind = "File" if self._kinds[usage.entity] in ("FITS", "File") else "Dataset"
                 parameter = self._parameter(tool, usage.parameter, direction, kind)
                 self.examples.setdefault(usage.entity, {})[parameter] = None
+                if direction == "output":
+                    self._outputs.setdefault(usage.entity, []).append(parameter)
+                elif self._connected:
+                    self._connect(tool, parameter, self._outputs.get(usage.entity, ()))
+
+    def _connect(self, tool: Node, target: str, sources: Iterable[str]) -> None:
+        """Note that a parameter took what calls before had left by others."""
+        nodes = self._connections.setdefault(tool["@id"], {})
+        for source in sources:
+            if target not in nodes:
+                number = sum(map(len, self._connections.values())) + 1
+                nodes[target] = {
+                    "@id": local("connection", str(number)),
+                    "@type": "ParameterConnection",
+                    "name": f"What {self._parameters[target]['name']} of {tool['name']} takes from calls before",
+                    "sourceParameter": [],
+                    "targetParameter": ref(target),
+                }
+            if ref(source) not in nodes[target]["sourceParameter"]:
+                nodes[target]["sourceParameter"].append(ref(source))
 
     def _action(self, activity: Activity, tool: Node, where: str, values: list[Node], returned: list[Node]) -> Node:
         name = self._names[activity.id]

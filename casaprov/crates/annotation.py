@@ -169,7 +169,7 @@ def _metadata(crate: Path, place: str) -> dict[str, Any]:
 
 
 def _text(metadata: dict[str, Any]) -> bytes:
-    return json.dumps(metadata, indent=2, ensure_ascii=False, allow_nan=False).encode()
+    return json.dumps(metadata, indent=1, ensure_ascii=False, allow_nan=False).encode()
 
 
 def write_copy(crate: Path, out: Path, changes: Mapping[str, bytes]) -> None:

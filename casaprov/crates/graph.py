@@ -80,7 +80,14 @@ def crate_graph(document: Document, manifest: Manifest, files: Iterable[CrateFil
     authors = [node for person in manifest.credits.authors for node in person_nodes(person)]
     people = [ref(_agent_id(agent)) for agent in agents if agent.type == "Person"]
     people += [ref(node["@id"]) for node in authors if node["@type"] == "Person"]
-    calls = Calls(document, ids, frozenset(known), people, first_format=manifest.is_first_format)
+    calls = Calls(
+        document,
+        ids,
+        frozenset(known),
+        people,
+        first_format=manifest.is_first_format,
+        connections=manifest.connections,
+    )
     observed = observed_inputs(document)
     collections = list(collection_nodes(document, ids))
     old = manifest.is_first_format

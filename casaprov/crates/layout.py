@@ -122,6 +122,8 @@ class Manifest:
         Files for running the notebook elsewhere and for catalogues: :data:`EXTRAS`.
     profile
         Version of Workflow Run Crate that the description conforms to.
+    connections
+        The description says which parameters of tasks are connected. Crates of format 2 that were written before do not.
     files
         Every file inside a directory of the crate (a table, the digest
         trees). Files that stand alone are listed, with their digests, in
@@ -140,6 +142,7 @@ class Manifest:
     preview: CrateFile | None = None
     extras: tuple[str, ...] = ()
     profile: Literal["0.5", "0.6"] = "0.5"
+    connections: bool = False
     format: Literal["casaprov/crate/1", "casaprov/crate/2"] = CRATE_FORMAT
 
     @property

@@ -141,7 +141,7 @@ class CrateWriter:
         alone.append(self._store(DOCUMENT, _json(unstructure(document))))
         alone.append(self._store(README, readme(document, manifest, notebook, remarks).encode()))
         content = metadata_document(crate_graph(document, manifest, alone), manifest.conformance)
-        self._store(METADATA, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False).encode())
+        self._store(METADATA, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode())
 
     def _copy_directory(self, path: str, source: Path) -> Iterable[CrateFile]:
         self._folder(path)

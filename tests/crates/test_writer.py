@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from casaprov.crate import OpenCrate, Packed, open_crate, pack
-from casaprov.crates.checking.validation import check_crate
+from casaprov.crates.checking.validation import check_crate, examine_crate
+from casaprov.crates.layout import Manifest
 from casaprov.crates.payload import PayloadPolicy, choose_payload
 from casaprov.errors import CrateError, RecordError, UsageError
 from casaprov.files.regular import digest_file
@@ -227,3 +228,14 @@ def test_a_notebook_that_has_other_cells_than_those_that_ran_is_told(reduction: 
     )
     text = (open_crate(packed.path, tmp_path / "o").folder / "README.md").read_text()
     assert "does not have the cells of these calls as they ran:\n7 (tclean).\n" in text
+
+
+def test_a_crate_of_format_2_that_was_written_without_connections_is_valid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("casaprov.crate.Manifest", lambda **facts: Manifest(**{**facts, "connections": False}))
+    pack_reduction(make_reduction(tmp_path / "nb"), tmp_path / "x.zip")
+    with zipfile.ZipFile(tmp_path / "x.zip") as archive:
+        assert b"ParameterConnection" not in archive.read("ro-crate-metadata.json")
+    findings = examine_crate(tmp_path / "x.zip")
+    assert (findings.errors, findings.notes) == ((), ())

@@ -1,8 +1,8 @@
 """Questions that Workflow Run Crate is to answer (its competency questions), as queries of our own.
 
 https://www.researchobject.org/workflow-run-crate/requirements lists them. 10 asks for the script around a program: a
-task has none. 11 asks for connections of parameters, which roc-validator wants between parameters of the workflow:
-a notebook has none, and its calls are connected by the states that they read and left.
+task has none. 11 asks how parameters of the workflow were used by its tools: a notebook has no parameters of its own, so
+the parameters of its tasks are connected with one another.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from sample_records import make_credits, make_reduction, pack_reduction
 PREFIXES = """
 PREFIX s: <http://schema.org/>
 PREFIX bio: <https://bioschemas.org/>
+PREFIX cw: <https://bioschemas.org/ComputationalWorkflow#>
 PREFIX meta: <https://codemeta.github.io/terms/>
 PREFIX run: <https://w3id.org/ro/terms/workflow-run#>
 """
@@ -156,6 +157,29 @@ def test_9_which_version_of_each_program_ran(graph: Graph) -> None:
     query = """SELECT DISTINCT ?version WHERE {
         ?call a s:CreateAction ; s:instrument [ a s:SoftwareApplication ; s:softwareVersion ?version ] }"""
     assert answers(graph, query) == [("6.7.0.31",)]
+
+
+def test_11_which_parameters_are_connected(graph: Graph) -> None:
+    query = """SELECT DISTINCT ?from ?left ?to ?took WHERE {
+        ?connection a run:ParameterConnection ; run:sourceParameter ?source ; run:targetParameter ?target .
+        ?one a s:SoftwareApplication ; s:name ?from ; cw:output ?source . ?source a bio:FormalParameter ; s:name ?left .
+        ?other a s:SoftwareApplication ; s:name ?to ; cw:input ?target . ?target a bio:FormalParameter ; s:name ?took }"""
+    assert {tuple(cell.removeprefix("casatasks.") for cell in row) for row in answers(graph, query)} == {
+        ("importuvfits", "vis", "listobs", "vis"),
+        ("importuvfits", "vis", "flagdata", "vis"),
+        ("flagdata", "vis", "gaincal", "vis"),
+        ("flagdata", "vis", "applycal", "vis"),
+        ("gaincal", "caltable", "applycal", "gaintable"),
+        ("applycal", "vis", "tclean", "vis"),
+        ("tclean", "imagename", "exportfits", "imagename"),
+    }
+
+
+def test_11_each_step_refers_to_the_connections_of_its_task(graph: Graph) -> None:
+    query = """SELECT ?position (COUNT(?connection) AS ?known) WHERE {
+        ?step a s:HowToStep ; s:position ?position . OPTIONAL { ?step run:connection ?connection } } GROUP BY ?position"""
+    known = {"1": 0, "2": 1, "3": 1, "4": 1, "5": 1, "6": 2, "7": 1, "8": 1}
+    assert answers(graph, query) == [(position, str(count)) for position, count in known.items()]
 
 
 def test_states_connect_the_calls(graph: Graph) -> None:

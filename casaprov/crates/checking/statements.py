@@ -37,19 +37,21 @@ _EXTENDED: Final = frozenset({"conformsTo", "hasPart", "mentions"})
 """Properties of the root that others may add references to."""
 
 _DERIVED: Final = frozenset({
-    "actionStatus", "additionalType", "agent", "alternateName", "conformsTo", "containerImage", "contentSize",
+    "actionStatus", "additionalType", "agent", "alternateName", "connection", "conformsTo", "containerImage", "contentSize",
     "encodingFormat", "endTime", "environment", "error", "exampleOfWork", "hasPart", "input", "instrument",
     "mainEntity", "mainEntityOfPage", "mentions", "object", "output", "participant", "position",
     "programmingLanguage", "propertyID", "resourceUsage", "result", "sameAs", "sha256", "softwareVersion",
-    "startTime", "step", "value", "workExample",
+    "sourceParameter", "startTime", "step", "targetParameter", "value", "workExample",
 })  # fmt: skip
 """Properties by which casaprov says what ran; others may not add them to an entity of the records."""
 
-_CLAIMS: Final = frozenset({"sameAs", "result", "workExample", "exampleOfWork", "isVariantOf", "supersededBy"})
+_CLAIMS: Final = frozenset({
+    "sameAs", "result", "workExample", "exampleOfWork", "isVariantOf", "sourceParameter", "supersededBy", "targetParameter",
+})  # fmt: skip
 """Properties of a new entity by which a file or call of the crate would become another."""
 
 _LOCAL: Final = (
-    "call", "container", "content", "control", "engine", "entity", "environment", "input", "output", "path", "run", "session", "step",
+    "call", "connection", "container", "content", "control", "engine", "entity", "environment", "input", "output", "path", "run", "session", "step",
     "tool", "usage", "value",
 )  # fmt: skip
 """Beginnings of the local identifiers that only the records give."""
