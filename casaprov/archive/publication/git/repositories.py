@@ -82,14 +82,22 @@ class Repositories:
             assert repo is not None
             with repo:
                 there = _there(repo, deposit.name)
-                if any(entry.deposit == deposit.id or entry.version > deposit.version for entry in there):
+                if any(entry.deposit == deposit.id for entry in there):
                     return
                 files = _files(repo)
                 path = there[0].path if there else _free_path(deposit, files)
                 blob = Blob.from_string(notebook_of(deposit, content))
                 repo.object_store.add_object(blob)
                 title = " ".join((deposit.title or deposit.filename).split())[:200]
-                _commit(repo, {**files, path: blob.id}, deposit, path, f"{deposit.name} v{deposit.version}: {title}")
+                title = f"{deposit.name} v{deposit.version}: {title}"
+                before = _head(repo)
+                commit = _commit(repo, before, {**files, path: blob.id}, deposit, path, title)
+                # A version whose embargo ended later than that of a newer one: the branch stays at the newest.
+                newer = [entry for entry in there if entry.version > deposit.version]
+                if newer:
+                    title = f"{deposit.name} v{max(entry.version for entry in newer)} is the newest version"
+                    commit = _commit(repo, commit, files, None, path, title)
+                _advance(repo, deposit.obs_id, before, commit)
 
     def record(self, connection: Connection, deposit: Deposit) -> None:
         """Write nothing: git has no part in the transaction."""
@@ -113,7 +121,10 @@ class Repositories:
                     path = newest.path
                     files[path] = _tree_of(repo, newest.commit)[path]
                 title = f"Withdraw {deposit.name} v{deposit.version}"
-                _commit(repo, files, deposit, path, title, withdrawn=True)
+                before = _head(repo)
+                _advance(
+                    repo, deposit.obs_id, before, _commit(repo, before, files, deposit, path, title, withdrawn=True)
+                )
 
     def mend(self) -> None:
         """Remove repositories that a kill left half made; nothing may be publishing meanwhile."""
@@ -258,28 +269,46 @@ def _tree_of(repo: Repo, commit_id: ObjectID) -> dict[str, ObjectID]:
 
 
 def _commit(
-    repo: Repo, files: dict[str, ObjectID], deposit: Deposit, path: str, title: str, *, withdrawn: bool = False
-) -> None:
+    repo: Repo,
+    parent: ObjectID | None,
+    files: dict[str, ObjectID],
+    deposit: Deposit | None,
+    path: str,
+    title: str,
+    *,
+    withdrawn: bool = False,
+) -> ObjectID:
+    """Make a commit for a deposit, or for none, that no branch has yet."""
     tree = Tree()
     for name, blob in files.items():
         tree.add(name.encode(), _FILE, blob)
     repo.object_store.add_object(tree)
-    before = _head(repo)
-    lines = {"Crate": deposit.name, "Version": str(deposit.version), "Path": path, "Deposit": deposit.id}
-    lines |= {"IVOID": deposit.did, "SHA-256": deposit.sha256} | ({"Withdrawn": "yes"} if withdrawn else {})
     commit = Commit()
     commit.tree = tree.id
-    commit.parents = [before] if before else []
-    commit.author = _identity(creators(deposit)[0]["name"])
-    commit.committer = _identity("casaprov archive")
-    commit.author_time = int(deposit.received_at.timestamp())
-    commit.commit_time = int(deposit.modified_at.timestamp())
+    commit.parents = [parent] if parent else []
+    commit.committer = commit.author = _identity("casaprov archive")
+    lines = {"Path": path}
+    if deposit is not None:
+        lines |= {"Crate": deposit.name, "Version": str(deposit.version), "Deposit": deposit.id}
+        lines |= {"IVOID": deposit.did, "SHA-256": deposit.sha256} | ({"Withdrawn": "yes"} if withdrawn else {})
+        commit.author = _identity(creators(deposit)[0]["name"])
+        commit.author_time = int(deposit.received_at.timestamp())
+        commit.commit_time = int(deposit.modified_at.timestamp())
+    else:
+        above = repo[parent] if parent else None
+        assert isinstance(above, Commit)
+        commit.author_time = commit.commit_time = above.commit_time
     commit.author_timezone = commit.commit_timezone = 0
     commit.encoding = b"UTF-8"
     commit.message = (title + "\n\n" + "".join(f"{key}: {value}\n" for key, value in lines.items())).encode()
     repo.object_store.add_object(commit)
-    if not repo.refs.set_if_equals(BRANCH, before, commit.id):
-        raise CrateError(f"The repository of {deposit.obs_id} was changed by another program.", hint="Try again.")
+    return commit.id
+
+
+def _advance(repo: Repo, obs_id: str, before: ObjectID | None, commit: ObjectID) -> None:
+    """Put the branch from one commit to another; all before that is seen by nobody."""
+    if not repo.refs.set_if_equals(BRANCH, before, commit):
+        raise CrateError(f"The repository of {obs_id} was changed by another program.", hint="Try again.")
 
 
 def _identity(name: str) -> bytes:

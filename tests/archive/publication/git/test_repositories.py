@@ -100,6 +100,26 @@ def test_what_was_taken_back_is_committed_again_under_its_name(served: ServedArc
     assert _listed(served, "EA007") == {}
 
 
+def test_a_version_that_is_published_after_a_newer_one_is_in_git(served: ServedArchive, tmp_path: Path) -> None:
+    first = served.deposit(obs_id="EA009", content=a_zip(**{"ngc5921.ipynb": '{"v": 1}'}))
+    second = served.deposit(obs_id="EA009", new_version_of=first.name, content=a_zip(**{"ngc5921.ipynb": '{"v": 2}'}))
+    archive = tmp_path / "a.zip"
+    late = Repositories(tmp_path / "git")
+    for deposit, text in ((second, '{"v": 2}'), (first, '{"v": 1}'), (first, '{"v": 1}')):
+        archive.write_bytes(a_zip(**{"ngc5921.ipynb": text}))
+        late.prepare(deposit, archive)
+        assert late.read("EA009", "ngc5921.ipynb") == b'{"v": 2}'
+    place = tmp_path / "git" / "EA009.git"
+    assert _git("show", f"{late.commit_of(first)}:ngc5921.ipynb", cwd=place) == '{"v": 1}'
+    assert _git("show", f"{late.commit_of(second)}:ngc5921.ipynb", cwd=place) == '{"v": 2}'
+    assert _git("rev-list", "--count", "master", cwd=place) == "3\n"
+    _git("fsck", "--strict", cwd=place)
+    late.withdraw(second)
+    assert late.read("EA009", "ngc5921.ipynb") == b'{"v": 1}'
+    late.withdraw(first)
+    assert late.listed("EA009") == ()
+
+
 def test_a_version_after_a_withdrawn_one_takes_the_place_of_the_one_before(served: ServedArchive) -> None:
     first = served.deposit(obs_id="EA008", content=a_zip(**{"ngc5921.ipynb": '{"v": 1}'}))
     second = served.deposit(obs_id="EA008", new_version_of=first.name, content=a_zip(**{"ngc5921.ipynb": '{"v": 2}'}))
