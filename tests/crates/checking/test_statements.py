@@ -127,6 +127,9 @@ def test_each_open_property_may_be_added_and_removed(original: Path, subject: st
             lambda n, g: g.remove(n["#call/20260501-a1b2/0004"]),
             "#call/20260501-a1b2/0004: The records say that it belongs",
         ),
+        (lambda n, g: g.remove(n["#connection/1"]), "#connection/1: The records say"),
+        (lambda n, _: n["#connection/1"].update(sourceParameter=[]), "#connection/1: Its sourceParameter"),
+        (lambda n, _: n["#step/07-tclean"].pop("connection"), "#step/07-tclean: Its connection"),
         (lambda n, g: g.remove(n["#step/04-gaincal"]), "#step/04-gaincal: The records say"),
         (lambda n, _: n["#input/casatasks.gaincal@6.7.0.31/minsnr"].update(name="x"), "/minsnr: Its name"),
         (
@@ -165,6 +168,8 @@ def test_a_change_of_the_derived_part_is_an_error_that_names_it(
         {"@id": "#act", "@type": "CreateAction", "result": [{"@id": "x"}, {"@id": "products/mom0.fits"}]},
         {"@id": "#act", "@type": "CreateAction", "instrument": {"@id": "#tool/casatasks.gaincal@6.7.0.31"}},
         {"@id": "#act", "@type": "Action", "about": {"@id": "products/mom0.fits", "sha256": "0"}},
+        {"@id": "#connection/99", "@type": "ParameterConnection"},
+        {"@id": "#x", "@type": "ParameterConnection", "targetParameter": {"@id": "#input/casatasks.tclean@6.7.0.31/vis"}},
         {"@id": "#act", "@type": "Action", "@reverse": {"object": {"@id": "products/mom0.fits"}}},
     ],
 )  # fmt: skip
