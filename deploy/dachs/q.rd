@@ -25,9 +25,9 @@
     <column name="is_latest" type="smallint" required="True" ucd="meta.code"
       description="1 for the newest public version, else 0"/>
     <column name="doi" type="text" ucd="meta.ref.doi" description="DOI, if there is one"/>
-    <column name="title" type="text" ucd="meta.title;meta.main" description="Title"/>
-    <column name="description" type="text" ucd="meta.note" description="Description by the authors"/>
-    <column name="creators" type="text" ucd="meta.bib.author" description="Authors, separated by semicolons"/>
+    <column name="title" type="unicode" ucd="meta.title;meta.main" description="Title"/>
+    <column name="description" type="unicode" ucd="meta.note" description="Description by the authors"/>
+    <column name="creators" type="unicode" ucd="meta.bib.author" description="Authors, separated by semicolons"/>
     <column name="license" type="text" ucd="meta.note" description="SPDX name of the licence"/>
     <column name="casa_version" type="text" ucd="meta.version;meta.software"
       description="Version of CASA that the calls were recorded with"/>
@@ -65,12 +65,18 @@
   <!-- Or tables from the archive's lists, for a DaCHS on another machine: dachs imp casaprov/q crates_from_csv inputs_from_csv -->
   <data id="crates_from_csv" auto="False">
     <sources>data/crates.csv</sources>
-    <csvGrammar/>
+    <csvGrammar enc="utf-8">
+      <rowfilter name="empty_is_null">
+        <code>
+          yield {name: value or None for name, value in row.items()}
+        </code>
+      </rowfilter>
+    </csvGrammar>
     <make table="crates"><rowmaker idmaps="*"/></make>
   </data>
   <data id="inputs_from_csv" auto="False">
     <sources>data/crate_inputs.csv</sources>
-    <csvGrammar/>
+    <csvGrammar enc="utf-8"/>
     <make table="crate_inputs"><rowmaker idmaps="*"/></make>
   </data>
 

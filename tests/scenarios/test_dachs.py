@@ -8,6 +8,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,10 +19,11 @@ import requests
 from astropy.table import Table
 from pyvo.dal.adhoc import DatalinkResults
 
-from archived import Served, served
+from archived import Served, a_deposit, served
 from casaprov.archive.deposits import Deposit, State
 from casaprov.archive.publication.vo.dachs import Dachs
-from casaprov.archive.settings import LimitSettings, VoSettings
+from casaprov.archive.publication.vo.tables import crates_csv, inputs_csv
+from casaprov.archive.settings import LimitSettings, Settings, VoSettings
 from casaprov.cli.commands import main
 from casaprov.crates.payload import PayloadPolicy
 from casaprov.notebook.export import export_notebook
@@ -30,7 +32,7 @@ from casaprov.vo import archives
 from casaprov.vo.archives import load_archives
 from casaprov.vo.linking import look_up
 from casaprov.vo.tap import open_session, rows_of
-from dachs_server import let_write, serve_dachs
+from dachs_server import import_lists, let_write, serve_dachs
 from sample_records import Reduction, journaled, measure
 
 pytestmark = pytest.mark.long
@@ -252,3 +254,17 @@ def test_a_crate_is_seen_at_once_and_gone_when_it_is_withdrawn(
     assert crate_links(dachs, second.did, session) == []
     assert ("#derivation", row["access_url"]) in links(origins[0], session)
     assert archive.get(f"/crates/{second.name}/v2").status_code == 410
+
+
+def test_a_dachs_elsewhere_loads_the_lists(service: pyvo.dal.TAPService, tmp_path: Path) -> None:
+    did = "ivo://jive.eu/~?LISTED_J1848%2B3219"
+    about = {"calls": 3, "inputs": [{"did": did}]}
+    at = datetime(2026, 5, 2, tzinfo=UTC)
+    listed = a_deposit(state=State.PUBLISHED, published_at=at, title='A "Höhe", 5', about=about)
+    import_lists(crates=crates_csv(Settings(root=tmp_path), [listed]), crate_inputs=inputs_csv([listed]))
+    query = "SELECT title, verdict, replayed, obs_publisher_did FROM casaprov.crates NATURAL JOIN casaprov.crate_inputs"
+    (row,) = service.run_sync(query)
+    assert (row["title"], row["obs_publisher_did"]) == (listed.title, did)
+    # Not replayed: empty in the list.
+    assert not row["verdict"]
+    assert str(row["replayed"]) in ("", "--", "None")

@@ -18,13 +18,15 @@ import requests
 
 from checkout import ROOT
 
-__all__ = ["URL", "let_write", "serve_dachs"]
+__all__ = ["URL", "import_lists", "let_write", "serve_dachs"]
 
 URL = "http://127.0.0.1:28087"
 """Address in ``tests/fixtures/dachs/gavo.rc``."""
 
 _MADE = Path("/var/gavo/casaprov-tests")
 _README = ROOT / "deploy" / "dachs" / "README.md"
+_INPUTS = Path("/var/gavo/inputs")
+_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/root"}
 _UP_S = 120.0
 
 
@@ -47,7 +49,7 @@ def serve_dachs(log: Path) -> Iterator[str]:
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=subprocess.STDOUT,
-            env={"PATH": "/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/root"},
+            env=_ENVIRONMENT,
             start_new_session=True,
         )
         try:
@@ -98,3 +100,21 @@ def let_write() -> str:
     command = ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", "gavo"]
     subprocess.run(command, input=role + grants, text=True, check=True, capture_output=True, user="postgres", cwd="/")
     return f"postgresql://archive:{password}@127.0.0.1:5432/gavo"
+
+
+def import_lists(**lists: bytes) -> None:
+    """Load the lists of an archive, ``crates`` and ``crate_inputs``, as deploy/dachs/README.md says."""
+    for name, content in lists.items():
+        (_INPUTS / "casaprov" / "data" / f"{name}.csv").write_bytes(content)
+    command = ["/usr/bin/dachs", "imp", "casaprov/q", "crates_from_csv", "inputs_from_csv"]
+    done = subprocess.run(
+        ["runuser", "-u", "dachsroot", "--", *command],
+        check=False,
+        text=True,
+        cwd=_INPUTS,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        env=_ENVIRONMENT,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

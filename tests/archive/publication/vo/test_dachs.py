@@ -23,6 +23,7 @@ from postgresql import a_database
 
 RD = ROOT / "deploy" / "dachs" / "q.rd"
 AT = datetime(2026, 5, 2, tzinfo=UTC)
+_SQL = {"unicode": "text"}  # types that DaCHS has another name for
 INPUTS = {
     "calls": 12,
     "inputs": [{"did": "ivo://jive.eu/~?a"}, {"did": "ivo://jive.eu/~?b"}, {"did": "ivo://jive.eu/~?a"}],
@@ -48,7 +49,10 @@ def database(request: pytest.FixtureRequest) -> str:
     with engine.begin() as connection:
         connection.execute(text("CREATE SCHEMA casaprov"))
         for name, columns in _tables().items():
-            types = ", ".join(f"{c['name']} {c['type']} {'NOT NULL' if c.get('required') else ''}" for c in columns)
+            needed = {True: "NOT NULL", False: ""}
+            types = ", ".join(
+                f"{c['name']} {_SQL.get(c['type'], c['type'])} {needed['required' in c]}" for c in columns
+            )
             connection.execute(text(f"CREATE TABLE casaprov.{name} ({types})"))
         # Roles belong to the server, which other tests share.
         exists = connection.execute(text("SELECT 1 FROM pg_roles WHERE rolname = 'archive'")).first()
