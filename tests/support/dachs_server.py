@@ -41,6 +41,8 @@ def serve_dachs(log: Path) -> Iterator[str]:
     """
     if os.geteuid() != 0 or not _MADE.exists():
         pytest.skip("There is no DaCHS for tests: root installs it on Debian 12 with .ci/dachs")
+    if subprocess.run(["pg_ctlcluster", "15", "main", "status"], check=False, capture_output=True).returncode:
+        pytest.skip("The PostgreSQL of DaCHS is stopped: .ci/dachs starts it")
     with _MADE.open() as lock, log.open("wb") as said:
         fcntl.flock(lock, fcntl.LOCK_EX)
         server = subprocess.Popen(
