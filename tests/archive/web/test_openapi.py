@@ -60,9 +60,9 @@ def drawn(archive: Served, seconds: int, seed: int) -> None:
 
 
 def test_requests_drawn_from_the_description_find_nothing(archive: Served) -> None:
-    drawn(archive, 8, seed=1)
+    drawn(archive, 20, seed=1)
 
 
 @pytest.mark.long
 def test_many_requests_drawn_from_the_description_find_nothing(archive: Served) -> None:
-    drawn(archive, 90, seed=2)
+    drawn(archive, 300, seed=2)
