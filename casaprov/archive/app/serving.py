@@ -193,14 +193,16 @@ def work(settings: Settings, queue: Queue) -> None:
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # the lease brings the job back
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; the server ends its workers
     watch_parent(lambda: os._exit(0))
-    version = casa_version(settings.replay) if queue is Queue.REPLAYS and not settings.replay.scheduler else ""
+    replayer, version = None, ""
+    if queue is Queue.REPLAYS and settings.replay.scheduler:
+        from casaprov.archive.work.scheduler import Scheduler
+
+        scheduler = Scheduler(settings.replay)
+        replayer, version = scheduler.replay, scheduler.casa_version()
+    elif queue is Queue.REPLAYS:
+        version = casa_version(settings.replay)
     if version:
         due = parts.repository.make_due(version)
         if due:
             _log.info("CASA is %s now: %d crates are replayed again.", version, due)
-    replayer = None
-    if queue is Queue.REPLAYS and settings.replay.scheduler:
-        from casaprov.archive.work.scheduler import replayer_of
-
-        replayer = replayer_of(settings.replay)
     Worker(parts, queue, lease_s=settings.replay.lease_seconds, replayer=replayer).run(stop)
