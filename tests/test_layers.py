@@ -44,7 +44,7 @@ ROOMS: dict[str, str] = {
     "archive/tables/migrations": "archive/tables / alembic",
     "archive/tables/migrations/versions": "/ alembic sqlalchemy",
     "archive/web": "archive archive/identity archive/tables errors version / tornado",
-    "archive/work": "archive archive/tables confinement crates crates/checking errors records untrusted / distributed nbformat",
+    "archive/work": "archive archive/tables confinement crates crates/checking errors records untrusted version / distributed nbformat",
     "casa": "casa/hooks casa/installed casa/plots casa/sandbox config confinement digests doctor errors files hashing journal lineage processes recompute recompute/store recorder recording records replays tasks version",
     "casa/hooks": "casa/installed casa/plots files records tasks / wrapt",
     "casa/installed": "errors records version / git platformdirs",
