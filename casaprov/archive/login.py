@@ -87,7 +87,7 @@ def device_token(
                 wait += 5
             case error:
                 raise ArchiveError(f"The login failed: {error}.", hint="Repeat the command.")
-    raise ArchiveError("Nobody logged in in time.", hint="Repeat the command.")
+    raise ArchiveError("The login was not completed in time.", hint="Repeat the command.")
 
 
 def _json(act: Callable[..., requests.Response], url: str, **arguments: Any) -> dict[str, Any]:

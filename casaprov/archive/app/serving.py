@@ -91,7 +91,8 @@ async def _serve_alone(settings: Settings, on_ready: Callable[[str], None], lock
         sockets = bind_sockets(settings.port, settings.listen)
     except OSError as error:
         raise UsageError(
-            f"{settings.listen}:{settings.port} cannot be listened on: {error.strerror}.", hint="Choose another --port."
+            f"The archive cannot listen on {settings.listen}:{settings.port}: {error.strerror}.",
+            hint="Choose another --port.",
         ) from error
     server = make_server(archive)
     server.add_sockets(sockets)
