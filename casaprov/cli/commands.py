@@ -256,6 +256,7 @@ def import_log(*, logs: tuple[Path, ...], output: Path, folder: Path | None) -> 
     from casaprov.casalogs.log_notebook import log_notebook
     from casaprov.cli.render import issues_view
     from casaprov.journal.folder import is_journal_folder, journal_folder
+    from casaprov.records.wording import counted
 
     only_record = is_journal_folder(output)
     if not only_record:
@@ -268,9 +269,14 @@ def import_log(*, logs: tuple[Path, ...], output: Path, folder: Path | None) -> 
     if not only_record:
         write_notebook(log_notebook(record, logs, output.stem), output)
         sync_notebook(output)
-    versions = ", ".join(dict.fromkeys(one.environment.casatasks or "unknown" for one in record.sessions))
-    out.print(f"{len(record.activities)} calls of CASA {versions} are in the record of {plain(str(output))}.")
-    out.print(f"{len(record.digested)} files and tables are still there and were digested.")
+    versions = ", ".join(filter(None, dict.fromkeys(one.environment.casatasks for one in record.sessions)))
+    calls = counted(len(record.activities), "call")
+    out.print(f"The record of {plain(str(output))} has {calls}{f' of CASA {versions}' if versions else ''}.")
+    if record.digested:
+        still = counted(len(record.digested), "file or table", "files and tables")
+        out.print(f"Digested, because still there: {still}.")
+    else:
+        out.print("None of its files and tables is still there to be digested.")
     out.print(issues_view(record.remarks), soft_wrap=True)
 
 
