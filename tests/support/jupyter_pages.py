@@ -225,10 +225,15 @@ class NotebookPage:
     def run(self, cell: int, timeout_s: float = 60) -> None:
         """Click into a cell, by its place from 0, press Shift-Enter, and wait until it has its number."""
         prompt = self.cells().nth(cell).locator(".jp-InputPrompt")
-        prompt.evaluate("element => { element.textContent = '' }")  # the number may be the same after a restart
+        # It may have the same number after a restart, and a shared document may show the old one again meanwhile.
+        prompt.evaluate(_WATCH_PROMPT)
         self.cells().nth(cell).locator(".cm-content").click()
         self.page.keyboard.press("Shift+Enter")
-        wait_until(lambda: _numbered(prompt.inner_text()), timeout_s, "the cell ran", self.page)
+
+        def ran() -> bool:
+            return prompt.get_attribute("data-ran") == "yes" and _numbered(prompt.inner_text())
+
+        wait_until(ran, timeout_s, "the cell ran", self.page)
 
     def restart_kernel(self) -> None:
         """Restart the kernel, as the menu does after its question."""
@@ -303,6 +308,13 @@ new MutationObserver(changes => {
       if (node.classList && node.classList.contains("jp-Dialog")) window.casaprovSawDialog(node.innerText);
 }).observe(document, {childList: true, subtree: true});
 """
+
+# A cell that runs has a star until it has its number.
+_WATCH_PROMPT = """element => {
+  element.dataset.ran = "";
+  new MutationObserver(() => { if (element.textContent.includes("*")) element.dataset.ran = "yes"; })
+    .observe(element, {childList: true, characterData: true, subtree: true});
+}"""
 
 
 def _makes_a_checkpoint(response: Response) -> bool:
