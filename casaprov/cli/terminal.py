@@ -41,12 +41,16 @@ def visible(text: object, *, keep: str = "") -> str:
     )
 
 
+_NO_TAG = re.compile(r"\\(?=\[(?![a-z#/@][^[]*?\]))")
+
+
 def plain(text: object, *, keep: str = "") -> str:
     """Return foreign text (:func:`visible`) that rich prints literally."""
     shown = visible(text, keep=keep)
     bare = shown.rstrip("\\")
-    # rich.markup.escape mends only a single backslash at the end: others would escape a tag that follows.
-    return escape(bare) + "\\" * 2 * (len(shown) - len(bare))
+    # rich.markup.escape leaves a bracket that begins no tag, from which rich takes a backslash; and it mends only a single
+    # backslash at the end: others would escape a tag that follows.
+    return _NO_TAG.sub(r"\\\\", escape(bare)) + "\\" * 2 * (len(shown) - len(bare))
 
 
 class PlainConsole(Console):

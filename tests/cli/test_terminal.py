@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.logging import RichHandler
 from rich.table import Table
@@ -52,7 +52,8 @@ def obeyed(text: str) -> str:
     return "".join(c for c in text if c != "\n" and unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
-@given(st.text())
+@given(st.text() | st.text(r"\[]/a", max_size=8))
+@example("\\[")
 def test_any_text_is_shown_within_markup_as_it_stands(text: str) -> None:
     assert printed(f"[red]{plain(text)}[/] end") == f"{visible(text)} end\n"
     assert obeyed(visible(text)) == ""
