@@ -30,6 +30,7 @@ _ERROR = re.compile(r"\*+ ?Error ?\*+ ?(.*)", re.DOTALL)
 _LONG = re.compile(r"(?<![\w.'\"])(\d+)L\b")  # of Python 2
 _NAME = re.compile(r"(?:^|,\s*)([A-Za-z_]\w*)\s*=")
 
+_RULE = re.compile("#####")
 _MOST_CHARACTERS = 2**20  # of the parameters of one call
 
 
@@ -145,6 +146,8 @@ class _Reader:
             call.failure = call.failure or Failure(type="", message="The log does not hold the reason.")
         elif line.priority == "SEVERE" and line.task == call.task and (error := _ERROR.match(line.text)):
             call.outcome, call.failure = "failed", Failure(type="", message=error[1].strip() or line.text)
+        elif line.priority == "INFO" and line.task == call.task and _is_cut(call.text) and not _RULE.match(line.text):
+            call.text += f"\n{line.text.rstrip()}"  # a value with line breaks
 
     def _end(self, task: str, line: LogLine) -> None:
         calls = self._sessions[-1].calls
@@ -156,6 +159,11 @@ class _Reader:
                 call.ended_at = line.time
                 call.outcome = "failed" if call.outcome == "failed" else "completed"
                 return
+
+
+def _is_cut(text: str) -> bool:
+    """Return True if the text of a call goes on in the next line."""
+    return 0 < len(text) <= _MOST_CHARACTERS and not text.endswith(")")
 
 
 def _parameters(call: LoggedCall) -> dict[str, Any] | None:
@@ -182,7 +190,9 @@ def _value(node: ast.expr) -> Any:
 
 def _piecewise(text: str) -> dict[str, Any] | None:
     """Return the parameters of a text that is no Python as a whole, since a string in it has quotes of its own."""
-    inside = text[text.find("(") + 1 : text.rfind(")")].strip()
+    if not text.endswith(")"):  # the end of it is lost: parameters would be missing without a word
+        return None
+    inside = text[text.find("(") + 1 : -1].strip()
     names = list(_NAME.finditer(inside))
     found = {}
     for name, following in zip(names, [*names[1:], None], strict=True):

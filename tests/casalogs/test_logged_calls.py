@@ -105,3 +105,25 @@ def test_a_call_whose_text_is_cut_has_no_parameters(tmp_path: Path) -> None:
     (first, *_), _ = (session.calls for session in read_sessions(text.splitlines()))
     assert first.parameters is None
     assert first.outcome == "completed"
+
+
+BROKEN = """\
+2018-08-07 12:39:02\tINFO\tgaincal::::\t##### Begin Task: gaincal            #####
+2018-08-07 12:39:02\tINFO\tgaincal::::\tgaincal(vis="n.ms",spw="0:6~56
+2018-08-07 12:39:02\tINFO\tgaincal::::+\t,1",solint=[1.5,
+2018-08-07 12:39:02\tINFO\tgaincal::::+\t 2.5],{end}
+2018-08-07 12:39:03\tINFO\tcalibrater::solve\tFinished solving.
+2018-08-07 12:39:03\tINFO\tgaincal::::\t##### End Task: gaincal              #####
+"""
+
+
+def test_the_text_of_a_call_goes_on_until_its_bracket() -> None:
+    ((call,),) = (one.calls for one in read_sessions(BROKEN.format(end='refant="VA05")').splitlines()))
+    assert call.parameters == {"vis": "n.ms", "spw": "0:6~56\n,1", "solint": [1.5, 2.5], "refant": "VA05"}
+    assert call.outcome == "completed"
+
+
+def test_a_call_whose_last_parameters_are_lost_has_none() -> None:
+    ((call,),) = (one.calls for one in read_sessions(BROKEN.format(end='refant="VA05",').splitlines()))
+    assert call.parameters is None
+    assert call.outcome == "completed"
