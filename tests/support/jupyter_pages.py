@@ -175,7 +175,7 @@ class NotebookPage:
     def open(self) -> None:
         """Open it, or open it again as from a bookmark, and wait for its cells and its kernel."""
         self.show()
-        self.wait_until_open()
+        self._wait_for_kernel()
 
     def show(self) -> None:
         """Open it, and wait for its cells; its kernel may still start."""
@@ -244,11 +244,22 @@ class NotebookPage:
         """Press Ctrl-S; return the notebook that is on disk then.
 
         JupyterLab saves, then makes a checkpoint, and does not listen to another Ctrl-S before it is made.
+        jupyter-collaboration writes the file a while after that: it is waited for until it has the page's numbers.
         """
         self.cells().first.click()
         with self.page.expect_response(_makes_a_checkpoint, timeout=20_000):
             self.page.keyboard.press("Control+s")
+        wait_until(self._is_as_shown, 60, "the file has the numbers of the cells", self.page)
         return self.read()
+
+    def _is_as_shown(self) -> bool:
+        """Return True if the cells in the file have the numbers that the page shows; those that run have none yet."""
+        shown = self.page.locator(".jp-CodeCell .jp-InputPrompt").all_inner_texts()
+        saved = [cell["execution_count"] for cell in self.read()["cells"] if cell["cell_type"] == "code"]
+        return all(
+            "*" in prompt or prompt.strip() == f"[{number or ' '}]:"
+            for prompt, number in zip(shown, saved, strict=True)
+        )
 
     def read(self) -> dict[str, Any]:
         """Return the JSON values of the file."""
