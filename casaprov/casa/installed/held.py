@@ -10,7 +10,7 @@ import errno
 import fcntl
 import os
 import struct
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +19,7 @@ __all__ = ["held_reason", "writers_reason"]
 _DESCRIPTORS = Path("/proc/self/fd")
 _MAPS = Path("/proc/self/maps")
 _LOCK = "table.lock"
+_DESCRIPTION = "table.dat"  # of a table
 _PATH_FIELD = 5  # of a line of maps: address, permissions, offset, device, inode, path
 
 # struct flock of 64-bit Linux: type, whence, start, length, process; a length of zero is the whole file.
@@ -43,9 +44,10 @@ def held_reason(paths: Sequence[Path]) -> str:
 
 def writers_reason(paths: Sequence[Path]) -> str:
     """Return a sentence if this process has a file below one of the paths open to write, ``table.lock`` aside."""
-    # Maps of plain files alone: casacore keeps the descriptor of what it maps, and the list of all maps takes as long as a
-    # short task, in each look-up.
-    for place, file in _open_below(paths, to_write=True, mapped=any(path.is_file() for path in paths)):
+    # Not maps of tables: casacore keeps the descriptor of what it maps, and the list of all maps takes as long as a short
+    # task, in each look-up.
+    mapped = any(not (path / _DESCRIPTION).exists() for path in paths)
+    for place, file in _open_below(paths, to_write=True, mapped=mapped):
         if file.name != _LOCK:
             return f"This session has {file} open to write, of {place}."
     return ""
@@ -56,7 +58,7 @@ def _open_below(paths: Sequence[Path], *, to_write: bool = False, mapped: bool =
     places = {os.path.realpath(path): path for path in paths}
     if not places:
         return
-    maps = _mapped(places, to_write=to_write) if mapped else ()
+    maps = _mapped(to_write=to_write) if mapped else ()
     for file in (*_descriptors(to_write=to_write), *maps):
         for real, path in places.items():
             if file == real or file.startswith(f"{real}/"):
@@ -70,14 +72,12 @@ def _descriptors(*, to_write: bool) -> Iterator[str]:
                 yield (_DESCRIPTORS / number).readlink().as_posix()
 
 
-def _mapped(places: Collection[str], *, to_write: bool) -> Iterator[str]:
-    maps = _MAPS.read_bytes()
-    if not any(os.fsencode(place) in maps for place in places):
-        return
-    for line in os.fsdecode(maps).split("\n"):
-        fields = line.split(maxsplit=_PATH_FIELD)
-        if len(fields) > _PATH_FIELD and fields[_PATH_FIELD].startswith("/") and (not to_write or "w" in fields[1]):
-            yield fields[_PATH_FIELD]
+def _mapped(*, to_write: bool) -> Iterator[str]:
+    with _MAPS.open(encoding="utf-8", errors="surrogateescape") as lines:
+        for line in lines:
+            fields = line.rstrip("\n").split(maxsplit=_PATH_FIELD)
+            if len(fields) > _PATH_FIELD and fields[_PATH_FIELD].startswith("/") and (not to_write or "w" in fields[1]):
+                yield fields[_PATH_FIELD]
 
 
 def _locks_of(path: Path) -> Iterator[Path]:
