@@ -12,7 +12,7 @@ import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -38,6 +38,7 @@ _FILE = 0o100644
 _MAX_NOTEBOOK = 256 * 2**20
 _NAME = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9_+.-]{0,63}")
 _LONGEST = 150  # characters of a file name
+_ARCHIVE = "casaprov archive"
 
 
 def is_name(obs_id: str) -> bool:
@@ -90,13 +91,13 @@ class Repositories:
                 repo.object_store.add_object(blob)
                 title = " ".join((deposit.title or deposit.filename).split())[:200]
                 title = f"{deposit.name} v{deposit.version}: {title}"
+                lines, author = _lines(deposit, path), creators(deposit)[0]["name"]
                 before = _head(repo)
-                commit = _commit(repo, before, {**files, path: blob.id}, deposit, path, title)
-                # A version whose embargo ended later than that of a newer one: the branch stays at the newest.
-                newer = [entry for entry in there if entry.version > deposit.version]
-                if newer:
-                    title = f"{deposit.name} v{max(entry.version for entry in newer)} is the newest version"
-                    commit = _commit(repo, commit, files, None, path, title)
+                commit = _commit(repo, before, {**files, path: blob.id}, deposit, title, lines, author)
+                newest = max((entry.version for entry in there), default=0)
+                if newest > deposit.version:  # its embargo ended later: the branch stays at the newest
+                    title = f"{deposit.name} v{newest} is the newest version"
+                    commit = _commit(repo, commit, files, deposit, title, {"Path": path})
                 _advance(repo, deposit.obs_id, before, commit)
 
     def record(self, connection: Connection, deposit: Deposit) -> None:
@@ -121,10 +122,10 @@ class Repositories:
                     path = newest.path
                     files[path] = _tree_of(repo, newest.commit)[path]
                 title = f"Withdraw {deposit.name} v{deposit.version}"
+                lines, author = {**_lines(deposit, path), "Withdrawn": "yes"}, creators(deposit)[0]["name"]
                 before = _head(repo)
-                _advance(
-                    repo, deposit.obs_id, before, _commit(repo, before, files, deposit, path, title, withdrawn=True)
-                )
+                commit = _commit(repo, before, files, deposit, title, lines, author)
+                _advance(repo, deposit.obs_id, before, commit)
 
     def mend(self) -> None:
         """Remove repositories that a kill left half made; nothing may be publishing meanwhile."""
@@ -268,17 +269,22 @@ def _tree_of(repo: Repo, commit_id: ObjectID) -> dict[str, ObjectID]:
     return {entry.path.decode(): entry.sha for entry in tree.iteritems()}
 
 
+def _lines(deposit: Deposit, path: str) -> dict[str, str]:
+    """Return the last lines of a commit that publishes or withdraws a deposit."""
+    lines = {"Crate": deposit.name, "Version": str(deposit.version), "Path": path, "Deposit": deposit.id}
+    return lines | {"IVOID": deposit.did, "SHA-256": deposit.sha256}
+
+
 def _commit(
     repo: Repo,
     parent: ObjectID | None,
     files: dict[str, ObjectID],
-    deposit: Deposit | None,
-    path: str,
+    deposit: Deposit,
     title: str,
-    *,
-    withdrawn: bool = False,
+    lines: Mapping[str, str],
+    author: str = _ARCHIVE,
 ) -> ObjectID:
-    """Make a commit for a deposit, or for none, that no branch has yet."""
+    """Make a commit at the time of a deposit that no branch has yet."""
     tree = Tree()
     for name, blob in files.items():
         tree.add(name.encode(), _FILE, blob)
@@ -286,18 +292,10 @@ def _commit(
     commit = Commit()
     commit.tree = tree.id
     commit.parents = [parent] if parent else []
-    commit.committer = commit.author = _identity("casaprov archive")
-    lines = {"Path": path}
-    if deposit is not None:
-        lines |= {"Crate": deposit.name, "Version": str(deposit.version), "Deposit": deposit.id}
-        lines |= {"IVOID": deposit.did, "SHA-256": deposit.sha256} | ({"Withdrawn": "yes"} if withdrawn else {})
-        commit.author = _identity(creators(deposit)[0]["name"])
-        commit.author_time = int(deposit.received_at.timestamp())
-        commit.commit_time = int(deposit.modified_at.timestamp())
-    else:
-        above = repo[parent] if parent else None
-        assert isinstance(above, Commit)
-        commit.author_time = commit.commit_time = above.commit_time
+    commit.author = _identity(author)
+    commit.committer = _identity(_ARCHIVE)
+    commit.author_time = int(deposit.received_at.timestamp())
+    commit.commit_time = int(deposit.modified_at.timestamp())
     commit.author_timezone = commit.commit_timezone = 0
     commit.encoding = b"UTF-8"
     commit.message = (title + "\n\n" + "".join(f"{key}: {value}\n" for key, value in lines.items())).encode()
