@@ -83,12 +83,13 @@ def cleared(
     )
     with tempfile.TemporaryDirectory(prefix="casaprov-") as folder:
         found = masked(document, notebook, journal, items, masks, into=Path(folder), measure=measure)
-        left = remaining(packing_of(found.document, found.notebook, found.journal, found.items, names), secrets)
-        if left:
-            raise SecretFound(
-                f"Masks could not be put over {_listed(left)}.",
-                hint="Take it out of this file, or leave the file out of the crate: casaprov export --include.",
-            )
+        if secrets:
+            packing = packing_of(found.document, found.notebook, found.journal, found.items, names)
+            if left := remaining(packing, secrets):
+                raise SecretFound(
+                    f"Masks could not be put over {_listed(left)}.",
+                    hint="Take it out of this file, or leave the file out of the crate: casaprov export --include.",
+                )
         if not policy.keep_paths:
             found = replace(found, document=_without_host(found.document))
         done = "Masked" if policy.redact else "Packed, since --allow was given"

@@ -67,7 +67,7 @@ def scan(packing: Packing, variables: Mapping[str, str]) -> tuple[Finding, ...]:
     variables
         Environment variables; the values of those whose names say that they are secrets are looked for, too.
     """
-    texts = [*_notebook_texts(packing.notebook), *_record_texts(packing.document), *_log_texts(packing.logs)]
+    texts = _texts(packing)
     # The first kind that is found names a value.
     kinds: dict[str, str] = {}
     for secret in _all_secrets(texts, packing.files, variables):
@@ -77,8 +77,11 @@ def scan(packing: Packing, variables: Mapping[str, str]) -> tuple[Finding, ...]:
 
 def remaining(packing: Packing, secrets: Iterable[str]) -> tuple[Finding, ...]:
     """Return those of these values that still stand anywhere in the files to be packed."""
-    texts = [*_notebook_texts(packing.notebook), *_record_texts(packing.document), *_log_texts(packing.logs)]
-    return _findings(packing, texts, dict.fromkeys(secrets, "a secret"))
+    return _findings(packing, _texts(packing), dict.fromkeys(secrets, "a secret"))
+
+
+def _texts(packing: Packing) -> list[_Text]:
+    return [*_notebook_texts(packing.notebook), *_record_texts(packing.document), *_log_texts(packing.logs)]
 
 
 def _findings(packing: Packing, texts: list[_Text], kinds: Mapping[str, str]) -> tuple[Finding, ...]:
