@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from casaprov.crates.layout import METADATA
+from casaprov.crates.layout import METADATA, metadata_text
 from casaprov.credits.licences import Licence
 from casaprov.credits.nodes import licence_node, organization_node, person_nodes
 from casaprov.credits.people import Organization, Person
@@ -150,12 +150,12 @@ def annotated_text(crate: Path, place: str, annotation: Annotation) -> bytes:
     UsageError
         If it describes no crate.
     """
-    return _text(annotated(_metadata(crate, place), annotation))
+    return metadata_text(annotated(_metadata(crate, place), annotation))
 
 
 def linked_text(crate: Path, place: str, identifiers: Mapping[str, Iterable[Identifier]]) -> bytes:
     """Return the content of ``ro-crate-metadata.json`` of a crate with identifiers in archives; see :func:`linked`."""
-    return _text(linked(_metadata(crate, place), identifiers))
+    return metadata_text(linked(_metadata(crate, place), identifiers))
 
 
 def _metadata(crate: Path, place: str) -> dict[str, Any]:
@@ -166,10 +166,6 @@ def _metadata(crate: Path, place: str) -> dict[str, Any]:
             text = archive.read(place)
     metadata: dict[str, Any] = json.loads(text)
     return metadata
-
-
-def _text(metadata: dict[str, Any]) -> bytes:
-    return json.dumps(metadata, indent=1, ensure_ascii=False, allow_nan=False).encode()
 
 
 def write_copy(crate: Path, out: Path, changes: Mapping[str, bytes]) -> None:

@@ -20,6 +20,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -49,6 +50,7 @@ __all__ = [
     "call_names",
     "is_record",
     "log_path",
+    "metadata_text",
     "own_files",
     "parameters",
     "parameters_path",
@@ -184,6 +186,11 @@ def _plain(activity: Activity) -> str:
 def parameters(activity: Activity) -> dict[str, Any]:
     """Return the content of the file with the parameters of a call."""
     return {"task": activity.task, "given": list(activity.given), "parameters": activity.parameters}
+
+
+def metadata_text(metadata: Mapping[str, Any]) -> bytes:
+    """Return the bytes of a description; two spaces for each level would make it a tenth longer."""
+    return json.dumps(metadata, indent=1, ensure_ascii=False, allow_nan=False).encode()
 
 
 def parameters_path(call_name: str) -> str:

@@ -31,6 +31,7 @@ from casaprov.crates.layout import (
     Manifest,
     call_names,
     log_path,
+    metadata_text,
     parameters,
     parameters_path,
     script_digests,
@@ -141,7 +142,7 @@ class CrateWriter:
         alone.append(self._store(DOCUMENT, _json(unstructure(document))))
         alone.append(self._store(README, readme(document, manifest, notebook, remarks).encode()))
         content = metadata_document(crate_graph(document, manifest, alone), manifest.conformance)
-        self._store(METADATA, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode())
+        self._store(METADATA, metadata_text(content))
 
     def _copy_directory(self, path: str, source: Path) -> Iterable[CrateFile]:
         self._folder(path)

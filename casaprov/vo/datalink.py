@@ -13,6 +13,7 @@ import requests
 from pyvo.dal.adhoc import DatalinkResults
 
 from casaprov.errors import UsageError, VoError
+from casaprov.vo.tap import first_line
 
 __all__ = ["LinkedFile", "fetch", "linked_files"]
 
@@ -57,8 +58,7 @@ def linked_files(url: str, session: requests.Session) -> tuple[LinkedFile, ...]:
             rows = DatalinkResults.from_result_url(url, session=session)
             found = [_file(row) for row in rows if not _text(row, "service_def") and not _text(row, "error_message")]
     except Exception as error:  # pyvo passes on all errors of requests and astropy
-        reason = next(iter(str(error).splitlines()), type(error).__name__)[:300]
-        raise VoError(f"{url} gives no list of files: {reason}", hint="Check the address.") from error
+        raise VoError(f"{url} gives no list of files: {first_line(error)}", hint="Check the address.") from error
     return tuple(file for file in found if file.url.startswith(("http://", "https://")))
 
 

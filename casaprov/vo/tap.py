@@ -15,7 +15,7 @@ from casaprov.errors import VoError
 from casaprov.records.observation import Observation
 from casaprov.vo.archives import Archive
 
-__all__ = ["Answer", "Row", "ask", "open_session", "rows_of"]
+__all__ = ["Answer", "Row", "ask", "first_line", "open_session", "rows_of"]
 
 Row = Mapping[str, Any]
 """A row of an answer, as plain Python values by lower-case name of the column."""
@@ -92,14 +92,12 @@ def _run(archive: Archive, query: str, session: requests.Session, **options: Any
             cut = result.status[0] == "OVERFLOW"
             rows: list[Row] = [{name.lower(): _plain(record[name]) for name in result.fieldnames} for record in result]
     except pyvo.dal.DALQueryError as error:
-        raise VoError(
-            f"{where} refuses the query: {_first_line(error)}", hint="Its tables may have changed."
-        ) from error
+        raise VoError(f"{where} refuses the query: {first_line(error)}", hint="Its tables may have changed.") from error
     except (pyvo.dal.DALAccessError, requests.RequestException) as error:
         hint = "Try again later. Everything else works without it."
-        raise VoError(f"{where} does not answer: {_first_line(error)}", hint=hint) from error
+        raise VoError(f"{where} does not answer: {first_line(error)}", hint=hint) from error
     except Exception as error:  # pyvo passes on what astropy says of an answer that is no VOTable
-        raise VoError(f"{where} does not answer with a VOTable: {_first_line(error)}") from error
+        raise VoError(f"{where} does not answer with a VOTable: {first_line(error)}") from error
     if cut or len(rows) >= _MOST_ROWS:
         raise VoError(f"{where} has more than {_MOST_ROWS} rows for this.", hint="State the identifier with --id.")
     return rows
@@ -114,5 +112,6 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error of a library, or its type if it has no text."""
     return (str(error).splitlines() or [type(error).__name__])[0][:300]
