@@ -30,7 +30,6 @@ _ERROR = re.compile(r"\*+ ?Error ?\*+ ?(.*)", re.DOTALL)
 _LONG = re.compile(r"(?<![\w.'\"])(\d+)L\b")  # of Python 2
 _NAME = re.compile(r"(?:^|,\s*)([A-Za-z_]\w*)\s*=")
 
-_RULE = re.compile("#####")
 _MOST_CHARACTERS = 2**20  # of the parameters of one call
 
 
@@ -146,7 +145,7 @@ class _Reader:
             call.failure = call.failure or Failure(type="", message="The log does not hold the reason.")
         elif line.priority == "SEVERE" and line.task == call.task and (error := _ERROR.match(line.text)):
             call.outcome, call.failure = "failed", Failure(type="", message=error[1].strip() or line.text)
-        elif line.priority == "INFO" and line.task == call.task and _is_cut(call.text) and not _RULE.match(line.text):
+        elif line.priority == "INFO" and line.task == call.task and _is_cut(call.text) and line.text[:5] != "#####":
             call.text += f"\n{line.text.rstrip()}"  # a value with line breaks
 
     def _end(self, task: str, line: LogLine) -> None:
